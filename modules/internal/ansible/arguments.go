@@ -1,0 +1,169 @@
+package ansible
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"sort"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// Argument is one field of an argument struct, described by its tags:
+//
+//	arg:"name"         the argument's name; fields without it are ignored
+//	kind:"path"        a string that is a path: ~ is expanded, must be absolute
+//	required:"true"
+//	default:"text"     in the spelling an operator would use
+//	choices:"a,b"
+//	secret:"true"      masked everywhere
+//	doc:"sentence"     ansible-doc markup
+//
+// Fields are string, bool, int, float64, []string, map[string]string or
+// map[string]any. Embedded structs are flattened.
+type Argument struct {
+	Name     string
+	Type     string // Ansible's name: str, path, bool, int, float, list, dict
+	Required bool
+	Default  string
+	Choices  []string
+	Secret   bool
+	Doc      string
+	index    []int
+}
+
+// Arguments lists the arguments of m in the order of the struct.
+func (m Module) Arguments() []Argument { return argumentsOf(m.args, nil) }
+
+func argumentsOf(t reflect.Type, index []int) []Argument {
+	var list []Argument
+	for i := range t.NumField() {
+		f := t.Field(i)
+		at := append(slices.Clone(index), i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			list = append(list, argumentsOf(f.Type, at)...)
+			continue
+		}
+		name, ok := f.Tag.Lookup("arg")
+		if !ok {
+			continue
+		}
+		a := Argument{
+			Name: name, Type: typeName(f), index: at,
+			Required: f.Tag.Get("required") == "true",
+			Default:  f.Tag.Get("default"),
+			Secret:   f.Tag.Get("secret") == "true",
+			Doc:      f.Tag.Get("doc"),
+		}
+		if c := f.Tag.Get("choices"); c != "" {
+			a.Choices = strings.Split(c, ",")
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+func typeName(f reflect.StructField) string {
+	if kind := f.Tag.Get("kind"); kind != "" {
+		return kind
+	}
+	switch f.Type.Kind() {
+	case reflect.Bool:
+		return "bool"
+	case reflect.Int:
+		return "int"
+	case reflect.Float64:
+		return "float"
+	case reflect.Slice:
+		return "list"
+	case reflect.Map:
+		return "dict"
+	}
+	return "str"
+}
+
+// Decode reads the JSON arguments of m. It returns a pointer to the argument
+// struct, the mode, and the values given for secret arguments. Every mistake is
+// listed in one error, which is cidx.Problems.
+func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err error) {
+	given := map[string]any{}
+	decoder := json.NewDecoder(bytes.NewReader(input))
+	decoder.UseNumber()
+	if err := decoder.Decode(&given); err != nil {
+		return nil, mode, nil, cidx.Problem{What: "arguments are not a JSON object: " + err.Error(), At: m.Doc.Name, Fix: "call the module through Ansible, or with one JSON object on standard input"}
+	}
+	mode = modeOf(given)
+	list := m.Arguments()
+	value := reflect.New(m.args)
+	var problems cidx.Problems
+	for _, a := range list {
+		v, ok := given[a.Name]
+		delete(given, a.Name)
+		if a.Secret && ok && v != nil {
+			secrets = append(secrets, fmt.Sprint(v))
+		}
+		if p := a.set(value.Elem().FieldByIndex(a.index), v, ok && v != nil); p != "" {
+			problems = append(problems, cidx.Problem{What: p, At: m.Doc.Name + ": " + a.Name, Fix: a.fix()})
+		}
+	}
+	problems = append(problems, m.unknown(given, list)...)
+	return value.Interface(), mode, secrets, problems.Err()
+}
+
+// modeOf takes Ansible's internal arguments out of given; unknown ones are
+// ignored, every release adds some.
+func modeOf(given map[string]any) Mode {
+	check, _ := toBool(given["_ansible_check_mode"])
+	diff, _ := toBool(given["_ansible_diff"])
+	verbosity, _ := toInt(given["_ansible_verbosity"])
+	for name := range given {
+		if strings.HasPrefix(name, "_ansible_") {
+			delete(given, name)
+		}
+	}
+	return Mode{Check: check, Diff: diff, Verbosity: int(verbosity)}
+}
+
+// unknown reports the arguments that are left over, each with the nearest name.
+func (m Module) unknown(left map[string]any, list []Argument) cidx.Problems {
+	var accepted []string
+	for _, a := range list {
+		accepted = append(accepted, a.Name)
+	}
+	var names []string
+	for name := range left {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var problems cidx.Problems
+	for _, name := range names {
+		fix := "accepted are " + strings.Join(accepted, ", ")
+		if near := nearest(name, accepted); near != "" {
+			fix = fmt.Sprintf("did you mean %s? %s", near, fix)
+		}
+		problems = append(problems, cidx.Problem{What: fmt.Sprintf("unknown argument %q", name), At: m.Doc.Name, Fix: fix})
+	}
+	return problems
+}
+
+// fix says what the argument takes.
+func (a Argument) fix() string {
+	switch {
+	case len(a.Choices) > 0:
+		return "give one of " + strings.Join(a.Choices, ", ")
+	case a.Type == "path":
+		return "give an absolute path"
+	case a.Type == "bool":
+		return "give true or false"
+	case a.Type == "list":
+		return "give a list of strings"
+	case a.Type == "dict":
+		return "give a mapping"
+	case a.Type == "int" || a.Type == "float":
+		return "give a number"
+	}
+	return "give a string"
+}

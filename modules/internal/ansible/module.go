@@ -1,0 +1,83 @@
+// Package ansible is the protocol between Ansible and a module: strict
+// arguments in, exactly one JSON object out.
+//
+// It promises that the reply always parses, also after a panic or a signal,
+// that no registered secret is in it, and that nothing else is written to
+// standard output.
+package ansible
+
+import (
+	"context"
+	"reflect"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// Mode is how a module is to run, from Ansible's _ansible_* arguments.
+type Mode struct {
+	Check     bool // plan only: change nothing anywhere
+	Diff      bool // tell what changes, before and after
+	Verbosity int
+}
+
+// Doc describes a module; arguments document themselves in their struct tags.
+type Doc struct {
+	Name        string   // e.g. "cidx_aliases"
+	Short       string   // one line without a full stop
+	Description []string // sentences, in ansible-doc's markup
+	Check       string   // what check mode does, a sentence
+	Returns     []Return // the module's own reply keys
+	Example     string   // YAML of one task
+}
+
+// Return documents one key of a reply.
+type Return struct {
+	Name, Type, Doc string
+}
+
+// Module is one thing the helper can do for Ansible.
+type Module struct {
+	Doc  Doc
+	args reflect.Type
+	run  func(context.Context, any, Mode) (Reply, error)
+}
+
+// New makes a module of a function. A is the argument struct, see Decode.
+func New[A any](doc Doc, run func(context.Context, A, Mode) (Reply, error)) Module {
+	return Module{
+		Doc:  doc,
+		args: reflect.TypeFor[A](),
+		run: func(ctx context.Context, a any, m Mode) (Reply, error) {
+			return run(ctx, *a.(*A), m)
+		},
+	}
+}
+
+// Reply is what a module answers. A module that returns an error may return a
+// filled Reply beside it: what was done before it stopped is told as well.
+type Reply struct {
+	Changed  bool           // something was changed, or would be in check mode
+	Skipped  string         // why there was nothing to do; "" if not skipped
+	Msg      string         // one sentence for the operator
+	Hint     string         // what to do next
+	Problems cidx.Problems  // all that was found; with Failed or an error
+	Checks   []Check        // what was checked, in order
+	Diff     []Diff         // with Mode.Diff only
+	Warnings []string       // shown by Ansible as [WARNING]
+	Data     map[string]any // the module's own keys, see Doc.Returns
+}
+
+// Check is one line of prechecks or verification.
+type Check struct {
+	Name   string `json:"name"` // e.g. "NFS mount"
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"` // e.g. "/mnt/cidx-shared, 450 GB free"
+}
+
+// Diff is one file or object before and after, as Ansible shows it.
+type Diff struct {
+	BeforeHeader string `json:"before_header"`
+	AfterHeader  string `json:"after_header"`
+	Before       string `json:"before"`
+	After        string `json:"after"`
+}

@@ -1,0 +1,165 @@
+package ansible
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/secret"
+)
+
+// Run decodes input, runs the module and returns the reply as one line of JSON
+// without the newline. Events go to sink, masked. It never panics and never
+// fails: whatever goes wrong is in the reply. When ctx is cancelled (a signal),
+// the module is expected to stop and to say how far it came.
+func (m Module) Run(ctx context.Context, input []byte, sink progress.Sink) []byte {
+	keeper := secret.New()
+	ctx = secret.With(ctx, keeper)
+	transcript := &lines{keeper: keeper, next: sink}
+	ctx = progress.With(ctx, progress.Sink(transcript.add))
+
+	args, mode, secrets, err := m.Decode(input)
+	keeper.Keep(secrets...)
+	var reply Reply
+	if err == nil {
+		m.heading(ctx, args)
+		reply, err = m.guard(ctx, args, mode)
+	}
+	return m.encode(reply, err, transcript.all(), keeper, m.invocation(args))
+}
+
+// guard turns a panic into an error with its place.
+func (m Module) guard(ctx context.Context, args any, mode Mode) (reply Reply, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%s: internal error: %v\n%s", m.Doc.Name, cause, debug.Stack())
+		}
+	}()
+	return m.run(ctx, args, mode)
+}
+
+// heading prints the argument "step".
+func (m Module) heading(ctx context.Context, args any) {
+	for name, v := range m.invocation(args) {
+		if text, ok := v.(string); ok && name == "step" && text != "" {
+			progress.Line(ctx, "%s", text)
+		}
+	}
+}
+
+// encode renders the reply. An error makes it a failed one.
+func (m Module) encode(r Reply, err error, transcript []string, keeper *secret.Keeper, invocation map[string]any) []byte {
+	problems := r.Problems
+	if err != nil {
+		problems = append(problems, cidx.ProblemsOf(err)...)
+	}
+	failed := err != nil || len(problems) > 0
+	out := map[string]any{}
+	maps.Copy(out, r.Data)
+	out["changed"], out["failed"], out["msg"] = r.Changed, failed, r.Msg
+	if failed {
+		out["msg"] = failure(r.Msg, err, problems)
+		out["problems"] = problems
+	}
+	if errors.Is(err, context.Canceled) {
+		out["interrupted"] = true
+	}
+	optional(out, "hint", r.Hint, r.Hint != "")
+	optional(out, "checks", r.Checks, len(r.Checks) > 0)
+	optional(out, "diff", r.Diff, len(r.Diff) > 0)
+	optional(out, "warnings", r.Warnings, len(r.Warnings) > 0)
+	optional(out, "lines", transcript, len(transcript) > 0)
+	if r.Skipped != "" && !failed {
+		out["skipped"], out["skip_reason"] = true, r.Skipped
+		optional(out, "msg", r.Skipped, r.Msg == "")
+	}
+	if invocation != nil {
+		out["invocation"] = map[string]any{"module_args": invocation}
+	}
+	return mask(out, keeper)
+}
+
+// failure is the message of a failed reply: the module's own sentence or the
+// error, then one problem a line.
+func failure(msg string, err error, problems cidx.Problems) string {
+	if len(problems) == 1 && msg == "" {
+		return problems[0].Error()
+	}
+	head := msg
+	if head == "" {
+		head = fmt.Sprintf("%d problems", len(problems))
+	}
+	var list cidx.Problems
+	var one cidx.Problem
+	if err != nil && !errors.As(err, &list) && !errors.As(err, &one) && len(problems) == 1 {
+		return head + ": " + err.Error()
+	}
+	var b strings.Builder
+	b.WriteString(head + ":")
+	for _, p := range problems {
+		b.WriteString("\n  - " + p.Error())
+	}
+	return b.String()
+}
+
+func optional(out map[string]any, name string, value any, present bool) {
+	if present {
+		out[name] = value
+	}
+}
+
+// mask renders out as valid UTF-8 JSON without any registered secret.
+func mask(out map[string]any, keeper *secret.Keeper) []byte {
+	raw, err := json.Marshal(out)
+	if err == nil {
+		var tree any
+		decoder := json.NewDecoder(strings.NewReader(string(raw)))
+		decoder.UseNumber()
+		if err = decoder.Decode(&tree); err == nil {
+			raw, err = json.Marshal(keeper.HideAny(tree))
+		}
+	}
+	if err != nil {
+		raw, _ = json.Marshal(map[string]any{"changed": true, "failed": true, "msg": "encode reply: " + keeper.Hide(err.Error())})
+	}
+	return raw
+}
+
+// lines collects the transcript and passes masked events on.
+type lines struct {
+	mu     sync.Mutex
+	keeper *secret.Keeper
+	next   progress.Sink
+	kept   []string
+}
+
+func (l *lines) add(e progress.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e.Line != nil {
+		text := l.keeper.Hide(*e.Line)
+		e.Line = &text
+		l.kept = append(l.kept, text)
+	}
+	if e.Status != nil {
+		s := *e.Status
+		s.What, s.Note = l.keeper.Hide(s.What), l.keeper.Hide(s.Note)
+		e.Status = &s
+	}
+	if l.next != nil {
+		l.next(e)
+	}
+}
+
+func (l *lines) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept
+}

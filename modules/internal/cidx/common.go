@@ -1,0 +1,63 @@
+// Package cidx is the domain: where a CIDX server keeps what (layout, trees,
+// configuration), what this project keeps beside it (the state folder), and how
+// problems are told. It reads; it never writes.
+//
+// What it knows of CIDX is release 11.79. Layouts, files and columns are probed
+// for, never derived from a version number.
+package cidx
+
+import "path/filepath"
+
+// Common are the arguments that every module takes; embed it.
+type Common struct {
+	Home     string `arg:"home" kind:"path" required:"true" doc:"The server's data directory, CIDX's C(server_dir), for example C(/home/cidx/.cidx-server)."`
+	Share    string `arg:"share" kind:"path" doc:"Mount point of the shared storage. Default: C(ontap.mount_point), else C(cow_daemon.mount_point), of C(config.json)."`
+	StateDir string `arg:"state_dir" kind:"path" doc:"Folder for the journal, the private snapshots and the reports. Default: C(.cluster-migrate) below I(home)."`
+	Step     string `arg:"step" doc:"Heading to print before the first line of progress."`
+}
+
+// State returns the state folder.
+func (c Common) State() State {
+	if c.StateDir != "" {
+		return State(c.StateDir)
+	}
+	return State(filepath.Join(c.Home, ".cluster-migrate"))
+}
+
+// State is the path of the state folder; its methods name what lies in it.
+type State string
+
+// Path joins elements below the state folder.
+func (s State) Path(elem ...string) string {
+	return filepath.Join(append([]string{string(s)}, elem...)...)
+}
+
+// Journal is the file of events of real runs, one JSON object a line.
+func (s State) Journal() string { return s.Path("journal.jsonl") }
+
+// Hold is the file whose existence forbids every unit to start the server.
+func (s State) Hold() string { return s.Path("hold") }
+
+// ClusterConfig is the configuration that cluster-join left, kept for a second
+// migration after a rollback.
+func (s State) ClusterConfig() string { return s.Path("config.json.cluster") }
+
+// Snapshot is the private copy of a file of the home, by its path below the home.
+func (s State) Snapshot(rel string) string { return s.Path("snapshot", rel) }
+
+// Aliases is the folder of the original alias files.
+func (s State) Aliases() string { return s.Path("aliases") }
+
+// Files is the folder of the copy's manifest.
+func (s State) Files() string { return s.Path("files") }
+
+// Units is the record of the units' states before the first change.
+func (s State) Units() string { return s.Path("service.json") }
+
+// Database is the record of what was loaded.
+func (s State) Database() string { return s.Path("database.json") }
+
+// Report is the folder of reports.
+func (s State) Report(elem ...string) string {
+	return s.Path(append([]string{"report"}, elem...)...)
+}

@@ -1,0 +1,186 @@
+package cidx
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// PreCluster is appended to what the cut-over moves aside.
+const PreCluster = ".pre-cluster"
+
+// Tree names.
+const (
+	GoldenRepos    = "golden-repos"
+	Versioned      = "versioned" // a tree of its own only in the assumed layout
+	ActivatedRepos = "activated-repos"
+)
+
+// Layout says where a home keeps its repositories. CIDX 11.79 keeps everything
+// in data/golden-repos ("real"); older descriptions have golden-repos and
+// .versioned directly below the home ("assumed").
+type Layout struct {
+	Home  string
+	Share string
+	Kind  string // "real" or "assumed"
+	Trees []Tree
+}
+
+// Tree is a folder that moves to the share.
+type Tree struct {
+	Name   string // GoldenRepos, Versioned or ActivatedRepos
+	Link   string // the path CIDX uses; after the cut-over a link to Target
+	Local  string // holds the standalone data: Link, or Link+PreCluster after the cut-over
+	Target string // the folder on the share
+}
+
+// Moved reports whether the cut-over has happened for this tree.
+func (t Tree) Moved() bool { return t.Local != t.Link }
+
+// Detect finds the layout of a home. The error is a Problem, or Problems.
+func Detect(home, share string) (Layout, error) {
+	realRepos := filepath.Join(home, "data", "golden-repos")
+	oldRepos := filepath.Join(home, "golden-repos")
+	real, err := holdsRepositories(realRepos)
+	if err != nil {
+		return Layout{}, err
+	}
+	old, err := holdsRepositories(oldRepos)
+	if err != nil {
+		return Layout{}, err
+	}
+	realAliases, oldAliases := holdsAliases(realRepos), holdsAliases(oldRepos)
+	if realAliases && oldAliases {
+		return Layout{}, Problem{
+			What: "alias files in both data/golden-repos and golden-repos",
+			At:   home,
+			Fix:  "find out which one the server uses (CIDX 11 uses data/golden-repos) and move the other one away",
+		}
+	}
+	l := Layout{Home: home, Share: share, Kind: "real"}
+	switch {
+	case real || realAliases:
+		l.Trees = []Tree{l.tree(GoldenRepos, "data/golden-repos", "golden-repos")}
+	case old || oldAliases:
+		l.Kind = "assumed"
+		l.Trees = []Tree{l.tree(GoldenRepos, "golden-repos", "golden-repos")}
+		if t := l.tree(Versioned, ".versioned", ".versioned"); isDir(t.Local) {
+			l.Trees = append(l.Trees, t)
+		}
+	default:
+		return Layout{}, Problem{What: "no golden repositories", At: realRepos, Fix: "name the server's data directory (server_dir) in cidx_home"}
+	}
+	if t := l.tree(ActivatedRepos, "data/activated-repos", "activated-repos"); isDir(t.Local) {
+		l.Trees = append(l.Trees, t)
+	}
+	return l, nil
+}
+
+func (l Layout) tree(name, link, target string) Tree {
+	t := Tree{Name: name, Link: filepath.Join(l.Home, link), Target: filepath.Join(l.Share, target)}
+	t.Local = t.Link
+	if aside := t.Link + PreCluster; isDir(aside) && !isRealDir(t.Link) {
+		t.Local = aside
+	}
+	return t
+}
+
+// Tree returns the tree of that name; ok is false where the layout has none.
+func (l Layout) Tree(name string) (t Tree, ok bool) {
+	for _, t := range l.Trees {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Tree{}, false
+}
+
+// AliasDirs are the folders, relative to the golden-repos tree, in which alias
+// files may lie: CIDX keeps them in aliases/, older descriptions at the top.
+// Never look deeper: index trees hold millions of JSON files.
+func (l Layout) AliasDirs() []string { return []string{"aliases", "."} }
+
+// holdsRepositories reports whether dir (or its moved-aside original) holds an
+// aliases folder or at least one git repository. A path that is no folder is a
+// Problem.
+func holdsRepositories(dir string) (bool, error) {
+	if isDir(dir+PreCluster) && !isRealDir(dir) {
+		return true, nil
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, Problem{What: err.Error(), At: dir, Fix: "make the folder readable for the user that runs the migration"}
+	case !info.IsDir():
+		return false, Problem{What: fmt.Sprintf("a %s where a folder should be", kindOf(info.Mode())), At: dir, Fix: "move it away and restore the folder of golden repositories"}
+	}
+	if isDir(filepath.Join(dir, "aliases")) {
+		return true, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false, Problem{What: err.Error(), At: dir, Fix: "make the folder readable for the user that runs the migration"}
+	}
+	for _, e := range entries {
+		if isDir(filepath.Join(dir, e.Name(), ".git")) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// holdsAliases reports whether dir has at least one alias file, at its top or
+// in aliases/.
+func holdsAliases(dir string) bool {
+	for _, sub := range []string{"aliases", "."} {
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".json") && IsAliasFile(filepath.Join(dir, sub, e.Name())) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// IsAliasFile reports whether path is a JSON object with a string target_path,
+// which is what makes an alias file.
+func IsAliasFile(path string) bool {
+	raw, err := os.ReadFile(path)
+	if err != nil || !gjson.ValidBytes(raw) {
+		return false
+	}
+	doc := gjson.ParseBytes(raw)
+	return doc.IsObject() && doc.Get("target_path").Type == gjson.String
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// isRealDir is isDir for a folder itself, not for a link to one.
+func isRealDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
+}
+
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m.IsRegular():
+		return "file"
+	case m&fs.ModeSymlink != 0:
+		return "symbolic link"
+	}
+	return "special file"
+}

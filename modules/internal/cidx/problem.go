@@ -1,0 +1,72 @@
+package cidx
+
+import (
+	"errors"
+	"strings"
+)
+
+// Problem is something an operator can act on.
+type Problem struct {
+	What string `json:"what"` // what is wrong, with the offending value quoted
+	At   string `json:"at"`   // where: a path, table.column, URL, unit
+	Fix  string `json:"fix"`  // the way out, as an order
+}
+
+// Error renders the problem in one line.
+func (p Problem) Error() string {
+	var b strings.Builder
+	if p.At != "" {
+		b.WriteString(p.At + ": ")
+	}
+	b.WriteString(p.What)
+	if p.Fix != "" {
+		b.WriteString(" (fix: " + p.Fix + ")")
+	}
+	return b.String()
+}
+
+// Problems is everything one step found at once. An empty list is no error:
+// return it through Err.
+type Problems []Problem
+
+// Error renders one problem a line.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err returns nil for an empty list, the list itself otherwise.
+func (ps Problems) Err() error {
+	if len(ps) == 0 {
+		return nil
+	}
+	return ps
+}
+
+// Add appends err's problems, or err itself as a problem without a fix.
+// A nil error adds nothing.
+func (ps *Problems) Add(err error) {
+	if err != nil {
+		*ps = append(*ps, ProblemsOf(err)...)
+	}
+}
+
+// ProblemsOf returns the problems that err wraps; an error that wraps none
+// becomes one problem with its text as What.
+func ProblemsOf(err error) Problems {
+	if err == nil {
+		return nil
+	}
+	var list Problems
+	if errors.As(err, &list) {
+		return list
+	}
+	var one Problem
+	if errors.As(err, &one) {
+		return Problems{one}
+	}
+	return Problems{{What: err.Error()}}
+}
