@@ -1,0 +1,138 @@
+package ansible
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Build is the helper's build id, set by build/helper.sh through the linker.
+var Build = "unknown"
+
+const usage = `usage: cidx-helper <command>
+  module <module>            run a module in the foreground; JSON arguments on standard input
+  job run <module>           start a module as a job that outlives its connection, or attach to it
+  job follow <job> <offset>  wait for news of a job
+  doc [module]               documentation as YAML
+  version                    the build id
+Called as AnsiballZ_<module> or <module> with an arguments file, it is an Ansible module.`
+
+// Main is the whole program: it dispatches on the name it was called by
+// (Ansible's contract for binary modules) or on its first word, and returns
+// the exit status. The only thing it ever writes to standard output is the
+// answer; stray prints of any library go to standard error.
+func Main(argv []string, modules []Module) int {
+	out, err := guardStdout()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cidx-helper: "+err.Error())
+		return 1
+	}
+	p := program{modules: modules, in: os.Stdin, out: out}
+	if m, ok := p.byName(calledAs(argv[0])); ok {
+		return p.native(m, argv[1:])
+	}
+	return p.command(argv[1:])
+}
+
+// guardStdout moves standard output away, so that only the answer reaches it.
+func guardStdout() (*os.File, error) {
+	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("keep standard output: %w", err)
+	}
+	if err := unix.Dup3(2, 1, 0); err != nil {
+		return nil, fmt.Errorf("guard standard output: %w", err)
+	}
+	os.Stdout = os.Stderr
+	return os.NewFile(uintptr(fd), "answer"), nil
+}
+
+// calledAs is the module's name in argv[0]: Ansible copies a binary module to
+// AnsiballZ_<name>.
+func calledAs(path string) string {
+	return strings.TrimPrefix(filepath.Base(path), "AnsiballZ_")
+}
+
+type program struct {
+	modules []Module
+	in      io.Reader
+	out     *os.File
+}
+
+func (p program) byName(name string) (Module, bool) {
+	for _, m := range p.modules {
+		if m.Doc.Name == name {
+			return m, true
+		}
+	}
+	return Module{}, false
+}
+
+func (p program) command(words []string) int {
+	switch {
+	case len(words) == 2 && words[0] == "module":
+		return p.module(words[1])
+	case len(words) == 1 && words[0] == "version":
+		fmt.Fprintln(p.out, Build)
+		return 0
+	}
+	return p.refuse(usage)
+}
+
+// refuse explains a wrong call.
+func (p program) refuse(text string) int {
+	fmt.Fprintln(os.Stderr, text)
+	return 2
+}
+
+// module runs a module in the foreground.
+func (p program) module(name string) int {
+	m, ok := p.byName(name)
+	if !ok {
+		return p.refuse(p.unknownModule(name))
+	}
+	input, err := io.ReadAll(p.in)
+	if err != nil {
+		return p.refuse("cidx-helper: read arguments: " + err.Error())
+	}
+	return p.run(m, input)
+}
+
+func (p program) unknownModule(name string) string {
+	var names []string
+	for _, m := range p.modules {
+		names = append(names, m.Doc.Name)
+	}
+	return fmt.Sprintf("cidx-helper: unknown module %q; known are %s", name, strings.Join(names, ", "))
+}
+
+// native is Ansible's contract for binary modules: one word, the name of a
+// file with JSON arguments.
+func (p program) native(m Module, words []string) int {
+	if len(words) != 1 {
+		return p.refuse("usage: " + m.Doc.Name + " <arguments file>")
+	}
+	input, err := os.ReadFile(words[0])
+	if err != nil {
+		return p.refuse("cidx-helper: read arguments: " + err.Error())
+	}
+	return p.run(m, input)
+}
+
+// run prints the reply. The exit status is 0: Ansible reads "failed".
+func (p program) run(m Module, input []byte) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer stop()
+	reply := m.Run(ctx, input, nil)
+	if _, err := p.out.Write(append(reply, '\n')); err != nil {
+		return 1
+	}
+	return 0
+}
