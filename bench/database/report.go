@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Markers of this benchmark's part of the document.
+const (
+	begin = "<!-- bench-database: begin -->"
+	end   = "<!-- bench-database: end -->"
+)
+
+// report prints the table, writes it to the document, and ends with the lines
+// RESULT name value.
+func (b *bench) report(w io.Writer) error {
+	table := b.table()
+	fmt.Fprintln(w, table)
+	if b.doc != "" {
+		if err := replace(b.doc, table); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.results() {
+		fmt.Fprintf(w, "RESULT database.%s %s\n", r.name, r.value)
+	}
+	return nil
+}
+
+func (b *bench) table() string {
+	var t strings.Builder
+	fmt.Fprintf(&t, "%s, %d cores, PostgreSQL data in memory-backed storage, fsync on. Ours finds every problem first, compares every value and commits; the others compare nothing.\n\n",
+		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU())
+	t.WriteString("| contender | rows | best wall time | rows/s | peak memory | time / ours |\n|---|---:|---:|---:|---:|---:|\n")
+	for _, rows := range []int{smallRows, b.middle, b.large} {
+		ours, _ := b.of("ours", rows)
+		for _, name := range []string{"ours", "limit", "pgloader", "rowwise"} {
+			if s, ok := b.of(name, rows); ok {
+				fmt.Fprintf(&t, "| %s | %d | %.2f s | %.0f | %.0f MiB | %.2f |\n", name, rows, s.seconds, float64(rows)/s.seconds, s.mib, s.seconds/ours.seconds)
+			}
+		}
+	}
+	return t.String()
+}
+
+type result struct{ name, value string }
+
+func (b *bench) results() []result {
+	var list []result
+	add := func(name string, value float64) { list = append(list, result{name, fmt.Sprintf("%.2f", value)}) }
+	large, _ := b.of("ours", b.large)
+	for _, peer := range []string{"pgloader", "rowwise"} {
+		if s, ok := b.of(peer, b.large); ok {
+			add("vs_"+peer, s.seconds/large.seconds)
+		}
+	}
+	if s, ok := b.of("limit", b.large); ok {
+		add("vs_limit", large.seconds/s.seconds)
+	}
+	small, _ := b.of("ours", smallRows)
+	if s, ok := b.of("pgloader", smallRows); ok {
+		add("small_vs_pgloader", s.seconds/small.seconds)
+	}
+	middle, _ := b.of("ours", b.middle)
+	add("peak_mib_1e5", middle.mib)
+	add("peak_mib_1e6", large.mib)
+	add("verify_share", large.verify/large.seconds)
+	return list
+}
+
+// replace puts text between the markers of a document, which is made if needed.
+func replace(path, text string) error {
+	raw, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	doc := string(raw)
+	block := begin + "\n" + text + end
+	before, rest, ok := strings.Cut(doc, begin)
+	if !ok {
+		return os.WriteFile(path, []byte(doc+"\n## The database step\n\n"+block+"\n"), 0o644)
+	}
+	_, after, ok := strings.Cut(rest, end)
+	if !ok {
+		return fmt.Errorf("%s: %q without %q", path, begin, end)
+	}
+	return os.WriteFile(path, []byte(before+block+after), 0o644)
+}

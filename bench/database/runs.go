@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// small: about 1,000 rows in 40 tables, where everything is start-up and round
+// trips.
+func (b *bench) small(ctx context.Context) error {
+	home, err := b.home(ctx, "small", "-rows", "25", "-events", "25")
+	if err != nil {
+		return err
+	}
+	if err := b.snapshot(ctx, home); err != nil {
+		return err
+	}
+	if err := b.checkpoint(ctx, home); err != nil {
+		return err
+	}
+	tables, err := b.filled(ctx, home, 40)
+	if err != nil {
+		return err
+	}
+	for range b.rounds {
+		s, err := b.ours(ctx, home, "run")
+		if err != nil {
+			return err
+		}
+		b.keep("ours", smallRows, s)
+		if !b.peer("pgloader") {
+			continue
+		}
+		if s, err = b.pgloader(ctx, home, "peer", tables); err != nil {
+			say("pgloader: %v", err)
+			continue
+		}
+		b.keep("pgloader", smallRows, s)
+	}
+	return nil
+}
+
+// smallRows names the small run; its real number of rows is near it.
+const smallRows = 1000
+
+func (b *bench) middleRun(ctx context.Context) error { return b.sized(ctx, "middle", b.middle, false) }
+
+func (b *bench) largeRun(ctx context.Context) error { return b.sized(ctx, "large", b.large, true) }
+
+// sized measures every contender on about rows rows. The slow ones run once.
+func (b *bench) sized(ctx context.Context, name string, rows int, all bool) error {
+	home, err := b.home(ctx, name, "-rows", "2", "-events", "2")
+	if err != nil {
+		return err
+	}
+	if err := b.checkpoint(ctx, home); err != nil {
+		return err
+	}
+	file := filepath.Join(home, "data/cidx_server.db")
+	n, err := fill(ctx, file, rows)
+	if err != nil {
+		return fmt.Errorf("fill %s: %w", file, err)
+	}
+	if err := b.snapshot(ctx, home); err != nil {
+		return err
+	}
+	tables := make([]string, len(mix))
+	for i := range mix {
+		tables[i] = mix[i].table
+	}
+	say("%s: %d rows", name, n)
+	for round := range b.rounds {
+		s, err := b.ours(ctx, home, "run")
+		if err != nil {
+			return err
+		}
+		b.keep("ours", rows, s)
+		if err := b.peersOf(ctx, home, rows, round, all, tables); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(home)
+}
+
+func (b *bench) peersOf(ctx context.Context, home string, rows, round int, all bool, tables []string) error {
+	if b.peer("limit") {
+		s, err := b.limit(ctx, "run", "bare", tables)
+		if err != nil {
+			return err
+		}
+		b.keep("limit", rows, s)
+	}
+	if b.peer("pgloader") {
+		// pgloader runs out of heap now and then at this size: that is a
+		// result, not a failure of the benchmark.
+		if s, err := b.pgloader(ctx, home, "peer", tables); err != nil {
+			say("pgloader at %d rows: %v", rows, err)
+		} else {
+			b.keep("pgloader", rows, s)
+		}
+	}
+	if b.peer("rowwise") && round == 0 && all {
+		s, err := b.rowwise(ctx, home, "peer", tables)
+		if err != nil {
+			return err
+		}
+		b.keep("rowwise", rows, s)
+	}
+	return nil
+}
+
+// filled names up to most tables of the main file that hold rows and that
+// PostgreSQL has as well.
+func (b *bench) filled(ctx context.Context, home string, most int) ([]string, error) {
+	target, err := b.cluster.psql(ctx, filepath.Base(home), "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+	if err != nil {
+		return nil, err
+	}
+	return filledTables(ctx, filepath.Join(home, "data/cidx_server.db"), strings.Fields(target), most)
+}
