@@ -1,0 +1,147 @@
+// Package jsonfile changes values inside JSON documents and leaves every other
+// byte as it is: key order, indentation, escapes, unknown keys, a missing final
+// newline.
+//
+// Positions come from gjson and the bytes are spliced here. sjson is not used:
+// it edits only the first of duplicate keys (CIDX, being Python, reads the
+// last), and it reads "*", "#", ":" and digits in a path as commands.
+//
+// Every result is parsed again by encoding/json and compared with the input:
+// what differs beyond the edits is an error, and nothing is written.
+package jsonfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/tidwall/gjson"
+)
+
+var (
+	// ErrInvalid is returned for input that is not JSON.
+	ErrInvalid = errors.New("not valid JSON")
+	// ErrNotObject is returned where an edit needs an object and finds another value.
+	ErrNotObject = errors.New("not a JSON object")
+)
+
+// Edit sets one value. Path holds exact, unescaped keys from the outermost
+// object inwards; missing objects, and null where an object is needed, are made
+// on the way. Value is nil, a string, a bool, an int, or json.RawMessage for
+// anything else. All occurrences of a duplicated key are set, so that every
+// reader sees the new value.
+type Edit struct {
+	Path  []string
+	Value any
+}
+
+// Set returns doc with edits applied in order. Values that are already equal
+// keep their spelling; doc itself is never modified.
+func Set(doc []byte, edits ...Edit) ([]byte, error) {
+	if err := check(doc); err != nil {
+		return nil, err
+	}
+	out := bytes.Clone(doc)
+	for _, e := range edits {
+		if len(e.Path) == 0 {
+			return nil, fmt.Errorf("set: empty path")
+		}
+		next, err := set(out, e)
+		if err != nil {
+			return nil, fmt.Errorf("set %q: %w", e.Path, err)
+		}
+		out = next
+	}
+	if err := onlyThese(doc, out, edits); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Get returns the value at path, the last one where keys are duplicated (as
+// CIDX's JSON reader does). Exists() of the result is false where there is none.
+func Get(doc []byte, path ...string) gjson.Result {
+	if check(doc) != nil {
+		return gjson.Result{}
+	}
+	at := gjson.ParseBytes(doc)
+	for _, key := range path {
+		found := members(at, key)
+		if len(found) == 0 {
+			return gjson.Result{}
+		}
+		at = found[len(found)-1]
+	}
+	return at
+}
+
+// EditFile applies edits to the file at path, atomically, keeping mode and
+// owner. It answers whether the file had to be changed; where it had not, it is
+// not touched.
+func EditFile(path string, edits ...Edit) (changed bool, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, fmt.Errorf("edit JSON file: %w", err)
+	}
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		return false, fmt.Errorf("edit JSON file: %w", err)
+	}
+	out, err := Set(doc, edits...)
+	if err != nil {
+		return false, fmt.Errorf("edit %s: %w", path, err)
+	}
+	if bytes.Equal(doc, out) {
+		return false, nil
+	}
+	return true, WriteAtomic(path, out, info)
+}
+
+// WriteAtomic replaces the file at path, or makes it, so that a reader, also
+// one after a power cut, sees the old bytes or the new ones. Mode, owner and
+// access lists come from like; a nil like means mode 0600 and the owner of the
+// folder. A symbolic link stays one; its target is replaced. What was written
+// is read back and compared.
+func WriteAtomic(path string, data []byte, like os.FileInfo) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".cidx-cluster.tmp")
+	if err := writeTemp(temp, path, data, like); err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, removeIfThere(temp)))
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, removeIfThere(temp)))
+	}
+	return SyncFolder(filepath.Dir(path))
+}
+
+// check refuses what is not one JSON object.
+func check(doc []byte) error {
+	if !gjson.ValidBytes(doc) || !json.Valid(doc) {
+		return ErrInvalid
+	}
+	if !gjson.ParseBytes(doc).IsObject() {
+		return ErrNotObject
+	}
+	return nil
+}
+
+// members returns the values of every member of object named key, in order.
+// Their Index is a position in the document that object was parsed from.
+func members(object gjson.Result, key string) []gjson.Result {
+	var found []gjson.Result
+	if !object.IsObject() {
+		return nil
+	}
+	object.ForEach(func(k, v gjson.Result) bool {
+		if k.Str == key {
+			found = append(found, v)
+		}
+		return true
+	})
+	return found
+}

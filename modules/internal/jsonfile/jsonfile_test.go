@@ -1,0 +1,180 @@
+package jsonfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSetKeepsEveryOtherByte(t *testing.T) {
+	set := func(value any, path ...string) []Edit { return []Edit{{Path: path, Value: value}} }
+	cases := map[string]struct {
+		in    string
+		edits []Edit
+		want  string
+	}{
+		"only the value changes, escapes, order and missing newline stay": {
+			"{\n  \"z\": \"caf\\u00e9 \\/\",\n  \"target_path\": \"/a\", \"x\":[1.0,1e3 , {}]\n}",
+			set("/b", "target_path"),
+			"{\n  \"z\": \"caf\\u00e9 \\/\",\n  \"target_path\": \"/b\", \"x\":[1.0,1e3 , {}]\n}",
+		},
+		"an equal value keeps its spelling":         {`{"a":"\u0041"}`, set("A", "a"), `{"a":"\u0041"}`},
+		"null becomes an indented object":           {"{\n    \"cluster\": null\n}\n", set("n1", "cluster", "node_id"), "{\n    \"cluster\": {\n        \"node_id\": \"n1\"\n    }\n}\n"},
+		"null becomes an object on the same line":   {`{"cluster": null, "b": 1}`, set("n1", "cluster", "node_id"), `{"cluster": {"node_id": "n1"}, "b": 1}`},
+		"a key is added in the style of the object": {"{\n  \"a\": 1\n}\n", set("x", "b"), "{\n  \"a\": 1,\n  \"b\": \"x\"\n}\n"},
+		"a nested key is added with its indentation": {
+			"{\n\t\"a\": {\n\t\t\"b\": 1\n\t}\n}", set(true, "a", "c"), "{\n\t\"a\": {\n\t\t\"b\": 1,\n\t\t\"c\": true\n\t}\n}"},
+		"a whole missing branch is added":         {"{\n  \"a\": 1\n}", set("v", "b", "c"), "{\n  \"a\": 1,\n  \"b\": {\n    \"c\": \"v\"\n  }\n}"},
+		"a key is added to a compact object":      {`{"a":1}`, set(nil, "b"), `{"a":1,"b":null}`},
+		"a key is added to a spaced object":       {`{"a": 1}`, set(nil, "b"), `{"a": 1, "b": null}`},
+		"a key is added to an empty object":       {"{}\n", set(7, "b"), "{\"b\": 7}\n"},
+		"a key is added to an empty inner object": {"{\n  \"a\": {}\n}\n", set(7, "a", "b"), "{\n  \"a\": {\n    \"b\": 7\n  }\n}\n"},
+		"line ends of Windows are followed":       {"{\r\n  \"a\": 1\r\n}", set(7, "b", "c"), "{\r\n  \"a\": 1,\r\n  \"b\": {\r\n    \"c\": 7\r\n  }\r\n}"},
+		"both of two duplicated keys are set":     {`{"a":1,"b":{"a":3},"a":2}`, set("x", "a"), `{"a":"x","b":{"a":3},"a":"x"}`},
+		"an escaped key is found":                 {`{"\u0061":1}`, set("x", "a"), `{"\u0061":"x"}`},
+		"keys with path characters are plain":     {`{"a.b":1,"a":{"b":2},"*":3}`, set("x", "a.b"), `{"a.b":"x","a":{"b":2},"*":3}`},
+		"non-ASCII is escaped in an ASCII file":   {`{"a":"x"}`, set("é😀", "a"), `{"a":"\u00e9\ud83d\ude00"}`},
+		"non-ASCII stays plain beside other":      {`{"a":"ü"}`, set("é/<&>", "a"), `{"a":"é/<&>"}`},
+		"raw JSON is taken as it is":              {`{"a":1}`, set(json.RawMessage(`{"b": [ ]}`), "a"), `{"a":{"b": [ ]}}`},
+		"an object becomes null":                  {"{\n \"o\": {\n  \"a\": [\n  1]},\n \"p\": 1}", set(nil, "o"), "{\n \"o\": null,\n \"p\": 1}"},
+		"several edits":                           {`{"a":1,"b":2}`, []Edit{{[]string{"b"}, "x"}, {[]string{"c"}, "y"}, {[]string{"a"}, nil}}, `{"a":null,"b":"x","c":"y"}`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := Set([]byte(c.in), c.edits...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, string(got)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestSetRefuses(t *testing.T) {
+	cases := map[string]struct {
+		in   string
+		path []string
+		val  any
+		want error
+	}{
+		"no JSON":                       {`{"a":`, []string{"a"}, "x", ErrInvalid},
+		"two documents":                 {`{} {}`, []string{"a"}, "x", ErrInvalid},
+		"an array":                      {`[1]`, []string{"a"}, "x", ErrNotObject},
+		"a text where an object should": {`{"a":"b"}`, []string{"a", "c"}, "x", ErrNotObject},
+		"raw text that is not JSON":     {`{"a":1}`, []string{"a"}, json.RawMessage(`{`), ErrInvalid},
+		"a byte-order mark":             {"\ufeff{}", []string{"a"}, "x", ErrInvalid},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Set([]byte(c.in), Edit{c.path, c.val}); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestGetReadsTheLastDuplicate(t *testing.T) {
+	doc := []byte(`{"a":{"b":1},"a":{"b":"two"}}`)
+	if got := Get(doc, "a", "b").Str; got != "two" {
+		t.Errorf("got %q", got)
+	}
+	if Get(doc, "a", "c").Exists() || Get(doc, "a", "b", "c").Exists() {
+		t.Error("found what is not there")
+	}
+}
+
+func TestEditFileKeepsModeAndOwnerAndFollowsALink(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "config.json"), filepath.Join(dir, "link.json")
+	must(t, os.WriteFile(path, []byte(`{"a":1}`), 0o600))
+	must(t, os.Chmod(path, 0o642))
+	if os.Geteuid() == 0 {
+		must(t, os.Chown(path, 12345, 23456))
+	}
+	must(t, os.Symlink(path, link))
+	must(t, os.WriteFile(filepath.Join(dir, ".config.json.cidx-cluster.tmp"), []byte("left by a kill"), 0o600))
+	changed, err := EditFile(link, Edit{[]string{"a"}, "x"})
+	must(t, err)
+	if !changed {
+		t.Error("says that nothing changed")
+	}
+	if raw, _ := os.ReadFile(path); string(raw) != `{"a":"x"}` {
+		t.Errorf("wrote %s", raw)
+	}
+	info, err := os.Stat(path)
+	must(t, err)
+	owner := info.Sys().(*syscall.Stat_t)
+	if info.Mode().Perm() != 0o642 || os.Geteuid() == 0 && (owner.Uid != 12345 || owner.Gid != 23456) {
+		t.Errorf("mode %v, owner %d:%d", info.Mode(), owner.Uid, owner.Gid)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
+		t.Errorf("left in the folder: %v", entries)
+	}
+	before := info.Sys().(*syscall.Stat_t).Ino
+	if changed, err = EditFile(path, Edit{[]string{"a"}, "x"}); err != nil || changed {
+		t.Errorf("second time: changed %v, error %v", changed, err)
+	}
+	if info, _ = os.Stat(path); info.Sys().(*syscall.Stat_t).Ino != before {
+		t.Error("the second time replaced the file")
+	}
+}
+
+func TestWriteAtomicLeavesTheOldFileWhereItCannotWrite(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.json")
+	must(t, os.WriteFile(path, []byte("old"), 0o600))
+	// A folder in place of the temporary file: the write cannot start.
+	must(t, os.MkdirAll(filepath.Join(dir, ".a.json.cidx-cluster.tmp", "x"), 0o700))
+	if err := WriteAtomic(path, []byte("new"), nil); err == nil {
+		t.Fatal("no error")
+	}
+	if raw, _ := os.ReadFile(path); string(raw) != "old" {
+		t.Errorf("now %q", raw)
+	}
+}
+
+func FuzzSet(f *testing.F) {
+	for _, doc := range []string{
+		`{}`, `{"a":1}`, "{\n  \"a\": null,\n  \"b\": {\"c\": 1}\n}\n", `{"\u0061":"\ud800"}`, `{"a":1,"a":{"b":[]}}`,
+		`{"a":{"b":{}},"b":"é"}`, " {\t\"b\" :\r\n{ }\n} ", `{"":{"":""}}`, `{"a":1e400,"b":-0}`,
+	} {
+		f.Add([]byte(doc), "a", "b", "va/l\"ue\u2028")
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, first, second, value string) {
+		edits := []Edit{{[]string{first, second}, value}, {[]string{second}, value}}
+		before := bytes.Clone(doc)
+		out, err := Set(doc, edits...)
+		if !bytes.Equal(before, doc) {
+			t.Fatal("the input was modified")
+		}
+		if errors.Is(err, errDiffers) {
+			t.Fatalf("%s: %v", doc, err)
+		}
+		if err != nil {
+			return
+		}
+		if Get(out, second).String() != value && strings.ToValidUTF8(value, "") == value {
+			t.Fatalf("set %q, got %q", value, Get(out, second).String())
+		}
+		again, err := Set(out, edits[1])
+		if err != nil || !bytes.Equal(again, out) {
+			t.Fatalf("a second pass changed %q to %q, error %v", out, again, err)
+		}
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,110 @@
+package jsonfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// writeTemp writes data to temp, as much like the file at path as can be, syncs
+// it and reads it back.
+func writeTemp(temp, path string, data []byte, like os.FileInfo) error {
+	// A leftover of a killed run; a live second writer fails at O_EXCL below.
+	if err := removeIfThere(temp); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := resemble(f, path, like); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	back := make([]byte, len(data)+1)
+	n, _ := f.ReadAt(back, 0)
+	if !bytes.Equal(back[:n], data) {
+		return errors.New("what was read back differs from what was written")
+	}
+	return f.Close()
+}
+
+// resemble gives f the owner, mode and access list that like and the file at
+// path have.
+func resemble(f *os.File, path string, like os.FileInfo) error {
+	mode := fs.FileMode(0o600)
+	owner := like
+	if like != nil {
+		mode = like.Mode().Perm() | like.Mode()&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)
+	} else if dir, err := os.Stat(filepath.Dir(path)); err == nil {
+		owner = dir
+	}
+	now, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if owner != nil && os.Geteuid() == 0 || like != nil {
+		want, ok1 := owner.Sys().(*syscall.Stat_t)
+		have, ok2 := now.Sys().(*syscall.Stat_t)
+		if ok1 && ok2 && (want.Uid != have.Uid || want.Gid != have.Gid) {
+			if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
+				return fmt.Errorf("keep the owner: %w", err)
+			}
+		}
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	return copyAccessList(f, path)
+}
+
+// copyAccessList copies the POSIX access list of the file at path, where there
+// is one; the auto-updater may reach config.json only through it.
+func copyAccessList(f *os.File, path string) error {
+	const name = "system.posix_acl_access"
+	size, err := unix.Lgetxattr(path, name, nil)
+	if err != nil || size == 0 {
+		return nil // no list, no file yet, or a file system without lists
+	}
+	list := make([]byte, size)
+	if size, err = unix.Lgetxattr(path, name, list); err != nil {
+		return fmt.Errorf("read access list: %w", err)
+	}
+	if err := unix.Fsetxattr(int(f.Fd()), name, list[:size], 0); err != nil {
+		return fmt.Errorf("keep the access list: %w", err)
+	}
+	return nil
+}
+
+// SyncFolder makes renames, creations and removals in dir durable.
+func SyncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync folder: %w", err)
+	}
+	defer d.Close()
+	// Some network file systems do not know fsync of a folder.
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return fmt.Errorf("sync folder %s: %w", dir, err)
+	}
+	return nil
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
