@@ -1,0 +1,50 @@
+package share
+
+import (
+	"fmt"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// explain turns failed probes into problems. One cause makes one problem: where
+// root is squashed, everything after it fails for the same reason.
+func (p *prober) explain(a answer) {
+	for _, r := range a.Results {
+		if r.OK {
+			continue
+		}
+		if problem, ok := p.meaning(r, a.Info); ok {
+			p.problems = append(p.problems, problem)
+		}
+	}
+}
+
+func (p *prober) meaning(r Result, i Info) (cidx.Problem, bool) {
+	at := p.request.Dir
+	what := fmt.Sprintf("%s as %s: %s", r.Name, r.As, r.Detail)
+	fix := ""
+	switch r.Name {
+	case "statfs", "stat", "list":
+		fix = "mount the shared storage again: umount -l " + p.request.Mount + " && mount " + p.request.Mount
+	case "resolve":
+		return cidx.Problem{}, false // the mount point is missing; told as "not a mount point"
+	case "lock", "hard link":
+		return cidx.Problem{}, false // CIDX falls back; whether links are needed, the census knows
+	case "access", "create folder", "create":
+		fix = "let " + r.As + " write there: every folder of the path needs x for that user; chown the exported folder, or export it with no_root_squash for this node"
+	case "chown":
+		fix = "use the same numeric ids on the file server (no idmapping)"
+		if i.RootSquash {
+			fix = "export the share with no_root_squash for this node, at least until the migration is done"
+		}
+	case "chmod", "mtime", "rename", "symlink":
+		fix = "export the share from a POSIX file system, without options that fix modes or owners"
+	case "clean up":
+		fix = "remove " + p.work
+	case "give folder":
+		return cidx.Problem{}, false // chown has told it
+	default:
+		fix = "see the share's mount options and the server's export"
+	}
+	return cidx.Problem{What: what, At: at, Fix: fix}, true
+}

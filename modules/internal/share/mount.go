@@ -1,0 +1,109 @@
+package share
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Mount is one line of /proc/self/mountinfo.
+type Mount struct {
+	Point   string   `json:"point"`   // where it is mounted
+	Type    string   `json:"type"`    // "nfs4", "ext4", "fuse.x", …
+	Source  string   `json:"source"`  // "server:/export", "/dev/sdb1", …
+	Options []string `json:"options"` // of the mount, then of the file system
+}
+
+// Has reports whether the mount has an option of that name ("ro", "vers").
+func (m Mount) Has(option string) bool {
+	_, ok := m.Option(option)
+	return ok
+}
+
+// Option returns the value of an option ("4.1" for vers=4.1, "" for flags).
+func (m Mount) Option(name string) (value string, ok bool) {
+	for _, o := range m.Options {
+		key, v, _ := strings.Cut(o, "=")
+		if key == name {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// Network reports whether another machine serves the mount.
+func (m Mount) Network() bool {
+	switch m.Type {
+	case "nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "fuse.glusterfs", "fuse.sshfs", "9p", "lustre", "afs":
+		return true
+	}
+	return false
+}
+
+// Find returns the mount at point, the topmost one where several are stacked.
+// It reads /proc/self/mountinfo only: a dead NFS server cannot make it hang.
+func Find(point string) (m Mount, ok bool, err error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return m, false, fmt.Errorf("read mounts: %w", err)
+	}
+	defer f.Close()
+	return find(f, filepath.Clean(point))
+}
+
+// find is Find for any text in mountinfo's format.
+func find(r io.Reader, point string) (m Mount, ok bool, err error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 16<<10), 1<<20)
+	for lines.Scan() {
+		if next, valid := parseMount(lines.Text()); valid && next.Point == point {
+			m, ok = next, true
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return m, false, fmt.Errorf("read mounts: %w", err)
+	}
+	return m, ok, nil
+}
+
+// parseMount reads
+//
+//	36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/sda1 rw,errors=continue
+//
+// where any number of optional fields stands before the single "-".
+func parseMount(line string) (Mount, bool) {
+	head, tail, ok := strings.Cut(line, " - ")
+	left, right := strings.Fields(head), strings.Fields(tail)
+	if !ok || len(left) < 6 || len(right) < 2 {
+		return Mount{}, false
+	}
+	m := Mount{Point: unescape(left[4]), Type: right[0], Source: unescape(right[1])}
+	m.Options = strings.Split(left[5], ",")
+	if len(right) > 2 {
+		m.Options = append(m.Options, strings.Split(right[2], ",")...)
+	}
+	return m, true
+}
+
+// unescape undoes the kernel's \040 for blanks, tabs, newlines and backslashes.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

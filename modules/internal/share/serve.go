@@ -1,0 +1,190 @@
+package share
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// init serves a probe when this process was started as its child. It has to be
+// here: main would have to be changed in every binary, and a test binary's main
+// is not ours.
+func init() {
+	text := os.Getenv(requestVariable)
+	if len(os.Args) == 0 || os.Args[0] != childName || text == "" {
+		return
+	}
+	var r request
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		os.Exit(2)
+	}
+	s := server{request: r, out: json.NewEncoder(os.Stdout)}
+	s.serve()
+	s.answer.Doing = ""
+	if s.out.Encode(s.answer) != nil {
+		os.Exit(2)
+	}
+	os.Exit(0)
+}
+
+// server is the child's side.
+type server struct {
+	request request
+	answer  answer
+	out     *json.Encoder
+}
+
+func (s *server) serve() {
+	if s.request.Switch {
+		if err := s.become(); err != nil {
+			s.result("become "+s.request.As, err)
+			return
+		}
+	}
+	switch s.request.Do {
+	case "resolve":
+		s.step("resolve", func() error {
+			real, err := filepath.EvalSymlinks(s.request.Mount)
+			s.answer.Real = real
+			return err
+		})
+	case "alive":
+		s.step("statfs", s.statfs)
+		s.step("stat", func() error { _, err := os.Stat(s.request.Dir); return err })
+	case "look":
+		s.look()
+	case "write":
+		s.write()
+	case "remove":
+		s.step("clean up", func() error { return os.RemoveAll(s.request.Work) })
+	}
+}
+
+// become gives up root for good; this process has nothing else to do.
+func (s *server) become() error {
+	if err := syscall.Setgroups(s.request.Groups); err != nil {
+		return fmt.Errorf("set groups: %w", err)
+	}
+	if err := syscall.Setgid(s.request.GID); err != nil {
+		return fmt.Errorf("set gid: %w", err)
+	}
+	if err := syscall.Setuid(s.request.UID); err != nil {
+		return fmt.Errorf("set uid: %w", err)
+	}
+	return nil
+}
+
+// step announces a probe, runs it and notes its outcome.
+func (s *server) step(name string, probe func() error) bool {
+	s.answer.Doing = name
+	if s.out.Encode(s.answer) != nil {
+		os.Exit(2) // the parent has gone
+	}
+	err := probe()
+	s.result(name, err)
+	return err == nil
+}
+
+func (s *server) result(name string, err error) {
+	r := Result{Name: name, As: s.as(), OK: err == nil}
+	if err != nil {
+		r.Detail = reason(err)
+	}
+	s.answer.Results = append(s.answer.Results, r)
+}
+
+func (s *server) as() string {
+	if s.request.Switch {
+		return s.request.As
+	}
+	return userName(os.Geteuid())
+}
+
+// reason is the cause without the probe's temporary path.
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err.Error()
+	}
+	return err.Error()
+}
+
+// look fills in what can be seen without writing.
+func (s *server) look() {
+	if !s.step("statfs", s.statfs) {
+		return
+	}
+	s.answer.Looked = true
+	s.step("list", func() error {
+		d, err := os.Open(s.existing())
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		if _, err = d.Readdirnames(1); err != nil && err.Error() != "EOF" {
+			return err
+		}
+		return nil
+	})
+	s.step("access", func() error { return unix.Access(s.existing(), unix.W_OK|unix.X_OK) })
+}
+
+func (s *server) statfs() error {
+	var st unix.Statfs_t
+	for {
+		err := unix.Statfs(s.request.Mount, &st)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+	size := uint64(st.Frsize)
+	if size == 0 {
+		size = uint64(st.Bsize)
+	}
+	i := &s.answer.Info
+	i.BlockSize, i.NameMax = size, uint64(st.Namelen)
+	i.BytesTotal, i.BytesFree = st.Blocks*size, st.Bavail*size
+	i.InodesTotal, i.InodesFree = st.Files, st.Ffree
+	i.ReadOnly = st.Flags&unix.ST_RDONLY != 0
+	return nil
+}
+
+// existing is the probed folder, or its nearest parent that exists, at most the
+// mount point.
+func (s *server) existing() string {
+	for dir := s.request.Dir; len(dir) > len(s.request.Mount); dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return dir
+		}
+	}
+	return s.request.Mount
+}
+
+// sweep removes what probes left behind that were killed long ago.
+func sweep(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), workPrefix) && time.Since(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // the next probe tries again
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package share
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// write probes in a new folder, or in the one an earlier child made for us.
+func (s *server) write() {
+	work := s.request.Work
+	if work == "" {
+		dir := s.existing()
+		sweep(dir)
+		work = workFolder(dir)
+		if !s.step("create folder", func() error { return os.Mkdir(work, 0o711) }) {
+			return
+		}
+		s.answer.Work = work
+	}
+	file := filepath.Join(work, "a")
+	if !s.step("create", func() error { return writeSynced(file, []byte("cidx")) }) {
+		return
+	}
+	s.step("read back", func() error { return readBack(file, []byte("cidx")) })
+	s.step("chmod", func() error { return chmods(file) })
+	s.step("chown", func() error { return s.chown(file) })
+	s.step("mtime", func() error { return s.mtime(file) })
+	s.step("rename", func() error { return renames(work, file) })
+	s.step("symlink", func() error { return symlinks(work) })
+	s.answer.Info.HardLinks = s.step("hard link", func() error { return hardLinks(work, file) })
+	s.step("lock", func() error { return locks(file) })
+	s.step("names", func() error { return s.names(work) })
+	s.step("give folder", func() error { return s.give(work) })
+}
+
+func writeSynced(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func readBack(path string, want []byte) error {
+	got, err := os.ReadFile(path)
+	if err == nil && !bytes.Equal(got, want) {
+		return fmt.Errorf("read %q after writing %q", got, want)
+	}
+	return err
+}
+
+func chmods(path string) error {
+	for _, mode := range []fs.FileMode{0o444, 0o750, 0o640} {
+		if err := os.Chmod(path, mode); err != nil {
+			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm() != mode {
+			return fmt.Errorf("mode is %04o after chmod %04o", info.Mode().Perm(), mode)
+		}
+	}
+	return nil
+}
+
+// chown finds root_squash and id mapping: whose file is a new one, and does it
+// go to the service user's ids and stay there?
+func (s *server) chown(path string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != os.Geteuid() {
+		if os.Geteuid() == 0 {
+			s.answer.Info.RootSquash = true
+			return fmt.Errorf("a file of root belongs to uid %d there (root_squash)", st.Uid)
+		}
+		return fmt.Errorf("a file of uid %d belongs to uid %d there (id mapping)", os.Geteuid(), st.Uid)
+	}
+	uid, gid := s.request.UID, s.request.GID
+	if err := unix.Lchown(path, uid, gid); err != nil {
+		return fmt.Errorf("to %d:%d: %w", uid, gid, err)
+	}
+	if err := unix.Lstat(path, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != uid || int(st.Gid) != gid {
+		return fmt.Errorf("owner is %d:%d after chown %d:%d (id mapping)", st.Uid, st.Gid, uid, gid)
+	}
+	return nil
+}
+
+// mtime measures how precisely the share keeps times.
+func (s *server) mtime(path string) error {
+	const want = 987_654_321
+	sec := time.Now().Unix() - 86400
+	times := []unix.Timespec{{Sec: sec, Nsec: want}, {Sec: sec, Nsec: want}}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return err
+	}
+	for _, granularity := range []int64{1, 100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000} {
+		total := sec*1_000_000_000 + want
+		if st.Mtim.Nano() == total-total%granularity {
+			s.answer.Info.Granularity = granularity
+			return nil
+		}
+	}
+	return fmt.Errorf("mtime is %d ns after setting %d.%09d", st.Mtim.Nano(), sec, want)
+}
+
+func renames(work, onto string) error {
+	from := filepath.Join(work, "b")
+	if err := writeSynced(from, []byte("cidx")); err != nil {
+		return err
+	}
+	if err := os.Rename(from, onto); err != nil {
+		return err
+	}
+	d, err := os.Open(work)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("sync folder: %w", err)
+	}
+	return nil
+}
+
+func symlinks(work string) error {
+	path := filepath.Join(work, "s")
+	if err := os.Symlink("../nowhere", path); err != nil {
+		return err
+	}
+	target, err := os.Readlink(path)
+	if err == nil && target != "../nowhere" {
+		return fmt.Errorf("link reads %q", target)
+	}
+	return err
+}
+
+func hardLinks(work, file string) error {
+	path := filepath.Join(work, "h")
+	if err := os.Link(file, path); err != nil {
+		return err
+	}
+	a, err := os.Lstat(file)
+	if err != nil {
+		return err
+	}
+	b, err := os.Lstat(path)
+	if err == nil && !os.SameFile(a, b) {
+		return errors.New("the link is another file")
+	}
+	return err
+}
+
+func locks(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+}
+
+// names finds kinds of names that the share refuses or folds.
+func (s *server) names(work string) error {
+	kinds := map[string]string{"newline": "n\nn", "not UTF-8": "n\xffn", "255 bytes": strings.Repeat("n", 255), "colon": "n:n", "backslash": `n\n`}
+	for _, kind := range []string{"newline", "not UTF-8", "255 bytes", "colon", "backslash"} {
+		if os.Mkdir(filepath.Join(work, kinds[kind]), 0o700) != nil {
+			s.answer.Info.BadNames = append(s.answer.Info.BadNames, kind)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(work, "case"), 0o700); err != nil {
+		return err
+	}
+	_, err := os.Lstat(filepath.Join(work, "CASE"))
+	s.answer.Info.Caseless = err == nil
+	return nil
+}
+
+// give makes a folder for the service user's probes.
+func (s *server) give(work string) error {
+	if os.Geteuid() != 0 || s.request.UID == 0 || s.request.Switch {
+		return nil
+	}
+	dir := filepath.Join(work, "service")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Lchown(dir, s.request.UID, s.request.GID); err != nil {
+		return err
+	}
+	s.answer.Given = dir
+	return nil
+}
