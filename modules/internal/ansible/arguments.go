@@ -3,13 +3,16 @@ package ansible
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"sort"
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/secret"
 )
 
 // Argument is one field of an argument struct, described by its tags:
@@ -92,7 +95,7 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 	given := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(input))
 	decoder.UseNumber()
-	if err := decoder.Decode(&given); err != nil {
+	if err := decodeOne(decoder, &given); err != nil {
 		return nil, mode, nil, cidx.Problem{What: "arguments are not a JSON object: " + err.Error(), At: m.Doc.Name, Fix: "call the module through Ansible, or with one JSON object on standard input"}
 	}
 	mode = modeOf(given)
@@ -103,7 +106,7 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 		v, ok := given[a.Name]
 		delete(given, a.Name)
 		if a.Secret && ok && v != nil {
-			secrets = append(secrets, fmt.Sprint(v))
+			secrets = append(secrets, a.hidden(fmt.Sprint(v))...)
 		}
 		if p := a.set(value.Elem().FieldByIndex(a.index), v, ok && v != nil); p != "" {
 			problems = append(problems, cidx.Problem{What: p, At: m.Doc.Name + ": " + a.Name, Fix: a.fix()})
@@ -113,14 +116,40 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 	return value.Interface(), mode, secrets, problems.Err()
 }
 
-// modeOf takes Ansible's internal arguments out of given; unknown ones are
+// decodeOne reads one JSON object and nothing after it.
+func decodeOne(decoder *json.Decoder, into *map[string]any) error {
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if *into == nil {
+		return errors.New("null")
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return errors.New("something follows the object")
+	}
+	return nil
+}
+
+// hidden is what must not be shown of a secret argument's value: all of it,
+// and the passwords in it. Of a connection string without a password nothing
+// needs hiding.
+func (a Argument) hidden(value string) []string {
+	passwords := secret.Passwords(value)
+	if strings.HasSuffix(a.Name, "dsn") && len(passwords) == 0 {
+		return nil
+	}
+	return append(passwords, value)
+}
+
+// modeOf takes the internal arguments of Ansible and of the action plugin out
+// of given; unknown ones are
 // ignored, every release adds some.
 func modeOf(given map[string]any) Mode {
 	check, _ := toBool(given["_ansible_check_mode"])
 	diff, _ := toBool(given["_ansible_diff"])
 	verbosity, _ := toInt(given["_ansible_verbosity"])
 	for name := range given {
-		if strings.HasPrefix(name, "_ansible_") {
+		if strings.HasPrefix(name, "_ansible_") || strings.HasPrefix(name, "_cidx_") {
 			delete(given, name)
 		}
 	}

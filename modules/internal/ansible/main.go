@@ -1,14 +1,11 @@
 package ansible
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,6 +76,10 @@ func (p program) command(words []string) int {
 	switch {
 	case len(words) == 2 && words[0] == "module":
 		return p.module(words[1])
+	case len(words) > 0 && words[0] == "job":
+		return p.job(words[1:])
+	case len(words) > 0 && words[0] == "doc":
+		return p.doc(words[1:])
 	case len(words) == 1 && words[0] == "version":
 		fmt.Fprintln(p.out, Build)
 		return 0
@@ -92,19 +93,6 @@ func (p program) refuse(text string) int {
 	return 2
 }
 
-// module runs a module in the foreground.
-func (p program) module(name string) int {
-	m, ok := p.byName(name)
-	if !ok {
-		return p.refuse(p.unknownModule(name))
-	}
-	input, err := io.ReadAll(p.in)
-	if err != nil {
-		return p.refuse("cidx-helper: read arguments: " + err.Error())
-	}
-	return p.run(m, input)
-}
-
 func (p program) unknownModule(name string) string {
 	var names []string
 	for _, m := range p.modules {
@@ -113,25 +101,9 @@ func (p program) unknownModule(name string) string {
 	return fmt.Sprintf("cidx-helper: unknown module %q; known are %s", name, strings.Join(names, ", "))
 }
 
-// native is Ansible's contract for binary modules: one word, the name of a
-// file with JSON arguments.
-func (p program) native(m Module, words []string) int {
-	if len(words) != 1 {
-		return p.refuse("usage: " + m.Doc.Name + " <arguments file>")
-	}
-	input, err := os.ReadFile(words[0])
-	if err != nil {
-		return p.refuse("cidx-helper: read arguments: " + err.Error())
-	}
-	return p.run(m, input)
-}
-
-// run prints the reply. The exit status is 0: Ansible reads "failed".
-func (p program) run(m Module, input []byte) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	defer stop()
-	reply := m.Run(ctx, input, nil)
-	if _, err := p.out.Write(append(reply, '\n')); err != nil {
+// write prints the answer, one line.
+func (p program) write(raw []byte) int {
+	if _, err := p.out.Write(append(raw, '\n')); err != nil {
 		return 1
 	}
 	return 0

@@ -9,6 +9,7 @@ package ansible
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 )
@@ -37,16 +38,18 @@ type Return struct {
 
 // Module is one thing the helper can do for Ansible.
 type Module struct {
-	Doc  Doc
-	args reflect.Type
-	run  func(context.Context, any, Mode) (Reply, error)
+	Doc   Doc
+	args  reflect.Type
+	grace time.Duration
+	run   func(context.Context, any, Mode) (Reply, error)
 }
 
 // New makes a module of a function. A is the argument struct, see Decode.
 func New[A any](doc Doc, run func(context.Context, A, Mode) (Reply, error)) Module {
 	return Module{
-		Doc:  doc,
-		args: reflect.TypeFor[A](),
+		Doc:   doc,
+		grace: grace,
+		args:  reflect.TypeFor[A](),
 		run: func(ctx context.Context, a any, m Mode) (Reply, error) {
 			return run(ctx, *a.(*A), m)
 		},

@@ -9,16 +9,22 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
 
+// grace is how long a module may go on after a signal before the reply is
+// given without it.
+const grace = 20 * time.Second
+
 // Run decodes input, runs the module and returns the reply as one line of JSON
 // without the newline. Events go to sink, masked. It never panics and never
 // fails: whatever goes wrong is in the reply. When ctx is cancelled (a signal),
-// the module is expected to stop and to say how far it came.
+// the module is expected to stop and to say how far it came; the reply is given
+// without it after a grace period.
 func (m Module) Run(ctx context.Context, input []byte, sink progress.Sink) []byte {
 	keeper := secret.New()
 	ctx = secret.With(ctx, keeper)
@@ -30,9 +36,36 @@ func (m Module) Run(ctx context.Context, input []byte, sink progress.Sink) []byt
 	var reply Reply
 	if err == nil {
 		m.heading(ctx, args)
-		reply, err = m.guard(ctx, args, mode)
+		reply, err = m.await(ctx, args, mode)
+	}
+	if err != nil && ctx.Err() != nil && reply.Hint == "" {
+		reply.Hint = "interrupted by a signal; run the same command again: it goes on where this one stopped"
 	}
 	return m.encode(reply, err, transcript.all(), keeper, m.invocation(args))
+}
+
+// await runs the module and gives up on it when it does not heed a signal.
+func (m Module) await(ctx context.Context, args any, mode Mode) (Reply, error) {
+	type outcome struct {
+		reply Reply
+		err   error
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		reply, err := m.guard(ctx, args, mode)
+		ended <- outcome{reply, err}
+	}()
+	select {
+	case o := <-ended:
+		return o.reply, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-ended:
+		return o.reply, o.err
+	case <-time.After(m.grace):
+		return Reply{Changed: !mode.Check}, fmt.Errorf("%s: still busy %s after a signal: %w", m.Doc.Name, m.grace, ctx.Err())
+	}
 }
 
 // guard turns a panic into an error with its place.
@@ -123,13 +156,22 @@ func mask(out map[string]any, keeper *secret.Keeper) []byte {
 		decoder := json.NewDecoder(strings.NewReader(string(raw)))
 		decoder.UseNumber()
 		if err = decoder.Decode(&tree); err == nil {
-			raw, err = json.Marshal(keeper.HideAny(tree))
+			raw, err = json.Marshal(hideValues(tree.(map[string]any), keeper))
 		}
 	}
 	if err != nil {
 		raw, _ = json.Marshal(map[string]any{"changed": true, "failed": true, "msg": "encode reply: " + keeper.Hide(err.Error())})
 	}
 	return raw
+}
+
+// hideValues masks everything but the names of the reply's own keys: a
+// password that happens to be "changed" must not break the protocol.
+func hideValues(reply map[string]any, keeper *secret.Keeper) map[string]any {
+	for name, v := range reply {
+		reply[name] = keeper.HideAny(v)
+	}
+	return reply
 }
 
 // lines collects the transcript and passes masked events on.

@@ -3,6 +3,7 @@ package ansible
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -149,8 +150,13 @@ func toInt(v any) (int64, bool) {
 	if !ok {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
-	return n, err == nil
+	s = strings.TrimSpace(s)
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err == nil {
+		return n, true
+	}
+	f, err := strconv.ParseFloat(s, 64) // "{{ 10 / 2 }}" is 5.0
+	return int64(f), err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53
 }
 
 func toFloat(v any) (float64, bool) {
@@ -159,7 +165,7 @@ func toFloat(v any) (float64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
-	return f, err == nil
+	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }
 
 func toList(v any) ([]string, bool) {
@@ -191,8 +197,10 @@ func toMap(field reflect.Value, v any) bool {
 		if s == "" {
 			return true
 		}
+		decoder := json.NewDecoder(strings.NewReader(s))
+		decoder.UseNumber()
 		v = nil
-		if json.Unmarshal([]byte(s), &v) != nil {
+		if decoder.Decode(&v) != nil {
 			return false
 		}
 	}

@@ -1,0 +1,133 @@
+package ansible
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/job"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// job is the command of that name. "work" is how a job starts itself.
+func (p program) job(words []string) int {
+	switch {
+	case len(words) == 2 && words[0] == "run":
+		return p.jobRun(words[1])
+	case len(words) == 3 && words[0] == "follow":
+		offset, err := strconv.ParseInt(words[2], 10, 64)
+		if err != nil || offset < 0 {
+			return p.refuse("cidx-helper: not an offset: " + strconv.Quote(words[2]))
+		}
+		return p.jobFollow(words[1], offset)
+	case len(words) == 3 && words[0] == "work":
+		return p.jobWork(words[1], words[2])
+	}
+	return p.refuse(usage)
+}
+
+// jobRun answers mistakes in the arguments at once and starts or joins a job
+// otherwise.
+func (p program) jobRun(name string) int {
+	m, ok := p.byName(name)
+	if !ok {
+		return p.refuse(p.unknownModule(name))
+	}
+	input, err := io.ReadAll(p.in)
+	if err != nil {
+		return p.refuse("cidx-helper: read arguments: " + err.Error())
+	}
+	ctx := context.Background()
+	if _, _, _, err := m.Decode(input); err != nil {
+		return p.tell(job.News{Done: true, Reply: m.Run(ctx, input, nil)})
+	}
+	news, err := m.startJob(ctx, input)
+	if err != nil {
+		news = job.News{Done: true, Reply: refusal(err)}
+	}
+	return p.tell(news)
+}
+
+func (m Module) startJob(ctx context.Context, input []byte) (job.News, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return job.News{}, fmt.Errorf("find helper: %w", err)
+	}
+	store, err := job.Open()
+	if err != nil {
+		return job.News{}, err
+	}
+	id, err := store.Start(ctx, request(m, input), []string{self, "job", "work", m.Doc.Name}, input)
+	if err != nil {
+		return job.News{}, err
+	}
+	return store.Follow(ctx, id, 0)
+}
+
+// request describes a call whose input is known to decode.
+func request(m Module, input []byte) job.Request {
+	arguments := map[string]any{}
+	decoder := json.NewDecoder(bytes.NewReader(input))
+	decoder.UseNumber()
+	_ = decoder.Decode(&arguments) // Decode has read it before
+	return job.NewRequest(m.Doc.Name, arguments)
+}
+
+func (p program) jobFollow(id string, offset int64) int {
+	store, err := job.Open()
+	var news job.News
+	if err == nil {
+		news, err = store.Follow(context.Background(), id, offset)
+	}
+	if err != nil {
+		news = job.News{Job: id, Offset: offset, Done: true, Reply: refusal(err)}
+	}
+	return p.tell(news)
+}
+
+func (p program) jobWork(name, id string) int {
+	m, ok := p.byName(name)
+	if !ok {
+		return p.refuse(p.unknownModule(name))
+	}
+	store, err := job.Open()
+	if err == nil {
+		err = store.Work(id, func(ctx context.Context, input []byte, sink progress.Sink) []byte {
+			return m.Run(ctx, input, sink)
+		})
+	}
+	if err != nil {
+		return p.refuse("cidx-helper: " + err.Error())
+	}
+	return 0
+}
+
+// tell prints news as one line.
+func (p program) tell(news job.News) int {
+	if news.Events == nil {
+		news.Events = []progress.Event{}
+	}
+	raw, err := json.Marshal(news)
+	if err != nil {
+		return p.refuse("cidx-helper: encode news: " + err.Error())
+	}
+	return p.write(raw)
+}
+
+// refusal is the reply of a call that did not come to its module.
+func refusal(err error) []byte {
+	problems := cidx.ProblemsOf(err)
+	out := map[string]any{"changed": false, "failed": true, "msg": problems.Error(), "problems": problems}
+	var held job.Held
+	if errors.As(err, &held) {
+		out["lease"] = held.Lease
+	}
+	raw, _ := json.Marshal(out) // strings always encode
+	return raw
+}

@@ -1,0 +1,62 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errBusy says that somebody else holds the lock.
+var errBusy = errors.New("locked by another process")
+
+// lockFile opens path and locks it at once (how: unix.LOCK_EX or LOCK_SH), or
+// returns errBusy. Closing the file, or dying, unlocks.
+func lockFile(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	if err := flock(f, how|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return errBusy
+		case err != nil:
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		default:
+			return nil
+		}
+	}
+}
+
+// awaitLock is lockFile that waits; it calls waiting about once a second
+// meanwhile.
+func awaitLock(ctx context.Context, path string, how int, waiting func()) (*os.File, error) {
+	for i := 0; ; i++ {
+		f, err := lockFile(path, how)
+		if !errors.Is(err, errBusy) {
+			return f, err
+		}
+		if i%20 == 0 {
+			waiting()
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
