@@ -1,0 +1,57 @@
+# cidx-cluster. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.build/bin:$(PATH)
+export CGO_ENABLED := 0
+export GOTOOLCHAIN := local
+
+E2E_TIMEOUT ?= 25m
+
+.PHONY: help setup modules tools lint unit scenarios test demo lab lab-nfs bench bench-database bench-files collection clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
+
+setup: ## Install what is missing on this machine: Debian packages, Go, linters
+	@build/setup.sh core lint
+
+modules: setup ## Build the helper for linux/amd64 and linux/arm64 into files/, and the module documentation
+	@build/helper.sh
+
+tools: setup ## Build the programs of the tests (sandbox, seed, stand-in, judge) into .build/bin
+	@go build -o .build/bin ./e2e/cmd/...
+
+lint: modules ## gofmt, go vet, staticcheck, ansible-lint (production), yamllint, the Python budget
+	@build/lint.sh
+
+test: modules tools lint ## Everything: lint, unit tests, scenarios, lab. The last line counts them
+	@go run ./build/testsum -timeout $(E2E_TIMEOUT) ./...
+
+unit: modules ## The unit tests of the modules alone
+	@go run ./build/testsum ./modules/... ./e2e/seed/... ./e2e/judge/... ./e2e/standin/...
+
+scenarios: modules tools ## The scenarios of e2e/testdata alone; RUN=pattern picks some
+	@go run ./build/testsum -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
+
+demo: modules tools ## Migrate a realistic standalone server on this machine and show it; README=1 puts the transcript into README.md
+	@e2e/demo.sh $(if $(README),--readme)
+
+lab: modules tools ## Real systemd nodes, SSH, two nodes, faults
+	@if [ -d e2e/lab ]; then build/setup.sh lab && go run ./build/testsum -timeout 60m ./e2e/lab/...; else echo 'lab: not in this checkout'; fi
+
+bench: bench-database bench-files ## Both benchmarks
+
+bench-database: modules tools ## The database step against its peers, in one run
+	@go run ./bench/database
+
+bench-files: modules tools ## The file copy against its peers, in one run
+	@go run ./bench/files
+
+collection: modules ## Build cidx-cluster-<version>.tar.gz with the helper for both architectures
+	@mkdir -p .build/collection && ansible-galaxy collection build --force --output-path .build/collection .
+
+clean: ## Remove everything built and every sandbox left over
+	@if [ -x .build/bin/cidx-sandbox ]; then .build/bin/cidx-sandbox sweep; fi
+	@rm -rf .build

