@@ -1,0 +1,101 @@
+package standin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cidx-cluster/e2e/standin/internal/repos"
+	"cidx-cluster/e2e/standin/internal/schema"
+)
+
+const (
+	churnEvery   = 4  // ticks between changes in a base clone
+	refreshEvery = 25 // ticks between refreshes, with Options.Refresh
+)
+
+// traffic is what a standalone server writes by itself while it runs: audit, job, search, log and health rows, files
+// in the base clones and, if asked, snapshots. A job that is running when the server is killed stays so.
+func (s *Server) traffic(ctx context.Context) {
+	if s.cfg.cluster || s.opt.Quiet || s.opt.WriteInterval <= 0 {
+		return
+	}
+	tick := time.NewTicker(s.opt.WriteInterval)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		if err := s.write(ctx, n); err != nil && ctx.Err() == nil {
+			s.log.Printf("traffic: %v", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Server) write(ctx context.Context, n int) error {
+	err := errors.Join(s.writeRows(ctx, n), s.store.Probe(ctx, schema.MainFile), s.store.Probe(ctx, "groups.db"))
+	if n%churnEvery != 0 {
+		return err
+	}
+	rows, listErr := s.store.Rows(ctx, "golden_repos_metadata",
+		"SELECT alias, clone_path FROM golden_repos_metadata WHERE alias <> ? ORDER BY alias", metaAlias)
+	if listErr != nil || len(rows) == 0 {
+		return errors.Join(err, listErr)
+	}
+	turn := n / churnEvery
+	row := rows[turn%len(rows)]
+	err = errors.Join(err, repos.Churn(row.Text("clone_path"), turn/len(rows), time.Now()))
+	if s.opt.Refresh && n > 0 && n%refreshEvery == 0 {
+		err = errors.Join(err, s.refresh(ctx, row.Text("alias"), row.Text("clone_path")))
+	}
+	return err
+}
+
+func (s *Server) writeRows(ctx context.Context, n int) error {
+	now := time.Now()
+	at, run := stamp(now), s.started.UnixNano()
+	job := func(n int) string { return fmt.Sprintf("standin-%d-%d", run, n) }
+	_, err := s.store.Exec(ctx, "background_jobs",
+		"UPDATE background_jobs SET status = 'completed', completed_at = ?, progress = 100, result = ? WHERE job_id = ?",
+		at, `{"success": true}`, job(n-1))
+	for _, w := range []struct {
+		table string
+		row   schema.Row
+	}{
+		{"background_jobs", schema.Row{
+			"job_id": job(n), "operation_type": "standin_maintenance", "status": "running", "created_at": at, "started_at": at,
+			"progress": 0, "username": "system", "is_admin": false, "cancelled": false, "resolution_attempts": 0,
+			"executing_node": "local", "metadata": fmt.Sprintf(`{"tick": %d}`, n),
+		}},
+		{"audit_logs", schema.Row{
+			"timestamp": at, "admin_id": "admin", "action_type": "standin_tick", "target_type": "system",
+			"target_id": fmt.Sprint("tick-", n), "details": fmt.Sprintf(`{"tick": %d}`, n),
+		}},
+		{"search_event_log", schema.Row{
+			"timestamp": float64(now.UnixMicro()) / 1e6, "username": "system", "search_type": "fts", "query_text": "standin",
+			"voyage_cache_hit": n%2 == 0, "total_latency_ms": 1 + n%50, "result_count": n % 7, "node_id": "local",
+		}},
+		{"logs", schema.Row{
+			"timestamp": at, "level": "INFO", "source": "standin", "message": fmt.Sprint("tick ", n), "created_at": at,
+		}},
+	} {
+		_, insertErr := s.store.Insert(ctx, w.table, w.row)
+		err = errors.Join(err, insertErr)
+	}
+	return err
+}
+
+// refresh makes a snapshot and points the alias at it, in either mode.
+func (s *Server) refresh(ctx context.Context, alias, clonePath string) error {
+	now := time.Now()
+	target, err := s.layout.Refresh(ctx, alias, clonePath, now)
+	if err != nil {
+		return err
+	}
+	s.log.Printf("refreshed %s: %s", alias, target)
+	_, err = s.store.Exec(ctx, "global_repos", "UPDATE global_repos SET last_refresh = ? WHERE repo_name = ?", stamp(now), alias)
+	return err
+}
