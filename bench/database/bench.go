@@ -38,7 +38,7 @@ func (b *bench) home(ctx context.Context, name string, seedFlags ...string) (str
 		return "", err
 	}
 	calls := [][]string{
-		append([]string{"home", "-home", home, "-repos", "2", "-files-per-repo", "5", "-facts", filepath.Join(b.dir, name+".facts")}, seedFlags...),
+		append([]string{"home", "-home", home, "-repos", "2", "-files-per-repo", "10", "-facts", filepath.Join(b.dir, name+".facts")}, seedFlags...),
 		{"join", "-home", home, "-share", share, "-node-id", "node-1"},
 		{"schema"},
 	}

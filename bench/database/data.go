@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,22 +144,39 @@ func (b *bench) checkpoint(ctx context.Context, home string) error {
 	return err
 }
 
-// filledTables returns those of names that the file has and that hold rows.
-func filledTables(ctx context.Context, path string, names []string, most int) ([]string, error) {
+// filledTables returns up to most tables of the file that hold rows and whose
+// columns, as "table.column", are all in target.
+func filledTables(ctx context.Context, path string, target map[string]bool, most int) ([]string, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	var filled []string
-	for _, name := range names {
-		var one int
-		switch err := db.QueryRowContext(ctx, fmt.Sprintf("SELECT 1 FROM %q LIMIT 1", name)).Scan(&one); {
-		case err == nil && len(filled) < most:
-			filled = append(filled, name)
-		case err != nil && !errors.Is(err, sql.ErrNoRows) && !strings.Contains(err.Error(), "no such table"):
+	rows, err := db.QueryContext(ctx, "SELECT m.name, group_concat(c.name) FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' GROUP BY 1 ORDER BY 1")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var fit []string
+	for rows.Next() {
+		var name, columns string
+		if err := rows.Scan(&name, &columns); err != nil {
 			return nil, err
 		}
+		if !slices.ContainsFunc(strings.Split(columns, ","), func(c string) bool { return !target[name+"."+c] }) {
+			fit = append(fit, name)
+		}
 	}
-	return filled, nil
+	var filled []string
+	for _, name := range fit {
+		var one int
+		err := db.QueryRowContext(ctx, fmt.Sprintf("SELECT 1 FROM %q LIMIT 1", name)).Scan(&one)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+		if err == nil && len(filled) < most {
+			filled = append(filled, name)
+		}
+	}
+	return filled, rows.Err()
 }

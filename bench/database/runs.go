@@ -99,6 +99,7 @@ func (b *bench) peersOf(ctx context.Context, home string, rows, round int, all b
 		if s, err := b.pgloader(ctx, home, "peer", tables); err != nil {
 			say("pgloader at %d rows: %v", rows, err)
 		} else {
+			s.note = b.loaded(ctx, "peer", tables)
 			b.keep("pgloader", rows, s)
 		}
 	}
@@ -112,12 +113,30 @@ func (b *bench) peersOf(ctx context.Context, home string, rows, round int, all b
 	return nil
 }
 
-// filled names up to most tables of the main file that hold rows and that
-// PostgreSQL has as well.
+// filled names up to most tables of the main file that hold rows and whose
+// columns PostgreSQL all has: pgloader cannot rename one.
 func (b *bench) filled(ctx context.Context, home string, most int) ([]string, error) {
-	target, err := b.cluster.psql(ctx, filepath.Base(home), "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+	out, err := b.cluster.psql(ctx, filepath.Base(home), "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'")
 	if err != nil {
 		return nil, err
 	}
-	return filledTables(ctx, filepath.Join(home, "data/cidx_server.db"), strings.Fields(target), most)
+	columns := map[string]bool{}
+	for _, name := range strings.Fields(out) {
+		columns[name] = true
+	}
+	return filledTables(ctx, filepath.Join(home, "data/cidx_server.db"), columns, most)
+}
+
+// loaded says how many rows a peer has really left in its database: pgloader
+// exits 0 also where it lost some.
+func (b *bench) loaded(ctx context.Context, database string, tables []string) string {
+	counts := make([]string, len(tables))
+	for i, t := range tables {
+		counts[i] = fmt.Sprintf("(SELECT count(*) FROM %s)", t)
+	}
+	out, err := b.cluster.psql(ctx, database, "SELECT "+strings.Join(counts, " + "))
+	if err != nil {
+		return err.Error()
+	}
+	return out + " rows there"
 }
