@@ -1,0 +1,172 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// Pace of asking, and the time that one probe may take. CIDX caches /healthz
+// for two seconds.
+const (
+	pace         = 500 * time.Millisecond
+	probeTimeout = 5 * time.Second
+)
+
+// awaitHealth asks until the server is healthy, or the time is over.
+func (v *verification) awaitHealth(ctx context.Context) error {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(v.args.Timeout)*time.Second)
+	defer cancel()
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for {
+		state, err := v.probe(ctx)
+		if err == nil {
+			v.up(ctx, state, v.since(start))
+			return nil
+		}
+		progress.Report(ctx, progress.Status{
+			What: "waiting for the server: " + short(err), Unit: "s",
+			Done: int64(time.Since(start).Seconds()), Total: int64(v.args.Timeout),
+		})
+		select {
+		case <-ctx.Done():
+			return v.neverHealthy(ctx, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// up records a server that answers.
+func (v *verification) up(ctx context.Context, state health, took time.Duration) {
+	seconds := math.Max(1, math.Ceil(took.Seconds()))
+	v.passed(ctx, "Server startup", fmt.Sprintf("%s in %.0fs", state.status, seconds))
+	v.reply.Data["healthy_seconds"] = math.Round(took.Seconds()*10) / 10
+	v.reply.Data["server_status"] = state.status
+	if len(state.reasons) > 0 {
+		v.warn("the server is %s: %s", state.status, strings.Join(state.reasons, "; "))
+	}
+}
+
+// since is the time from the start of the service, where our own journal knows
+// it, else from the first probe.
+func (v *verification) since(probe time.Time) time.Duration {
+	entries, err := journal.Read(v.args.State().Journal())
+	if err == nil {
+		last, ok := journal.Last(entries, "cidx_service")
+		if ok && last.Event == "started" && last.Time.Before(probe) && probe.Sub(last.Time) < 10*time.Minute {
+			return time.Since(last.Time)
+		}
+	}
+	return time.Since(probe)
+}
+
+// health is a state that is good enough, with the reasons why it is not better.
+type health struct {
+	status  string
+	reasons []string
+}
+
+// errUnhealthy carries the server's own reasons.
+type errUnhealthy struct{ reasons []string }
+
+func (e *errUnhealthy) Error() string {
+	if len(e.reasons) == 0 {
+		return "the server says that it is unhealthy"
+	}
+	return "the server says that it is unhealthy: " + strings.Join(e.reasons, "; ")
+}
+
+// probe asks once. An error means: not yet.
+func (v *verification) probe(ctx context.Context) (health, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	live, err := v.api.Healthz(ctx)
+	switch {
+	case err != nil:
+		return health{}, err
+	case live.Status == cidxapi.Healthy:
+		return health{status: cidxapi.Healthy}, nil
+	case live.Status == cidxapi.Answers:
+		return health{status: cidxapi.Answers, reasons: []string{"its release has no health probe; it answers at " + live.Endpoint}}, nil
+	}
+	detail, err := v.api.SystemHealth(ctx)
+	if err != nil {
+		detail.Reasons = []string{"the reasons are unknown: " + short(err)}
+	}
+	if live.Status == cidxapi.Degraded {
+		return health{status: cidxapi.Degraded, reasons: reasonsOr(detail.Reasons, "it names no reason")}, nil
+	}
+	if err == nil && v.falseAlarm(ctx, detail.Status) {
+		return health{status: cidxapi.Degraded, reasons: reasonsOr(detail.Reasons, "/healthz says unhealthy, as this release always does with SQLite")}, nil
+	}
+	return health{}, &errUnhealthy{detail.Reasons}
+}
+
+func reasonsOr(reasons []string, otherwise string) []string {
+	if len(reasons) == 0 {
+		return []string{otherwise}
+	}
+	return reasons
+}
+
+// falseAlarm recognises CIDX 11.65 to 11.68, whose /healthz answers 503 on
+// every SQLite server because it looks for one database in the wrong place.
+func (v *verification) falseAlarm(ctx context.Context, systemStatus string) bool {
+	if v.args.Mode != "standalone" {
+		return false
+	}
+	if systemStatus == cidxapi.Healthy || systemStatus == cidxapi.Degraded {
+		return true
+	}
+	server, err := v.api.Health(ctx)
+	if err != nil {
+		return false
+	}
+	parts := strings.SplitN(server.Version, ".", 3)
+	if len(parts) < 2 || parts[0] != "11" {
+		return false
+	}
+	minor, err := strconv.Atoi(parts[1])
+	return err == nil && minor >= 65 && minor <= 68
+}
+
+// neverHealthy is the message when time is over; last is why the last probe
+// was not good enough.
+func (v *verification) neverHealthy(ctx context.Context, last error) error {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		return fmt.Errorf("wait for the server: %w", context.Canceled)
+	}
+	v.failed(ctx, "Server startup", fmt.Sprintf("not healthy within %ds", v.args.Timeout))
+	p := cidx.Problem{
+		What: fmt.Sprintf("not healthy within %d s: %s", v.args.Timeout, short(last)), At: v.api.Base(),
+		Fix: "look into the server's log; if it only starts slowly, raise cidx_verify_timeout and run the same playbook again",
+	}
+	var sick *errUnhealthy
+	if errors.As(last, &sick) {
+		p.Fix = "remove the reasons that the server names, then run the same playbook again"
+	}
+	return p
+}
+
+// short is an error without its remedy.
+func short(err error) string {
+	var silent *cidxapi.NoAnswer
+	if errors.As(err, &silent) {
+		return "no answer: " + silent.Cause.Error()
+	}
+	if p := cidx.ProblemsOf(err); len(p) == 1 {
+		return p[0].What
+	}
+	return err.Error()
+}

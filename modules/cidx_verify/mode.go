@@ -1,0 +1,136 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// fresh is the age of a heartbeat below which CIDX calls a node alive; it
+// writes one every ten seconds.
+const fresh = 30 * time.Second
+
+// proveMode asks the node who it is and returns the registry's entries.
+func (v *verification) proveMode(ctx context.Context) ([]entry, error) {
+	node, err := v.api.CheckHealth(ctx)
+	if err != nil {
+		v.failed(ctx, "Login", short(err))
+		return nil, err
+	}
+	v.reply.Data["server_version"], v.reply.Data["node_id"] = node.Version, node.NodeID
+	if v.args.Mode == "standalone" {
+		return v.proveStandalone(ctx, node.NodeID)
+	}
+	if node.NodeID != v.config.NodeID {
+		v.failed(ctx, "Cluster mode", fmt.Sprintf("the node says %s", orNone(node.NodeID)))
+		return nil, cidx.Problem{
+			What: fmt.Sprintf("the server says node_id %s, config.json says %q", orNone(node.NodeID), v.config.NodeID), At: v.api.Base(),
+			Fix: "make sure that the server which answers there is the one of this home, and that it was started after config.json was written",
+		}
+	}
+	conn, err := v.connect(ctx)
+	if err != nil {
+		v.failed(ctx, "Cluster mode", "PostgreSQL cannot be asked")
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read from
+	if err := v.awaitHeartbeat(ctx, conn); err != nil {
+		v.failed(ctx, "Cluster mode", "no fresh heartbeat")
+		return nil, err
+	}
+	v.passed(ctx, "Cluster mode", "node "+node.NodeID)
+	return registryOf(ctx, conn)
+}
+
+func (v *verification) proveStandalone(ctx context.Context, node string) ([]entry, error) {
+	if node != "" {
+		v.failed(ctx, "Standalone mode", "the node says "+orNone(node))
+		return nil, cidx.Problem{
+			What: fmt.Sprintf("the server says node_id %q, so it runs in cluster mode", node), At: v.api.Base(),
+			Fix: "restart the server: it was started before config.json was restored",
+		}
+	}
+	v.passed(ctx, "Standalone mode", "SQLite, no node id")
+	return v.standaloneRegistry(ctx)
+}
+
+func orNone(node string) string {
+	if node == "" {
+		return "none (standalone mode)"
+	}
+	return fmt.Sprintf("%q", node)
+}
+
+// connect opens PostgreSQL. The password is registered with the keeper, and
+// pgx does not repeat it in errors.
+func (v *verification) connect(ctx context.Context) (*pgx.Conn, error) {
+	dsn := v.args.DSN
+	if dsn == "" {
+		dsn = v.config.DSN
+	}
+	if dsn == "" {
+		return nil, cidx.Problem{What: "postgres_dsn is missing", At: v.config.Path, Fix: "run cluster-join.sh on this node, or set cidx_postgres_dsn"}
+	}
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, cidx.Problem{What: "postgres_dsn is not a connection string", At: v.config.Path, Fix: "give it as postgresql://user:password@host:5432/database"}
+	}
+	config.ConnectTimeout = 10 * time.Second
+	config.RuntimeParams["application_name"] = "cidx_verify"
+	config.RuntimeParams["default_transaction_read_only"] = "on"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, cidx.Problem{What: "connect: " + err.Error(), At: fmt.Sprintf("PostgreSQL %s:%d/%s", config.Host, config.Port, config.Database), Fix: "check postgres_dsn in config.json, and that PostgreSQL accepts connections from this node"}
+	}
+	return conn, nil
+}
+
+// awaitHeartbeat waits until the node's row in cluster_nodes is online with a
+// fresh heartbeat; CIDX writes the first one shortly after its start.
+func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgx.Conn) error {
+	limit, cancel := context.WithTimeout(ctx, max(fresh, time.Duration(v.args.Timeout)*time.Second))
+	defer cancel()
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for {
+		state, err := heartbeat(ctx, conn, v.config.NodeID)
+		if err != nil || state == "" {
+			return err
+		}
+		progress.Report(ctx, progress.Status{What: "waiting for the node's heartbeat: " + state})
+		select {
+		case <-limit.Done():
+			if ctx.Err() != nil {
+				return fmt.Errorf("wait for the heartbeat: %w", context.Cause(ctx))
+			}
+			return cidx.Problem{What: state, At: "cluster_nodes." + v.config.NodeID, Fix: "look into the server's log: it runs, but does not report to PostgreSQL"}
+		case <-tick.C:
+		}
+	}
+}
+
+// heartbeat says what is wrong with the node's row, or "".
+func heartbeat(ctx context.Context, conn *pgx.Conn, node string) (string, error) {
+	var status string
+	var age *float64
+	err := conn.QueryRow(ctx, `SELECT status, extract(epoch FROM clock_timestamp() - last_heartbeat)::float8 FROM cluster_nodes WHERE node_id = $1`, node).Scan(&status, &age)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "the node has no row", nil
+	case err != nil:
+		return "", fmt.Errorf("read cluster_nodes: %w", err)
+	case status != "online":
+		return fmt.Sprintf("status is %q, not \"online\"", status), nil
+	case age == nil:
+		return "there was no heartbeat yet", nil
+	case *age >= fresh.Seconds():
+		return fmt.Sprintf("the last heartbeat is %.0f s old", *age), nil
+	}
+	return "", nil
+}

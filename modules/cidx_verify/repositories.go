@@ -1,0 +1,161 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// parallel is how many searches run at once.
+const parallel = 4
+
+// repositories compares lists and asks every repository.
+func (v *verification) repositories(ctx context.Context, entries []entry) error {
+	missing, err := v.compareLists(ctx, entries)
+	if err != nil {
+		v.failed(ctx, "Repositories", short(err))
+		return err
+	}
+	results := v.askAll(ctx, entries)
+	if ctx.Err() != nil {
+		return fmt.Errorf("query repositories: %w", context.Cause(ctx))
+	}
+	return v.judge(ctx, results, missing)
+}
+
+// compareLists names the repositories of the registry that the API leaves out:
+// by their alias, the lists in which they are missing.
+func (v *verification) compareLists(ctx context.Context, entries []entry) (map[string]cidx.Problem, error) {
+	goldens, err := v.api.GoldenRepos(ctx)
+	if err != nil {
+		return nil, err
+	}
+	globals, err := v.api.Repositories(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inAdmin, inMCP := map[string]bool{}, map[string]bool{}
+	for _, g := range goldens {
+		inAdmin[g.Alias] = true
+	}
+	for _, g := range globals {
+		if g.Global {
+			inMCP[g.Alias] = true
+		}
+	}
+	missing := map[string]cidx.Problem{}
+	for _, e := range entries {
+		const fix = "look for its name in the server's log; CIDX only logs what it cannot load into a list"
+		if e.Global != "" && !inMCP[e.Global] {
+			missing[e.name()] = cidx.Problem{What: "is in the registry, but list_repositories leaves it out", At: e.name(), Fix: fix + ", and give cidx_api_user an account that may see every repository"}
+		}
+		if e.Golden != "" && !inAdmin[e.Golden] {
+			missing[e.name()] = cidx.Problem{What: "is in the registry, but GET /api/admin/golden-repos leaves it out", At: e.name(), Fix: fix}
+		}
+	}
+	return missing, nil
+}
+
+// askAll searches every repository, several at a time, in the entries' order.
+func (v *verification) askAll(ctx context.Context, entries []entry) []result {
+	results := make([]result, len(entries))
+	var mu sync.Mutex
+	done := 0
+	tell := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		progress.Report(ctx, progress.Status{What: "query test", Done: int64(done), Total: int64(len(entries)), Unit: "repositories"})
+	}
+	stop := every(time.Second, tell)
+	defer stop()
+	var all sync.WaitGroup
+	next := make(chan int)
+	for range min(parallel, len(entries)) {
+		all.Go(func() {
+			for i := range next {
+				results[i] = v.search(ctx, entries[i])
+				mu.Lock()
+				done++
+				mu.Unlock()
+				tell()
+			}
+		})
+	}
+	for i := range entries {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	all.Wait()
+	return results
+}
+
+// every calls f at an interval until the returned function is called.
+func every(interval time.Duration, f func()) (stop func()) {
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				f()
+			}
+		}
+	}()
+	return func() { close(quit); <-ended }
+}
+
+// judge fills the reply and gathers every problem.
+func (v *verification) judge(ctx context.Context, results []result, missing map[string]cidx.Problem) error {
+	var problems cidx.Problems
+	accessible, silent, hits := 0, 0, 0
+	for i := range results {
+		r := &results[i]
+		if r.problem != nil {
+			silent++
+			problems = append(problems, *r.problem)
+		}
+		if p, ok := missing[r.Alias]; ok {
+			r.Accessible = false
+			problems = append(problems, p)
+		}
+		if r.Accessible {
+			accessible++
+		}
+		hits += r.Hits
+		if r.warning != "" {
+			v.warn("%s", r.warning)
+		}
+	}
+	v.reply.Data["repositories"], v.reply.Data["accessible"], v.reply.Data["total"] = results, accessible, len(results)
+	v.tellRepositories(ctx, accessible, len(results))
+	switch {
+	case silent > 0:
+		v.failed(ctx, "Query test", fmt.Sprintf("%d of %d repositories give no results", silent, len(results)))
+	case hits == 0 && len(results) > 0:
+		v.failed(ctx, "Query test", "no search returned a result")
+		problems = append(problems, cidx.Problem{What: "no search returned a result", At: v.api.Base(), Fix: "see the server's log; set cidx_verify_queries to words that are in the repositories"})
+	case len(results) == 0:
+		v.passed(ctx, "Query test", "there is no repository to search")
+	default:
+		v.passed(ctx, "Query test", "search_code returned results")
+	}
+	return problems.Err()
+}
+
+// tellRepositories is the line that the count of repositories stands in.
+func (v *verification) tellRepositories(ctx context.Context, accessible, total int) {
+	detail := fmt.Sprintf("%d/%d accessible", accessible, total)
+	progress.Line(ctx, "  Repositories: %s", detail)
+	v.reply.Checks = append(v.reply.Checks, check("Repositories", accessible == total, detail))
+}

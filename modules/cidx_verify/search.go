@@ -1,0 +1,203 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/cidxapi"
+)
+
+// result is what is told of one repository.
+type result struct {
+	Alias      string `json:"alias"`
+	Golden     string `json:"golden,omitempty"`
+	Accessible bool   `json:"accessible"`
+	Hits       int    `json:"hits"` // with a path that exists below the target
+	Word       string `json:"word,omitempty"`
+	Mode       string `json:"mode,omitempty"` // fts, semantic; "files" where there is nothing to search
+	Path       string `json:"path,omitempty"` // of the first hit
+	problem    *cidx.Problem
+	warning    string
+}
+
+func (r *result) refuse(what, fix string) {
+	r.Accessible, r.problem = false, &cidx.Problem{What: what, At: r.Alias, Fix: fix}
+}
+
+// search proves that one repository answers with files of its own.
+func (v *verification) search(ctx context.Context, e entry) result {
+	r := result{Alias: e.name(), Golden: e.Golden}
+	target, err := v.target(e)
+	if err != nil {
+		r.refuse(err.Error(), "find the repository's files and copy them to the share, then run the same playbook again; or remove the repository in CIDX")
+		return r
+	}
+	if e.Global == "" {
+		r.Accessible, r.Mode = true, "files"
+		r.warning = fmt.Sprintf("%s: has no global alias, so it cannot be searched; its files are at %s", e.Golden, target)
+		return r
+	}
+	words, given, err := v.words(ctx, e, target)
+	if err != nil {
+		r.refuse("look for a word: "+err.Error(), "make "+target+" readable for the user that runs the migration, or set cidx_verify_queries")
+		return r
+	}
+	v.ask(ctx, &r, target, words)
+	if r.problem != nil && given {
+		r.problem.Fix = "give another word for it in cidx_verify_queries, or leave it out; " + r.problem.Fix
+	}
+	return r
+}
+
+// words are the operator's, or such as stand in the repository's own files.
+func (v *verification) words(ctx context.Context, e entry, target string) (words []string, given bool, err error) {
+	for _, alias := range []string{e.Global, e.Golden} {
+		if w := v.args.Queries[alias]; w != "" {
+			return []string{w}, true, nil
+		}
+	}
+	words, err = wordsIn(ctx, target)
+	return words, false, err
+}
+
+// ask searches for the words until one is found. A repository without a
+// full-text index is asked semantically.
+func (v *verification) ask(ctx context.Context, r *result, target string, words []string) {
+	empty := len(words) == 0
+	if empty {
+		words = []string{"readme"}
+	}
+	modes := []string{cidxapi.FullText, cidxapi.Semantic}
+	if !isFolder(filepath.Join(target, ".code-indexer", "tantivy_index")) {
+		modes = modes[1:]
+	}
+	var failures []string
+	for _, mode := range modes {
+		failure, done := v.askIn(ctx, r, target, mode, words)
+		if done {
+			return
+		}
+		if failure == "" && empty {
+			r.Accessible, r.Mode = true, mode
+			r.warning = r.Alias + ": holds no text file to find a word in; the search answers"
+			return
+		}
+		failures = append(failures, mode+": "+failure)
+	}
+	r.refuse("the search finds nothing: "+strings.Join(failures, "; "), "see the server's log for this repository; re-index it in CIDX if its index is damaged")
+}
+
+// askIn searches in one mode. done means that r is complete; failure is "" when
+// the server answered without an error but found nothing.
+func (v *verification) askIn(ctx context.Context, r *result, target, mode string, words []string) (failure string, done bool) {
+	strange := 0
+	for _, word := range words {
+		found, err := v.searchTwice(ctx, cidxapi.Query{Text: word, Alias: r.Alias, Mode: mode, Limit: 10})
+		if providerGone(found, err, mode) {
+			r.Accessible, r.Mode, r.Word = true, mode, word
+			r.warning = r.Alias + ": has no full-text index, and the server cannot reach its embedding provider; its files are at " + target
+			return "", true
+		}
+		if err != nil {
+			return short(err), false
+		}
+		hits := below(target, r.Alias, found.Hits)
+		if len(hits) > 0 {
+			r.Accessible, r.Hits, r.Word, r.Mode, r.Path = true, len(hits), word, mode, hits[0]
+			return "", true
+		}
+		strange += found.Total
+		r.Word, r.Mode = word, mode
+	}
+	if strange > 0 {
+		return fmt.Sprintf("%d hits, but none of their files is below %s", strange, target), false
+	}
+	return fmt.Sprintf("no hits for %s", quoted(words)), false
+}
+
+func quoted(words []string) string {
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = fmt.Sprintf("%q", w)
+	}
+	return strings.Join(list, ", ")
+}
+
+// searchTwice repeats a failed search once: a server that has just started may
+// still be loading an index.
+func (v *verification) searchTwice(ctx context.Context, q cidxapi.Query) (cidxapi.Found, error) {
+	found, err := v.api.Search(ctx, q)
+	if err == nil || ctx.Err() != nil || definite(err) {
+		return found, err
+	}
+	select {
+	case <-ctx.Done():
+		return found, err
+	case <-time.After(time.Second):
+	}
+	return v.api.Search(ctx, q)
+}
+
+// definite reports an answer that will not change: a missing index or alias.
+func definite(err error) bool {
+	var refused *cidxapi.ToolError
+	return errors.As(err, &refused) && (refused.Code != 0 || strings.Contains(refused.Message, "not found") || strings.Contains(refused.Message, "index"))
+}
+
+// providerGone tells a semantic search that could not be made, because the
+// embedding provider on the internet is away, from one that found nothing.
+func providerGone(found cidxapi.Found, err error, mode string) bool {
+	if mode != cidxapi.Semantic {
+		return false
+	}
+	if err == nil {
+		return found.Unavailable
+	}
+	var refused *cidxapi.ToolError
+	return errors.As(err, &refused) && strings.Contains(strings.ToLower(refused.Message), "embedding")
+}
+
+// below keeps the hits whose file exists below target. CIDX spells paths
+// relative to the repository, with the alias before them, or absolute.
+func below(target, alias string, hits []cidxapi.Hit) []string {
+	root, err := filepath.EvalSymlinks(target)
+	if err != nil {
+		return nil
+	}
+	var paths []string
+	for _, h := range hits {
+		if h.Path == "" || (h.Alias != "" && h.Alias != alias) {
+			continue
+		}
+		candidates := []string{filepath.Join(root, h.Path), filepath.Join(root, strings.TrimPrefix(h.Path, alias+"/"))}
+		if filepath.IsAbs(h.Path) {
+			candidates = []string{h.Path}
+		}
+		for _, c := range candidates {
+			if inside(root, c) {
+				paths = append(paths, h.Path)
+				break
+			}
+		}
+	}
+	return paths
+}
+
+// inside reports whether path exists at or below root. Both the path as spelt
+// and what it resolves to count: a repository may hold links that leave it.
+func inside(root, path string) bool {
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	if strings.HasPrefix(filepath.Clean(path), root+"/") {
+		return true
+	}
+	resolved, err := filepath.EvalSymlinks(path)
+	return err == nil && strings.HasPrefix(resolved, root+"/")
+}

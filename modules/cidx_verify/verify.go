@@ -1,0 +1,178 @@
+// Package verify is cidx_verify: it waits until the CIDX server is healthy,
+// proves in which mode it runs, and that every repository of the registry is
+// listed by the API and answers a search with a file that exists.
+//
+// The registry is the tables golden_repos_metadata and global_repos in cluster
+// mode; in standalone mode the administrator's list and the alias files. A
+// word to search for is found in the repository's own files below the target of
+// its alias, because a search without hits is no error for CIDX.
+//
+// It only asks. In check mode it does nothing: the server is not where it will
+// be, and precheck has tried the login.
+package verify
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/secret"
+)
+
+// args are the arguments of cidx_verify.
+type args struct {
+	cidx.Common
+	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone" doc:"The mode in which the server has to run."`
+	URL         string            `arg:"url" doc:"Address of the server. Default: host and port of C(applied_launch.json), else of C(launch.json), else C(http://127.0.0.1:8000)."`
+	Timeout     int               `arg:"timeout" default:"30" doc:"Seconds to wait for the server to become healthy. A first start on a large home may need minutes."`
+	APIUser     string            `arg:"api_user" doc:"An administrator of CIDX."`
+	APIPassword string            `arg:"api_password" secret:"true" doc:"Password of I(api_user)."`
+	APIKey      string            `arg:"api_key" secret:"true" doc:"An administrator's API key; used instead of I(api_user), needs no second factor."`
+	APITOTP     string            `arg:"api_totp_secret" secret:"true" doc:"The base32 key of the second factor of I(api_user)."`
+	DSN         string            `arg:"postgres_dsn" secret:"true" doc:"Connection string of the cluster's PostgreSQL. Default: C(postgres_dsn) of C(config.json)."`
+	Queries     map[string]string `arg:"queries" doc:"Word to search for, by alias (with or without C(-global)). Default: words found in the repository's own files."`
+}
+
+// Module is cidx_verify.
+func Module() ansible.Module {
+	return ansible.New(ansible.Doc{
+		Name:  "cidx_verify",
+		Short: "Prove that a CIDX server is up, in the right mode, and finds something in every repository",
+		Description: []string{
+			"Waits until the server is healthy; a degraded server is accepted with a warning that names the reasons.",
+			"Proves the mode: the node's own id, and in cluster mode a fresh heartbeat in PostgreSQL.",
+			"Compares the lists of the API with the registry, and searches every repository for a word that is in its files.",
+		},
+		Check: "Is skipped.",
+		Returns: []ansible.Return{
+			{Name: "healthy_seconds", Type: "float", Doc: "Seconds until the server was healthy."},
+			{Name: "server_version", Type: "str", Doc: "Release of the server."},
+			{Name: "server_status", Type: "str", Doc: "C(healthy) or C(degraded); C(answers) for a release before 11.65."},
+			{Name: "node_id", Type: "str", Doc: "The node's id; empty in standalone mode."},
+			{Name: "repositories", Type: "list", Doc: "One item a repository: C(alias), C(golden), C(accessible), C(hits), C(word), C(mode) of the search, C(path) of the first hit."},
+			{Name: "accessible", Type: "int", Doc: "How many repositories are accessible."},
+			{Name: "total", Type: "int", Doc: "How many repositories the registry has."},
+		},
+		Example: "- name: Prove that the cluster node works\n  cidx.cluster.cidx_verify:\n    home: /home/cidx/.cidx-server\n    mode: cluster\n    api_key: \"{{ vault_cidx_api_key }}\"\n",
+	}, run)
+}
+
+// queryTimeout bounds one search: the first one of a repository loads its
+// index, which lies on network storage.
+const queryTimeout = 2 * time.Minute
+
+func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	if mode.Check {
+		return ansible.Reply{Skipped: "the server is verified in a real run only"}, nil
+	}
+	v, err := prepare(ctx, a)
+	if err != nil {
+		return ansible.Reply{Msg: "verification cannot start"}, err
+	}
+	if err := v.everything(ctx); err != nil {
+		v.reply.Msg = "verification failed"
+		return v.reply, err
+	}
+	v.reply.Msg = v.sentence()
+	progress.Line(ctx, "%s", v.reply.Msg)
+	return v.reply, nil
+}
+
+// verification is one run.
+type verification struct {
+	args   args
+	config cidx.Config
+	layout cidx.Layout
+	api    *cidxapi.Client
+	reply  ansible.Reply
+}
+
+// prepare reads what lies on disk. Nothing is asked of the server yet.
+func prepare(ctx context.Context, a args) (*verification, error) {
+	secret.KeepDSN(ctx, a.DSN)
+	v := &verification{args: a, reply: ansible.Reply{Data: map[string]any{}}}
+	var problems cidx.Problems
+	if a.Timeout < 1 {
+		problems.Add(cidx.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout", Fix: "give a number of seconds above 0"})
+	}
+	var err error
+	v.config, err = cidx.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
+	problems.Add(err)
+	if err == nil {
+		problems.Add(v.expectMode())
+	}
+	v.layout, err = cidx.Detect(a.Home, v.config.Share)
+	problems.Add(err)
+	base, err := cidxapi.Find(a.Home, a.URL)
+	problems.Add(err)
+	if err == nil {
+		v.api, err = cidxapi.New(ctx, cidxapi.Options{
+			Base: base, User: a.APIUser, Password: a.APIPassword, TOTP: a.APITOTP, Key: a.APIKey, Timeout: queryTimeout,
+		})
+		problems.Add(err)
+	}
+	if v.api != nil && !v.api.Credentials() {
+		problems.Add(cidx.Problem{What: "no credentials for the API", At: base, Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"})
+	}
+	return v, problems.Err()
+}
+
+// expectMode compares config.json with the mode that is to be proven.
+func (v *verification) expectMode() error {
+	if v.args.Mode == "cluster" && !v.config.Cluster() {
+		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q, not \"postgres\"", v.config.StorageMode), At: v.config.Path, Fix: "run cluster-migrate.yml: this server is not a cluster node"}
+	}
+	if v.args.Mode == "standalone" && v.config.StorageMode != cidx.ModeSQLite {
+		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q, not \"sqlite\"", v.config.StorageMode), At: v.config.Path, Fix: "run cluster-rollback.yml: this server is not a standalone one"}
+	}
+	if v.args.Mode == "cluster" && v.config.NodeID == "" {
+		return cidx.Problem{What: "cluster.node_id is missing", At: v.config.Path, Fix: "run cluster-join.sh on this node"}
+	}
+	return nil
+}
+
+// everything runs the checks; each adds its line and its check to the reply.
+// Later ones need the earlier ones.
+func (v *verification) everything(ctx context.Context) error {
+	if err := v.awaitHealth(ctx); err != nil {
+		return err
+	}
+	entries, err := v.proveMode(ctx)
+	if err != nil {
+		return err
+	}
+	return v.repositories(ctx, entries)
+}
+
+// passed and failed add a line of the transcript and a check of the reply.
+func (v *verification) passed(ctx context.Context, name, detail string) {
+	progress.Line(ctx, "  %s: OK (%s)", name, detail)
+	v.reply.Checks = append(v.reply.Checks, ansible.Check{Name: name, OK: true, Detail: detail})
+}
+
+func (v *verification) failed(ctx context.Context, name, detail string) {
+	progress.Line(ctx, "  %s: FAILED (%s)", name, detail)
+	v.reply.Checks = append(v.reply.Checks, ansible.Check{Name: name, Detail: detail})
+}
+
+func (v *verification) warn(format string, values ...any) {
+	v.reply.Warnings = append(v.reply.Warnings, fmt.Sprintf(format, values...))
+}
+
+// sentence is the last line of a success.
+func (v *verification) sentence() string {
+	subject := "Migration"
+	if v.args.Mode == "standalone" {
+		subject = "Standalone server"
+	}
+	return fmt.Sprintf("%s verified: %d repos accessible, query test passed", subject, v.reply.Data["accessible"])
+}
+
+func check(name string, ok bool, detail string) ansible.Check {
+	return ansible.Check{Name: name, OK: ok, Detail: detail}
+}

@@ -1,0 +1,214 @@
+package verify
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of the search for a word: a repository may hold a million files on
+// network storage.
+const (
+	listed   = 20_000   // paths looked at
+	read     = 24       // files read
+	readMost = 64 << 10 // bytes of each
+	offered  = 4        // words returned
+)
+
+// suffixes that CIDX indexes in every configuration, most telling first.
+var suffixes = map[string]int{
+	".py": 9, ".go": 9, ".java": 9, ".js": 8, ".ts": 8, ".c": 8, ".cpp": 8, ".cs": 8, ".rs": 8, ".rb": 8, ".php": 8,
+	".kt": 8, ".swift": 8, ".scala": 8, ".h": 7, ".sh": 6, ".sql": 6, ".md": 5, ".html": 4, ".css": 4, ".xml": 3,
+	".yaml": 2, ".yml": 2, ".txt": 1,
+}
+
+// tooCommon are words that say nothing about a repository.
+var tooCommon = map[string]bool{
+	"import": true, "return": true, "class": true, "public": true, "private": true, "static": true, "const": true,
+	"function": true, "package": true, "string": true, "struct": true, "false": true, "while": true, "break": true,
+	"https": true, "where": true, "select": true, "there": true, "which": true, "about": true, "should": true,
+}
+
+// wordsIn returns words that stand in text files of the repository at target,
+// the most promising first; none if it has no text. Files that git tracks are
+// preferred. .git and .code-indexer are never read.
+func wordsIn(ctx context.Context, target string) ([]string, error) {
+	// The same path may be reached through a link; git wants the real one.
+	root, err := filepath.EvalSymlinks(target)
+	if err != nil {
+		return nil, err
+	}
+	paths := tracked(ctx, root)
+	if len(paths) == 0 {
+		if paths, err = walked(ctx, root); err != nil {
+			return nil, err
+		}
+	}
+	sort.SliceStable(paths, func(i, j int) bool { return promise(paths[i]) > promise(paths[j]) })
+	var words []string
+	opened := 0
+	for _, path := range paths {
+		if opened == read || len(words) == offered || ctx.Err() != nil {
+			break
+		}
+		text, ok := textOf(filepath.Join(root, path))
+		if !ok {
+			continue
+		}
+		opened++
+		if w := telling(text, words); w != "" {
+			words = append(words, w)
+		}
+	}
+	return words, ctx.Err()
+}
+
+func promise(path string) int { return suffixes[strings.ToLower(filepath.Ext(path))] }
+
+// tracked lists files that git knows, none if git cannot say. It does not
+// write: ls-files refreshes no index, and locks are switched off.
+func tracked(ctx context.Context, root string) []string {
+	if _, err := os.Lstat(filepath.Join(root, ".git")); err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", root, "ls-files", "-z")
+	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0")
+	out, err := cmd.StdoutPipe()
+	if err != nil || cmd.Start() != nil {
+		return nil
+	}
+	var paths []string
+	scan := bufio.NewScanner(out)
+	scan.Split(atNUL)
+	for scan.Scan() && len(paths) < listed {
+		if p := scan.Text(); !hidden(p) {
+			paths = append(paths, p)
+		}
+	}
+	cancel()
+	_ = cmd.Wait() // ended by cancel where the list was long enough
+	return paths
+}
+
+func atNUL(data []byte, atEOF bool) (int, []byte, error) {
+	if i := bytes.IndexByte(data, 0); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
+}
+
+// hidden reports whether a path belongs to git's or CIDX's own bookkeeping.
+func hidden(path string) bool {
+	for part := range strings.SplitSeq(path, "/") {
+		if part == ".git" || part == ".code-indexer" {
+			return true
+		}
+	}
+	return false
+}
+
+var errEnough = errors.New("enough")
+
+// walked lists files where git cannot.
+func walked(ctx context.Context, root string) ([]string, error) {
+	var paths []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		rel, err := filepath.Rel(root, path)
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && hidden(rel):
+			return fs.SkipDir
+		case d.Type().IsRegular():
+			paths = append(paths, rel)
+		}
+		if len(paths) >= listed {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return paths, err
+}
+
+// textOf reads the start of a regular file that looks like text.
+func textOf(path string) (string, bool) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || info.Size() > 1<<20 {
+		return "", false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, readMost))
+	if err != nil || bytes.IndexByte(raw, 0) >= 0 {
+		return "", false
+	}
+	if len(raw) < readMost && !utf8.Valid(raw) {
+		return "", false
+	}
+	return string(raw), true
+}
+
+// telling picks a word of a text: letters only (the index splits at everything
+// else), 5 to 20 of them, not in taken, the longest; of several the first.
+func telling(text string, taken []string) string {
+	best := ""
+	for _, token := range strings.FieldsFunc(text, separates) {
+		if len(token) < 5 || len(token) > 20 || len(token) <= len(best) || !letters(token) || tooCommon[strings.ToLower(token)] {
+			continue
+		}
+		if !contains(taken, token) {
+			best = token
+		}
+	}
+	return best
+}
+
+// separates keeps identifiers with digits or underscores, and words with other
+// letters, in one piece, so that no part of one is taken for a word.
+func separates(r rune) bool {
+	return r < 0x80 && r != '_' && !(r >= '0' && r <= '9') && !(r >= 'a' && r <= 'z') && !(r >= 'A' && r <= 'Z')
+}
+
+func letters(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; c < 'a' || c > 'z' {
+			return false
+		}
+	}
+	return true
+}
+
+func contains(words []string, word string) bool {
+	for _, w := range words {
+		if strings.EqualFold(w, word) {
+			return true
+		}
+	}
+	return false
+}
