@@ -1,0 +1,121 @@
+package service
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/service"
+)
+
+// record is <state>/service.json: the units before the first change.
+type record struct {
+	Time    time.Time `json:"time"`
+	Manager string    `json:"manager"`
+	service.Units
+}
+
+// readRecord reads the record; known is false where there is none.
+func readRecord(state cidx.State) (r record, known bool, err error) {
+	raw, err := os.ReadFile(state.Units())
+	if errors.Is(err, fs.ErrNotExist) {
+		return record{}, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &r)
+	}
+	if err != nil {
+		return record{}, false, cidx.Problem{What: "read the record of the units: " + err.Error(), At: state.Units(), Fix: "it says how the units were before the stop; restore it, or remove it and see to the timers yourself"}
+	}
+	return r, true, nil
+}
+
+// with adds units that were found later to a record.
+func (r record) with(found record) record {
+	r.Services = merge(r.Services, found.Services)
+	r.Triggers = merge(r.Triggers, found.Triggers)
+	return r
+}
+
+func merge(known, found []service.Unit) []service.Unit {
+next:
+	for _, u := range found {
+		for _, k := range known {
+			if k.ID == u.ID {
+				continue next
+			}
+		}
+		known = append(known, u)
+	}
+	return known
+}
+
+// write stores the record durably; an equal one is not written again.
+func (r record) write(state cidx.State) error {
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode record of the units: %w", err)
+	}
+	if err := journal.MakeFolder(string(state)); err != nil {
+		return err
+	}
+	return jsonfile.WriteAtomic(state.Units(), append(raw, '\n'), nil)
+}
+
+// resting lists the units that rest besides the server.
+func (r record) resting() []string {
+	ids := []string{}
+	for _, u := range r.Others() {
+		ids = append(ids, u.ID)
+	}
+	return ids
+}
+
+// ids lists all units.
+func (r record) ids() []string {
+	var ids []string
+	for _, u := range r.All() {
+		if u.ID != "" {
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids
+}
+
+func forget(state cidx.State) error {
+	if err := os.Remove(state.Units()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget the record of the units: %w", err)
+	}
+	return jsonfile.SyncFolder(string(state))
+}
+
+// writeHold makes a hold file.
+func writeHold(path string) error {
+	const text = "Made by cidx-cluster: while this file exists, a migration keeps a unit from starting.\n" +
+		"Run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it.\n"
+	return jsonfile.WriteAtomic(path, []byte(text), nil)
+}
+
+func removeHold(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the hold: %w", err)
+	}
+	return nil
+}
+
+func isThere(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for hold: %w", err)
+	}
+	return true, nil
+}

@@ -1,0 +1,144 @@
+// Package service is the module cidx_service: it stops the CIDX server and
+// everything that could start it, starts it again, and at the end gives the
+// other units back.
+//
+// stopped: a hold file and drop-ins forbid every start, updater and watchdog
+// rest, a running updater is waited for, the server is stopped and proven
+// stopped (unit, process, port, open databases). started: the server alone may
+// run and does. released: the other units are as they were before the stop.
+// Each is idempotent, and a killed one is finished by asking again.
+package service
+
+import (
+	"context"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/service"
+)
+
+// name of the module in the journal.
+const name = "cidx_service"
+
+type args struct {
+	cidx.Common
+	service.Args
+	Wanted string `arg:"state" required:"true" choices:"stopped,started,released" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. C(released) gives those back, as they were before the stop."`
+}
+
+// Module returns cidx_service.
+func Module() ansible.Module {
+	return ansible.New(ansible.Doc{
+		Name:  name,
+		Short: "Stop the CIDX server for a migration, start it again",
+		Description: []string{
+			"Stops the server and keeps the updater, the watchdog and their timers from starting it again, also across a reboot.",
+			"Proves that the server is stopped by the state of its unit, C(server.pid), its port and open handles on the databases.",
+			"Never kills a process, masks or disables a unit.",
+		},
+		Check: "Tells what would be done to which unit, and changes nothing.",
+		Returns: []ansible.Return{
+			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
+			{Name: "resting", Type: "list", Doc: "Units that rest until C(state=released)."},
+			{Name: "server", Type: "str", Doc: "The server's state afterwards, in the manager's own word."},
+		},
+		Example: `- name: Stop the server
+  cidx.cluster.cidx_service:
+    home: /home/cidx/.cidx-server
+    state: stopped`,
+	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+		return run(ctx, a, mode, service.New(a.Args, a.Common))
+	})
+}
+
+// run does what is wanted with control c, which tests replace.
+func run(ctx context.Context, a args, mode ansible.Mode, c service.Control) (ansible.Reply, error) {
+	if err := a.Validate().Err(); err != nil {
+		return ansible.Reply{}, err
+	}
+	s := &switcher{control: c, state: a.State(), check: mode.Check, manager: managerOf(c)}
+	var err error
+	switch a.Wanted {
+	case "stopped":
+		err = s.stop(ctx)
+	case "started":
+		err = s.start(ctx)
+	default:
+		err = s.release(ctx)
+	}
+	reply := ansible.Reply{
+		Changed: len(s.plan) > 0, Msg: s.msg, Warnings: s.warnings,
+		Data: map[string]any{"plan": s.told(), "resting": s.resting, "server": s.server},
+	}
+	if err != nil {
+		reply.Msg = "" // the problems say it
+	}
+	return reply, err
+}
+
+// switcher does one request.
+type switcher struct {
+	control  service.Control
+	manager  manager
+	state    cidx.State
+	check    bool
+	plan     []string // what was done or would be
+	resting  []string
+	warnings []string
+	server   string
+	msg      string
+}
+
+// manager is what systemd and the three commands do differently.
+type manager interface {
+	// prepare finds what a stop has to deal with; nothing is changed.
+	prepare(ctx context.Context) (record, error)
+	// steps to stop, start and release; those already done are left out.
+	stopSteps(ctx context.Context, r record) ([]step, error)
+	startSteps(ctx context.Context) ([]step, error)
+	releaseSteps(ctx context.Context, r record) ([]step, error)
+	// differences between the units now and before the stop.
+	differences(ctx context.Context, r record) ([]string, error)
+}
+
+// step is one change and its description.
+type step struct {
+	what string
+	do   func(context.Context) error
+}
+
+func managerOf(c service.Control) manager {
+	if c.Manager == service.ByCommand {
+		return byCommand{c}
+	}
+	return bySystemd{c, c.Systemd()}
+}
+
+// perform runs steps in order, or only tells them in check mode.
+func (s *switcher) perform(ctx context.Context, steps []step) error {
+	for _, st := range steps {
+		s.plan = append(s.plan, st.what)
+		if s.check {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := st.do(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *switcher) told() []string {
+	if s.plan == nil {
+		return []string{}
+	}
+	return s.plan
+}
+
+func (s *switcher) note(event string, data map[string]any) error {
+	return journal.Append(s.state.Journal(), name, event, data)
+}

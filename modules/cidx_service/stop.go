@@ -1,0 +1,208 @@
+package service
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// stop keeps everything from starting the server, stops it and proves it.
+func (s *switcher) stop(ctx context.Context) error {
+	found, err := s.manager.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	r, known, err := readRecord(s.state)
+	if err != nil {
+		return err
+	}
+	if known {
+		found = r.with(found)
+	}
+	steps, err := s.manager.stopSteps(ctx, found)
+	if err != nil {
+		return err
+	}
+	s.resting = found.resting()
+	if len(steps) > 0 && !s.check {
+		if err := s.begin(found, known); err != nil {
+			return err
+		}
+	}
+	if err := s.perform(ctx, steps); err != nil {
+		return s.undo(ctx, err)
+	}
+	if s.check {
+		s.msg = "the server would be stopped"
+		if len(steps) == 0 {
+			s.msg = "the server is stopped and held"
+		}
+		return nil
+	}
+	if err := s.prove(ctx); err != nil {
+		return err
+	}
+	s.msg = "the server is stopped and held"
+	if len(steps) == 0 {
+		return nil
+	}
+	if len(s.resting) > 0 {
+		progress.Line(ctx, "  Resting until the end: %s", strings.Join(s.resting, ", "))
+	}
+	return s.note("stopped", map[string]any{"resting": s.resting})
+}
+
+// undo gives everything back when a stop fails while the server still runs:
+// nothing has happened yet, so nothing may stay changed. It returns cause, with
+// what went wrong besides.
+func (s *switcher) undo(ctx context.Context, cause error) error {
+	// A run that is interrupted (cancelled) still has to clean up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.control.Limit())
+	defer cancel()
+	state, err := s.control.Status(ctx)
+	if err != nil || !state.Running {
+		return cause
+	}
+	plan := s.plan
+	defer func() { s.plan = plan }()
+	steps, err := s.manager.startSteps(ctx)
+	if err == nil {
+		err = s.perform(ctx, steps)
+	}
+	if err == nil {
+		err = s.release(ctx)
+	}
+	if err != nil {
+		problems := cidx.ProblemsOf(cause)
+		problems.Add(err)
+		return problems
+	}
+	plan, s.resting, s.warnings = nil, nil, append(s.warnings, "the server still runs; its units were given back")
+	return cause
+}
+
+// begin records the units' states once, before anything is changed.
+func (s *switcher) begin(r record, known bool) error {
+	if !known {
+		if err := s.note("stopping", map[string]any{"server": r.Server.Active}); err != nil {
+			return err
+		}
+	}
+	return r.write(s.state)
+}
+
+// prove waits a moment for the server's children, then gathers every sign of life.
+func (s *switcher) prove(ctx context.Context) error {
+	const grace = 10 * time.Second
+	until := time.Now().Add(min(grace, s.control.Limit()))
+	for {
+		detail, problems := s.control.Prove(ctx)
+		s.server = detail
+		if len(problems) == 0 {
+			return nil
+		}
+		if time.Now().After(until) {
+			return problems
+		}
+		progress.Report(ctx, progress.Status{What: "waiting for the server to end", Unit: "s"})
+		if err := pause(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// start lets the server run, and starts it.
+func (s *switcher) start(ctx context.Context) error {
+	r, _, err := readRecord(s.state)
+	if err != nil {
+		return err
+	}
+	s.resting = r.resting()
+	steps, err := s.manager.startSteps(ctx)
+	if err != nil {
+		return err
+	}
+	if len(steps) > 0 && !s.check {
+		if err := s.note("starting", nil); err != nil {
+			return err
+		}
+	}
+	if err := s.perform(ctx, steps); err != nil {
+		return err
+	}
+	s.msg = "the server runs"
+	if s.check {
+		s.msg = "the server would be started"
+		return nil
+	}
+	state, err := s.control.Status(ctx)
+	s.server = state.Word
+	if err != nil || len(steps) == 0 {
+		return err
+	}
+	return s.note("started", nil)
+}
+
+// release gives the resting units back.
+func (s *switcher) release(ctx context.Context) error {
+	r, known, err := readRecord(s.state)
+	if err != nil {
+		return err
+	}
+	if held, err := isThere(s.state.Hold()); err != nil || held {
+		if err != nil {
+			return err
+		}
+		return cidx.Problem{What: "the server is still held", At: s.state.Hold(), Fix: "start it first (cidx_service with state started, or cluster-rollback.yml)"}
+	}
+	steps, err := s.manager.releaseSteps(ctx, r)
+	if err != nil {
+		return err
+	}
+	if known {
+		steps = append(steps, step{"forget the record " + s.state.Units(), func(context.Context) error { return forget(s.state) }})
+	}
+	s.msg = "all units are as they were before the stop"
+	if s.check {
+		return s.perform(ctx, steps)
+	}
+	if known {
+		// Before the record goes: whoever is interrupted here finds it and asks again.
+		defer func() { s.server = r.Server.Active }()
+	}
+	if len(steps) > 0 && known {
+		if err := s.performThenCompare(ctx, steps, r); err != nil {
+			return err
+		}
+		return s.note("released", map[string]any{"units": r.ids()})
+	}
+	return s.perform(ctx, steps)
+}
+
+// performThenCompare runs all steps but the last, looks whether the units are
+// as recorded, and only then lets the last one forget the record.
+func (s *switcher) performThenCompare(ctx context.Context, steps []step, r record) error {
+	last := len(steps) - 1
+	if err := s.perform(ctx, steps[:last]); err != nil {
+		return err
+	}
+	differences, err := s.manager.differences(ctx, r)
+	if err != nil {
+		return err
+	}
+	s.warnings = append(s.warnings, differences...)
+	return s.perform(ctx, steps[last:])
+}
+
+// pause sleeps unless the run is interrupted.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

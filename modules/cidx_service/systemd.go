@@ -1,0 +1,305 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/service"
+)
+
+// bySystemd works on units.
+type bySystemd struct {
+	service.Control
+	systemd service.Systemd
+}
+
+func (m bySystemd) prepare(ctx context.Context) (record, error) {
+	units, err := m.systemd.Discover(ctx, m.Server(), m.extra())
+	if err != nil {
+		return record{}, cidx.Problem{What: err.Error(), At: "systemctl", Fix: "run on a node with systemd, as root (ansible_become), or set cidx_service_manager to command"}
+	}
+	if units.Server.ID == "" || units.Server.Load == "not-found" {
+		return record{}, cidx.Problem{What: "no such unit", At: m.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*')"}
+	}
+	if os.Geteuid() != 0 && m.Drops.Root == "" {
+		return record{}, cidx.Problem{What: "only root may stop and hold units", At: m.Server(), Fix: "set ansible_become to true"}
+	}
+	return record{Time: time.Now().UTC(), Manager: service.BySystemd, Units: units}, nil
+}
+
+func (m bySystemd) extra() []string {
+	var names []string
+	for _, name := range m.Quiesce {
+		if !strings.Contains(name, ".") {
+			name += ".service"
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// stopSteps holds first and stops then, so that nothing can start in between.
+func (m bySystemd) stopSteps(ctx context.Context, r record) ([]step, error) {
+	steps, err := m.holdSteps(r)
+	if err != nil {
+		return nil, err
+	}
+	now, err := m.systemd.Show(ctx, r.ids()...)
+	if err != nil {
+		return nil, err
+	}
+	var running, triggers []string
+	for _, u := range now {
+		switch {
+		case u.Stopped() || u.ID == m.Server():
+		case u.Trigger():
+			triggers = append(triggers, u.ID)
+		default:
+			running = append(running, u.ID)
+		}
+	}
+	if len(triggers) > 0 {
+		steps = append(steps, step{"stop " + strings.Join(triggers, ", "), func(ctx context.Context) error { return m.stopUnits(ctx, triggers) }})
+	}
+	if len(running) > 0 {
+		steps = append(steps, step{"wait for or stop " + strings.Join(running, ", "), func(ctx context.Context) error { return m.quiet(ctx, running) }})
+	}
+	for _, u := range now {
+		if u.ID == m.Server() && !u.Stopped() {
+			steps = append(steps, step{"stop " + u.ID, func(ctx context.Context) error { return m.stopUnits(ctx, []string{u.ID}) }})
+		}
+	}
+	return steps, nil
+}
+
+// holdSteps makes the hold files and drop-ins that are missing.
+func (m bySystemd) holdSteps(r record) ([]step, error) {
+	var steps []step
+	state := m.Common.State()
+	for _, hold := range []string{state.Hold(), state.HoldUpdates()} {
+		there, err := isThere(hold)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			steps = append(steps, step{"make " + hold, func(context.Context) error { return writeHold(hold) }})
+		}
+	}
+	var missing []string
+	for _, u := range r.All() {
+		has, err := m.Drops.Has(u.ID, m.holdOf(u.ID))
+		if err != nil {
+			return nil, err
+		}
+		if !has {
+			missing = append(missing, u.ID)
+		}
+	}
+	if len(missing) == 0 {
+		return steps, nil
+	}
+	return append(steps, step{"hold " + strings.Join(missing, ", "), func(ctx context.Context) error {
+		for _, id := range missing {
+			if err := m.Drops.Write(id, m.holdOf(id)); err != nil {
+				return cidx.Problem{What: err.Error(), At: id, Fix: "make /etc/systemd/system writable for root"}
+			}
+		}
+		return m.systemd.Reload(ctx)
+	}}), nil
+}
+
+// holdOf is the file that holds a unit: the server is let go before the others.
+func (m bySystemd) holdOf(id string) string {
+	if id == m.Server() {
+		return m.Common.State().Hold()
+	}
+	return m.Common.State().HoldUpdates()
+}
+
+func (m bySystemd) stopUnits(ctx context.Context, ids []string) error {
+	if err := m.systemd.Stop(ctx, m.Limit(), ids...); err != nil {
+		return cidx.Problem{What: err.Error(), At: strings.Join(ids, ", "), Fix: "stop it by hand (systemctl stop), or raise cidx_service_timeout, then run again"}
+	}
+	return nil
+}
+
+// quiet waits for oneshot services (a running updater must not be torn apart:
+// it rewrites config.json and the installation) and stops the others.
+func (m bySystemd) quiet(ctx context.Context, ids []string) error {
+	start := time.Now()
+	for {
+		now, err := m.systemd.Show(ctx, ids...)
+		if err != nil {
+			return err
+		}
+		var oneshot, others []string
+		for _, u := range now {
+			switch {
+			case u.Stopped():
+			case u.Type == "oneshot" && u.Active != "active":
+				oneshot = append(oneshot, u.ID)
+			default:
+				others = append(others, u.ID)
+			}
+		}
+		if len(others) > 0 {
+			if err := m.stopUnits(ctx, others); err != nil {
+				return err
+			}
+		}
+		if len(oneshot) == 0 {
+			return nil
+		}
+		if time.Since(start) > m.Limit() {
+			return cidx.Problem{What: fmt.Sprintf("still running after %d s", m.Args.Timeout), At: strings.Join(oneshot, ", "), Fix: "wait until it has finished and run again, or raise cidx_service_timeout; the server was not stopped"}
+		}
+		progress.Report(ctx, progress.Status{What: "waiting for " + strings.Join(oneshot, ", "), Done: int64(time.Since(start).Seconds()), Total: int64(m.Args.Timeout), Unit: "s"})
+		if err := pause(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// startSteps lets only the server go.
+func (m bySystemd) startSteps(ctx context.Context) ([]step, error) {
+	id, hold := m.Server(), m.Common.State().Hold()
+	state, err := m.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := m.letGo(hold, []string{id})
+	if err != nil {
+		return nil, err
+	}
+	if !state.Running {
+		steps = append(steps, step{"start " + id, m.startServer})
+	}
+	return steps, nil
+}
+
+// letGo removes a hold and the drop-ins of units.
+func (m bySystemd) letGo(hold string, ids []string) ([]step, error) {
+	var steps []step
+	there, err := isThere(hold)
+	if err != nil {
+		return nil, err
+	}
+	if there {
+		steps = append(steps, step{"remove " + hold, func(context.Context) error { return removeHold(hold) }})
+	}
+	held := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !m.Drops.Present(id) })
+	if len(held) == 0 {
+		return steps, nil
+	}
+	return append(steps, step{"let go " + strings.Join(held, ", "), func(ctx context.Context) error {
+		for _, id := range held {
+			if err := m.Drops.Remove(id); err != nil {
+				return err
+			}
+		}
+		return m.systemd.Reload(ctx)
+	}}), nil
+}
+
+// startServer starts the unit and sees it stay: a simple service is "active"
+// before it has read its configuration.
+func (m bySystemd) startServer(ctx context.Context) error {
+	id := m.Server()
+	trouble := func(what string) error {
+		return cidx.Problem{What: what, At: id, Fix: "see journalctl -u " + id + "; the cluster's data is complete, so run cluster-migrate.yml again once it starts, or cluster-rollback.yml"}
+	}
+	if err := m.systemd.ResetFailed(ctx, id); err != nil {
+		return trouble(err.Error())
+	}
+	if err := m.systemd.Start(ctx, m.Limit(), id); err != nil {
+		return trouble(err.Error())
+	}
+	const steady = 3
+	for seen, pid, start := 0, 0, time.Now(); seen < steady; {
+		units, err := m.systemd.Show(ctx, id)
+		if err != nil {
+			return trouble(err.Error())
+		}
+		u := units[0]
+		switch {
+		case u.Active == "failed":
+			return trouble("the server failed to start")
+		case u.Stopped() && !u.Condition:
+			return trouble("a condition of the unit keeps it from starting")
+		case u.Active == "active" && (pid == 0 || pid == u.PID):
+			seen, pid = seen+1, u.PID
+		default:
+			seen, pid = 0, 0 // it was restarted; look at the new one
+		}
+		if time.Since(start) > m.Limit() {
+			return trouble(fmt.Sprintf("the server is %s (%s) after %d s", u.Active, u.Sub, m.Args.Timeout))
+		}
+		if err := pause(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseSteps gives back what rested: drop-ins away, and what was active
+// before the stop started again. A oneshot is left to its timer.
+func (m bySystemd) releaseSteps(ctx context.Context, r record) ([]step, error) {
+	steps, err := m.letGo(m.Common.State().HoldUpdates(), r.resting())
+	if err != nil || len(r.Others()) == 0 {
+		return steps, err
+	}
+	now, err := m.systemd.Show(ctx, r.resting()...)
+	if err != nil {
+		return nil, err
+	}
+	var back []string
+	for _, was := range r.Others() {
+		for _, u := range now {
+			if u.ID == was.ID && was.Active == "active" && was.Type != "oneshot" && u.Stopped() {
+				back = append(back, u.ID)
+			}
+		}
+	}
+	if len(back) == 0 {
+		return steps, nil
+	}
+	return append(steps, step{"start " + strings.Join(back, ", "), func(ctx context.Context) error {
+		if err := m.systemd.Start(ctx, m.Limit(), back...); err != nil {
+			return cidx.Problem{What: err.Error(), At: strings.Join(back, ", "), Fix: "start it by hand (systemctl start); the migration itself is complete"}
+		}
+		return nil
+	}}), nil
+}
+
+// differences names units that are not as they were.
+func (m bySystemd) differences(ctx context.Context, r record) ([]string, error) {
+	ids := r.resting()
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	now, err := m.systemd.Show(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, was := range r.Others() {
+		for _, u := range now {
+			if u.ID != was.ID {
+				continue
+			}
+			if u.Enabled != was.Enabled {
+				list = append(list, fmt.Sprintf("%s is %s, it was %s before the stop", u.ID, u.Enabled, was.Enabled))
+			}
+			if was.Type != "oneshot" && u.Stopped() != was.Stopped() {
+				list = append(list, fmt.Sprintf("%s is %s, it was %s before the stop", u.ID, u.Active, was.Active))
+			}
+		}
+	}
+	return list, nil
+}

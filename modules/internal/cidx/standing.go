@@ -1,0 +1,143 @@
+package cidx
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"cidx-cluster/modules/internal/journal"
+)
+
+// Names of cidx_config's journal entries. Each carries "state": ToCluster or
+// ToStandalone.
+const (
+	ConfigModule = "cidx_config"
+	ConfigBegun  = "begun" // also "config_was": storage_mode before the change
+	ConfigDone   = "done"
+
+	ToCluster    = "cluster"
+	ToStandalone = "standalone"
+)
+
+// Standing is where a home stands on its way to the cluster, as the state
+// folder tells: the journal, the hold and the record of the units.
+type Standing struct {
+	Entries []journal.Entry
+	Cutover string // last cut-over that was completed: "", ToCluster or ToStandalone
+	Begun   string // a cut-over that was begun and not completed: "", ToCluster or ToStandalone
+	Held    bool   // the server is kept from starting
+	Stopped bool   // the units were stopped and not yet released
+}
+
+// Standing reads the state folder.
+func (c Common) Standing() (Standing, error) {
+	state := c.State()
+	entries, err := journal.Read(state.Journal())
+	if err != nil {
+		return Standing{}, err
+	}
+	s := Standing{Entries: entries}
+	for _, e := range entries {
+		if e.Module != ConfigModule {
+			continue
+		}
+		direction, _ := e.Data["state"].(string)
+		switch e.Event {
+		case ConfigBegun:
+			s.Begun = direction
+		case ConfigDone:
+			s.Cutover, s.Begun = direction, ""
+		}
+	}
+	if s.Held, err = exists(state.Hold()); err != nil {
+		return s, err
+	}
+	s.Stopped, err = exists(state.Units())
+	return s, err
+}
+
+// Unfinished reports whether a run was interrupted between the stop of the
+// server and the release of its units, or within a cut-over.
+func (s Standing) Unfinished() bool { return s.Held || s.Stopped || s.Begun != "" }
+
+// Since returns the entries after the last one of module with that event; all
+// of them where there is none.
+func (s Standing) Since(module, event string) []journal.Entry {
+	for i := len(s.Entries) - 1; i >= 0; i-- {
+		if s.Entries[i].Module == module && s.Entries[i].Event == event {
+			return s.Entries[i+1:]
+		}
+	}
+	return s.Entries
+}
+
+// LinkState is what lies at a tree's link.
+type LinkState string
+
+// What a tree's link can be.
+const (
+	LinkFolder  LinkState = "folder"  // the standalone folder itself
+	LinkInPlace LinkState = "linked"  // leads to the tree's folder on the share
+	LinkMissing LinkState = "missing" // nothing there: a cut-over was interrupted
+	LinkForeign LinkState = "foreign" // leads elsewhere
+	LinkOther   LinkState = "other"   // a file or special file
+)
+
+// LinkState looks at the tree's link without following it onto the share,
+// except where it is a link or a folder already (then the share answers).
+func (t Tree) LinkState() (LinkState, error) {
+	info, err := os.Lstat(t.Link)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return LinkMissing, nil
+	case err != nil:
+		return "", fmt.Errorf("look at link: %w", err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return t.symlinkState()
+	case !info.IsDir():
+		return LinkOther, nil
+	}
+	// A bind mount of the share's folder is as good as a link to it.
+	if target, err := os.Stat(t.Target); err == nil && os.SameFile(info, target) {
+		return LinkInPlace, nil
+	}
+	return LinkFolder, nil
+}
+
+func (t Tree) symlinkState() (LinkState, error) {
+	to, err := os.Readlink(t.Link)
+	if err != nil {
+		return "", fmt.Errorf("read link: %w", err)
+	}
+	if to == t.Target {
+		return LinkInPlace, nil // also while the share is away
+	}
+	here, err := os.Stat(t.Link)
+	if err != nil {
+		return LinkForeign, nil
+	}
+	if there, err := os.Stat(t.Target); err == nil && os.SameFile(here, there) {
+		return LinkInPlace, nil
+	}
+	return LinkForeign, nil
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", path, err)
+	}
+	return true, nil
+}
+
+// HoldUpdates is the file whose existence keeps the updater, the watchdog and
+// their timers from starting. It outlives Hold: they rest until the migration
+// is accepted.
+func (s State) HoldUpdates() string { return s.Path("hold-updates") }
+
+// Backup is the record of what was backed up: sources, sizes, hashes.
+func (s State) Backup() string { return s.Path("backup.json") }

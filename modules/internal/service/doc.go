@@ -1,0 +1,73 @@
+// Package service stops and starts the CIDX server and proves that it is
+// stopped.
+//
+// Two managers: systemd, and three shell commands. Under systemd nothing is
+// masked or disabled: a drop-in with ConditionPathExists=!<hold file> keeps a
+// unit from starting while the hold file exists. That survives a power cut,
+// holds against "systemctl restart" by an updater, and is undone by removing
+// one file. Nothing is ever killed by name.
+//
+// Every command has a deadline: with a dead NFS mount "systemctl
+// daemon-reload" never returns (CIDX's own guide warns of it).
+package service
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// Managers.
+const (
+	BySystemd = "systemd"
+	ByCommand = "command"
+)
+
+// Args are the arguments of every module that looks at the service; embed it.
+type Args struct {
+	Manager       string   `arg:"service_manager" default:"systemd" choices:"systemd,command" doc:"What runs the server: C(systemd), or C(command) for the three commands below."`
+	Unit          string   `arg:"service_unit" default:"cidx-server" doc:"The server's systemd unit."`
+	StartCommand  string   `arg:"service_start_command" doc:"Shell command that starts the server and returns. It finds the path of the hold file in C(CIDX_HOLD). Needed for I(service_manager=command)."`
+	StopCommand   string   `arg:"service_stop_command" doc:"Shell command that stops the server. Needed for I(service_manager=command)."`
+	StatusCommand string   `arg:"service_status_command" doc:"Shell command that exits 0 when the server runs and 3 when it is stopped. Needed for I(service_manager=command)."`
+	Quiesce       []string `arg:"service_quiesce_units" doc:"Further systemd units (timers, services) that must rest during the migration. CIDX's updater and health watchdog are found by their command lines."`
+	Timeout       int      `arg:"service_timeout" default:"150" doc:"Seconds to wait for the server to stop or start, and for a running updater to end."`
+	URL           string   `arg:"url" doc:"Address of the server, for example C(http://127.0.0.1:8000). Default: host and port of C(applied_launch.json) or C(launch.json), else C(http://127.0.0.1:8000)."`
+}
+
+// Limit is Timeout as a duration.
+func (a Args) Limit() time.Duration { return time.Duration(a.Timeout) * time.Second }
+
+// Server is the server's unit with its suffix.
+func (a Args) Server() string {
+	if strings.Contains(a.Unit, ".") {
+		return a.Unit
+	}
+	return a.Unit + ".service"
+}
+
+// Validate finds arguments that do not fit together.
+func (a Args) Validate() cidx.Problems {
+	var problems cidx.Problems
+	if a.Timeout <= 0 {
+		problems = append(problems, cidx.Problem{What: fmt.Sprintf("not a number of seconds: %d", a.Timeout), At: "service_timeout", Fix: "set cidx_service_timeout to 150 or more"})
+	}
+	if a.Manager != ByCommand {
+		return problems
+	}
+	if len(a.Quiesce) > 0 {
+		problems = append(problems, cidx.Problem{What: "units cannot rest without systemd", At: "service_quiesce_units", Fix: "leave cidx_service_quiesce_units empty, or set cidx_service_manager to systemd"})
+	}
+	for _, c := range []struct{ name, value string }{
+		{"service_start_command", a.StartCommand},
+		{"service_stop_command", a.StopCommand},
+		{"service_status_command", a.StatusCommand},
+	} {
+		if strings.TrimSpace(c.value) == "" {
+			problems = append(problems, cidx.Problem{What: "missing", At: c.name, Fix: "set cidx_" + c.name + ", which service_manager \"command\" needs"})
+		}
+	}
+	return problems
+}

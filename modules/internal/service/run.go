@@ -1,0 +1,154 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ErrDeadline is returned for a command that did not end in time.
+var ErrDeadline = errors.New("no answer in time")
+
+// Command is one program to run.
+type Command struct {
+	Argv    []string
+	Env     []string      // added to our own environment
+	Timeout time.Duration // must be set
+	Log     string        // file that takes the output instead of us; for programs that leave children behind
+}
+
+// Output is how a command ended.
+type Output struct {
+	Code int    // exit status
+	Text string // standard output; with a status other than 0 also standard error
+}
+
+// Runner runs commands. The error tells that there was no exit status: not
+// found, killed, or no end in time (ErrDeadline).
+type Runner interface {
+	Run(ctx context.Context, c Command) (Output, error)
+}
+
+// Exec is the Runner that really runs programs.
+type Exec struct{}
+
+// maxOutput bounds what is kept of a program's output.
+const maxOutput = 4 << 20
+
+// Run runs c in a process group of its own. A group that is late is killed and,
+// if it does not even die (a dead NFS server), left alone.
+func (Exec) Run(ctx context.Context, c Command) (Output, error) {
+	name := c.Argv[0]
+	var out, errs capture
+	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
+	cmd.Env = append(os.Environ(), append([]string{"LC_ALL=C", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER="}, c.Env...)...)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &errs, time.Second
+	if c.Log != "" {
+		log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return Output{}, fmt.Errorf("run %s: %w", name, err)
+		}
+		defer log.Close()
+		cmd.Stdout, cmd.Stderr = log, log
+	}
+	if err := cmd.Start(); err != nil {
+		return Output{}, fmt.Errorf("run %s: %w", name, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	limit := time.NewTimer(c.Timeout)
+	defer limit.Stop()
+	select {
+	case err := <-ended:
+		return output(name, err, &out, &errs, c.Log)
+	case <-limit.C:
+		kill(cmd, ended)
+		return Output{}, fmt.Errorf("run %s: %w (%s)", name, ErrDeadline, c.Timeout)
+	case <-ctx.Done():
+		kill(cmd, ended)
+		return Output{}, fmt.Errorf("run %s: %w", name, ctx.Err())
+	}
+}
+
+// kill ends the group and waits a moment for it.
+func kill(cmd *exec.Cmd, ended <-chan error) {
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may be gone already
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Second):
+	}
+}
+
+func output(name string, err error, out, errs *capture, log string) (Output, error) {
+	var exit *exec.ExitError
+	switch {
+	case err == nil, errors.Is(err, exec.ErrWaitDelay):
+		return Output{Text: out.String()}, nil
+	case !errors.As(err, &exit):
+		return Output{}, fmt.Errorf("run %s: %w", name, err)
+	case exit.ExitCode() < 0:
+		return Output{}, fmt.Errorf("run %s: %s", name, exit.ProcessState)
+	}
+	text := out.String() + errs.String()
+	if log != "" {
+		text = tail(log)
+	}
+	return Output{Code: exit.ExitCode(), Text: text}, nil
+}
+
+// tail returns the end of a log.
+func tail(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	const most = 2 << 10
+	if info, err := f.Stat(); err == nil && info.Size() > most {
+		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
+			return ""
+		}
+	}
+	text, _ := io.ReadAll(f)
+	return string(text)
+}
+
+// Brief is the text of o on one line, for messages.
+func (o Output) Brief() string {
+	text := strings.Join(strings.Fields(o.Text), " ")
+	if len(text) > 400 {
+		text = "…" + strings.ToValidUTF8(text[len(text)-400:], "")
+	}
+	return text
+}
+
+// capture keeps the start of an output; several goroutines may use it.
+type capture struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (c *capture) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if room := maxOutput - c.buf.Len(); room > 0 {
+		c.buf.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (c *capture) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
+}

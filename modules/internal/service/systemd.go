@@ -1,0 +1,169 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// Unit is what systemd says of a unit.
+type Unit struct {
+	ID          string   `json:"id"`
+	Load        string   `json:"load"`      // LoadState: loaded, not-found, masked, …
+	Active      string   `json:"active"`    // ActiveState: active, inactive, failed, activating, …
+	Sub         string   `json:"sub"`       // SubState: running, dead, …
+	Enabled     string   `json:"enabled"`   // UnitFileState: enabled, disabled, static, …
+	Type        string   `json:"type"`      // of a service: simple, oneshot, …
+	User        string   `json:"user"`      // of a service
+	Exec        []string `json:"exec"`      // ExecStart
+	Env         string   `json:"-"`         // Environment; may hold secrets
+	PID         int      `json:"pid"`       // MainPID; 0 if it does not run
+	TriggeredBy []string `json:"-"`         // timers, paths, sockets
+	Triggers    []string `json:"-"`         // of a timer, path, socket: what it starts
+	Condition   bool     `json:"condition"` // ConditionResult of the last start
+}
+
+// Stopped reports whether ActiveState means stopped. "unknown", "deactivating"
+// and "activating" do not.
+func (u Unit) Stopped() bool { return u.Active == "inactive" || u.Active == "failed" }
+
+// Trigger reports whether the unit starts others (a timer, path or socket).
+func (u Unit) Trigger() bool {
+	return strings.HasSuffix(u.ID, ".timer") || strings.HasSuffix(u.ID, ".path") || strings.HasSuffix(u.ID, ".socket")
+}
+
+// Systemd talks to systemd through systemctl.
+type Systemd struct {
+	Runner Runner
+	Wait   time.Duration // deadline of a call that should be quick; 0: 20 s
+}
+
+var properties = []string{
+	"Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Type", "User", "ExecStart",
+	"Environment", "MainPID", "TriggeredBy", "Triggers", "ConditionResult",
+}
+
+// systemctl runs systemctl; a status other than 0 is an error that quotes it.
+func (s Systemd) systemctl(ctx context.Context, timeout time.Duration, args ...string) (string, error) {
+	out, err := s.Runner.Run(ctx, Command{Argv: append([]string{"systemctl", "--no-pager"}, args...), Timeout: timeout})
+	if err != nil {
+		return "", err
+	}
+	if out.Code != 0 {
+		return "", fmt.Errorf("systemctl %s: exit status %d: %s", args[0], out.Code, out.Brief())
+	}
+	return out.Text, nil
+}
+
+func (s Systemd) quick() time.Duration {
+	if s.Wait == 0 {
+		return 20 * time.Second
+	}
+	return s.Wait
+}
+
+// Show asks for the properties of units, in the order given. A unit that does
+// not exist comes back with Load "not-found".
+func (s Systemd) Show(ctx context.Context, ids ...string) ([]Unit, error) {
+	var units []Unit
+	for batch := range slices.Chunk(ids, 100) {
+		args := []string{"show", "--property=" + strings.Join(properties, ","), "--"}
+		text, err := s.systemctl(ctx, s.quick(), append(args, batch...)...)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, parseUnits(text)...)
+	}
+	return units, nil
+}
+
+// parseUnits reads systemctl show: blocks of Key=Value lines, an empty line
+// between units.
+func parseUnits(text string) []Unit {
+	var units []Unit
+	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
+		var u Unit
+		for line := range strings.SplitSeq(block, "\n") {
+			key, value, _ := strings.Cut(line, "=")
+			u.set(key, value)
+		}
+		if u.ID != "" {
+			units = append(units, u)
+		}
+	}
+	return units
+}
+
+func (u *Unit) set(key, value string) {
+	switch key {
+	case "Id":
+		u.ID = value
+	case "LoadState":
+		u.Load = value
+	case "ActiveState":
+		u.Active = value
+	case "SubState":
+		u.Sub = value
+	case "UnitFileState":
+		u.Enabled = value
+	case "Type":
+		u.Type = value
+	case "User":
+		u.User = value
+	case "ExecStart":
+		u.Exec = append(u.Exec, argvOf(value))
+	case "Environment":
+		u.Env = value
+	case "MainPID":
+		u.PID, _ = strconv.Atoi(value)
+	case "TriggeredBy":
+		u.TriggeredBy = strings.Fields(value)
+	case "Triggers":
+		u.Triggers = strings.Fields(value)
+	case "ConditionResult":
+		u.Condition = value == "yes"
+	}
+}
+
+// argvOf takes the command line out of
+// "{ path=/usr/bin/x ; argv[]=/usr/bin/x a b ; ignore_errors=no ; … }".
+func argvOf(value string) string {
+	_, rest, ok := strings.Cut(value, "argv[]=")
+	if !ok {
+		return value
+	}
+	argv, _, _ := strings.Cut(rest, " ; ")
+	return argv
+}
+
+// Reload makes systemd read its unit files again.
+func (s Systemd) Reload(ctx context.Context) error {
+	if _, err := s.systemctl(ctx, 60*time.Second, "daemon-reload"); err != nil {
+		return cidx.Problem{What: err.Error(), At: "systemctl daemon-reload", Fix: "a dead NFS mount blocks it: see that every mount of this node answers (timeout 5 stat <mount point>), then run again"}
+	}
+	return nil
+}
+
+// Start starts units and waits for their jobs.
+func (s Systemd) Start(ctx context.Context, limit time.Duration, ids ...string) error {
+	_, err := s.systemctl(ctx, limit, append([]string{"start", "--"}, ids...)...)
+	return err
+}
+
+// Stop stops units and waits for their jobs.
+func (s Systemd) Stop(ctx context.Context, limit time.Duration, ids ...string) error {
+	_, err := s.systemctl(ctx, limit, append([]string{"stop", "--"}, ids...)...)
+	return err
+}
+
+// ResetFailed clears failures, so that a start limit that was hit does not
+// refuse the next start. It is no error where there is nothing to clear.
+func (s Systemd) ResetFailed(ctx context.Context, id string) error {
+	_, err := s.Runner.Run(ctx, Command{Argv: []string{"systemctl", "--no-pager", "reset-failed", "--", id}, Timeout: s.quick()})
+	return err
+}
