@@ -84,7 +84,7 @@ func (w *world) activate(ctx context.Context, alias, to string) error {
 		return fmt.Errorf("read git config: %w", err)
 	}
 	text = append(text, remoteSection("golden", r.clone)...)
-	if originOf(r) == "" {
+	if w.originOf(r) == "" {
 		text = append(text, remoteSection("origin", r.clone)...)
 	}
 	if err := os.WriteFile(config, text, 0o644); err != nil {

@@ -45,17 +45,15 @@ func (w *world) makeRepositories(ctx context.Context, template []byte) error {
 // or the same commit.
 func (w *world) makeRepository(ctx context.Context, r repo, template []byte) error {
 	g := gitRepo{dir: r.clone, branch: r.branch}
-	if err := g.create(ctx, w.history(r), originOf(r)); err != nil {
+	if err := g.create(ctx, w.history(r), w.originOf(r)); err != nil {
 		return err
 	}
 	files := w.FilesPerRepo - workFiles(w.FilesPerRepo)
 	if err := makeIndex(w, r, files, template); err != nil {
 		return err
 	}
-	if r.alias == "billing" {
-		if err := w.makeAwkward(r.clone); err != nil {
-			return err
-		}
+	if err := w.makeSpecial(r); err != nil {
+		return err
 	}
 	commits := max(1, len(r.snapshots))
 	if len(r.snapshots) == 0 {
@@ -81,10 +79,13 @@ func (w *world) makeRepository(ctx context.Context, r repo, template []byte) err
 	return nil
 }
 
-func originOf(r repo) string {
+// originOf is the remote of a base clone; one was cloned from its neighbour on disk.
+func (w *world) originOf(r repo) string {
 	switch r.alias {
 	case "cidx-meta", "local-tool":
 		return "" // registered in place: no remote of their own
+	case "Mobile_App":
+		return w.repos[0].clone
 	}
 	return r.url
 }
@@ -121,6 +122,21 @@ func workFile(i int) string {
 func sourceOf(r repo, i, version int) string {
 	return fmt.Sprintf("# %s, part %d, version %d\ndef handle_%d(request):\n    \"\"\"Handles %s: straße.\"\"\"\n    return request.%s + %d\n",
 		r.alias, i, version, i, r.word, r.word, i)
+}
+
+// makeSpecial adds what only some repositories have.
+func (w *world) makeSpecial(r repo) error {
+	switch r.alias {
+	case "billing":
+		return w.makeAwkward(r.clone)
+	case "data.pipeline-v2": // borrows objects by an absolute path
+		alternates := filepath.Join(w.repos[0].clone, ".git", "objects") + "\n"
+		return writeFile(filepath.Join(r.clone, ".git", "objects", "info", "alternates"), []byte(alternates), 0o644)
+	case "infra": // was once a submodule elsewhere
+		gitdir := "gitdir: " + filepath.Join(w.repos[0].clone, ".git", "modules", "sub") + "\n"
+		return writeFile(filepath.Join(r.clone, "assets", "sub", ".git"), []byte(gitdir), 0o644)
+	}
+	return nil
 }
 
 // makeAwkward adds what user repositories may hold: links of every kind, a
