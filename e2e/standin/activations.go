@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"cidx-cluster/e2e/standin/internal/repos"
 	"cidx-cluster/e2e/standin/internal/schema"
 )
@@ -40,7 +42,12 @@ func (s *Server) activations(ctx context.Context, user string) ([]activation, er
 }
 
 func fromFile(f repos.Activation) activation {
-	text := func(key string) any { return orNil(f.Meta.Get(key).String()) }
+	text := func(key string) any { // ssh_key_used may be false, which means none
+		if v := f.Meta.Get(key); v.Type == gjson.String {
+			return orNil(v.String())
+		}
+		return nil
+	}
 	return activation{
 		user: f.User, alias: f.Alias, golden: f.Golden, branch: f.Branch,
 		at: text("activated_at"), accessed: text("last_accessed"), committer: text("git_committer_email"),

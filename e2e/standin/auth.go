@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"cidx-cluster/e2e/standin/internal/crypt"
 	"cidx-cluster/e2e/standin/internal/schema"
 )
@@ -103,7 +105,25 @@ func (s *Server) present(ctx context.Context, row schema.Row, column string, err
 	if err != nil || account == nil {
 		return user{}, orElse(err, errCredentials)
 	}
-	return user{account.Text("username"), account.Text("role")}, nil
+	u := user{account.Text("username"), account.Text("role")}
+	return u, s.checkSSO(ctx, u)
+}
+
+// checkSSO refuses users without an SSO identity while restrict_non_sso_to_web_ui is on.
+func (s *Server) checkSSO(ctx context.Context, u user) error {
+	row, err := s.store.Row1(ctx, "server_config", "SELECT config_json FROM server_config WHERE config_key = ?", "runtime")
+	if err != nil {
+		return err
+	}
+	doc := gjson.Parse(row.Text("config_json"))
+	if !doc.Get("restrict_non_sso_to_web_ui").Bool() && !doc.Get("*.restrict_non_sso_to_web_ui").Bool() {
+		return nil
+	}
+	link, err := s.store.Row1(ctx, "oidc_identity_links", "SELECT username FROM oidc_identity_links WHERE username = ?", u.name)
+	if err != nil || link != nil {
+		return err
+	}
+	return refuse(http.StatusForbidden, "Access is restricted to SSO users; use the web UI")
 }
 
 func (s *Server) login(r *http.Request) (any, error) {

@@ -16,6 +16,12 @@ import (
 // ErrRunning means that another server holds this home.
 var ErrRunning = errors.New("a server already runs in this home")
 
+// Linux's open-file-description locks, which package syscall does not name.
+const (
+	ofdGetLock = 36
+	ofdSetLock = 37
+)
+
 // pidFile is <home>/server.pid. Its lock, not its text, says whether a server runs: a killed one leaves the text.
 type pidFile struct {
 	path string
@@ -28,7 +34,8 @@ func lockPid(home string) (*pidFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock server.pid: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK}
+	if err := syscall.FcntlFlock(file.Fd(), ofdSetLock, &lock); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("lock server.pid: %w", ErrRunning)
 	}
@@ -67,7 +74,8 @@ func runningPid(home string) int {
 		return 0
 	}
 	defer func() { _ = file.Close() }()
-	if syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK} // asks only: a lock taken here could refuse a start
+	if err := syscall.FcntlFlock(file.Fd(), ofdGetLock, &lock); err != nil || lock.Type == syscall.F_UNLCK {
 		return 0
 	}
 	raw := make([]byte, 32)

@@ -61,7 +61,7 @@ func parseFlags(args []string, stderr io.Writer) (opt Options, wait time.Duratio
 		_, _ = fmt.Fprint(stderr, usage)
 		f.PrintDefaults()
 	}
-	f.StringVar(&opt.Home, "home", "", "the server's data `directory` (required)")
+	f.StringVar(&opt.Home, "home", os.Getenv("CIDX_SERVER_DATA_DIR"), "the server's data `directory`; default $CIDX_SERVER_DATA_DIR")
 	f.StringVar(&opt.Listen, "listen", "", "`host:port`; default from applied_launch.json, launch.json, else 127.0.0.1:8000; port 0 takes a free one")
 	f.DurationVar(&opt.WriteInterval, "write-interval", 200*time.Millisecond, "pace of a standalone server's own writes")
 	f.DurationVar(&opt.StartupDelay, "startup-delay", 0, "wait so long before answering")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -120,9 +121,8 @@ func (s *Server) start(ctx context.Context) error {
 	if err := os.Chmod(data, 0o700); err != nil {
 		return fmt.Errorf("protect data directory: %w", err)
 	}
-	s.layout = repos.Detect(s.home)
 	for _, step := range []func(context.Context) error{
-		s.openStorage, s.centralize, s.loadSecrets, s.seed, s.settleJobs, s.reconcile, s.bootstrapRepos, s.cleanUp, s.nodeOnline,
+		s.openStorage, s.findLayout, s.centralize, s.loadSecrets, s.seed, s.settleJobs, s.reconcile, s.bootstrapRepos, s.cleanUp, s.nodeOnline,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -153,6 +153,19 @@ func (s *Server) openStorage(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(local.Probe(ctx, schema.MainFile), local.Close())
+}
+
+// findLayout prefers the real layout as soon as one registry row is spelt in it: a stale golden-repos directory of an
+// old release must not stand in for a data/golden-repos that is gone.
+func (s *Server) findLayout(ctx context.Context) error {
+	real := filepath.Join(s.home, "data", "golden-repos") + string(filepath.Separator)
+	rows, err := s.store.Rows(ctx, "golden_repos_metadata", "SELECT clone_path FROM golden_repos_metadata WHERE alias <> ?", metaAlias)
+	spelt := false
+	for _, r := range rows {
+		spelt = spelt || strings.HasPrefix(r.Text("clone_path"), real)
+	}
+	s.layout = repos.Detect(s.home, spelt)
+	return err
 }
 
 func (s *Server) delay(ctx context.Context) error {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-const passwordRounds = 60_000
+const passwordRounds = 20_000
 
 // HashPassword makes the stored form pbkdf2_sha256$<rounds>$<base64 salt>$<base64 hash>.
 func HashPassword(password string) string {

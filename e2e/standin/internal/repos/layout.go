@@ -23,13 +23,13 @@ type Layout struct {
 	Assumed   bool
 }
 
-// Detect takes the real layout, unless data/golden-repos is absent (a dangling link is not absence) and
-// <home>/golden-repos is a link or holds alias files at its top.
-func Detect(home string) Layout {
+// Detect takes the real layout if the registry is spelt in it (spelt), and otherwise unless data/golden-repos is absent
+// (a dangling link is not absence) and <home>/golden-repos is a link or holds alias files at its top.
+func Detect(home string, spelt bool) Layout {
 	real := filepath.Join(home, "data", "golden-repos")
 	old := filepath.Join(home, "golden-repos")
 	activated := filepath.Join(home, "data", "activated-repos")
-	if _, err := os.Lstat(real); os.IsNotExist(err) && holdsAliases(old) {
+	if _, err := os.Lstat(real); !spelt && os.IsNotExist(err) && holdsAliases(old) {
 		return Layout{home, old, old, filepath.Join(home, ".versioned"), activated, true}
 	}
 	return Layout{home, real, filepath.Join(real, "aliases"), filepath.Join(real, ".versioned"), activated, false}

@@ -115,7 +115,7 @@ func matchVector(path string, words []string) (Hit, bool) {
 	return Hit{
 		Path:     first(doc, "payload.path", "payload.file_path", "file_path"),
 		Language: doc.Get("payload.language").String(), Snippet: content, Score: score,
-		Line: int(doc.Get("payload.line_start").Int()), EndLine: int(doc.Get("payload.line_end").Int()),
+		Line: int(doc.Get("payload.start_line").Int()), EndLine: int(doc.Get("payload.end_line").Int()),
 	}, true
 }
 

@@ -34,32 +34,38 @@ func FileOf(table string) string {
 	return tables().Get(gjson.Escape(table) + ".sqlite.files.0").String()
 }
 
-// SQLite returns the statements that create the missing tables of one file.
-func SQLite(file string) []string {
-	var out []string
+// Table is what creates one table, with its indexes and sequences.
+type Table struct {
+	Name  string
+	Stmts []string
+}
+
+// SQLite returns the tables of one file.
+func SQLite(file string) []Table {
+	var out []Table
 	tables().ForEach(func(name, t gjson.Result) bool {
 		if t.Get("sqlite.files.0").String() == file {
-			out = append(out, sqliteTable(name.String(), t.Get("sqlite"))...)
+			out = append(out, Table{name.String(), sqliteTable(name.String(), t.Get("sqlite"))})
 		}
 		return true
 	})
 	return out
 }
 
-// Postgres returns the statements that create the missing tables, parents before children. Without runtime it
-// leaves out the tables that CIDX's migration runner does not make and a starting server does.
-func Postgres(runtime bool) []string {
-	var first, then []string
+// Postgres returns all tables, parents before children. Without runtime it leaves out those that CIDX's migration
+// runner does not make and a starting server does.
+func Postgres(runtime bool) []Table {
+	var first, then []Table
 	tables().ForEach(func(name, t gjson.Result) bool {
 		pg := t.Get("postgres")
 		if pg.Type == gjson.Null || (!runtime && pg.Get("created_by").String() == "runtime") {
 			return true
 		}
-		stmts := postgresTable(name.String(), pg)
+		table := Table{name.String(), postgresTable(name.String(), pg)}
 		if len(pg.Get("foreign_keys").Array()) > 0 {
-			then = append(then, stmts...)
+			then = append(then, table)
 		} else {
-			first = append(first, stmts...)
+			first = append(first, table)
 		}
 		return true
 	})
@@ -135,10 +141,10 @@ func finish(name string, lines []string, t gjson.Result) []string {
 		lines = append(lines, fmt.Sprintf("CHECK (%s IN (%s))", quote(c.Get("column").String()), strings.Join(allowed, ", ")))
 		return true
 	})
-	out := []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s)", quote(name), strings.Join(lines, ", "))}
+	out := []string{fmt.Sprintf("CREATE TABLE %s (%s)", quote(name), strings.Join(lines, ", "))}
 	for _, u := range t.Get("uniques").Array() {
 		cols := texts(u.Get("columns"))
-		stmt := fmt.Sprintf("CREATE UNIQUE INDEX IF NOT EXISTS %s ON %s (%s)",
+		stmt := fmt.Sprintf("CREATE UNIQUE INDEX %s ON %s (%s)",
 			quote("uq_"+name+"_"+strings.Join(cols, "_")), quote(name), quoteAll(cols))
 		if where := u.Get("where"); where.Type != gjson.Null {
 			stmt += " WHERE " + where.String()

@@ -78,16 +78,44 @@ func (s *Store) migrate(ctx context.Context, runtime bool) error {
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(4711)"); err != nil {
 		return fmt.Errorf("lock schema: %w", err)
 	}
-	for _, stmt := range Postgres(runtime) {
-		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+	made, err := create(ctx, tx, Postgres(runtime), "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1")
+	if err != nil {
+		return err
+	}
+	if made["schema_migrations"] {
+		const mark = `INSERT INTO schema_migrations (filename, checksum) VALUES ('001_standin.sql', 'stand-in')`
+		if _, err := tx.ExecContext(ctx, mark); err != nil {
 			return fmt.Errorf("create schema: %w", err)
 		}
 	}
-	const mark = `INSERT INTO schema_migrations (filename, checksum) VALUES ('001_standin.sql', 'stand-in') ON CONFLICT DO NOTHING`
-	if _, err := tx.ExecContext(ctx, mark); err != nil {
-		return fmt.Errorf("create schema: %w", err)
-	}
 	return tx.Commit()
+}
+
+// runner is a database or a transaction in it.
+type runner interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// create makes the tables that are not there and names them; those that are there stay untouched, indexes included.
+func create(ctx context.Context, db runner, tables []Table, count string) (map[string]bool, error) {
+	made := map[string]bool{}
+	for _, t := range tables {
+		var n int
+		if err := db.QueryRowContext(ctx, count, t.Name).Scan(&n); err != nil {
+			return made, fmt.Errorf("look for table %s: %w", t.Name, err)
+		}
+		if n > 0 {
+			continue
+		}
+		made[t.Name] = true
+		for _, stmt := range t.Stmts {
+			if _, err := db.ExecContext(ctx, stmt); err != nil {
+				return made, fmt.Errorf("create table %s: %w", t.Name, err)
+			}
+		}
+	}
+	return made, nil
 }
 
 // Close closes every database; the last SQLite connection folds the WAL in, as SQLite always does.
@@ -116,6 +144,7 @@ func (s *Store) Databases() []string {
 // Probe checks one database as CIDX's health check does: an upsert into _health_check of a SQLite file, a query on PostgreSQL.
 func (s *Store) Probe(ctx context.Context, database string) error {
 	db := s.files[database]
+	ctx = s.patient(ctx)
 	if database == "" {
 		_, err := db.ExecContext(ctx, "SELECT 1")
 		return err
@@ -135,6 +164,7 @@ func (s *Store) Exec(ctx context.Context, table, stmt string, args ...any) (int6
 	if err != nil {
 		return 0, err
 	}
+	ctx = s.patient(ctx)
 	res, err := db.ExecContext(ctx, s.bind(stmt), args...)
 	if err != nil {
 		return 0, fmt.Errorf("write %s: %w", table, err)
@@ -163,6 +193,7 @@ func (s *Store) Rows(ctx context.Context, table, query string, args ...any) ([]R
 	if err != nil {
 		return nil, err
 	}
+	ctx = s.patient(ctx)
 	rows, err := db.QueryContext(ctx, s.bind(query), args...)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", table, err)
@@ -210,6 +241,15 @@ func (s *Store) of(table string) (*sql.DB, error) {
 	return nil, fmt.Errorf("find table %s: its database is not open", table)
 }
 
+// patient lets SQLite finish what it began: an interrupted statement would keep its connection from closing, and the
+// WAL from being folded in at a clean stop.
+func (s *Store) patient(ctx context.Context) context.Context {
+	if s.Cluster {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
 // bind turns ? into $1, $2, … for PostgreSQL; no statement here holds a literal question mark.
 func (s *Store) bind(stmt string) string {
 	if !s.Cluster {
@@ -228,7 +268,7 @@ func (s *Store) bind(stmt string) string {
 	return b.String()
 }
 
-func openFile(ctx context.Context, path, journal string, stmts []string) (*sql.DB, error) {
+func openFile(ctx context.Context, path, journal string, tables []Table) (*sql.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
@@ -238,11 +278,9 @@ func openFile(ctx context.Context, path, journal string, stmts []string) (*sql.D
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	for _, stmt := range stmts {
-		if _, err := db.ExecContext(ctx, stmt); err != nil {
-			_ = db.Close()
-			return nil, err
-		}
+	if _, err := create(ctx, db, tables, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"); err != nil {
+		_ = db.Close()
+		return nil, err
 	}
 	return db, nil
 }
