@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// playbook runs the real ansible-playbook in the repository's root with the
+// sandbox's inventory, as an operator would:
+//
+//	playbook [-exit N] [-at MODULE.EVENT ACTION] NAME.yml [arguments of ansible-playbook]
+//
+// -exit is the exit code it must end with (default 0). -at does something as
+// soon as the journal holds that event (actions: see act); after a kill the
+// exit code is not looked at. Everything printed is in $WORK/transcript
+// afterwards, in order.
+func (st *stage) playbook(c *call) error {
+	run, err := parsePlaybook(c.args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ansible-playbook", run.args...)
+	cmd.Dir = repo
+	cmd.Env = st.ansibleEnv()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	all := new(ordered)
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(all, c.out), io.MultiWriter(all, c.ts.Stderr())
+	started := time.Now()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start ansible-playbook: %w", err)
+	}
+	acted := make(chan error, 1)
+	ended, end := context.WithCancel(ctx)
+	go func() { acted <- st.actAt(ended, run, cmd.Process.Pid) }()
+	err = cmd.Wait()
+	end()
+	st.transcript = all.String()
+	if err := os.WriteFile(filepath.Join(st.work, "transcript"), []byte(st.transcript), 0o600); err != nil {
+		return err
+	}
+	c.ts.Logf("[%.1fs]", time.Since(started).Seconds())
+	if err := <-acted; err != nil || strings.HasPrefix(run.action, "kill") {
+		return err
+	}
+	return wantExit(err, run.exit)
+}
+
+func wantExit(err error, want int) error {
+	got := 0
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		return err
+	}
+	if got != want {
+		return fmt.Errorf("exit code %d, want %d", got, want)
+	}
+	return nil
+}
+
+func (st *stage) ansibleEnv() []string {
+	return append(os.Environ(), st.box.AnsibleEnv()...)
+}
+
+// playbookRun is a parsed line of a script.
+type playbookRun struct {
+	exit   int
+	at     string // "cidx_config.linked"; "" does nothing
+	action string
+	args   []string
+}
+
+func parsePlaybook(args []string) (playbookRun, error) {
+	var run playbookRun
+	for len(args) > 0 && (args[0] == "-exit" || args[0] == "-at") {
+		switch {
+		case args[0] == "-exit" && len(args) > 1:
+			exit, err := strconv.Atoi(args[1])
+			if err != nil {
+				return run, fmt.Errorf("-exit: %w", err)
+			}
+			run.exit, args = exit, args[2:]
+		case args[0] == "-at" && len(args) > 2:
+			run.at, run.action, args = args[1], args[2], args[3:]
+		default:
+			return run, fmt.Errorf("%s: too few words", args[0])
+		}
+	}
+	if len(args) == 0 {
+		return run, errors.New("no playbook named")
+	}
+	run.args = args
+	return run, nil
+}
+
+// actAt waits for the event in the journal and acts. It is an error when the
+// playbook ends without that event.
+func (st *stage) actAt(ctx context.Context, run playbookRun, controller int) error {
+	if run.at == "" {
+		return nil
+	}
+	module, event, _ := strings.Cut(run.at, ".")
+	want := [][]byte{[]byte(`"module":"` + module + `"`), []byte(`"event":"` + event + `"`)}
+	path := filepath.Join(st.box.Home, ".cluster-migrate", "journal.jsonl")
+	before, _ := os.ReadFile(path)
+	for ctx.Err() == nil {
+		journal, _ := os.ReadFile(path)
+		for _, line := range bytes.Split(journal[min(len(before), len(journal)):], []byte("\n")) {
+			if bytes.Contains(line, want[0]) && bytes.Contains(line, want[1]) {
+				return st.act(run.action, controller)
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("at %s: no such event in the journal", run.at)
+}
+
+// act is what can happen to a migration under way: kill -9 of the helper's
+// job, of the controller, or of both; the database gone; the share gone, full
+// or read-only.
+func (st *stage) act(action string, controller int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	switch action {
+	case "kill":
+		return errors.Join(syscall.Kill(-controller, syscall.SIGKILL), st.box.KillJobs())
+	case "kill-helper":
+		return st.box.KillJobs()
+	case "kill-controller":
+		return syscall.Kill(-controller, syscall.SIGKILL)
+	case "stop-postgres":
+		return st.box.Postgres.Stop(ctx)
+	case "unmount-share":
+		return st.box.Unmount()
+	case "fill-share":
+		return st.box.Remount(false, 1<<20)
+	case "lock-share":
+		return st.box.Remount(true, shareBytes)
+	}
+	return fmt.Errorf("unknown action %q", action)
+}
+
+// ordered keeps what two streams print, in the order in which it arrives.
+type ordered struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *ordered) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *ordered) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}

@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// judge asks cidx-judge, which shares no code with the modules:
+//
+//	judge hash NAME            remembers home, share and PostgreSQL as they are
+//	judge same NAME [flags]    compares with that ("!": they must differ)
+//	judge equal [flags]        compares the standalone data with the cluster
+func (st *stage) judge(c *call) error {
+	if len(c.args) == 0 {
+		return errors.New("hash, same or equal?")
+	}
+	verb, rest := c.args[0], c.args[1:]
+	args := []string{verb, "-home", st.box.Home, "-share", st.box.Share}
+	switch {
+	case verb == "equal":
+	case len(rest) == 0:
+		return errors.New("no name given")
+	case verb == "hash":
+		args = append(args, "-out", filepath.Join(st.work, rest[0]+".hash"))
+		rest = rest[1:]
+	case verb == "same":
+		args = append(args, "-before", filepath.Join(st.work, rest[0]+".hash"))
+		rest = rest[1:]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "cidx-judge"), append(args, rest...)...)
+	cmd.Env = append(os.Environ(), "CIDX_POSTGRES_DSN="+st.box.Postgres.DSN())
+	cmd.Stdout, cmd.Stderr = c.out, c.ts.Stderr()
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return fmt.Errorf("differences found: %w", errVerdict)
+	}
+	return err
+}
+
+// psql runs one statement as the role cidx and prints the rows, unaligned.
+func (st *stage) psql(c *call) error {
+	if len(c.args) != 1 {
+		return errors.New("one statement, please")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "psql", "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-c", c.args[0])
+	cmd.Env = append(os.Environ(), st.box.Postgres.Env()...)
+	cmd.Stdout, cmd.Stderr = c.out, c.ts.Stderr()
+	return cmd.Run()
+}
+
+// sqlite runs one statement on a database of the home: sqlite FILE SQL. The
+// server should be stopped.
+func (st *stage) sqlite(c *call) error {
+	if len(c.args) != 2 {
+		return errors.New("a file below the home and one statement, please")
+	}
+	cmd := exec.Command("sqlite3", "-batch", "-bail", filepath.Join(st.box.Home, c.args[0]), c.args[1])
+	cmd.Stdout, cmd.Stderr = c.out, c.ts.Stderr()
+	return cmd.Run()
+}

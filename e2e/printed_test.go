@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// printed carries out what the last playbook told the operator to do, word for
+// word, in a shell in the repository's root:
+//
+//	printed resume       the line after "resume:"
+//	printed rollback     the line after "roll back:" or "Rollback"
+//	printed by-hand      the three commands after "by hand"
+//
+// The output is the new transcript when a playbook ran.
+func (st *stage) printed(c *call) error {
+	if len(c.args) != 1 {
+		return errors.New("resume, rollback or by-hand")
+	}
+	commands, err := st.instructions(c.args[0])
+	if err != nil {
+		return err
+	}
+	for _, command := range commands {
+		fmt.Fprintln(c.out, "$", command)
+		if rest, ok := strings.CutPrefix(command, "ansible-playbook "); ok {
+			again := *c
+			again.args = strings.Fields(rest)
+			if err := st.playbook(&again); err != nil {
+				return err
+			}
+			continue
+		}
+		cmd := exec.Command("bash", "-c", command)
+		cmd.Dir, cmd.Env = repo, st.ansibleEnv()
+		cmd.Stdout, cmd.Stderr = c.out, c.ts.Stderr()
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(strings.Fields(command)[0]), err)
+		}
+	}
+	return nil
+}
+
+var playbookLine = map[string]*regexp.Regexp{
+	"resume":   regexp.MustCompile(`(?m)(ansible-playbook cluster-migrate\.yml .*)$`),
+	"rollback": regexp.MustCompile(`(?m)(ansible-playbook cluster-rollback\.yml .*)$`),
+}
+
+func (st *stage) instructions(which string) ([]string, error) {
+	if line, ok := playbookLine[which]; ok {
+		found := line.FindStringSubmatch(st.transcript)
+		if found == nil {
+			return nil, fmt.Errorf("the transcript tells no command to %s", which)
+		}
+		return []string{strings.TrimSpace(found[1])}, nil
+	}
+	_, after, ok := strings.Cut(st.transcript, "by hand")
+	if which != "by-hand" || !ok {
+		return nil, fmt.Errorf("the transcript tells no way %q", which)
+	}
+	var commands []string
+	for _, line := range strings.Split(after, "\n")[1:] {
+		if line = strings.TrimSpace(line); line == "" {
+			break
+		}
+		commands = append(commands, line)
+	}
+	if len(commands) != 3 {
+		return nil, fmt.Errorf("by hand: %d commands, want stop, copy and start", len(commands))
+	}
+	return commands, nil
+}

@@ -1,0 +1,45 @@
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestScenarios runs testdata/*.txtar. The commands that scripts may use are
+// methods of stage; each is explained at its method.
+func TestScenarios(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			st := &stage{work: env.WorkDir}
+			env.Values[stageKey{}] = st
+			env.Defer(st.down)
+			env.Setenv("REPO", repo)
+			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+			env.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+			return nil
+		},
+		Cmds: commands(map[string]func(*stage, *call) error{
+			"sandbox":  (*stage).sandboxUp,
+			"playbook": (*stage).playbook,
+			"printed":  (*stage).printed,
+			"judge":    (*stage).judge,
+			"server":   (*stage).server,
+			"fault":    (*stage).fault,
+			"postgres": (*stage).postgres,
+			"psql":     (*stage).psql,
+			"share":    (*stage).share,
+			"sqlite":   (*stage).sqlite,
+			"json":     (*stage).json,
+			"dsn":      (*stage).dsn,
+			"cmpshape": (*stage).cmpshape,
+			"leaks":    (*stage).leaks,
+			"write":    (*stage).write,
+			"api":      (*stage).api,
+		}),
+	})
+}

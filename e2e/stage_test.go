@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"cidx-cluster/e2e/sandbox"
+)
+
+// stage is the sandbox of one script and what happened in it.
+type stage struct {
+	work       string // the script's own folder
+	box        *sandbox.Sandbox
+	transcript string // all that the last playbook printed, in order
+}
+
+type stageKey struct{}
+
+// call is one line of a script.
+type call struct {
+	ts     *testscript.TestScript
+	negate bool
+	args   []string
+	out    io.Writer
+}
+
+// errVerdict is the expected kind of failure of a command: "!" accepts it and
+// nothing else, so that a broken test cannot pass as a refusal.
+var errVerdict = errors.New("verdict")
+
+func commands(methods map[string]func(*stage, *call) error) map[string]func(*testscript.TestScript, bool, []string) {
+	cmds := map[string]func(*testscript.TestScript, bool, []string){}
+	for name, method := range methods {
+		cmds[name] = func(ts *testscript.TestScript, negate bool, args []string) {
+			st := ts.Value(stageKey{}).(*stage)
+			if st.box == nil && name != "sandbox" {
+				ts.Fatalf("%s: no sandbox yet", name)
+			}
+			err := method(st, &call{ts: ts, negate: negate, args: args, out: ts.Stdout()})
+			switch {
+			case err == nil && negate:
+				ts.Fatalf("%s: succeeded, which it must not", name)
+			case err != nil && (!negate || !errors.Is(err, errVerdict)):
+				ts.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	return cmds
+}
+
+// sandboxUp stages a machine: sandbox [flags of cidx-sandbox up]. The script
+// then has $CIDX_HOME, $SHARE, $SANDBOX, $HOME and $INVENTORY.
+func (st *stage) sandboxUp(c *call) error {
+	dir, err := sandbox.New()
+	if err != nil {
+		return err
+	}
+	o := sandbox.Defaults()
+	o.Dir, o.Bin, o.Cache, o.Owner = dir, bin, cache, os.Getpid()
+	o.Seed.Repos, o.Seed.Rows = 4, 15
+	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	flags.SetOutput(c.out)
+	sandbox.Flags(flags, &o)
+	if err := flags.Parse(c.args); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	st.box, err = sandbox.Up(ctx, o)
+	if err != nil {
+		return err
+	}
+	for name, value := range map[string]string{
+		"CIDX_HOME": st.box.Home, "SHARE": st.box.Share, "SANDBOX": st.box.Dir, "HOME": st.box.UserHome,
+		"INVENTORY": st.box.Inventory(), "URL": st.box.URL,
+		"NODE1": filepath.Join(st.box.Inventory(), "host_vars", "node1", "main.yml"),
+	} {
+		c.ts.Setenv(name, value)
+	}
+	return nil
+}
+
+// down ends the script's sandbox, also after a failure. KEEP=1 in the
+// environment leaves it for a look.
+func (st *stage) down() {
+	if st.box == nil {
+		return
+	}
+	if os.Getenv("KEEP") != "" {
+		fmt.Fprintln(os.Stderr, "e2e: kept", st.box.Dir)
+		st.box.Owner = sandbox.Process{}
+		return
+	}
+	if err := st.box.Down(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+	}
+}
+
+// server controls the stand-in itself: server start, stop, healthy, or status
+// ("! server status": it must be stopped).
+func (st *stage) server(c *call) error {
+	verb := strings.Join(c.args, " ")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	switch verb {
+	case "start", "stop":
+		return st.box.Server(ctx, verb)
+	case "healthy":
+		return st.box.Healthy(ctx, 20*time.Second)
+	case "status":
+		if !st.box.Running(ctx) {
+			return fmt.Errorf("the server does not run: %w", errVerdict)
+		}
+		return nil
+	}
+	return fmt.Errorf("start, stop, healthy or status, not %q", verb)
+}
+
+// fault breaks the stand-in from its next start in cluster mode on: fault
+// never-healthy; fault none heals it.
+func (st *stage) fault(c *call) error {
+	if len(c.args) == 1 && c.args[0] == "none" {
+		return os.Remove(st.box.FaultsFile())
+	}
+	return os.WriteFile(st.box.FaultsFile(), []byte(strings.Join(c.args, " ")+"\n"), 0o644)
+}
+
+// postgres stops the database as a power cut would, or starts it again.
+func (st *stage) postgres(c *call) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	switch strings.Join(c.args, " ") {
+	case "stop":
+		return st.box.Postgres.Stop(ctx)
+	case "start":
+		return st.box.Postgres.Start(ctx)
+	}
+	return fmt.Errorf("stop or start, not %q", c.args)
+}
+
+// shareBytes is ample room.
+const shareBytes = 1 << 30
+
+// share changes the mount: unmount, mount (an empty one), readonly, writable,
+// or size BYTES.
+func (st *stage) share(c *call) error {
+	if len(c.args) == 0 {
+		return errors.New("what shall be done with the share?")
+	}
+	switch c.args[0] {
+	case "unmount":
+		return st.box.Unmount()
+	case "mount":
+		return st.box.Mount(shareBytes, 1<<20)
+	case "readonly":
+		return st.box.Remount(true, shareBytes)
+	case "writable":
+		return st.box.Remount(false, shareBytes)
+	case "size":
+		var bytes int64
+		if _, err := fmt.Sscan(strings.Join(c.args[1:], " "), &bytes); err != nil {
+			return fmt.Errorf("size: %w", err)
+		}
+		return st.box.Remount(false, bytes)
+	}
+	return fmt.Errorf("unmount, mount, readonly, writable or size, not %q", c.args[0])
+}
