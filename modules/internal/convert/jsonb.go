@@ -1,0 +1,361 @@
+package convert
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// jsonDepth is how deep documents may nest; PostgreSQL refuses what exceeds
+// max_stack_depth, which at its default of 2 MB is about three times as deep.
+const jsonDepth = 2000
+
+// jsonSize bounds a string and a document as jsonb's headers do (28 bits).
+const jsonSize = 1<<28 - 1
+
+// Normalizer brings JSON into the form in which PostgreSQL prints jsonb: keys
+// sorted by length and then by bytes, of equal keys the last one, ", " and ": "
+// as separators, numbers as numeric prints them, strings with as few escapes as
+// possible. It reuses its buffers; it is not safe for concurrent use.
+type Normalizer struct {
+	src     []byte
+	at      int
+	out     []byte
+	keys    []byte // decoded keys of the open objects
+	members []member
+	fault   *Fault
+}
+
+// member is one pair of an open object: where its text lies in out, and its
+// decoded key in keys.
+type member struct{ from, to, key, keyEnd int }
+
+// Append appends the normal form of a document to dst. On a fault dst comes
+// back as it was.
+func (n *Normalizer) Append(dst, src []byte) ([]byte, *Fault) {
+	if fault := characters(src); fault != nil {
+		return dst, fault
+	}
+	if len(bytes.TrimSpace(src)) == 0 {
+		return dst, &Fault{Reason: "empty text where JSON should be", Fix: "set NULL or a JSON document"}
+	}
+	if len(src) > jsonSize {
+		return dst, &Fault{Reason: "JSON document of more than 255 MB", Fix: "shorten the document"}
+	}
+	n.src, n.at, n.out, n.keys, n.members, n.fault = src, 0, dst, n.keys[:0], n.members[:0], nil
+	n.space()
+	ok := n.value(0)
+	if n.space(); ok && n.at < len(src) {
+		ok = n.fail("something after the end of the document")
+	}
+	out := n.out
+	n.src, n.out = nil, nil
+	if !ok {
+		return dst, n.fault
+	}
+	return out, nil
+}
+
+// fail keeps the first reason.
+func (n *Normalizer) fail(reason string) bool {
+	if n.fault == nil {
+		n.fault = &Fault{Reason: fmt.Sprintf("invalid JSON: %s at byte %d", reason, n.at), Fix: "repair the document or set NULL"}
+	}
+	return false
+}
+
+func (n *Normalizer) space() {
+	for n.at < len(n.src) {
+		switch n.src[n.at] {
+		case ' ', '\t', '\n', '\r':
+			n.at++
+		default:
+			return
+		}
+	}
+}
+
+// peek is the next byte, 0 at the end.
+func (n *Normalizer) peek() byte {
+	if n.at < len(n.src) {
+		return n.src[n.at]
+	}
+	return 0
+}
+
+func (n *Normalizer) value(depth int) bool {
+	if depth > jsonDepth {
+		return n.fail(fmt.Sprintf("nested deeper than %d levels", jsonDepth))
+	}
+	switch c := n.peek(); {
+	case c == '{':
+		return n.object(depth)
+	case c == '[':
+		return n.array(depth)
+	case c == '"':
+		return n.str(false)
+	case c == '-' || c >= '0' && c <= '9':
+		return n.number()
+	}
+	for _, word := range [...]string{"true", "false", "null"} {
+		if bytes.HasPrefix(n.src[n.at:], []byte(word)) {
+			n.at += len(word)
+			n.out = append(n.out, word...)
+			return true
+		}
+	}
+	for _, word := range [...]string{"NaN", "Infinity"} {
+		if bytes.HasPrefix(n.src[n.at:], []byte(word)) {
+			return n.fail(word + ", which JSON does not have,")
+		}
+	}
+	if n.at >= len(n.src) {
+		return n.fail("unexpected end")
+	}
+	return n.fail("unexpected character")
+}
+
+func (n *Normalizer) array(depth int) bool {
+	n.at++
+	n.out = append(n.out, '[')
+	for first := true; ; first = false {
+		n.space()
+		if first && n.peek() == ']' {
+			break
+		}
+		if !n.value(depth + 1) {
+			return false
+		}
+		n.space()
+		if n.peek() == ']' {
+			break
+		}
+		if n.peek() != ',' {
+			return n.fail("missing comma or bracket")
+		}
+		n.at++
+		n.out = append(n.out, ", "...)
+	}
+	n.at++
+	n.out = append(n.out, ']')
+	return true
+}
+
+func (n *Normalizer) object(depth int) bool {
+	n.at++
+	start, base, keyBase := len(n.out), len(n.members), len(n.keys)
+	n.out = append(n.out, '{')
+	for first := true; ; first = false {
+		n.space()
+		if first && n.peek() == '}' {
+			break
+		}
+		if !n.member(depth) {
+			return false
+		}
+		n.space()
+		if n.peek() == '}' {
+			break
+		}
+		if n.peek() != ',' {
+			return n.fail("missing comma or brace")
+		}
+		n.at++
+		n.out = append(n.out, ", "...)
+	}
+	n.at++
+	n.arrange(start, n.members[base:])
+	n.out = append(n.out, '}')
+	n.members, n.keys = n.members[:base], n.keys[:keyBase]
+	return true
+}
+
+func (n *Normalizer) member(depth int) bool {
+	if n.peek() != '"' {
+		return n.fail("missing key")
+	}
+	m := member{from: len(n.out), key: len(n.keys)}
+	if !n.str(true) {
+		return false
+	}
+	m.keyEnd = len(n.keys)
+	n.space()
+	if n.peek() != ':' {
+		return n.fail("missing colon")
+	}
+	n.at++
+	n.out = append(n.out, ": "...)
+	n.space()
+	if !n.value(depth + 1) {
+		return false
+	}
+	m.to = len(n.out)
+	n.members = append(n.members, m)
+	return true
+}
+
+// arrange puts the members of the object whose text starts at start in jsonb's
+// order. Mostly they need it: Python writes keys as they come.
+func (n *Normalizer) arrange(start int, list []member) {
+	sorted := true
+	for i := 1; i < len(list) && sorted; i++ {
+		sorted = n.compare(list[i-1], list[i]) < 0
+	}
+	if sorted {
+		return
+	}
+	slices.SortStableFunc(list, n.compare)
+	end := len(n.out)
+	for i, m := range list {
+		if i+1 < len(list) && n.compare(m, list[i+1]) == 0 {
+			continue // of equal keys the last one counts
+		}
+		if len(n.out) > end {
+			n.out = append(n.out, ", "...)
+		}
+		n.out = append(n.out, n.out[m.from:m.to]...)
+	}
+	n.out = append(n.out[:start+1], n.out[end:]...)
+}
+
+// compare orders keys as jsonb does: by length in bytes, then by bytes.
+func (n *Normalizer) compare(a, b member) int {
+	if d := (a.keyEnd - a.key) - (b.keyEnd - b.key); d != 0 {
+		return d
+	}
+	return bytes.Compare(n.keys[a.key:a.keyEnd], n.keys[b.key:b.keyEnd])
+}
+
+// str copies a string to out in its shortest spelling and, for a key, decoded
+// to keys.
+func (n *Normalizer) str(key bool) bool {
+	n.at++
+	from := n.at
+	for n.at < len(n.src) {
+		switch c := n.src[n.at]; {
+		case c == '"':
+			body := n.src[from:n.at]
+			n.out = append(append(append(n.out, '"'), body...), '"')
+			if key {
+				n.keys = append(n.keys, body...)
+			}
+			n.at++
+			return true
+		case c == '\\':
+			return n.escaped(from, key)
+		case c < ' ':
+			return n.fail("control character inside a string")
+		}
+		n.at++
+	}
+	return n.fail("string without an end")
+}
+
+// escaped is str from the first backslash on.
+func (n *Normalizer) escaped(from int, key bool) bool {
+	n.out = append(append(n.out, '"'), n.src[from:n.at]...)
+	if key {
+		n.keys = append(n.keys, n.src[from:n.at]...)
+	}
+	for n.at < len(n.src) {
+		c := n.src[n.at]
+		switch {
+		case c == '"':
+			n.at++
+			n.out = append(n.out, '"')
+			return true
+		case c < ' ':
+			return n.fail("control character inside a string")
+		case c != '\\':
+			n.out = append(n.out, c)
+			if key {
+				n.keys = append(n.keys, c)
+			}
+			n.at++
+		default:
+			r, ok := n.escape()
+			if !ok {
+				return false
+			}
+			n.out = appendEscaped(n.out, r)
+			if key {
+				n.keys = utf8.AppendRune(n.keys, r)
+			}
+		}
+	}
+	return n.fail("string without an end")
+}
+
+// escape decodes the escape sequence at the backslash.
+func (n *Normalizer) escape() (rune, bool) {
+	if n.at+1 >= len(n.src) {
+		return 0, n.fail("string without an end")
+	}
+	const plain, means = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+	c := n.src[n.at+1]
+	if i := bytes.IndexByte([]byte(plain), c); i >= 0 {
+		n.at += 2
+		return rune(means[i]), true
+	}
+	if c != 'u' {
+		return 0, n.fail("unknown escape")
+	}
+	r, ok := n.unit()
+	switch {
+	case !ok:
+		return 0, n.fail(`\u without four hexadecimal digits`)
+	case r == 0:
+		return 0, n.fail(`\u0000, which PostgreSQL cannot store,`)
+	case !utf16.IsSurrogate(r):
+		return r, true
+	}
+	low, ok := n.unit()
+	if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
+		return pair, true
+	}
+	return 0, n.fail("half of a surrogate pair")
+}
+
+// unit reads \uXXXX.
+func (n *Normalizer) unit() (rune, bool) {
+	if n.at+6 > len(n.src) || n.src[n.at] != '\\' || n.src[n.at+1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, c := range n.src[n.at+2 : n.at+6] {
+		switch {
+		case c >= '0' && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			r = r<<4 | rune(c|0x20-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	n.at += 6
+	return r, true
+}
+
+// appendEscaped spells a character as PostgreSQL's escape_json does.
+func appendEscaped(dst []byte, r rune) []byte {
+	switch r {
+	case '"', '\\':
+		return append(dst, '\\', byte(r))
+	case '\b':
+		return append(dst, '\\', 'b')
+	case '\f':
+		return append(dst, '\\', 'f')
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	if r < ' ' {
+		return fmt.Appendf(dst, `\u%04x`, r)
+	}
+	return utf8.AppendRune(dst, r)
+}

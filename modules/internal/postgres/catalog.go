@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"cidx-cluster/modules/internal/convert"
+)
+
+// Server is what there is to know of the server and the session.
+type Server struct {
+	Schema     string // the first schema of search_path that exists, normally public
+	User       string
+	Version    int // 150018
+	Encoding   string
+	Standby    bool
+	ReadOnly   bool
+	Superuser  bool
+	MayCreate  bool // in Schema
+	BackendPID uint32
+}
+
+// Catalog is the schema as the server has it.
+type Catalog struct {
+	Server Server
+	Tables map[string]*Table
+}
+
+// Table is a table of the schema.
+type Table struct {
+	Schema, Name string
+	OID          string
+	Owned        bool // by the session's role, or one it is a member of
+	Triggers     bool // user triggers other than those of foreign keys
+	RowSecurity  bool
+	Columns      []Column
+	Key          []string // primary key
+	Uniques      []Unique // primary key included
+	ForeignKeys  []ForeignKey
+	Checks       []Check
+}
+
+// Column is a column that can be written.
+type Column struct {
+	Name     string
+	Type     convert.Type
+	NotNull  bool
+	Default  bool   // has a default or is an identity
+	Sequence string // that fills it, spelled for SQL; "" if none
+}
+
+// Unique is a unique index without expressions.
+type Unique struct {
+	Name    string
+	Columns []string
+	Where   string // predicate of a partial index, as PostgreSQL prints it
+}
+
+// ForeignKey is a reference between tables of the schema.
+type ForeignKey struct {
+	Name       string
+	Columns    []string
+	Table      string
+	RefColumns []string
+}
+
+// Check is a check constraint.
+type Check struct {
+	Name, Expression string // as PostgreSQL prints it
+}
+
+// Qualified spells the table for SQL.
+func (t *Table) Qualified() string { return Quote(t.Schema) + "." + Quote(t.Name) }
+
+// Column returns the column of that name.
+func (t *Table) Column(name string) (*Column, bool) {
+	for i := range t.Columns {
+		if t.Columns[i].Name == name {
+			return &t.Columns[i], true
+		}
+	}
+	return nil, false
+}
+
+const (
+	serverSQL = `SELECT current_schema(), current_user, current_setting('server_version_num'), current_setting('server_encoding'),
+		pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool,
+		(SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+		coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), pg_backend_pid()`
+
+	columnsSQL = `SELECT c.relname, c.oid, pg_has_role(c.relowner, 'USAGE'), c.relrowsecurity,
+		EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
+		a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '',
+		CASE WHEN a.atthasdef OR a.attidentity <> '' THEN coalesce(
+			pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
+			substring(pg_get_expr(d.adbin, d.adrelid) FROM 'nextval\(''(.*)''::regclass\)')) END
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+		LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+		WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') ORDER BY c.relname, a.attnum`
+
+	uniquesSQL = `SELECT c.relname, i.relname, x.indisprimary, pg_get_expr(x.indpred, x.indrelid),
+		(SELECT string_agg(quote_ident(a.attname), ',' ORDER BY k.n) FROM unnest(x.indkey[0:x.indnkeyatts-1]) WITH ORDINALITY k(num, n)
+			JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.num)
+		FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
+		WHERE x.indisunique AND x.indexprs IS NULL AND c.relnamespace = current_schema()::regnamespace ORDER BY c.relname, i.relname`
+
+	constraintsSQL = `SELECT c.relname, k.conname, k.contype, f.relname,
+		CASE WHEN k.contype = 'f' THEN (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u(num, n)
+			JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num) END,
+		CASE WHEN k.contype = 'f' THEN (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY u(num, n)
+			JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num) END,
+		CASE WHEN k.contype = 'c' THEN pg_get_expr(k.conbin, k.conrelid) END
+		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid LEFT JOIN pg_class f ON f.oid = k.confrelid
+		WHERE k.contype IN ('f', 'c') AND c.relnamespace = current_schema()::regnamespace ORDER BY c.relname, k.conname`
+)
+
+// Inspect reads the catalog in one round trip.
+func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
+	answers, err := Batch(ctx, conn, serverSQL, columnsSQL, uniquesSQL, constraintsSQL)
+	if err != nil {
+		return nil, fmt.Errorf("read catalog: %w", err)
+	}
+	c := &Catalog{Server: server(answers[0][0]), Tables: map[string]*Table{}}
+	for _, r := range answers[1] {
+		t := c.table(r)
+		column := Column{Name: string(r[5]), Type: convert.ParseType(string(r[6])), NotNull: yes(r[7]), Default: yes(r[8]), Sequence: string(r[9])}
+		t.Columns = append(t.Columns, column)
+	}
+	for _, r := range answers[2] {
+		t := c.Tables[string(r[0])]
+		if t == nil {
+			continue
+		}
+		u := Unique{Name: string(r[1]), Where: string(r[3]), Columns: Names(string(r[4]))}
+		t.Uniques = append(t.Uniques, u)
+		if yes(r[2]) {
+			t.Key = u.Columns
+		}
+	}
+	for _, r := range answers[3] {
+		t := c.Tables[string(r[0])]
+		switch {
+		case t == nil:
+		case string(r[2]) == "f":
+			t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Name: string(r[1]), Table: string(r[3]), Columns: Names(string(r[4])), RefColumns: Names(string(r[5]))})
+		default:
+			t.Checks = append(t.Checks, Check{Name: string(r[1]), Expression: string(r[6])})
+		}
+	}
+	return c, nil
+}
+
+func server(r [][]byte) Server {
+	version, _ := strconv.Atoi(string(r[2]))
+	pid, _ := strconv.ParseUint(string(r[8]), 10, 32)
+	return Server{
+		Schema: string(r[0]), User: string(r[1]), Version: version, Encoding: string(r[3]),
+		Standby: yes(r[4]), ReadOnly: yes(r[5]), Superuser: yes(r[6]), MayCreate: yes(r[7]), BackendPID: uint32(pid),
+	}
+}
+
+// table returns the table of a row of columnsSQL, made if it is new.
+func (c *Catalog) table(r [][]byte) *Table {
+	name := string(r[0])
+	t := c.Tables[name]
+	if t == nil {
+		t = &Table{Schema: c.Server.Schema, Name: name, OID: string(r[1]), Owned: yes(r[2]), RowSecurity: yes(r[3]), Triggers: yes(r[4])}
+		c.Tables[name] = t
+	}
+	return t
+}
+
+func yes(b []byte) bool { return string(b) == "t" }
+
+// Names splits a list of names as quote_ident() spells them.
+func Names(list string) []string {
+	var names []string
+	for list != "" {
+		var name string
+		if list[0] != '"' {
+			name, list, _ = strings.Cut(list, ",")
+			names = append(names, name)
+			continue
+		}
+		end := 1
+		for end < len(list) {
+			if list[end] == '"' {
+				if end+1 < len(list) && list[end+1] == '"' {
+					end += 2
+					continue
+				}
+				break
+			}
+			end++
+		}
+		names = append(names, strings.ReplaceAll(list[1:end], `""`, `"`))
+		list = strings.TrimPrefix(list[min(end+1, len(list)):], ",")
+	}
+	return names
+}

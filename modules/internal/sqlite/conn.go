@@ -1,0 +1,127 @@
+package sqlite
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"unsafe"
+
+	"modernc.org/libc"
+	"modernc.org/libc/sys/types"
+	lib "modernc.org/sqlite/lib"
+)
+
+// Conn is an open database. It is not safe for concurrent use.
+type Conn struct {
+	tls  *libc.TLS
+	db   uintptr
+	path string
+}
+
+// Open opens the private copy at path, with the rows of a -wal beside it. The
+// files must not be written while they are open: no lock is taken. Nothing is
+// created beside them (facts: an ordinary read-only open leaves -shm and -wal
+// files, a plain one checkpoints at the close). The error is a cidx.Problem.
+func Open(path string) (*Conn, error) {
+	if err := checkHeader(path); err != nil {
+		return nil, err
+	}
+	// vfs=unix-none: no lock calls. With locking_mode=EXCLUSIVE the index of the
+	// WAL is kept in memory instead of in a -shm file.
+	uri := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=ro&vfs=unix-none"
+	c, err := open(path, uri, lib.SQLITE_OPEN_READONLY)
+	if err != nil {
+		return nil, err
+	}
+	// The first read makes SQLite recover the WAL.
+	for _, sql := range []string{"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA mmap_size=0", "PRAGMA trusted_schema=OFF", "SELECT 1 FROM sqlite_master LIMIT 1"} {
+		if err := c.Exec(sql); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Memory opens an empty database in memory, for rows that come from elsewhere.
+func Memory() (*Conn, error) {
+	return open(":memory:", ":memory:", lib.SQLITE_OPEN_READWRITE|lib.SQLITE_OPEN_CREATE)
+}
+
+func open(path, uri string, flags int32) (*Conn, error) {
+	c := &Conn{tls: libc.NewTLS(), path: path}
+	name, err := libc.CString(uri)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer libc.Xfree(c.tls, name)
+	handle := libc.Xmalloc(c.tls, types.Size_t(unsafe.Sizeof(uintptr(0))))
+	defer libc.Xfree(c.tls, handle)
+	rc := lib.Xsqlite3_open_v2(c.tls, name, handle, flags|lib.SQLITE_OPEN_NOMUTEX|lib.SQLITE_OPEN_URI|lib.SQLITE_OPEN_EXRESCODE, 0)
+	c.db = *(*uintptr)(pointer(handle))
+	if rc != lib.SQLITE_OK {
+		err := c.fault(rc)
+		c.Close()
+		return nil, err
+	}
+	if err := c.keepWAL(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// keepWAL forbids the checkpoint at the last close.
+func (c *Conn) keepWAL() error {
+	list := libc.Xmalloc(c.tls, 16)
+	defer libc.Xfree(c.tls, list)
+	rc := lib.Xsqlite3_db_config(c.tls, c.db, lib.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, libc.VaList(list, int32(1), uintptr(0)))
+	if rc != lib.SQLITE_OK {
+		return c.fault(rc)
+	}
+	return nil
+}
+
+// Path is the file that was opened.
+func (c *Conn) Path() string { return c.path }
+
+// Close releases the connection; statements must be closed before.
+func (c *Conn) Close() {
+	if c.db != 0 {
+		lib.Xsqlite3_close_v2(c.tls, c.db)
+		c.db = 0
+	}
+	if c.tls != nil {
+		c.tls.Close()
+		c.tls = nil
+	}
+}
+
+// Exec runs one statement to its end and drops its rows.
+func (c *Conn) Exec(sql string, args ...Value) error {
+	rows, err := c.Query(sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+	}
+	return rows.Err()
+}
+
+// Quote spells a name or a table for SQL.
+func Quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// pointer makes a pointer of an address in the library's own memory, which the
+// garbage collector neither moves nor frees.
+func pointer(address uintptr) unsafe.Pointer {
+	return *(*unsafe.Pointer)(unsafe.Pointer(&address))
+}
+
+// view is the memory at address as a slice.
+func view(address uintptr, n int32) []byte {
+	if address == 0 || n <= 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(pointer(address)), int(n))
+}
