@@ -29,19 +29,23 @@ func (v *verification) awaitHealth(ctx context.Context) error {
 	defer cancel()
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
+	var last error
 	for {
 		state, err := v.probe(ctx)
 		if err == nil {
 			v.up(ctx, state, v.since(start))
 			return nil
 		}
+		if last == nil || ctx.Err() == nil { // a probe cut short by the end says nothing
+			last = err
+		}
 		progress.Report(ctx, progress.Status{
-			What: "waiting for the server: " + short(err), Unit: "s",
+			What: "waiting for the server: " + short(last), Unit: "s",
 			Done: int64(time.Since(start).Seconds()), Total: int64(v.args.Timeout),
 		})
 		select {
 		case <-ctx.Done():
-			return v.neverHealthy(ctx, err)
+			return v.neverHealthy(ctx, last)
 		case <-tick.C:
 		}
 	}
@@ -49,7 +53,7 @@ func (v *verification) awaitHealth(ctx context.Context) error {
 
 // up records a server that answers.
 func (v *verification) up(ctx context.Context, state health, took time.Duration) {
-	seconds := math.Max(1, math.Ceil(took.Seconds()))
+	seconds := math.Max(1, math.Round(took.Seconds()))
 	v.passed(ctx, "Server startup", fmt.Sprintf("%s in %.0fs", state.status, seconds))
 	v.reply.Data["healthy_seconds"] = math.Round(took.Seconds()*10) / 10
 	v.reply.Data["server_status"] = state.status

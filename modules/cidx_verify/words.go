@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -48,6 +49,9 @@ func wordsIn(ctx context.Context, target string) ([]string, error) {
 		return nil, err
 	}
 	paths := tracked(ctx, root)
+	if len(paths) > 0 && !anyExists(root, paths) {
+		return nil, fmt.Errorf("git tracks files, for example %q, but none of them is there", paths[0])
+	}
 	if len(paths) == 0 {
 		if paths, err = walked(ctx, root); err != nil {
 			return nil, err
@@ -72,7 +76,13 @@ func wordsIn(ctx context.Context, target string) ([]string, error) {
 	return words, ctx.Err()
 }
 
-func promise(path string) int { return suffixes[strings.ToLower(filepath.Ext(path))] }
+// promise ranks a path; files whose name starts with a dot come last.
+func promise(path string) int {
+	if strings.HasPrefix(filepath.Base(path), ".") {
+		return -1
+	}
+	return suffixes[strings.ToLower(filepath.Ext(path))]
+}
 
 // tracked lists files that git knows, none if git cannot say. It does not
 // write: ls-files refreshes no index, and locks are switched off.
@@ -115,6 +125,16 @@ func atNUL(data []byte, atEOF bool) (int, []byte, error) {
 func hidden(path string) bool {
 	for part := range strings.SplitSeq(path, "/") {
 		if part == ".git" || part == ".code-indexer" {
+			return true
+		}
+	}
+	return false
+}
+
+// anyExists reports whether at least one of the paths is there.
+func anyExists(root string, paths []string) bool {
+	for _, path := range paths {
+		if _, err := os.Lstat(filepath.Join(root, path)); err == nil {
 			return true
 		}
 	}
@@ -174,12 +194,12 @@ func textOf(path string) (string, bool) {
 	return string(raw), true
 }
 
-// telling picks a word of a text: letters only (the index splits at everything
-// else), 5 to 20 of them, not in taken, the longest; of several the first.
+// telling picks a word of a text: 5 to 20 letters and digits (the index splits
+// at everything else), not in taken, the longest; of several the first.
 func telling(text string, taken []string) string {
 	best := ""
 	for _, token := range strings.FieldsFunc(text, separates) {
-		if len(token) < 5 || len(token) > 20 || len(token) <= len(best) || !letters(token) || tooCommon[strings.ToLower(token)] {
+		if len(token) < 5 || len(token) > 20 || len(token) <= len(best) || !plain(token) || tooCommon[strings.ToLower(token)] {
 			continue
 		}
 		if !contains(taken, token) {
@@ -189,15 +209,18 @@ func telling(text string, taken []string) string {
 	return best
 }
 
-// separates keeps identifiers with digits or underscores, and words with other
-// letters, in one piece, so that no part of one is taken for a word.
+// separates keeps identifiers with underscores, and words with other letters, in
+// one piece, so that no part of one is taken for a word.
 func separates(r rune) bool {
 	return r < 0x80 && r != '_' && !(r >= '0' && r <= '9') && !(r >= 'a' && r <= 'z') && !(r >= 'A' && r <= 'Z')
 }
 
-func letters(s string) bool {
+// plain reports whether s is a letter followed by letters and digits.
+func plain(s string) bool {
 	for i := range len(s) {
-		if c := s[i] | 0x20; c < 'a' || c > 'z' {
+		letter := s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z'
+		digit := s[i] >= '0' && s[i] <= '9'
+		if !letter && (!digit || i == 0) {
 			return false
 		}
 	}
