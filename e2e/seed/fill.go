@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -97,6 +98,11 @@ func cellOf(t Table, c SqliteColumn) cell {
 	return byKind
 }
 
+// flag says whether CIDX keeps 0 or 1 in the column, which PostgreSQL's type tells.
+func (t Table) flag(column string) bool {
+	return t.Postgres != nil && slices.ContainsFunc(t.Postgres.Columns, func(c PostgresColumn) bool { return c.Name == column && c.Type == "boolean" })
+}
+
 func defaultCell(t Table, c SqliteColumn) cell {
 	kind := strings.ToUpper(c.Type)
 	switch {
@@ -116,7 +122,7 @@ func defaultCell(t Table, c SqliteColumn) cell {
 		return aRepo
 	case strings.HasSuffix(c.Name, "_json"):
 		return document
-	case kind == "BOOLEAN" || strings.HasPrefix(c.Name, "is_") || strings.HasPrefix(c.Name, "enable_"):
+	case kind == "BOOLEAN" || t.flag(c.Name):
 		return flag01
 	case kind == "INTEGER":
 		return number(100_000)
