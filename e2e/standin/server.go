@@ -122,7 +122,7 @@ func (s *Server) start(ctx context.Context) error {
 		return fmt.Errorf("protect data directory: %w", err)
 	}
 	for _, step := range []func(context.Context) error{
-		s.openStorage, s.findLayout, s.centralize, s.loadSecrets, s.seed, s.settleJobs, s.reconcile, s.bootstrapRepos, s.cleanUp, s.nodeOnline,
+		s.openStorage, s.findLayout, s.centralize, s.loadSecrets, s.seed, s.settleJobs, s.reconcile, s.bootstrapRepos, s.cleanUp,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -131,7 +131,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.delay(ctx); err != nil {
 		return err
 	}
-	return s.serve()
+	return s.serve(ctx)
 }
 
 // openStorage opens what config.json names; a cluster node also opens and writes the main SQLite file.
@@ -180,13 +180,17 @@ func (s *Server) delay(ctx context.Context) error {
 	return nil
 }
 
-// serve binds the port and starts what runs beside the requests.
-func (s *Server) serve() error {
+// serve binds the port, reports the node online and starts what runs beside the requests.
+func (s *Server) serve(start context.Context) error {
 	socket, err := net.Listen("tcp", listenAddress(s.home, s.opt.Listen))
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	s.addr = socket.Addr().String()
+	if err := s.nodeOnline(start); err != nil {
+		_ = socket.Close()
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"cidx-cluster/e2e/standin/internal/schema"
@@ -91,12 +90,11 @@ func (s *Server) nodeOnline(ctx context.Context) error {
 	if !s.cfg.cluster {
 		return nil
 	}
-	_, portText, _ := net.SplitHostPort(listenAddress(s.home, s.opt.Listen))
+	_, portText, _ := net.SplitHostPort(s.addr)
 	port, _ := strconv.Atoi(portText)
-	_, err := s.store.Exec(ctx, "cluster_nodes", strings.Join([]string{
-		`INSERT INTO cluster_nodes (node_id, hostname, port, status, last_heartbeat) VALUES (?, ?, ?, 'online', now())`,
-		`ON CONFLICT (node_id) DO UPDATE SET hostname = EXCLUDED.hostname, port = EXCLUDED.port, status = 'online', last_heartbeat = now()`,
-	}, " "), s.node(), hostName(), port)
+	_, err := s.store.Exec(ctx, "cluster_nodes", `INSERT INTO cluster_nodes (node_id, hostname, port, status, last_heartbeat)
+		VALUES (?, ?, ?, 'online', now()) ON CONFLICT (node_id) DO UPDATE
+		SET hostname = EXCLUDED.hostname, port = EXCLUDED.port, status = 'online', last_heartbeat = now()`, s.node(), hostName(), port)
 	return err
 }
 
