@@ -34,7 +34,7 @@ func (st *stage) playbook(c *call) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "ansible-playbook", run.args...)
 	cmd.Dir = repo
-	cmd.Env = st.ansibleEnv()
+	cmd.Env = st.ansibleEnv(c)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	all := new(ordered)
@@ -74,8 +74,16 @@ func wantExit(err error, want int) error {
 	return nil
 }
 
-func (st *stage) ansibleEnv() []string {
-	return append(os.Environ(), st.box.AnsibleEnv()...)
+// ansibleEnv is the test's environment, the sandbox's, and what the script set
+// for Ansible with "env".
+func (st *stage) ansibleEnv(c *call) []string {
+	env := append(os.Environ(), st.box.AnsibleEnv()...)
+	for _, name := range []string{"ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CONFIG", "ANSIBLE_INVENTORY"} {
+		if value := c.ts.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 // playbookRun is a parsed line of a script.

@@ -36,7 +36,7 @@ func (st *stage) printed(c *call) error {
 			continue
 		}
 		cmd := exec.Command("bash", "-c", command)
-		cmd.Dir, cmd.Env = repo, st.ansibleEnv()
+		cmd.Dir, cmd.Env = repo, st.ansibleEnv(c)
 		cmd.Stdout, cmd.Stderr = c.out, c.ts.Stderr()
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(strings.Fields(command)[0]), err)

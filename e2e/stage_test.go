@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"cidx-cluster/e2e/sandbox"
+	"cidx-cluster/e2e/seed"
 )
 
 // stage is the sandbox of one script and what happened in it.
@@ -173,4 +174,30 @@ func (st *stage) share(c *call) error {
 		return st.box.Remount(false, bytes)
 	}
 	return fmt.Errorf("unmount, mount, readonly, writable or size, not %q", c.args[0])
+}
+
+// login chooses how the playbooks log in: login key (the default), mfa (user,
+// password and second factor), password, or none.
+func (st *stage) login(c *call) error {
+	facts, err := st.box.ReadFacts()
+	if err != nil {
+		return err
+	}
+	variables := map[string]map[string]string{
+		"key":      {"cidx_api_key": facts.Admin.APIKey},
+		"password": {"cidx_api_user": facts.Admin.User, "cidx_api_password": facts.Admin.Password},
+		"mfa":      {"cidx_api_user": facts.MFA.User, "cidx_api_password": facts.MFA.Password, "cidx_api_totp_secret": facts.MFA.TOTPSecret},
+		"none":     {},
+	}[strings.Join(c.args, " ")]
+	if variables == nil {
+		return fmt.Errorf("key, mfa, password or none, not %q", c.args)
+	}
+	return st.box.WriteLogin(variables)
+}
+
+// seedrows leaves in PostgreSQL what a first cluster start leaves there.
+func (st *stage) seedrows(*call) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return seed.FirstStart(ctx, st.box.Postgres.DSN(), st.box.Home)
 }

@@ -40,16 +40,23 @@ func (s *Sandbox) writeInventory(_ context.Context, _ Options) error {
 		data any
 		mode os.FileMode
 	}{
-		"hosts.yml":                 {inventory, 0o644},
-		"host_vars/node1/main.yml":  {variables, 0o644},
-		"host_vars/node1/vault.yml": {map[string]any{"cidx_api_key": facts.Admin.APIKey}, 0o600},
-		"host_vars/node2/main.yml":  {variables, 0o644},
+		"hosts.yml":                {inventory, 0o644},
+		"host_vars/node1/main.yml": {variables, 0o644},
+		"host_vars/node2/main.yml": {variables, 0o644},
 	} {
 		if err := writeYAML(filepath.Join(s.Inventory(), path), file.data, file.mode); err != nil {
 			return err
 		}
 	}
+	if err := s.WriteLogin(map[string]string{"cidx_api_key": facts.Admin.APIKey}); err != nil {
+		return err
+	}
 	return s.writeEnv()
+}
+
+// WriteLogin replaces the secrets file of node1: how the playbooks log in to the server.
+func (s *Sandbox) WriteLogin(variables map[string]string) error {
+	return writeYAML(filepath.Join(s.Inventory(), "host_vars", "node1", "vault.yml"), variables, 0o600)
 }
 
 // ReadFacts reads what a test must know of the home.

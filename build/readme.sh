@@ -1,0 +1,31 @@
+#!/bin/bash
+# Keeps README.md's transcript true.
+#
+#   build/readme.sh --check     the transcript in README.md has the shape of the last demo's
+#   build/readme.sh --readme    put the last demo's transcript into README.md
+#
+# Shape: the same lines once numbers, sizes and times are taken out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+migration=.build/demo/migration.txt
+begin='<!-- transcript: make demo README=1 -->'
+end='<!-- end of transcript -->'
+
+shape() { sed -E 's/[0-9]+([.,][0-9]+)*/N/g; s/N ?(B|kB|KB|MB|GB|KiB|MiB|GiB|TB|ms|s)\b/N/g; s/ +/ /g; s/ $//' | grep -v '^ *$' || true; }
+in_readme() { sed -n "/^$begin\$/,/^$end\$/p" README.md | sed '1,2d;$d' | sed '$d'; }
+
+case ${1:---check} in
+  --readme)
+    { sed "/^$begin\$/q" README.md; echo '```console'; cat $migration; echo '```'; sed -n "/^$end\$/,\$p" README.md; } > README.md.new
+    mv README.md.new README.md
+    echo 'README.md: transcript refreshed'
+    ;;
+  --check)
+    if ! diff -u <(in_readme | shape) <(shape < $migration); then
+      echo 'README.md: its transcript differs from this run: make demo README=1' >&2
+      exit 1
+    fi
+    ;;
+  *) echo "usage: build/readme.sh --check | --readme" >&2; exit 2 ;;
+esac
