@@ -6,11 +6,19 @@ package main
 import (
 	"os"
 
+	files "cidx-cluster/modules/cidx_files"
+	service "cidx-cluster/modules/cidx_service"
+	verify "cidx-cluster/modules/cidx_verify"
 	"cidx-cluster/modules/internal/ansible"
 )
 
 func main() { os.Exit(ansible.Main(os.Args, modules())) }
 
+// modules in the order of a migration.
 func modules() []ansible.Module {
-	return []ansible.Module{}
+	return []ansible.Module{
+		service.Module(),
+		files.Module(),
+		verify.Module(),
+	}
 }

@@ -20,9 +20,10 @@ func (s *server) write() {
 		dir := s.existing()
 		sweep(dir)
 		work = workFolder(dir)
-		if !s.step("create folder", func() error { return os.Mkdir(work, 0o711) }) {
+		if !s.step("create folder", func() error { return os.Mkdir(work, 0o700) }) {
 			return
 		}
+		_ = os.Chmod(work, 0o711) // chmod is probed and told below
 		s.answer.Work = work
 	}
 	file := filepath.Join(work, "a")

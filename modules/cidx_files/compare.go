@@ -1,0 +1,295 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/tree"
+)
+
+// readers is how many files one chunk compares at once.
+const readers = 4
+
+// difference is one entry whose copy is not what the source is.
+type difference struct {
+	task  *task
+	index int // of the entry; -1: the folder itself
+	why   string
+}
+
+// compare reads back what was copied and not compared yet. A copy that differs
+// is copied once more; if it still differs, that is an error.
+func (p *pass) compare(ctx context.Context, tasks []*task) error {
+	differing, err := p.differences(ctx, tasks)
+	if err != nil || len(differing) == 0 {
+		return err
+	}
+	var affected []*task
+	for _, d := range differing {
+		if d.index < 0 {
+			return p.differ(d)
+		}
+		d.task.flags[d.index+1] = 0
+		if !slices.Contains(affected, d.task) {
+			affected = append(affected, d.task)
+		}
+		p.result.mu.Lock()
+		p.result.repaired = append(p.result.repaired, p.target.path(tree.Join(d.task.path, d.task.now.Entries[d.index].Name))+": "+d.why)
+		p.result.mu.Unlock()
+	}
+	if err := p.copyAgain(ctx, affected, differing); err != nil {
+		return err
+	}
+	still, err := p.differences(ctx, affected)
+	if err != nil {
+		return err
+	}
+	if len(still) > 0 {
+		return p.differ(still[0])
+	}
+	return nil
+}
+
+func (p *pass) differ(d difference) error {
+	path := d.task.path
+	if d.index >= 0 {
+		path = tree.Join(path, d.task.now.Entries[d.index].Name)
+	}
+	return cidx.Problem{
+		What: "the copy differs from the source: " + d.why, At: p.target.path(path),
+		Fix: "check the share (it does not keep what is written), and run again",
+	}
+}
+
+// copyAgain replaces copies that differ, one by one: whatever they were before,
+// they become files of their own content.
+func (p *pass) copyAgain(ctx context.Context, tasks []*task, differing []difference) error {
+	for _, t := range tasks {
+		made := t.made
+		t.made, t.copy, t.other, t.late = false, nil, nil, nil
+		for _, d := range differing {
+			if d.task != t {
+				continue
+			}
+			e := &t.now.Entries[d.index]
+			if _, further := p.links.first(t.path, e.Name); further {
+				t.late = append(t.late, d.index)
+			} else if e.IsSymlink() || p.mends(t.path, e) {
+				t.other = append(t.other, d.index)
+			} else {
+				t.copy = append(t.copy, d.index)
+			}
+		}
+		err := errors.Join(p.copyFiles(ctx, []*task{t}), p.makeOthers(t), p.linkLate(ctx, []*task{t}))
+		if err == nil {
+			err = p.target.settle(t.path, &t.now.Self)
+		}
+		t.made = made
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// differences compares what is copied but not verified in some folders, several
+// files at a time, and marks what is equal.
+func (p *pass) differences(ctx context.Context, tasks []*task) ([]difference, error) {
+	type item struct {
+		*task
+		index int
+	}
+	var items []item
+	for _, t := range tasks {
+		items = append(items, item{t, -1})
+		for i := range t.now.Entries {
+			if flag := t.flags[i+1]; flag&tree.Copied != 0 && flag&tree.Verified == 0 {
+				items = append(items, item{t, i})
+			}
+		}
+	}
+	var mu sync.Mutex
+	var list []difference
+	err := inParallel(ctx, readers, items, func(_ context.Context, i item) error {
+		why, err := p.compareEntry(i.task, i.index)
+		if err == nil && why != "" {
+			mu.Lock()
+			list = append(list, difference{i.task, i.index, why})
+			mu.Unlock()
+		}
+		p.meter.moved()
+		return err
+	})
+	return list, err
+}
+
+// compareEntry compares one entry, or with -1 the folder itself. Where the
+// source has changed meanwhile there is no difference to tell: the entry counts
+// as not copied, and the next pass copies it.
+func (p *pass) compareEntry(t *task, i int) (why string, err error) {
+	if i < 0 {
+		c, err := lstatSelf(p.target.fd, t.path)
+		if err != nil {
+			return "", fault("look at", p.target.path(t.path), err)
+		}
+		if why = t.now.Self.Differs(&c, p.target.granularity); why == "" {
+			t.flags[0] |= tree.Verified
+		}
+		return why, nil
+	}
+	e := &t.now.Entries[i]
+	path := tree.Join(t.path, e.Name)
+	why, rest, err := p.equal(path, e, t.flags[i+1]&tree.Mended != 0)
+	if errors.Is(err, errChanged) || why != "" && p.changed(path, e) {
+		t.flags[i+1] = 0
+		return "", p.moving(t, path)
+	}
+	if err != nil || why != "" {
+		return why, err
+	}
+	t.flags[i+1] |= tree.Verified
+	if rest {
+		t.flags[i+1] &^= tree.Racy
+	}
+	p.result.compared.Add(1)
+	return "", nil
+}
+
+func lstatSelf(at int, path string) (tree.Entry, error) {
+	if path == "" {
+		path = "."
+	}
+	return tree.Lstat(at, path)
+}
+
+var errChanged = errors.New("source changed")
+
+// equal compares an entry with its copy; why says how they differ. rest is set
+// if the source had been at rest long enough that any later change shows.
+func (p *pass) equal(path string, e *tree.Entry, mended bool) (why string, rest bool, err error) {
+	want := *e
+	var content []byte
+	if mended {
+		if want, content, err = p.mendedCopy(path, e); err != nil {
+			return "", false, err
+		}
+	}
+	if !e.IsRegular() {
+		c, err := tree.Lstat(p.target.fd, path)
+		if err != nil {
+			return missing(err), true, nil
+		}
+		return want.Differs(&c, p.target.granularity), true, nil
+	}
+	fd, err := openRead(p.target.fd, path)
+	if err != nil {
+		if why := missing(err); why != "" {
+			return why, true, nil
+		}
+		return "", false, fault("read", p.target.path(path), err)
+	}
+	copied := os.NewFile(uintptr(fd), p.target.path(path))
+	defer copied.Close()
+	c, err := tree.Fstat(fd)
+	if err != nil {
+		return "", false, fault("read", p.target.path(path), err)
+	}
+	if why := want.Differs(&c, p.target.granularity); why != "" {
+		return why, true, nil
+	}
+	// What this machine has just written must not be answered from its memory.
+	_ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) // a hint only
+	rest = rested(e)
+	if mended {
+		why, err = p.equalContent(bytes.NewReader(content), copied, want.Size)
+		return why, rest, err
+	}
+	why, err = p.equalFile(path, e, copied)
+	return why, rest, err
+}
+
+func missing(err error) string {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return "missing"
+	}
+	if errors.Is(err, unix.ELOOP) {
+		return "a symbolic link"
+	}
+	return ""
+}
+
+// openRead opens a file without following a link and, where we may, without
+// touching its access time.
+func openRead(at int, path string) (fd int, err error) {
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
+	for _, extra := range []int{unix.O_NOATIME, 0} {
+		err = again(func() error { fd, err = unix.Openat(at, path, flags|extra, 0); return err })
+		if !errors.Is(err, unix.EPERM) {
+			break
+		}
+	}
+	return fd, err
+}
+
+// equalFile compares the contents of a source file with its copy.
+func (p *pass) equalFile(path string, e *tree.Entry, copied *os.File) (string, error) {
+	fd, err := openRead(p.source, path)
+	if err != nil {
+		if missing(err) != "" {
+			return "", errChanged
+		}
+		return "", fault("read", filepath.Join(p.part.source, path), err)
+	}
+	original := os.NewFile(uintptr(fd), filepath.Join(p.part.source, path))
+	defer original.Close()
+	why, err := p.equalContent(original, copied, e.Size)
+	if err != nil {
+		return "", err
+	}
+	now, err := tree.Fstat(fd)
+	if err != nil {
+		return "", fault("read", original.Name(), err)
+	}
+	if !tree.SameSource(e, &now) {
+		return "", errChanged
+	}
+	return why, nil
+}
+
+type pair struct{ a, b []byte }
+
+var buffers = sync.Pool{New: func() any { return &pair{make([]byte, 256<<10), make([]byte, 256<<10)} }}
+
+// equalContent compares size bytes of two readers.
+func (p *pass) equalContent(a io.Reader, b *os.File, size int64) (string, error) {
+	two := buffers.Get().(*pair)
+	defer buffers.Put(two)
+	for left := size; left > 0; {
+		n := int(min(left, int64(len(two.a))))
+		if _, err := io.ReadFull(a, two.a[:n]); err != nil {
+			return "", errChanged // it has become shorter
+		}
+		if _, err := io.ReadFull(b, two.b[:n]); err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return "shorter than its size says", nil
+			}
+			return "", fault("read", b.Name(), err)
+		}
+		if !bytes.Equal(two.a[:n], two.b[:n]) {
+			return "content", nil
+		}
+		left -= int64(n)
+		p.meter.compared.Add(int64(n))
+		p.meter.moved()
+	}
+	return "", nil
+}

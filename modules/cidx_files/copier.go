@@ -1,0 +1,197 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/share"
+	"cidx-cluster/modules/internal/tree"
+)
+
+const atCwd = unix.AT_FDCWD
+
+// copier is one call of the module.
+type copier struct {
+	args     args
+	check    bool
+	settings settings
+	share    string
+	info     share.Info
+	layout   cidx.Layout
+	parts    []*part
+	jobs     []*job
+	rsync    *rsync
+	workers  int
+	moves    map[string]string // prefixes of paths that change in the copy
+	meter    *meter
+	started  time.Time
+}
+
+// job is one part under way.
+type job struct {
+	part     *part
+	manifest *tree.Manifest
+	meta     meta
+	trust    trust
+	scan     *scan
+	result   *result
+	took     time.Duration
+}
+
+// start finds everything out, then forecasts or copies.
+func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.Reply, error) {
+	c := &copier{args: a, check: mode.Check, settings: s, started: time.Now()}
+	if err := c.prepare(ctx); err != nil {
+		return ansible.Reply{}, err
+	}
+	if len(c.parts) == 0 {
+		return ansible.Reply{Skipped: "the repositories are on the share already"}, nil
+	}
+	if mode.Check {
+		return c.forecast(ctx)
+	}
+	return c.copy(ctx)
+}
+
+// prepare finds the share, the layout and rsync; it reads only.
+func (c *copier) prepare(ctx context.Context) error {
+	var config cidx.Config
+	if c.args.Share == "" {
+		var err error
+		if config, err = c.args.ClusterConfig(ctx); err != nil {
+			return err
+		}
+	}
+	mount, err := c.args.MountPoint(config)
+	if err != nil {
+		return err
+	}
+	c.share = mount
+	if c.layout, err = cidx.Detect(c.args.Home, mount); err != nil {
+		return err
+	}
+	for _, p := range partsOf(c.layout, c.args.Parts) {
+		if !p.moved {
+			c.parts = append(c.parts, p)
+		}
+	}
+	var problems cidx.Problems
+	c.rsync, err = findRsync(ctx)
+	problems.Add(err)
+	c.info, err = share.Probe(ctx, mount, share.Deadline, c.probes()...)
+	problems.Add(err)
+	c.workers = c.args.processes(c.info.Mount.Network())
+	c.moves = c.prefixes()
+	return problems.Err()
+}
+
+func (c *copier) probes() []share.Option {
+	list := []share.Option{share.In(filepath.Join(c.share, "golden-repos"))}
+	if c.settings.plainFolder {
+		list = append(list, share.Folder())
+	}
+	if c.args.ServiceUser != "" {
+		list = append(list, share.As(c.args.ServiceUser))
+	}
+	return list
+}
+
+// prefixes maps every spelling of a moved folder to its place on the share.
+func (c *copier) prefixes() map[string]string {
+	moves := map[string]string{}
+	for _, t := range c.layout.Trees {
+		for _, from := range []string{t.Link, t.Local} {
+			moves[from] = t.Target
+			if real, err := filepath.EvalSymlinks(filepath.Dir(from)); err == nil {
+				moves[filepath.Join(real, filepath.Base(from))] = t.Target
+			}
+		}
+	}
+	return moves
+}
+
+// wanted are the flags without which an entry needs work.
+func (c *copier) wanted() byte {
+	if c.args.Compare == compareNone {
+		return tree.Copied
+	}
+	return tree.Copied | tree.Verified
+}
+
+// open reads what earlier passes have left and looks at the source.
+func (c *copier) open(ctx context.Context, p *part) (*job, error) {
+	state := c.args.State()
+	j := &job{part: p, result: &result{}}
+	var err error
+	if j.meta, err = readMeta(state, p.name); err != nil {
+		return nil, err
+	}
+	if j.manifest, err = tree.OpenManifest(manifestPath(state, p.name)); err != nil {
+		return nil, err
+	}
+	if j.trust, err = trustIn(state, p, j.meta); err != nil {
+		return nil, err
+	}
+	if j.trust == worthless {
+		if err := c.forget(j); err != nil {
+			return nil, err
+		}
+	}
+	if c.args.Compare == compareAll {
+		j.trust = max(j.trust, doubted)
+	}
+	want := c.wanted()
+	if j.trust == doubted {
+		want = impossible
+	}
+	j.scan, err = look(ctx, p, j.manifest, want)
+	return j, err
+}
+
+// impossible is a flag that no entry has: everything needs work.
+const impossible byte = 1 << 7
+
+// forget starts a part's manifest anew; a rehearsal only in memory.
+func (c *copier) forget(j *job) (err error) {
+	if c.check {
+		j.manifest = tree.NewManifest()
+		return nil
+	}
+	j.meta = meta{}
+	return j.manifest.Forget()
+}
+
+// lock keeps a second run out, and this one until the processes of a killed run
+// are gone. They inherit the lock.
+func (c *copier) lock(ctx context.Context) (unlock func(), err error) {
+	state := c.args.State()
+	if err := journal.MakeFolder(state.Files()); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(state.Files(), "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			c.rsync.lock = f
+			return func() { f.Close() }, nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			f.Close()
+			return nil, cidx.Problem{What: "another copy is under way", At: path, Fix: "wait until it ends; fuser shows its processes"}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

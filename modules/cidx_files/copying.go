@@ -1,0 +1,226 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/share"
+	"cidx-cluster/modules/internal/tree"
+)
+
+// copy does the real run: look at all parts, then apply them one after another.
+func (c *copier) copy(ctx context.Context) (ansible.Reply, error) {
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return ansible.Reply{}, err
+	}
+	defer unlock()
+	if err := c.lookAtAll(ctx); err != nil {
+		return c.reply(), err
+	}
+	if c.work() {
+		if err := c.admit(ctx); err != nil {
+			return c.reply(), err
+		}
+	}
+	bytes, files := c.total()
+	c.meter = newMeter(ctx, "files", bytes, files)
+	defer c.meter.end()
+	err = c.watched(ctx, c.applyAll)
+	reply := c.reply()
+	if reply.Changed {
+		event := c.args.Phase
+		if err != nil {
+			event += " interrupted"
+		}
+		err = errors.Join(err, journal.Append(c.args.State().Journal(), "cidx_files", event, c.record()))
+	}
+	return reply, err
+}
+
+// lookAtAll scans every part before anything is changed.
+func (c *copier) lookAtAll(ctx context.Context) error {
+	var problems cidx.Problems
+	for _, p := range c.parts {
+		j, err := c.open(ctx, p)
+		if err != nil {
+			return err
+		}
+		c.jobs = append(c.jobs, j)
+		problems = append(problems, c.faults(j)...)
+	}
+	return problems.Err()
+}
+
+// faults are reasons not to copy that show in the source.
+func (c *copier) faults(j *job) cidx.Problems {
+	var problems cidx.Problems
+	for _, u := range j.scan.census.unreadable {
+		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: j.part.source + "/" + u.Path, Fix: "run as root, or check the disk"})
+	}
+	if j.scan.census.Folders == 0 && j.manifest.Len() > 0 {
+		problems = append(problems, cidx.Problem{What: "the folder has vanished, although it was copied before", At: j.part.source, Fix: "find out where it is; to give the copy up, remove it from the share and " + manifestPath(c.args.State(), j.part.name)})
+		return problems
+	}
+	if percent := 100 * float64(j.scan.vanish) / float64(max(1, j.scan.known)); percent > c.args.DeletePercent && j.scan.vanish > 10 {
+		problems = append(problems, cidx.Problem{
+			What: fmt.Sprintf("%.0f %% of what was copied (%d of %d files) has vanished at the source", percent, j.scan.vanish, j.scan.known),
+			At:   j.part.source, Fix: "check that the folder is complete; if it is, allow the deletion with cidx_files delete_percent: 100",
+		})
+	}
+	return problems
+}
+
+func (c *copier) work() bool {
+	return slices.ContainsFunc(c.jobs, func(j *job) bool { return j.scan.work() })
+}
+
+func (c *copier) total() (bytes, files int64) {
+	for _, j := range c.jobs {
+		bytes += j.scan.bytes
+		files += j.scan.copies
+	}
+	return bytes, files
+}
+
+// admit proves, before the first byte, that the share takes what is to come.
+func (c *copier) admit(ctx context.Context) error {
+	info, err := share.Probe(ctx, c.share, share.Deadline, append(c.probes(), share.Writing())...)
+	if err != nil {
+		return err
+	}
+	c.info = info
+	return c.room().Err()
+}
+
+// room compares what is to be copied with what is free.
+func (c *copier) room() cidx.Problems {
+	var problems cidx.Problems
+	bytes, files := c.total()
+	var folders int64
+	for _, j := range c.jobs {
+		for _, f := range j.scan.folders {
+			if f.known == nil {
+				folders++
+			}
+		}
+	}
+	if j := slices.IndexFunc(c.jobs, func(j *job) bool { return j.trust != trusted || j.manifest.Len() == 0 }); j >= 0 && c.resumes() {
+		return nil // how much of it is there already shows only on the way
+	}
+	if free := c.info.BytesFree; uint64(max(0, bytes)) > free {
+		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%s to copy, %s free", human(bytes), human(int64(free))), At: c.share, Fix: fixFull})
+	}
+	if need := uint64(files + folders); c.info.InodesTotal > 0 && need > c.info.InodesFree {
+		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d inodes needed, %d free", need, c.info.InodesFree), At: c.share, Fix: fixFull})
+	}
+	return problems
+}
+
+// resumes reports whether the share has something of a part already.
+func (c *copier) resumes() bool {
+	for _, j := range c.jobs {
+		if e, err := tree.Lstat(atCwd, j.part.target); err == nil && e.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// applyAll brings every part to the share.
+func (c *copier) applyAll(ctx context.Context) error {
+	for _, j := range c.jobs {
+		if err := c.apply(ctx, j); err != nil {
+			return errors.Join(err, j.manifest.Close())
+		}
+	}
+	if c.args.Phase == phaseWarm {
+		return c.expect(ctx)
+	}
+	return nil
+}
+
+// apply brings one part to the share.
+func (c *copier) apply(ctx context.Context, j *job) error {
+	begun := time.Now()
+	if c.args.Phase == phaseDelta {
+		progress.Line(ctx, "  rsync %s -> %s/", j.part.label, j.part.target)
+	}
+	if j.scan.census.Folders == 0 {
+		j.took = time.Since(begun)
+		c.tell(ctx, j)
+		return nil
+	}
+	t, err := openTarget(j.part.target, c.info.Granularity, j.scan.work())
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	fd, err := tree.OpenRoot(j.part.source)
+	if err != nil {
+		return err
+	}
+	defer closeFD(fd)
+	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, nil), recheck: j.trust == doubted, result: j.result, source: fd}
+	if err := c.begin(j, t); err != nil {
+		return err
+	}
+	if err := p.run(ctx, j); err != nil {
+		return err
+	}
+	j.result.writes.Add(t.writes.Load())
+	j.took = time.Since(begun)
+	if err := c.finish(j); err != nil {
+		return err
+	}
+	c.tell(ctx, j)
+	return nil
+}
+
+// run applies the scan, samples and checks git.
+func (p *pass) run(ctx context.Context, j *job) error {
+	if p.scan.work() {
+		err := p.apply(ctx)
+		if p.target.writes.Load() > 0 {
+			err = errors.Join(err, p.target.sync())
+		}
+		if err != nil {
+			j.result.writes.Add(p.target.writes.Load())
+			return err
+		}
+	}
+	return nil
+}
+
+// begin records which copy the manifest is about, before the first entry.
+func (c *copier) begin(j *job, t *target) error {
+	root, err := tree.Fstat(t.fd)
+	if err != nil {
+		return fault("look at", t.root, err)
+	}
+	if j.meta.Root == root.Ino && j.meta.Source == j.part.source && j.meta.Target == j.part.target {
+		return nil
+	}
+	j.meta = meta{Source: j.part.source, Target: j.part.target, Root: root.Ino, Time: time.Now().UTC()}
+	return j.meta.write(c.args.State(), j.part.name)
+}
+
+// finish makes the manifest durable.
+func (c *copier) finish(j *job) error {
+	if err := j.manifest.Close(); err != nil {
+		return err
+	}
+	if j.result.writes.Load() == 0 && j.trust == trusted {
+		return nil
+	}
+	j.meta.Time = time.Now().UTC()
+	j.meta.Foreign = j.result.foreigns
+	return j.meta.write(c.args.State(), j.part.name)
+}

@@ -1,0 +1,129 @@
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// fault tells what an operation on the share failed with, with the remedy where
+// there is one.
+func fault(verb, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if fix := remedy(err); fix != "" {
+		return cidx.Problem{What: fmt.Sprintf("%s: %v", verb, cause(err)), At: path, Fix: fix}
+	}
+	return fmt.Errorf("%s %q: %w", verb, path, cause(err))
+}
+
+// cause is the error without the path that the problem names already.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
+}
+
+const (
+	fixFull     = "free space (or inodes) on the share, or enlarge it, and run again: what is copied stays copied"
+	fixReadOnly = "mount the share read-write (mount -o remount,rw) and run again: what is copied stays copied"
+	fixGone     = "check the file server and the mount, and run again: what is copied stays copied"
+	fixRights   = "export the share so that this node may write and change owners there (no_root_squash), and run again"
+)
+
+func remedy(err error) string {
+	var number syscall.Errno
+	if !errors.As(err, &number) {
+		return ""
+	}
+	switch number {
+	case unix.ENOSPC, unix.EDQUOT:
+		return fixFull
+	case unix.EROFS:
+		return fixReadOnly
+	case unix.EIO, unix.ESTALE, unix.ENOTCONN, unix.EHOSTDOWN, unix.EHOSTUNREACH, unix.ETIMEDOUT, unix.ENODEV, unix.ENXIO, unix.ESHUTDOWN:
+		return fixGone
+	case unix.EACCES, unix.EPERM:
+		return fixRights
+	case unix.ENAMETOOLONG, unix.EINVAL, unix.EILSEQ:
+		return "the share refuses this name: rename it at the source, or choose a share that takes it"
+	case unix.EFBIG:
+		return "the share's file system does not take files of this size: choose another one"
+	case unix.EMFILE, unix.ENFILE:
+		return "raise the limit of open files (ulimit -n) for this run"
+	}
+	return ""
+}
+
+// rsyncError is an exit code with rsync's last words.
+type rsyncError struct {
+	code   int
+	words  string
+	target string
+}
+
+func (e *rsyncError) Error() string {
+	return fmt.Sprintf("rsync ended with code %d (%s): %s", e.code, codeMeaning(e.code), firstLines(e.words, 3))
+}
+
+// partial reports whether the transfer went on to its end without some files.
+func (e *rsyncError) partial() bool { return e.code == 23 || e.code == 24 }
+
+// problem is the error with its remedy.
+func (e *rsyncError) problem() cidx.Problem {
+	fix := "run again: what is copied stays copied; if it stays, run rsync by hand on the named file"
+	for _, known := range []struct{ words, fix string }{
+		{"No space left on device", fixFull},
+		{"Disk quota exceeded", fixFull},
+		{"Read-only file system", fixReadOnly},
+		{"Stale file handle", fixGone},
+		{"Input/output error", fixGone},
+		{"Transport endpoint is not connected", fixGone},
+		{"Host is down", fixGone},
+		{"chown", fixRights},
+		{"Operation not permitted", fixRights},
+		{"Permission denied", fixRights},
+		{"File name too long", "shorten the name at the source, or choose a share that takes it"},
+		{"File too large", "choose a share whose file system takes files of this size"},
+		{"Cannot allocate memory", "free memory on this node, or set cidx_files_processes to a smaller number"},
+	} {
+		if strings.Contains(e.words, known.words) {
+			fix = known.fix
+			break
+		}
+	}
+	return cidx.Problem{What: e.Error(), At: e.target, Fix: fix}
+}
+
+// codeMeaning is rsync(1), EXIT VALUES.
+func codeMeaning(code int) string {
+	names := map[int]string{
+		1: "usage", 2: "protocol", 3: "selecting files", 4: "unsupported action", 5: "starting the protocol",
+		10: "socket", 11: "file I/O", 12: "data stream", 13: "diagnostics", 14: "IPC", 20: "interrupted",
+		21: "waitpid", 22: "out of memory", 23: "some files were not copied", 24: "some files vanished",
+		25: "deletion limit", 30: "time-out", 35: "time-out of the connection", -1: "killed",
+	}
+	if name, ok := names[code]; ok {
+		return name
+	}
+	return "unknown"
+}
+
+func firstLines(text string, n int) string {
+	lines := strings.SplitN(text, "\n", n+1)
+	return strings.Join(lines[:min(n, len(lines))], "; ")
+}

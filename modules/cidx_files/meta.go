@@ -1,0 +1,96 @@
+package files
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/tree"
+)
+
+// meta is what is remembered of a part beside its manifest, in
+// <state>/files/<part>.json.
+type meta struct {
+	Source   string          `json:"source"`
+	Target   string          `json:"target"`
+	Root     uint64          `json:"root"` // inode of the target: another one is another copy
+	Time     time.Time       `json:"time"` // of the last pass
+	Foreign  int             `json:"foreign"`
+	Git      map[string]bool `json:"git,omitempty"` // repositories checked and unchanged since
+	Warnings []string        `json:"warnings,omitempty"`
+	Mended   []mended        `json:"mended,omitempty"`
+}
+
+func metaPath(s cidx.State, part string) string { return filepath.Join(s.Files(), part+".json") }
+
+func manifestPath(s cidx.State, part string) string {
+	return filepath.Join(s.Files(), part+".manifest")
+}
+
+// readMeta returns an empty meta where there is none or a damaged one: then the
+// copy is looked at instead of believed.
+func readMeta(s cidx.State, part string) (meta, error) {
+	var m meta
+	raw, err := os.ReadFile(metaPath(s, part))
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return m, fmt.Errorf("read record of the copy: %w", err)
+	}
+	if json.Unmarshal(raw, &m) != nil {
+		return meta{}, nil
+	}
+	return m, nil
+}
+
+// write replaces the record in one step.
+func (m meta) write(s cidx.State, part string) error {
+	raw, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode record of the copy: %w", err)
+	}
+	temporary := metaPath(s, part) + ".tmp"
+	if err := os.WriteFile(temporary, append(raw, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write record of the copy: %w", err)
+	}
+	if err := os.Rename(temporary, metaPath(s, part)); err != nil {
+		return fmt.Errorf("write record of the copy: %w", err)
+	}
+	return nil
+}
+
+// trust says how far a part's manifest may be believed.
+type trust int
+
+const (
+	trusted   trust = iota
+	doubted         // look at the share again, but deletions may be followed
+	worthless       // it tells of another copy
+)
+
+// trustIn compares the record with what is there. A cut-over since the last pass
+// means that the cluster may have written to the share.
+func trustIn(s cidx.State, p *part, m meta) (trust, error) {
+	if m.Source != p.source || m.Target != p.target {
+		return worthless, nil
+	}
+	root, err := tree.Lstat(atCwd, p.target)
+	if err != nil || !root.IsDir() || root.Ino != m.Root {
+		return worthless, nil
+	}
+	entries, err := journal.Read(s.Journal())
+	if err != nil {
+		return doubted, err
+	}
+	if last, ok := journal.Last(entries, "cidx_config"); ok && last.Time.After(m.Time) {
+		return doubted, nil
+	}
+	return trusted, nil
+}

@@ -1,0 +1,91 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cidx-cluster/modules/internal/progress"
+)
+
+// meter adds up what all processes have done and tells it.
+type meter struct {
+	what        string
+	totalBytes  int64
+	totalFiles  int64
+	bytes       atomic.Int64
+	files       atomic.Int64
+	compared    atomic.Int64 // bytes read back
+	steps       atomic.Int64 // anything that moved, for the watchdog
+	started     time.Time
+	stop        context.CancelFunc
+	waiting     sync.WaitGroup
+	interval    time.Duration
+	bytesBefore int64
+}
+
+// newMeter starts telling the state twice a second until end is called.
+func newMeter(ctx context.Context, what string, bytes, files int64) *meter {
+	m := &meter{what: what, totalBytes: bytes, totalFiles: files, started: time.Now(), interval: 500 * time.Millisecond}
+	ctx, m.stop = context.WithCancel(ctx)
+	m.waiting.Go(func() {
+		tick := time.NewTicker(m.interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				m.tell(ctx)
+			}
+		}
+	})
+	return m
+}
+
+func (m *meter) end() {
+	m.stop()
+	m.waiting.Wait()
+}
+
+// tell reports bytes as the unit; many small files make progress in files only,
+// so that the remaining time comes from whichever is further behind.
+func (m *meter) tell(ctx context.Context) {
+	seconds := time.Since(m.started).Seconds()
+	bytes, files := m.bytes.Load(), m.files.Load()
+	s := progress.Status{What: m.what, Done: bytes, Total: m.totalBytes, Unit: "bytes", Rate: float64(bytes) / seconds}
+	s.Note = fmt.Sprintf("%d of %d files", files, m.totalFiles)
+	if compared := m.compared.Load(); compared > 0 {
+		s.Note += fmt.Sprintf(", %s compared", human(compared))
+	}
+	done := min(fraction(bytes, m.totalBytes), fraction(files, m.totalFiles))
+	if done > 0 && done < 1 {
+		s.ETA = seconds * (1 - done) / done
+	}
+	progress.Report(ctx, s)
+}
+
+func fraction(done, total int64) float64 {
+	if total <= 0 {
+		return 1
+	}
+	return float64(done) / float64(total)
+}
+
+// moved counts progress of any kind.
+func (m *meter) moved() { m.steps.Add(1) }
+
+// human writes a number of bytes as the transcript does: 8.4 GB.
+func human(bytes int64) string {
+	switch {
+	case bytes >= 1_000_000_000:
+		return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
+	case bytes >= 1_000_000:
+		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+	case bytes >= 1_000:
+		return fmt.Sprintf("%.1f KB", float64(bytes)/1e3)
+	}
+	return fmt.Sprintf("%d bytes", bytes)
+}

@@ -1,0 +1,92 @@
+// Package files is cidx_files: it brings the repositories of a standalone CIDX
+// server to the shared storage, with rsync, so that almost everything is copied
+// and compared while the server still answers.
+//
+// It promises:
+//   - The source is only read.
+//   - What is copied is remembered in a manifest; a later pass looks for changes
+//     on the local disk only and gives rsync nothing but those.
+//   - On the share it removes only what an earlier pass of its own has put there
+//     and the source no longer has. What others put there is told, and stays.
+//   - A run that is killed leaves nothing that a later run takes for complete.
+//   - A second run without changes writes nothing.
+package files
+
+import (
+	"context"
+	"runtime"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// Names of phases and of ways to compare.
+const (
+	phaseWarm  = "warm"
+	phaseDelta = "delta"
+
+	compareNone    = "none"
+	compareChanged = "changed"
+	compareAll     = "all"
+)
+
+type args struct {
+	cidx.Common
+	Phase         string   `arg:"phase" default:"delta" choices:"warm,delta" doc:"C(warm) copies while the server runs: what changes or vanishes meanwhile is no error. C(delta) runs after the stop and makes both sides equal."`
+	Parts         []string `arg:"parts" choices:"golden-repos,versioned,activated-repos" doc:"What to copy. Default: everything that the server has."`
+	Processes     int      `arg:"processes" default:"0" doc:"rsync processes at once. C(0) chooses: few on a local disk, many where every operation takes its time."`
+	Compare       string   `arg:"compare" default:"changed" choices:"changed,all,none" doc:"What is read back and compared byte by byte: everything that was copied and not compared yet, everything, or nothing. Type, size, mode, owner, times and link targets are compared with C(changed) and C(all)."`
+	SamplePercent float64  `arg:"sample_percent" default:"1" doc:"Share of the files compared earlier that is read back once more, chosen at random. If one of them differs, everything is compared."`
+	Fsck          bool     `arg:"fsck" default:"true" doc:"Run C(git fsck --connectivity-only) on each copied base clone and compare its refs with the source."`
+	ServiceUser   string   `arg:"service_user" doc:"User as whom the server runs; the share is probed as this user as well."`
+	DeletePercent float64  `arg:"delete_percent" default:"50" doc:"Stop if more than this share of what was copied earlier has vanished at the source, instead of following."`
+}
+
+// Module returns cidx_files.
+func Module() ansible.Module {
+	return ansible.New(ansible.Doc{
+		Name:  "cidx_files",
+		Short: "Copy the repositories of a CIDX server to the shared storage",
+		Description: []string{
+			"Copies golden repositories, their snapshots and the activated repositories with several rsync processes.",
+			"Run it with I(phase=warm) while the server runs, then with I(phase=delta) after the stop: the second pass finds on the local disk what changed, copies only that, follows deletions, and compares.",
+			"Lock files, sockets, pipes, devices, caches and the trash are left out and listed. Absolute paths that git and symbolic links keep are mended in the copy where they point into the moved folders.",
+			"Killed anywhere, the next run continues.",
+		},
+		Check: "Counts what would be copied and forecasts bytes, inodes and time; writes nothing, neither on the share nor in the server's folder.",
+		Returns: []ansible.Return{
+			{Name: "parts", Type: "dict", Doc: "For each part what it holds and what was done: C(repositories), C(files), C(folders), C(bytes), C(copied_files), C(copied_bytes), C(linked), C(deleted), C(mended), C(compared)."},
+			{Name: "census", Type: "dict", Doc: "What the parts hold together: bytes, files, folders, symbolic links by kind, hard links, sparse and special files, SQLite files, names that the share may refuse."},
+			{Name: "forecast", Type: "dict", Doc: "C(bytes), C(inodes), C(warm_seconds), C(delta_seconds); after a warm pass C(downtime_seconds)."},
+			{Name: "left_out", Type: "list", Doc: "What is not copied, with the reason: C(path), C(why)."},
+			{Name: "foreign", Type: "list", Doc: "Entries on the share, inside the copied folders, that this tool has not put there. They stay."},
+			{Name: "mended", Type: "list", Doc: "Files and links whose paths were changed in the copy: C(path), C(before), C(after)."},
+			{Name: "repaired", Type: "list", Doc: "Copies that differed although their source had not changed, and were copied again."},
+			{Name: "git", Type: "list", Doc: "Base clones checked: C(repository), C(ok), C(detail)."},
+			{Name: "share", Type: "dict", Doc: "What the share is: type, free bytes and inodes, peculiarities."},
+		},
+		Example: "- name: Copy what changed since the warm pass\n  cidx.cluster.cidx_files:\n    home: /home/cidx/.cidx-server\n    share: /mnt/cidx-shared\n    phase: delta\n",
+	}, run)
+}
+
+func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	return start(ctx, a, mode, settings{})
+}
+
+// settings are what only tests change.
+type settings struct {
+	plainFolder bool // the share need not be a mount point
+}
+
+// processes chooses how many rsync run at once. Measured on two cores: on a
+// local disk more than one process per core only adds seeks, while on a share
+// every process mostly waits.
+func (a args) processes(network bool) int {
+	switch {
+	case a.Processes > 0:
+		return a.Processes
+	case network:
+		return max(8, 4*runtime.NumCPU())
+	}
+	return max(2, runtime.NumCPU())
+}

@@ -1,0 +1,242 @@
+package files
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/tree"
+)
+
+// pass applies one scan to the share.
+type pass struct {
+	*copier
+	part    *part
+	scan    *scan
+	target  *target
+	links   *links
+	recheck bool // what the manifest says of the copy is not believed
+	result  *result
+	source  int // the source's root, open
+}
+
+// result is what a pass has done.
+type result struct {
+	writes      atomic.Int64
+	copiedFiles atomic.Int64
+	copiedBytes atomic.Int64
+	linked      atomic.Int64
+	deleted     atomic.Int64
+	compared    atomic.Int64
+
+	mu        sync.Mutex
+	foreign   []string
+	foreigns  int
+	mended    []mended
+	repaired  []string
+	moving    int // entries that changed while they were copied
+	warnings  []string
+	differing []difference
+}
+
+func (r *result) stranger(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.foreigns++
+	if len(r.foreign) < listed {
+		r.foreign = append(r.foreign, path)
+	}
+}
+
+func (r *result) warn(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.warnings) < listed && !slices.Contains(r.warnings, text) {
+		r.warnings = append(r.warnings, text)
+	}
+}
+
+// apply brings the share into the state that the scan saw.
+func (p *pass) apply(ctx context.Context) error {
+	if err := p.target.openWork(); err != nil {
+		return err
+	}
+	if err := p.removeFolders(ctx); err != nil {
+		return err
+	}
+	if err := p.makeFolders(ctx); err != nil {
+		return err
+	}
+	if err := p.copyBig(ctx); err != nil {
+		return err
+	}
+	if err := p.copyFolders(ctx); err != nil {
+		return err
+	}
+	if err := p.target.closeWork(); err != nil {
+		return err
+	}
+	return p.settleRoot()
+}
+
+// settleRoot gives the top folder its own time back, which the work folder has
+// changed, and, for the snapshots, the folder that they lie in.
+func (p *pass) settleRoot() error {
+	root, err := tree.Lstat(p.source, ".")
+	if err != nil {
+		return fault("look at", p.part.source, err)
+	}
+	if err := p.target.settle("", &root); err != nil || !p.part.inside {
+		return err
+	}
+	above, err := tree.Lstat(p.source, "..")
+	if err != nil {
+		return fault("look at", p.part.source, err)
+	}
+	return p.target.settle("..", &above)
+}
+
+// removeFolders follows deletions of whole folders, the deepest first.
+func (p *pass) removeFolders(ctx context.Context) error {
+	gone := slices.Clone(p.scan.gone)
+	err := inParallel(ctx, p.workers, gone, func(_ context.Context, path string) error {
+		old := decoded(path, p.scan.manifest.Group(path))
+		for i := range old.Entries {
+			if old.Entries[i].IsDir() {
+				continue
+			}
+			removed, err := p.target.remove(tree.Join(path, old.Entries[i].Name), 0)
+			if err != nil && !errors.Is(err, unix.EISDIR) {
+				return fault("remove", p.target.path(path), err)
+			}
+			if removed {
+				p.result.deleted.Add(1)
+				p.meter.moved()
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return byDepth(gone, true, func(level []string) error {
+		return inParallel(ctx, p.workers, level, p.removeFolder)
+	})
+}
+
+func (p *pass) removeFolder(_ context.Context, path string) error {
+	removed, err := p.target.remove(path, unix.AT_REMOVEDIR)
+	switch {
+	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST):
+		p.result.stranger(p.target.path(path))
+	case err != nil:
+		return fault("remove folder", p.target.path(path), err)
+	case removed:
+		p.result.deleted.Add(1)
+	}
+	return p.scan.manifest.Drop(path)
+}
+
+// makeFolders makes the folders that the share does not have, the highest first.
+func (p *pass) makeFolders(ctx context.Context) error {
+	var list []*folder
+	for _, f := range p.scan.folders {
+		if f.path != "" && (f.known == nil || p.recheck) {
+			list = append(list, f)
+		}
+	}
+	paths := make([]string, len(list))
+	byPath := make(map[string]*folder, len(list))
+	for i, f := range list {
+		paths[i], byPath[f.path] = f.path, f
+	}
+	return byDepth(paths, false, func(level []string) error {
+		return inParallel(ctx, p.workers, level, func(_ context.Context, path string) error {
+			f := byPath[path]
+			if err := p.clearWay(path); err != nil {
+				return err
+			}
+			made, err := p.target.mkdir(path, 0o700)
+			f.made = made
+			p.meter.moved()
+			return err
+		})
+	})
+}
+
+// clearWay removes a file of ours that stands where a folder has to be.
+func (p *pass) clearWay(path string) error {
+	dir, name := tree.Parent(path)
+	old := decoded(dir, p.scan.manifest.Group(dir))
+	if i := old.Find(name); i >= 0 && !old.Entries[i].IsDir() {
+		if _, err := p.target.remove(path, 0); err != nil && !errors.Is(err, unix.EISDIR) {
+			return fault("remove", p.target.path(path), err)
+		}
+	}
+	return nil
+}
+
+// byDepth calls f with the paths of each depth, from the top or from the bottom.
+func byDepth(paths []string, bottomUp bool, f func([]string) error) error {
+	levels := map[int][]string{}
+	for _, path := range paths {
+		depth := strings.Count(path, "/")
+		levels[depth] = append(levels[depth], path)
+	}
+	var order []int
+	for depth := range levels {
+		order = append(order, depth)
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		if bottomUp {
+			a, b = b, a
+		}
+		return cmp.Compare(a, b)
+	})
+	for _, depth := range order {
+		if err := f(levels[depth]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inParallel calls f for each item from n goroutines; the first error ends it.
+// Problems of several goroutines are gathered.
+func inParallel[T any](ctx context.Context, n int, items []T, f func(context.Context, T) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	for range min(n, len(items)) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(items) {
+					return
+				}
+				if err := f(ctx, items[i]); err != nil {
+					mu.Lock()
+					if first == nil || errors.Is(first, context.Canceled) {
+						first = err
+					}
+					mu.Unlock()
+					cancel()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if first == nil {
+		return ctx.Err()
+	}
+	return first
+}

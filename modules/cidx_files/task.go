@@ -1,0 +1,187 @@
+package files
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/tree"
+)
+
+// task is one folder under work: what the source has, what the copy is known to
+// have, and what is left to do.
+type task struct {
+	*folder
+	now   *tree.Dir
+	old   *tree.Dir // as the manifest has it; empty for none
+	flags []byte    // of the folder, then of each entry
+	copy  []int     // entries for rsync
+	other []int     // symbolic links and files whose content is mended
+	late  []int     // further names of a file that is copied under another one
+	lost  []int     // entries of old that the source has no more
+	moved bool      // something changed at the source meanwhile
+}
+
+// open decides what each entry of a folder needs.
+func (p *pass) open(f *folder) (*task, error) {
+	now, err := tree.Decode(f.path, f.state)
+	if err != nil {
+		return nil, fmt.Errorf("read plan of %q: %w", f.path, err)
+	}
+	t := &task{folder: f, now: now, old: decoded(f.path, f.known), flags: make([]byte, len(now.Entries)+1)}
+	have := &tree.Dir{}
+	if !f.made && (f.known == nil || p.recheck) {
+		if have, err = tree.ReadDir(p.target.fd, f.path, tree.Options{}); err != nil {
+			return nil, fault("read folder", p.target.path(f.path), err)
+		}
+		if err := p.strangers(t, have); err != nil {
+			return nil, err
+		}
+	}
+	for i := range now.Entries {
+		p.decide(t, i, have)
+	}
+	for i := range t.old.Entries {
+		if e := &t.old.Entries[i]; !e.IsDir() && now.Find(e.Name) < 0 {
+			t.lost = append(t.lost, i)
+		}
+	}
+	return t, nil
+}
+
+// decide sorts one entry into what it needs.
+func (p *pass) decide(t *task, i int, have *tree.Dir) {
+	e := &t.now.Entries[i]
+	if e.IsDir() {
+		t.flags[i+1] = tree.Copied | tree.Verified
+		return
+	}
+	if !p.recheck {
+		if j := t.old.Find(e.Name); j >= 0 && tree.SameSource(e, &t.old.Entries[j]) {
+			if flag := t.known.Flags[j+1]; flag&tree.Copied != 0 && flag&tree.Racy == 0 {
+				t.flags[i+1] = flag
+				return
+			}
+		}
+	}
+	first, linked := p.links.first(t.path, e.Name)
+	switch {
+	case linked && !first:
+		t.late = append(t.late, i)
+	case p.mends(t.path, e):
+		t.other = append(t.other, i)
+	case p.present(t, e, have):
+		t.flags[i+1] = tree.Copied | p.racy(e)
+	case e.IsSymlink():
+		t.other = append(t.other, i)
+	default:
+		t.copy = append(t.copy, i)
+	}
+}
+
+// present reports whether the share has an entry already, to all appearances.
+func (p *pass) present(t *task, e *tree.Entry, have *tree.Dir) bool {
+	k := have.Find(e.Name)
+	return k >= 0 && e.Differs(&have.Entries[k], p.target.granularity) == ""
+}
+
+// racy returns the flag of a file that changed just before it was looked at
+// while the server runs.
+func (p *pass) racy(e *tree.Entry) byte {
+	if p.args.Phase == phaseWarm && e.IsRegular() && e.Ctime > p.scan.started.Add(-racyWindow).UnixNano() {
+		return tree.Racy
+	}
+	return 0
+}
+
+// strangers lists what others have put into a folder of the share, and refuses
+// where it is in the way.
+func (p *pass) strangers(t *task, have *tree.Dir) error {
+	for i := range have.Entries {
+		e := &have.Entries[i]
+		path := tree.Join(t.path, e.Name)
+		if t.path == "" && (e.Name == workFolder || p.part.leaveOutTop(e.Name) != "") {
+			continue
+		}
+		j := t.now.Find(e.Name)
+		switch {
+		case j < 0 && t.old.Find(e.Name) < 0:
+			p.result.stranger(p.target.path(path))
+		case j >= 0 && e.IsDir() && !t.now.Entries[j].IsDir():
+			return inTheWay(p.target.path(path), e, t.now.Entries[j].Kind())
+		}
+	}
+	return nil
+}
+
+// names lists the paths of entries.
+func (t *task) names(indexes []int) []string {
+	list := make([]string, len(indexes))
+	for k, i := range indexes {
+		list[k] = tree.Join(t.path, t.now.Entries[i].Name)
+	}
+	return list
+}
+
+// done records entries as copied.
+func (p *pass) done(t *task, indexes []int, extra byte) {
+	for _, i := range indexes {
+		t.flags[i+1] = tree.Copied | extra | p.racy(&t.now.Entries[i])
+	}
+}
+
+// removeLost takes away what the source has no more, and what stands where a
+// folder has become something else or the reverse. Only what the manifest has
+// recorded is touched.
+func (p *pass) removeLost(t *task) error {
+	for _, i := range t.lost {
+		path := tree.Join(t.path, t.old.Entries[i].Name)
+		removed, err := p.target.remove(path, 0)
+		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) && p.isFolder(path) {
+			p.result.stranger(p.target.path(path))
+			continue
+		}
+		if err != nil {
+			return fault("remove", p.target.path(path), err)
+		}
+		if removed {
+			p.result.deleted.Add(1)
+		}
+	}
+	return nil
+}
+
+func (p *pass) isFolder(path string) bool {
+	e, err := tree.Lstat(p.target.fd, path)
+	return err == nil && e.IsDir()
+}
+
+// commit records a folder in the manifest. Entries that are not copied yet are
+// left out of the record, so that the next look finds them anew.
+func (p *pass) commit(t *task) error {
+	state, flags := t.state, t.flags
+	for i := range t.now.Entries {
+		if t.flags[i+1]&tree.Copied == 0 {
+			state, flags = t.incomplete()
+			break
+		}
+	}
+	if t.known != nil && string(t.known.Stats) == string(state) && string(t.known.Flags) == string(flags) {
+		return nil
+	}
+	return p.scan.manifest.Put(t.path, state, flags)
+}
+
+// incomplete is the folder's state with only those entries that are copied.
+func (t *task) incomplete() (state, flags []byte) {
+	d := &tree.Dir{Path: t.path, Self: t.now.Self}
+	flags = []byte{0}
+	for i := range t.now.Entries {
+		if t.flags[i+1]&tree.Copied != 0 {
+			d.Entries = append(d.Entries, t.now.Entries[i])
+			flags = append(flags, t.flags[i+1])
+		}
+	}
+	return d.Encode(), flags
+}

@@ -1,0 +1,251 @@
+package tree
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options change how Walk goes.
+type Options struct {
+	// Workers is the number of folders read at once; 0: twice the cores.
+	Workers int
+	// Skip, if set, is asked for each entry before it is looked into; what it
+	// skips is not in Dir.Entries and not descended into. It is called from
+	// several goroutines.
+	Skip func(dir string, e *Entry) bool
+	// Unreadable, if set, is told what could not be read; Walk goes on without
+	// it. Otherwise the first such error ends the walk. Called from several
+	// goroutines.
+	Unreadable func(path string, err error)
+}
+
+// Walk reads every folder below root, several at once, and calls visit for each
+// of them, from several goroutines and in no particular order, except that a
+// folder comes before those in it. What vanishes meanwhile is left out. The
+// first error of visit ends the walk.
+func Walk(ctx context.Context, root string, o Options, visit func(*Dir) error) error {
+	fd, err := OpenRoot(root)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if o.Workers <= 0 {
+		o.Workers = 2 * runtime.NumCPU()
+	}
+	w := walk{root: fd, options: o, visit: visit, ctx: ctx, todo: []string{""}}
+	w.wake.L = &w.mu
+	var wg sync.WaitGroup
+	for range o.Workers {
+		wg.Go(w.work)
+	}
+	wg.Wait()
+	if w.err != nil {
+		return fmt.Errorf("walk %s: %w", root, w.err)
+	}
+	return nil
+}
+
+// OpenRoot opens a tree's root for the …at calls.
+func OpenRoot(root string) (int, error) {
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", root, err)
+	}
+	return fd, nil
+}
+
+type walk struct {
+	root    int
+	options Options
+	visit   func(*Dir) error
+	ctx     context.Context
+
+	mu   sync.Mutex
+	wake sync.Cond
+	todo []string // a stack: depth first keeps it short
+	busy int
+	err  error
+}
+
+func (w *walk) work() {
+	buffer := make([]byte, 64<<10)
+	for {
+		dir, ok := w.next()
+		if !ok {
+			return
+		}
+		sub, err := w.folder(dir, buffer)
+		w.done(sub, err)
+	}
+}
+
+func (w *walk) next() (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.todo) == 0 && w.busy > 0 && w.err == nil {
+		w.wake.Wait()
+	}
+	if w.err == nil {
+		w.err = w.ctx.Err()
+	}
+	if len(w.todo) == 0 || w.err != nil {
+		w.wake.Broadcast()
+		return "", false
+	}
+	last := len(w.todo) - 1
+	dir := w.todo[last]
+	w.todo = w.todo[:last]
+	w.busy++
+	return dir, true
+}
+
+func (w *walk) done(sub []string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.busy--
+	w.todo = append(w.todo, sub...)
+	if w.err == nil {
+		w.err = err
+	}
+	w.wake.Broadcast()
+}
+
+// folder reads one folder, visits it and returns the folders in it.
+func (w *walk) folder(dir string, buffer []byte) ([]string, error) {
+	d, err := w.read(dir, buffer)
+	if gone(err) && dir != "" {
+		return nil, nil
+	}
+	if err != nil {
+		if w.options.Unreadable != nil && dir != "" {
+			w.options.Unreadable(dir, err)
+			return nil, nil
+		}
+		return nil, fmt.Errorf("read folder %q: %w", dir, err)
+	}
+	if err := w.visit(d); err != nil {
+		return nil, err
+	}
+	var sub []string
+	for i := range d.Entries {
+		if d.Entries[i].IsDir() {
+			sub = append(sub, Join(dir, d.Entries[i].Name))
+		}
+	}
+	return sub, nil
+}
+
+func (w *walk) read(dir string, buffer []byte) (*Dir, error) {
+	fd, err := openFolder(w.root, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return readDir(fd, dir, buffer, w.options)
+}
+
+// ReadDir reads one folder below an open root.
+func ReadDir(root int, dir string, o Options) (*Dir, error) {
+	fd, err := openFolder(root, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return readDir(fd, dir, make([]byte, 16<<10), o)
+}
+
+func openFolder(root int, dir string) (int, error) {
+	if dir == "" {
+		dir = "."
+	}
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat(root, dir, flags|unix.O_NOATIME, 0)
+	if errors.Is(err, unix.EPERM) {
+		fd, err = unix.Openat(root, dir, flags, 0)
+	}
+	return fd, err
+}
+
+func readDir(fd int, dir string, buffer []byte, o Options) (*Dir, error) {
+	self, err := Fstat(fd)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{Path: dir, Self: self}
+	names, err := names(fd, buffer)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	d.Entries = make([]Entry, 0, len(names))
+	for _, name := range names {
+		e, err := Lstat(fd, name)
+		switch {
+		case gone(err):
+			continue
+		case err != nil && o.Unreadable != nil:
+			o.Unreadable(Join(dir, name), err)
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("stat %q: %w", name, err)
+		}
+		e.Name = name
+		if o.Skip == nil || !o.Skip(dir, &e) {
+			d.Entries = append(d.Entries, e)
+		}
+	}
+	return d, nil
+}
+
+// gone reports whether an entry has vanished or become something else since its
+// name was read.
+func gone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ESTALE)
+}
+
+// names reads all names of an open folder.
+func names(fd int, buffer []byte) ([]string, error) {
+	var list []string
+	for {
+		n, err := unix.Getdents(fd, buffer)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n <= 0 {
+			return list, nil
+		}
+		list = appendNames(list, buffer[:n])
+	}
+}
+
+// appendNames parses struct linux_dirent64: ino, off (8 bytes each), reclen (2),
+// type (1), name up to a NUL.
+func appendNames(list []string, buffer []byte) []string {
+	const header = 19
+	for len(buffer) > header {
+		length := int(binary.NativeEndian.Uint16(buffer[16:18]))
+		if length <= header || length > len(buffer) {
+			return list
+		}
+		raw := string(buffer[header:length])
+		if end := strings.IndexByte(raw, 0); end >= 0 {
+			raw = raw[:end]
+		}
+		if raw != "." && raw != ".." {
+			list = append(list, raw)
+		}
+		buffer = buffer[length:]
+	}
+	return list
+}
