@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/journal"
 )
@@ -141,3 +144,53 @@ func (s State) HoldUpdates() string { return s.Path("hold-updates") }
 
 // Backup is the record of what was backed up: sources, sizes, hashes.
 func (s State) Backup() string { return s.Path("backup.json") }
+
+// AllTrees lists every tree that a home can have, whether it is there or not,
+// without looking at any of them: a rollback must not wait for a dead share.
+func AllTrees(home, share string) []Tree {
+	l := Layout{Home: home, Share: share}
+	list := []Tree{
+		{Name: GoldenRepos, Link: "data/golden-repos", Target: "golden-repos"},
+		{Name: GoldenRepos, Link: "golden-repos", Target: "golden-repos"},
+		{Name: Versioned, Link: ".versioned", Target: ".versioned"},
+		{Name: ActivatedRepos, Link: "data/activated-repos", Target: "activated-repos"},
+	}
+	for i, t := range list {
+		list[i] = Tree{Name: t.Name, Link: filepath.Join(l.Home, t.Link), Target: filepath.Join(l.Share, t.Target)}
+		list[i].Local = list[i].Link
+		if isRealDir(list[i].Aside()) && !isRealDir(list[i].Link) {
+			list[i].Local = list[i].Aside()
+		}
+	}
+	return list
+}
+
+// Aside is where the cut-over keeps the standalone folder.
+func (t Tree) Aside() string { return t.Link + PreCluster }
+
+// Spellings are the names under which a home may stand in stored paths: as
+// given, without symbolic links, and server_dir of its configuration if that is
+// the same folder.
+func Spellings(home string, config Config) []string {
+	list := []string{filepath.Clean(home)}
+	add := func(path string) {
+		path = filepath.Clean(path)
+		for _, known := range list {
+			if known == path {
+				return
+			}
+		}
+		list = append(list, path)
+	}
+	if real, err := filepath.EvalSymlinks(home); err == nil {
+		add(real)
+	}
+	if dir := gjson.GetBytes(config.Raw, "server_dir").Str; filepath.IsAbs(dir) {
+		here, errHere := os.Stat(home)
+		there, errThere := os.Stat(dir)
+		if errHere == nil && errThere == nil && os.SameFile(here, there) {
+			add(dir)
+		}
+	}
+	return list
+}

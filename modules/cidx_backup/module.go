@@ -1,0 +1,99 @@
+// Package backup is the module cidx_backup: it keeps what a rollback needs, and
+// brings it back.
+//
+// taken: config.json.pre-cluster (a standalone configuration, written once),
+// private snapshots of every SQLite file with its write-ahead log, the key
+// files and the original alias files, all hashed and synced. The sources are
+// only read, and proven not to have changed meanwhile. restored: what a cluster
+// start has written into the SQLite files and key files is set aside and the
+// originals come back. proven: the sources are as they were.
+//
+// A snapshot set is never overwritten: where the sources have changed since, it
+// is renamed and a new one is taken.
+package backup
+
+import (
+	"context"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+)
+
+// name of the module in the journal.
+const name = "cidx_backup"
+
+// Events of the journal.
+const (
+	eventTaken     = "taken"
+	eventRestoring = "restoring"
+	eventRestored  = "restored"
+)
+
+type args struct {
+	cidx.Common
+	Wanted string `arg:"state" default:"taken" choices:"taken,restored,proven" doc:"C(taken) keeps copies of everything that a rollback needs. C(restored) brings back the SQLite and key files that a cluster start has changed. C(proven) compares the sources with what was recorded."`
+	User   string `arg:"service_user" doc:"User that the server runs as; its C(.cidx-server/.jwt_secret) is kept, too. Default: the owner of I(home)."`
+}
+
+// Module returns cidx_backup.
+func Module() ansible.Module {
+	return ansible.New(ansible.Doc{
+		Name:  name,
+		Short: "Keep what a rollback of a CIDX migration needs",
+		Description: []string{
+			"Copies the SQLite databases with their write-ahead logs, key files and alias files into the state folder, and writes C(config.json.pre-cluster) once.",
+			"The server must be stopped. The sources are never changed by C(state=taken).",
+		},
+		Check: "Tells what would be kept, and changes nothing.",
+		Returns: []ansible.Return{
+			{Name: "files", Type: "int", Doc: "Number of files kept."},
+			{Name: "bytes", Type: "int", Doc: "Their size."},
+			{Name: "kept_since", Type: "str", Doc: "When the snapshots in use were taken."},
+			{Name: "differences", Type: "list", Doc: "Sources that are not as recorded: C(path), C(what)."},
+			{Name: "set_aside", Type: "str", Doc: "Folder that holds the cluster's versions of restored files."},
+		},
+		Example: `- name: Keep what a rollback needs
+  cidx.cluster.cidx_backup:
+    home: /home/cidx/.cidx-server`,
+	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+		return (&keeper{args: a, check: mode.Check}).run(ctx)
+	})
+}
+
+// keeper is one call.
+type keeper struct {
+	args
+	check bool
+	reply ansible.Reply
+
+	// reached, if set, is called before each change; tests stop there.
+	reached func(what string)
+}
+
+func (k *keeper) run(ctx context.Context) (ansible.Reply, error) {
+	k.reply.Data = map[string]any{"differences": []difference{}}
+	var err error
+	switch k.Wanted {
+	case "restored":
+		err = k.restore(ctx)
+	case "proven":
+		err = k.prove(ctx)
+	default:
+		err = k.take(ctx)
+	}
+	if err != nil {
+		k.reply.Msg = ""
+	}
+	return k.reply, err
+}
+
+func (k *keeper) note(event string, data map[string]any) error {
+	return journal.Append(k.State().Journal(), name, event, data)
+}
+
+func (k *keeper) reach(what string) {
+	if k.reached != nil {
+		k.reached(what)
+	}
+}

@@ -1,0 +1,147 @@
+package config
+
+import (
+	"context"
+	"path/filepath"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// toCluster makes the home a cluster node's.
+func (c *cutover) toCluster(ctx context.Context) error {
+	found, err := c.find(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.planCluster(found); err != nil {
+		return err
+	}
+	prove := func(moved bool) error { return c.prove(ctx, found, moved) }
+	if c.mode.Check {
+		c.reply.Msg = "the home would be switched to the cluster"
+		return prove(false)
+	}
+	if len(c.plan) == 0 && found.standing.Cutover == cidx.ToCluster && found.standing.Begun == "" {
+		c.reply.Msg = "the home is a cluster node's already"
+		return nil
+	}
+	// Nothing is changed before everything is proven to be on the share.
+	if err := prove(false); err != nil {
+		return err
+	}
+	if err := c.note(cidx.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
+		return err
+	}
+	if err := c.apply(ctx); err != nil {
+		return err
+	}
+	// And once more the way the server will see it, through the links.
+	if err := prove(true); err != nil {
+		return c.undo(err, c.plan)
+	}
+	if err := c.compare(ctx); err != nil {
+		return err
+	}
+	for _, t := range found.trees {
+		progress.Line(ctx, "  %s -> %s", rel(c.Home, t.Link), t.Target)
+	}
+	c.reply.Msg = "the home is a cluster node's"
+	c.reach("write the journal")
+	return c.note(cidx.ConfigDone, nil)
+}
+
+// situation is what toCluster found.
+type situation struct {
+	now, kept cidx.Config
+	layout    cidx.Layout
+	trees     []seen
+	standing  cidx.Standing
+}
+
+// find reads configuration, layout, links and journal.
+func (c *cutover) find(ctx context.Context) (situation, error) {
+	var s situation
+	var problems cidx.Problems
+	var err error
+	if s.now, err = cidx.ReadConfig(ctx, c.configPath()); err != nil {
+		return s, err
+	}
+	if s.kept, err = c.ClusterConfig(ctx); err != nil {
+		return s, err
+	}
+	if c.share, err = c.MountPoint(s.kept); err != nil {
+		return s, err
+	}
+	if err := alive(ctx, c.share); err != nil {
+		return s, err
+	}
+	if s.standing, err = c.Standing(); err != nil {
+		return s, err
+	}
+	if s.layout, err = cidx.Detect(c.Home, c.share); err != nil {
+		return s, err
+	}
+	for _, t := range s.layout.Trees {
+		one, err := look(t)
+		problems.Add(err)
+		s.trees = append(s.trees, one)
+	}
+	if s.standing.Begun == cidx.ToStandalone {
+		problems = append(problems, cidx.Problem{What: "a rollback was interrupted", At: c.Home, Fix: "finish it with cluster-rollback.yml, then migrate again"})
+	}
+	return s, problems.Err()
+}
+
+// planCluster plans links first and config.json last: with the old mode the
+// server works on either tree.
+func (c *cutover) planCluster(found situation) error {
+	var problems cidx.Problems
+	for _, t := range found.trees {
+		s, needed, err := linkStep(t)
+		problems.Add(err)
+		if !needed || err != nil {
+			continue
+		}
+		c.plan = append(c.plan, s)
+		if c.mode.Diff {
+			c.reply.Diff = append(c.reply.Diff, ansible.Diff{
+				BeforeHeader: t.Link, AfterHeader: t.Link, Before: "folder\n", After: "link to " + t.Target + "\n",
+			})
+		}
+	}
+	edits, err := clusterEdits(found.now, found.kept, c.DSN, c.NodeID, c.share)
+	problems.Add(err)
+	if err == nil {
+		s, needed, err := c.editStep(found.now, edits)
+		problems.Add(err)
+		if needed {
+			c.plan = append(c.plan, s)
+		}
+	}
+	return problems.Err()
+}
+
+// compare plans again: nothing may be left to do.
+func (c *cutover) compare(ctx context.Context) error {
+	again := &cutover{args: c.args, mode: ansible.Mode{Check: true}}
+	found, err := again.find(ctx)
+	if err != nil {
+		return err
+	}
+	if err := again.planCluster(found); err != nil {
+		return err
+	}
+	if len(again.plan) > 0 {
+		return cidx.Problem{What: "still to do after the cut-over: " + again.plan[0].what, At: c.Home, Fix: "something else changes this folder; stop it and run again"}
+	}
+	return nil
+}
+
+func rel(home, path string) string {
+	if r, err := filepath.Rel(home, path); err == nil {
+		return r
+	}
+	return path
+}

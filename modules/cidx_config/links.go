@@ -1,0 +1,170 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/share"
+)
+
+// spare is the name under which a link is made before it is renamed into place.
+func spare(t cidx.Tree) string { return t.Link + ".cidx-cluster.tmp" }
+
+// seen is one tree as it was found.
+type seen struct {
+	cidx.Tree
+	state cidx.LinkState
+	aside bool // a real folder at <link>.pre-cluster
+}
+
+// look finds the state of a tree.
+func look(t cidx.Tree) (seen, error) {
+	s := seen{Tree: t}
+	var err error
+	if s.state, err = t.LinkState(); err != nil {
+		return s, err
+	}
+	if s.state == cidx.LinkFolder && mountedThere(t) {
+		s.state = cidx.LinkInPlace
+	}
+	info, err := os.Lstat(t.Aside())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return s, fmt.Errorf("look at %s: %w", t.Aside(), err)
+	case !info.IsDir():
+		return s, cidx.Problem{What: "in the way: not a folder", At: t.Aside(), Fix: "move it away; the cut-over keeps the standalone folder under this name"}
+	default:
+		s.aside = true
+	}
+	return s, nil
+}
+
+// mountedThere reports whether a tree's folder is itself a mount of the share's
+// folder, which serves as well as a link. Mounts of a network file system have
+// their own device numbers, so the source tells.
+func mountedThere(t cidx.Tree) bool {
+	here, ok, err := share.Find(t.Link)
+	if err != nil || !ok {
+		return false
+	}
+	whole, ok, err := share.Find(filepath.Dir(t.Target))
+	return err == nil && ok && here.Source == whole.Source+"/"+filepath.Base(t.Target)
+}
+
+// linkStep plans how a tree becomes a link; needed is false where it is one.
+// Pure: it looks at nothing but s.
+func linkStep(s seen) (step, bool, error) {
+	move := step{
+		what: fmt.Sprintf("rename %s to %s and link it to %s", s.Link, filepath.Base(s.Aside()), s.Target), event: "linked",
+		data: map[string]any{"link": s.Link, "target": s.Target, "aside": s.Aside()},
+		do:   func() error { return moveAndLink(s.Tree) }, undo: func() error { return moveBack(s.Tree) },
+	}
+	switch s.state {
+	case cidx.LinkInPlace:
+		return step{}, false, nil
+	case cidx.LinkFolder:
+		if s.aside {
+			return step{}, false, cidx.Problem{What: "two folders: this one and its backup " + filepath.Base(s.Aside()), At: s.Link, Fix: "find out which one holds the server's data, and move the other one away"}
+		}
+		return move, true, nil
+	case cidx.LinkMissing:
+		if !s.aside {
+			return step{}, false, cidx.Problem{What: "no such folder", At: s.Link, Fix: "restore it; the cut-over does not make folders up"}
+		}
+		move.what = fmt.Sprintf("link %s to %s (its folder is renamed already)", s.Link, s.Target)
+		return move, true, nil
+	case cidx.LinkForeign:
+		to, err := os.Readlink(s.Link)
+		if err != nil {
+			return step{}, false, fmt.Errorf("read link: %w", err)
+		}
+		return step{}, false, cidx.Problem{What: fmt.Sprintf("a link to %q, not to %s", to, s.Target), At: s.Link, Fix: "replace it by the folder that it leads to, or correct cidx_share"}
+	}
+	return step{}, false, cidx.Problem{What: "not a folder", At: s.Link, Fix: "move it away and restore the folder"}
+}
+
+// moveAndLink renames the folder aside and puts a link in its place. Every
+// state in which it can be killed is one from which it goes on.
+func moveAndLink(t cidx.Tree) error {
+	parent := filepath.Dir(t.Link)
+	if err := makeSpare(t); err != nil {
+		return err
+	}
+	moved := false
+	if info, err := os.Lstat(t.Link); err == nil && info.IsDir() {
+		if err := renameNew(t.Link, t.Aside()); err != nil {
+			return errors.Join(cidx.Problem{What: err.Error(), At: t.Link, Fix: "a mount in or at the folder, or another file system, is in the way: unmount it"}, dropSpare(t))
+		}
+		moved = true
+	}
+	if err := renameNew(spare(t), t.Link); err != nil {
+		problems := cidx.ProblemsOf(fmt.Errorf("put the link in place: %w", err))
+		if moved {
+			problems.Add(renameNew(t.Aside(), t.Link))
+		}
+		problems.Add(dropSpare(t))
+		return problems
+	}
+	return jsonfile.SyncFolder(parent)
+}
+
+// moveBack is the reverse: our link goes, the folder comes back.
+func moveBack(t cidx.Tree) error {
+	if err := dropSpare(t); err != nil {
+		return err
+	}
+	info, err := os.Lstat(t.Link)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("look at link: %w", err)
+	case info.Mode()&fs.ModeSymlink == 0:
+		return nil // never moved
+	default:
+		if to, err := os.Readlink(t.Link); err != nil || to != t.Target {
+			return cidx.Problem{What: fmt.Sprintf("a link to %q, which is not ours", to), At: t.Link, Fix: "put " + t.Aside() + " back by hand"}
+		}
+		if err := os.Remove(t.Link); err != nil {
+			return fmt.Errorf("remove link: %w", err)
+		}
+	}
+	if err := renameNew(t.Aside(), t.Link); err != nil {
+		return fmt.Errorf("put the folder back: %w", err)
+	}
+	return jsonfile.SyncFolder(filepath.Dir(t.Link))
+}
+
+func makeSpare(t cidx.Tree) error {
+	if err := dropSpare(t); err != nil {
+		return err
+	}
+	if err := os.Symlink(t.Target, spare(t)); err != nil {
+		return fmt.Errorf("make link: %w", err)
+	}
+	// The link belongs to whom the folder belongs; CIDX's updater may replace it.
+	return lchownLike(spare(t), filepath.Dir(t.Link))
+}
+
+// dropSpare removes a link that a killed run left; only ever a link.
+func dropSpare(t cidx.Tree) error {
+	info, err := os.Lstat(spare(t))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && info.Mode()&fs.ModeSymlink == 0 {
+		return cidx.Problem{What: "in the way: not a link", At: spare(t), Fix: "move it away"}
+	}
+	if err == nil {
+		err = os.Remove(spare(t))
+	}
+	if err != nil {
+		return fmt.Errorf("remove left-over link: %w", err)
+	}
+	return nil
+}

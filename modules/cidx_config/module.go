@@ -1,0 +1,164 @@
+// Package config is the module cidx_config: the cut-over, and its way back.
+//
+// cluster: each tree's folder is renamed to <name>.pre-cluster and a link to
+// the share takes its place; config.json gets the cluster's values. Before
+// anything is changed it is proven, as the service user, that every registered
+// repository and every alias leads to a folder on the share: CIDX deletes what
+// it cannot find. standalone: the reverse.
+//
+// A backup is never overwritten, a link is removed only when it is ours, only
+// the values that differ are written to config.json, and host and port never.
+// What fails is undone; what is killed is finished by asking again.
+package config
+
+import (
+	"context"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/secret"
+)
+
+type args struct {
+	cidx.Common
+	Wanted string `arg:"state" required:"true" choices:"cluster,standalone" doc:"C(cluster) makes the server a cluster node; C(standalone) makes it standalone again."`
+	DSN    string `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
+	NodeID string `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
+	User   string `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home)."`
+}
+
+// Module returns cidx_config.
+func Module() ansible.Module {
+	return ansible.New(ansible.Doc{
+		Name:  cidx.ConfigModule,
+		Short: "Turn a stopped CIDX server into a cluster node, or back",
+		Description: []string{
+			"Replaces the repositories' folders by links to the share and switches C(config.json), or restores both.",
+			"The server must be stopped and the copy complete; every repository and alias is proven to lead to the share first.",
+		},
+		Check: "Tells every rename, link and edit, and every problem that can be known before the files are on the share.",
+		Returns: []ansible.Return{
+			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
+			{Name: "unchecked", Type: "list", Doc: "In check mode: what can only be checked when the files are on the share."},
+			{Name: "repositories", Type: "int", Doc: "Registered repositories that were found on the share."},
+			{Name: "aliases", Type: "int", Doc: "Aliases whose targets were found on the share."},
+		},
+		Example: `- name: Switch to the cluster
+  cidx.cluster.cidx_config:
+    home: /home/cidx/.cidx-server
+    state: cluster`,
+	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+		secret.KeepDSN(ctx, a.DSN)
+		return (&cutover{args: a, mode: mode}).run(ctx)
+	})
+}
+
+// cutover is one call.
+type cutover struct {
+	args
+	mode  ansible.Mode
+	share string
+	reply ansible.Reply
+
+	plan      []step
+	done      []string // of plan, told so far
+	unchecked []string
+	found     proof
+
+	// reached, if set, is called before each change; tests stop there.
+	reached func(what string)
+}
+
+// step is one change: do, and undo where it can be undone.
+type step struct {
+	what  string
+	event string // of the journal
+	data  map[string]any
+	do    func() error
+	undo  func() error
+}
+
+func (c *cutover) run(ctx context.Context) (ansible.Reply, error) {
+	var err error
+	if c.Wanted == cidx.ToCluster {
+		err = c.toCluster(ctx)
+	} else {
+		err = c.toStandalone(ctx)
+	}
+	told := []string{}
+	for _, s := range c.plan {
+		if c.mode.Check {
+			told = append(told, s.what)
+		}
+	}
+	if !c.mode.Check {
+		told = append(told, c.done...)
+	}
+	c.reply.Changed = len(told) > 0
+	c.reply.Data = map[string]any{"plan": told, "unchecked": list(c.unchecked), "repositories": c.found.repos, "aliases": c.found.aliases}
+	if err != nil {
+		c.reply.Msg = ""
+	}
+	return c.reply, err
+}
+
+// note adds a line to the journal.
+func (c *cutover) note(event string, data map[string]any) error {
+	if data == nil {
+		data = map[string]any{}
+	}
+	data["state"] = c.Wanted
+	return journal.Append(c.State().Journal(), cidx.ConfigModule, event, data)
+}
+
+// apply performs the plan. When a step fails, those before it are undone, so
+// that a failed cut-over leaves what it found.
+func (c *cutover) apply(ctx context.Context) error {
+	for i, s := range c.plan {
+		err := ctx.Err()
+		if err == nil {
+			c.reach(s.what)
+			err = s.do()
+		}
+		if err == nil {
+			c.done = append(c.done, s.what)
+			err = c.note(s.event, s.data)
+		}
+		if err != nil {
+			return c.undo(err, c.plan[:i+1])
+		}
+	}
+	return nil
+}
+
+// undo takes back the steps that were done, last first.
+func (c *cutover) undo(cause error, steps []step) error {
+	problems := cidx.ProblemsOf(cause)
+	for i := len(steps) - 1; i >= 0; i-- {
+		if steps[i].undo == nil {
+			continue
+		}
+		if err := steps[i].undo(); err != nil {
+			problems.Add(err)
+			problems = append(problems, cidx.Problem{What: "the cut-over stays half done", At: c.Home, Fix: "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it; do not start the server by hand"})
+			return problems
+		}
+	}
+	c.done = nil
+	problems.Add(c.note("undone", nil))
+	return problems
+}
+
+func (c *cutover) reach(what string) {
+	if c.reached != nil {
+		c.reached(what)
+	}
+}
+
+func list(l []string) []string {
+	if l == nil {
+		return []string{}
+	}
+	return l
+}

@@ -1,0 +1,180 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/registry"
+	"cidx-cluster/modules/internal/repath"
+)
+
+// toStandalone makes the home a standalone server's again. It works without
+// the share: links are read, never followed.
+func (c *cutover) toStandalone(ctx context.Context) error {
+	now, err := cidx.ReadConfig(ctx, c.configPath())
+	if err != nil && !missing(c.configPath()) {
+		return err
+	}
+	standing, err := c.Standing()
+	if err != nil {
+		return err
+	}
+	if err := c.planStandalone(ctx, now); err != nil {
+		return err
+	}
+	if c.mode.Check {
+		c.reply.Msg = "the home would be made standalone"
+		return nil
+	}
+	if len(c.plan) == 0 && standing.Begun == "" && standing.Cutover != cidx.ToCluster {
+		c.reply.Msg = "the home is standalone already"
+		return nil
+	}
+	// A run that goes on keeps what the first one found: the backup step
+	// decides by it whether the standalone server has run since.
+	if standing.Begun != cidx.ToStandalone {
+		if err := c.note(cidx.ConfigBegun, map[string]any{"config_was": now.StorageMode}); err != nil {
+			return err
+		}
+	}
+	if err := c.apply(ctx); err != nil {
+		return err
+	}
+	c.reply.Msg = "the home is standalone"
+	c.reach("write the journal")
+	return c.note(cidx.ConfigDone, nil)
+}
+
+// planStandalone plans config.json first and the links last: a standalone
+// server works through the links, a cluster node without them does not.
+func (c *cutover) planStandalone(ctx context.Context, now cidx.Config) error {
+	var problems cidx.Problems
+	problems.Add(c.planConfigBack(ctx, now))
+	var back []cidx.Tree
+	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now)) {
+		s, needed, err := backStep(t)
+		problems.Add(err)
+		if needed {
+			c.plan, back = append(c.plan, s), append(back, t)
+		}
+	}
+	problems.Add(c.complete(back))
+	return problems.Err()
+}
+
+// rollbackShare is the share, or "" where nothing names it any more: links are
+// then judged by their backups alone.
+func (c *cutover) rollbackShare(ctx context.Context, now cidx.Config) string {
+	if mount, err := c.MountPoint(now); err == nil {
+		return mount
+	}
+	if kept, err := cidx.ReadConfig(ctx, c.State().ClusterConfig()); err == nil {
+		if mount, err := c.MountPoint(kept); err == nil {
+			return mount
+		}
+	}
+	return ""
+}
+
+// planConfigBack restores config.json.pre-cluster.
+func (c *cutover) planConfigBack(ctx context.Context, now cidx.Config) error {
+	if now.Path != "" && !now.Cluster() {
+		return nil // standalone already, perhaps by the three commands
+	}
+	path := c.configPath() + cidx.PreCluster
+	before, err := cidx.ReadConfig(ctx, path)
+	if missing(path) {
+		return cidx.Problem{What: "no such file", At: path, Fix: "restore a standalone configuration (config.json.bak.<timestamp> of cluster-join.sh) under this name"}
+	}
+	if err != nil {
+		return err
+	}
+	if before.StorageMode != cidx.ModeSQLite {
+		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration", before.StorageMode), At: path, Fix: "put a standalone configuration there (config.json.bak.<timestamp> of cluster-join.sh)"}
+	}
+	if now.Path == "" {
+		now.Path = c.configPath()
+	} else if s, needed := c.keepStep(now); needed {
+		c.plan = append(c.plan, s)
+	}
+	if !bytes.Equal(now.Raw, before.Raw) {
+		c.plan = append(c.plan, c.replaceStep(now, before.Raw, "restore config.json from config.json.pre-cluster"))
+	}
+	return nil
+}
+
+// backStep plans how a tree's folder comes back.
+func backStep(t cidx.Tree) (step, bool, error) {
+	back := step{
+		what: fmt.Sprintf("remove the link %s and rename %s back", t.Link, t.Aside()), event: "unlinked",
+		data: map[string]any{"link": t.Link}, do: func() error { return moveBack(t) }, undo: func() error { return moveAndLink(t) },
+	}
+	aside, err := os.Lstat(t.Aside())
+	if errors.Is(err, fs.ErrNotExist) {
+		return step{}, false, nil // never moved, or linked by somebody else before us
+	}
+	if err != nil {
+		return step{}, false, fmt.Errorf("look at %s: %w", t.Aside(), err)
+	}
+	if !aside.IsDir() {
+		return step{}, false, cidx.Problem{What: "not a folder", At: t.Aside(), Fix: "it should be the standalone folder; find out what happened to it"}
+	}
+	link, err := os.Lstat(t.Link)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return back, true, nil
+	case err != nil:
+		return step{}, false, fmt.Errorf("look at %s: %w", t.Link, err)
+	case link.IsDir():
+		return step{}, false, cidx.Problem{What: "two folders: this one and its backup", At: t.Link, Fix: "find out which one holds the server's data, and move the other one away"}
+	case link.Mode()&fs.ModeSymlink == 0:
+		return step{}, false, cidx.Problem{What: "not a link", At: t.Link, Fix: "move it away"}
+	}
+	if to, err := os.Readlink(t.Link); err != nil || to != t.Target {
+		return step{}, false, cidx.Problem{What: fmt.Sprintf("a link to %q, not to %s", to, t.Target), At: t.Link, Fix: "if it is ours, name the share in cidx_share; else move it away"}
+	}
+	return back, true, nil
+}
+
+// complete refuses a rollback after which CIDX would delete repositories: each
+// row of the standalone registry has to be in the folders that come back. Rows
+// can be missing there when the standalone server was started by hand while
+// the links led to the share.
+func (c *cutover) complete(back []cidx.Tree) error {
+	moves := map[string]string{}
+	var share string
+	for _, t := range back {
+		if t.Name == cidx.GoldenRepos {
+			moves[t.Link], moves[t.Target], share = t.Aside(), t.Aside(), t.Target
+		}
+	}
+	if len(moves) == 0 || missing(cidx.ServerDatabase(c.Home)) {
+		return nil
+	}
+	known, err := registry.FromSQLite(c.Home)
+	if err != nil {
+		return err
+	}
+	var problems cidx.Problems
+	for _, r := range known.Repos {
+		path := repath.Rewrite(r.ClonePath, moves)
+		if path == r.ClonePath || !missing(path) || newestSnapshot(moves[share], r.Alias) != "" {
+			continue
+		}
+		problems = append(problems, cidx.Problem{
+			What: "repository " + r.Alias + " is registered in SQLite, but not in the standalone folder", At: path,
+			Fix: "it was added after the migration; copy it from the share: rsync -a " + share + "/" + r.Alias + " " + moves[share] + "/",
+		})
+	}
+	return problems.Err()
+}
+
+func missing(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
