@@ -1,0 +1,105 @@
+// Package arrows holds the import arrows of docs/architecture.md:
+// modules/main.go → modules/cidx_* → modules/internal/*, no module folder
+// another one, and the judging side (e2e, bench) nothing below modules.
+package arrows
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "cidx-cluster/"
+
+// forbidden says why a file in folder may not import target (both relative to
+// the repository); "" means it may.
+func forbidden(folder, target string) string {
+	part := func(p string) string { return strings.Join(strings.SplitN(p, "/", 3)[:min(2, strings.Count(p, "/")+1)], "/") }
+	switch {
+	case within(folder, "e2e") || within(folder, "bench"):
+		if within(target, "modules") {
+			return "what judges the modules shares no code with them"
+		}
+	case within(folder, "modules"):
+		switch {
+		case within(target, "e2e") || within(target, "bench"):
+			return "a module knows nothing of its tests"
+		case within(folder, "modules/internal") && !within(target, "modules/internal"):
+			return "what modules share knows none of them"
+		case folder != "modules" && strings.HasPrefix(target, "modules/cidx_") && part(folder) != part(target):
+			return "a module never imports another one"
+		}
+	}
+	return ""
+}
+
+func within(p, folder string) bool { return p == folder || strings.HasPrefix(p, folder+"/") }
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") && name != "../.." {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		files++
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		own := strings.TrimPrefix(filepath.ToSlash(name), "../../")
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			target, ours := strings.CutPrefix(imported, module)
+			if why := forbidden(path.Dir(own), target); ours && why != "" {
+				t.Errorf("%s imports %s: %s", own, imported, why)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 50 {
+		t.Fatalf("only %d Go files found", files)
+	}
+}
+
+func TestForbidden(t *testing.T) {
+	tests := map[string]struct {
+		folder, target string
+		want           bool
+	}{
+		"main may import every module":              {"modules", "modules/cidx_files", false},
+		"a module may import what is shared":        {"modules/cidx_files", "modules/internal/tree", false},
+		"a module may import its own parts":         {"modules/cidx_database", "modules/cidx_database/catalogue", false},
+		"a module may not import another":           {"modules/cidx_files", "modules/cidx_config", true},
+		"a part may not import another module":      {"modules/cidx_database/load", "modules/cidx_config", true},
+		"what is shared may not import a module":    {"modules/internal/tree", "modules/cidx_files", true},
+		"a module may not import the judging side":  {"modules/cidx_files", "e2e/seed", true},
+		"the judging side may not import a module":  {"e2e/judge", "modules/internal/digest", true},
+		"a benchmark may not import a module":       {"bench/files", "modules/cidx_files", true},
+		"the sandbox may import the seed":           {"e2e/sandbox", "e2e/seed", false},
+		"a folder that only begins alike is not in": {"e2ex", "modules/cidx_files", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := forbidden(tt.folder, tt.target); (got != "") != tt.want {
+				t.Errorf("forbidden(%q, %q) = %q", tt.folder, tt.target, got)
+			}
+		})
+	}
+}
