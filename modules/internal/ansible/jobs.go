@@ -111,7 +111,7 @@ func (p program) jobWork(name, id string) int {
 // tell prints news as one line.
 func (p program) tell(news job.News) int {
 	if news.Events == nil {
-		news.Events = []progress.Event{}
+		news.Events = []job.Told{}
 	}
 	raw, err := json.Marshal(news)
 	if err != nil {

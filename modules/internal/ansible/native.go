@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"cidx-cluster/modules/internal/job"
+	"cidx-cluster/modules/internal/secret"
 )
 
 // module runs a module in the foreground.
@@ -58,18 +59,18 @@ func (p program) native(m Module, words []string) int {
 	if err != nil {
 		return p.refuse("cidx-helper: read arguments: " + err.Error())
 	}
-	return p.write(supervise(m.Doc.Name, input))
+	return p.write(m.supervise(input))
 }
 
 // supervise runs the module in a child process, passes signals on, and makes a
 // reply of whatever becomes of it.
-func supervise(name string, input []byte) []byte {
+func (m Module) supervise(input []byte) []byte {
 	self, err := os.Executable()
 	if err != nil {
 		return refusal(fmt.Errorf("find helper: %w", err))
 	}
 	var stdout, stderr bytes.Buffer
-	child := exec.Command(self, "module", name)
+	child := exec.Command(self, "module", m.Doc.Name)
 	child.Stdin, child.Stdout, child.Stderr = bytes.NewReader(input), &stdout, &stderr
 	// Signals of the terminal reach the child through us only, and once.
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -89,7 +90,9 @@ func supervise(name string, input []byte) []byte {
 			if reply := bytes.TrimSpace(stdout.Bytes()); json.Valid(reply) {
 				return reply
 			}
-			return refusal(fmt.Errorf("module ended without a reply: %v\n%s", err, job.CrashText(stderr.String())))
+			_, mode, _, _ := m.Decode(input)
+			err = fmt.Errorf("%s: ended without a reply: %v\n%s", m.Doc.Name, err, job.CrashText(stderr.String()))
+			return m.encode(mode, Reply{Changed: !mode.Check}, err, nil, secret.New(), nil)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (m Module) Run(ctx context.Context, input []byte, sink progress.Sink) []byt
 	if err != nil && ctx.Err() != nil && reply.Hint == "" {
 		reply.Hint = "interrupted by a signal; run the same command again: it goes on where this one stopped"
 	}
-	return m.encode(reply, err, transcript.all(), keeper, m.invocation(args))
+	return m.encode(mode, reply, err, transcript.all(), keeper, m.invocation(args))
 }
 
 // await runs the module and gives up on it when it does not heed a signal.
@@ -72,6 +72,7 @@ func (m Module) await(ctx context.Context, args any, mode Mode) (Reply, error) {
 func (m Module) guard(ctx context.Context, args any, mode Mode) (reply Reply, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
+			reply.Changed = !mode.Check // it may have been
 			err = fmt.Errorf("%s: internal error: %v\n%s", m.Doc.Name, cause, debug.Stack())
 		}
 	}()
@@ -88,7 +89,7 @@ func (m Module) heading(ctx context.Context, args any) {
 }
 
 // encode renders the reply. An error makes it a failed one.
-func (m Module) encode(r Reply, err error, transcript []string, keeper *secret.Keeper, invocation map[string]any) []byte {
+func (m Module) encode(mode Mode, r Reply, err error, transcript []string, keeper *secret.Keeper, invocation map[string]any) []byte {
 	problems := r.Problems
 	if err != nil {
 		problems = append(problems, cidx.ProblemsOf(err)...)
@@ -96,7 +97,7 @@ func (m Module) encode(r Reply, err error, transcript []string, keeper *secret.K
 	failed := err != nil || len(problems) > 0
 	out := map[string]any{}
 	maps.Copy(out, r.Data)
-	out["changed"], out["failed"], out["msg"] = r.Changed, failed, r.Msg
+	out["changed"], out["failed"], out["msg"], out["check_mode"] = r.Changed, failed, r.Msg, mode.Check
 	if failed {
 		out["msg"] = failure(r.Msg, err, problems)
 		out["problems"] = problems

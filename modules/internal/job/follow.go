@@ -20,11 +20,11 @@ import (
 // News is what happened to a job since an offset: one line of JSON for the
 // action plugin.
 type News struct {
-	Job    string           `json:"job"`
-	Offset int64            `json:"offset"` // where to go on
-	Done   bool             `json:"done"`
-	Events []progress.Event `json:"events"`          // lines in order, of the statuses the last
-	Reply  json.RawMessage  `json:"reply,omitempty"` // when done
+	Job    string          `json:"job"`
+	Offset int64           `json:"offset"` // where to go on
+	Done   bool            `json:"done"`
+	Events []Told          `json:"events"`          // lines in order, of the statuses the last
+	Reply  json.RawMessage `json:"reply,omitempty"` // when done
 }
 
 // Patience of Follow: the longest wait, and how long news are gathered before
@@ -109,7 +109,7 @@ func readReply(folder string) (reply []byte, replied bool, err error) {
 
 // since reads whole events from offset on, not more than one batch.
 func since(folder string, offset int64) (News, error) {
-	news := News{Offset: offset, Events: []progress.Event{}}
+	news := News{Offset: offset, Events: []Told{}}
 	f, err := os.Open(filepath.Join(folder, "events.jsonl"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return news, nil
@@ -127,15 +127,16 @@ func since(folder string, offset int64) (News, error) {
 		end = len(raw) // a line longer than a batch is skipped
 	}
 	news.Offset += int64(end)
-	var status *progress.Event
+	var status *Told
 	for line := range bytes.Lines(raw[:end]) {
 		var e progress.Event
 		switch {
 		case json.Unmarshal(line, &e) != nil:
 		case e.Line != nil:
-			news.Events = append(news.Events, e)
+			news.Events = append(news.Events, told(e))
 		case e.Status != nil:
-			status = &e
+			last := told(e)
+			status = &last
 		}
 	}
 	if status != nil {
@@ -174,7 +175,7 @@ func (s Store) killed(id, folder string, r Request) []byte {
 
 func failure(r Request, msg string, lines []string) []byte {
 	raw, _ := json.Marshal(map[string]any{ // strings always encode
-		"changed": !r.Check, "failed": true, "msg": msg, "lines": lines,
+		"changed": !r.Check, "failed": true, "check_mode": r.Check, "msg": msg, "lines": lines,
 		"problems": cidx.Problems{{What: msg, At: r.Module, Fix: "run the same command again: it goes on where this one stopped"}},
 		"hint":     "run the same command again: it goes on where this one stopped (if the node ran out of memory, dmesg says so)",
 	})

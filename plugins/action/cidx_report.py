@@ -1,0 +1,5 @@
+from ansible_collections.cidx.cluster.plugins.plugin_utils.helper import HelperAction
+
+
+class ActionModule(HelperAction):
+    LEASE = "release"

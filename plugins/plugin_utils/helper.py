@@ -1,0 +1,167 @@
+"""Runs one module of cidx-helper on a node, as a job that outlives the connection.
+
+The helper is installed once per build into a cache on the node, streamed through
+standard input and checked by its sha256. Arguments go through standard input too:
+no secret is on a command line or on the node's disk.
+"""
+
+import getpass
+import json
+import os
+import shlex
+import socket
+import time
+import uuid
+
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+
+FILES = os.path.join(os.path.dirname(__file__), "..", "..", "files")
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+# Ansible imports action plugins before it forks a worker for each task, so these
+# are the same for a whole ansible-playbook run.
+RUN = {"id": uuid.uuid4().hex, "controller": socket.gethostname(), "user": getpass.getuser(), "pid": os.getpid()}
+
+INSTALL = """set -e; umask 077; d={folder}; mkdir -p "$d"; cd "$d"; t=.h-{build}.$$; trap 'rm -f "$t"' EXIT
+gzip -dc > "$t"; echo "{sum}  $t" | sha256sum -c - > /dev/null; chmod 700 "$t"; mv -f "$t" h-{build}
+ls -1t h-* | tail -n +4 | while read -r old; do rm -f "$old"; done; ./h-{build} version"""
+
+
+class HelperAction(ActionBase):
+    """Base of all cidx_* actions; the file that subclasses it gives it its name."""
+
+    # What a real run wants from the home's lease: "take" it, "check" that nobody
+    # else has it, or "release" it afterwards. Rehearsals (check mode) need none.
+    LEASE = "take"
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        self._prepare(task_vars or {})
+        news = self._start(self._arguments())
+        while not news["done"]:
+            self._tell(news)
+            news = self._patiently(["job", "follow", news["job"], str(news["offset"])])
+        self._tell(news)
+        result.update(news["reply"])
+        if self._quiet:
+            result["changed"] = False
+            if not result.get("failed"):
+                self._say("  " + result.get("msg", ""))
+        return result
+
+    def _prepare(self, task_vars):
+        def variable(name, default):
+            return self._templar.template(task_vars.get(name)) or default
+
+        try:
+            with open(os.path.join(FILES, "cidx-helper.json"), encoding="utf-8") as f:
+                self._manifest = json.load(f)
+        except OSError as e:
+            raise AnsibleActionFail("the helper is not built: run 'make modules' first (%s)" % e) from e
+        folder = variable("cidx_helper_dir", "~/.cache/cidx-helper")
+        self._folder = "~/" + shlex.quote(folder[2:]) if folder.startswith("~/") else shlex.quote(folder)
+        self._node = task_vars.get("inventory_hostname", "node")
+        self._patience = float(variable("cidx_reconnect_timeout", 300))
+        # The first precheck and rehearsals may end with "unreachable"; after the
+        # stop every step waits for the node to come back.
+        first = self._task.action.endswith("precheck") and not self._task.args.get("checks")
+        self._patient = not (first or self._task.check_mode)
+        self._stderr = not str(C.DEFAULT_STDOUT_CALLBACK).endswith("steps")
+        self._first = self._last_status = time.time()
+        # The rehearsal before a real run tells its result only.
+        self._quiet = self._task.check_mode and not task_vars.get("ansible_check_mode")
+
+    def _arguments(self):
+        args = dict(self._task.args, _cidx_run=dict(RUN, lease=self.LEASE))
+        args["_ansible_check_mode"] = bool(self._task.check_mode)
+        args["_ansible_diff"] = bool(self._task.diff) and not self._quiet
+        args["_ansible_verbosity"] = display.verbosity
+        return args
+
+    def _start(self, args):
+        module = self._task.action.split(".")[-1]
+        for attempt in (1, 2):
+            news = self._patiently(["job", "run", module], json.dumps(args, default=str).encode(), self._patient)
+            holder = (news.get("reply") or {}).get("lease")
+            if attempt == 2 or not holder or not dead(holder):
+                return news
+            # The run that holds the lease was killed on this very controller.
+            args["_cidx_run"]["takeover"] = holder["id"]
+
+    def _patiently(self, words, data=None, patient=True):
+        """Calls the helper; a lost connection is tried again until patience ends."""
+        pause, end = 1, time.time() + self._patience
+        while True:
+            try:
+                return self._call(words, data)
+            except AnsibleConnectionFailure as e:
+                if not patient:
+                    raise
+                if time.time() > end:
+                    raise AnsibleActionFail("%s cannot be reached for %d s: %s\nWhat was started goes on there: run the same "
+                                            "command again to follow it." % (self._node, self._patience, e)) from e
+                self._say("connection to %s lost, trying again in %d s" % (self._node, pause))
+            time.sleep(pause)
+            pause = min(pause * 2, 15)
+
+    def _call(self, words, data=None):
+        """Runs the helper and returns its line; installs it where it is missing or broken."""
+        helper = "%s/h-%s" % (self._folder, self._manifest["build"])
+        command = "CIDX_HELPER_DIR=%s %s %s" % (self._folder, helper, " ".join(map(shlex.quote, words)))
+        for attempt in range(3):
+            out = self._low_level_execute_command(self._compute_environment_string() + " " + command, in_data=data)
+            for line in reversed(out["stdout"].splitlines()):
+                if line.startswith('{"job":'):
+                    return json.loads(line)
+            if out["rc"] in (126, 127) or attempt == 1:
+                self._install()
+        raise AnsibleActionFail("the helper gives no answer on %s (status %d): %s%s" % (self._node, out["rc"], out["stdout"], out["stderr"]))
+
+    def _install(self):
+        machine = self._low_level_execute_command("uname -s -m")["stdout"].split()
+        arch = ARCHITECTURES.get(machine[-1] if machine else "")
+        if machine[:1] != ["Linux"] or arch not in self._manifest["sha256"]:
+            raise AnsibleActionFail("%s is %s: the helper is built for Linux on %s" % (
+                self._node, " ".join(machine) or "unknown", ", ".join(m for m, a in ARCHITECTURES.items() if a in self._manifest["sha256"])))
+        with open(os.path.join(FILES, "cidx-helper-linux-%s.gz" % arch), "rb") as f:
+            packed = f.read()
+        script = INSTALL.format(folder=self._folder, build=self._manifest["build"], sum=self._manifest["sha256"][arch])
+        out = self._low_level_execute_command(script, in_data=packed)
+        if out["rc"] != 0 or self._manifest["build"] not in out["stdout"]:
+            raise AnsibleActionFail("the helper cannot be installed into %s on %s: %s%s\nSet cidx_helper_dir to a folder with 20 MB free, on a "
+                                    "file system without noexec." % (self._folder, self._node, out["stdout"], out["stderr"]))
+
+    def _tell(self, news):
+        """Prints lines as they come, a status once a second at first and less often later."""
+        for event in news["events"]:
+            now = time.time()
+            if "line" in event:
+                if self._quiet:
+                    continue
+                heading = event["line"] == self._task.args.get("step")
+                self._say("\n" + event["line"] if heading else "  " + event["line"])
+            elif now - self._last_status >= min(10, max(1, (now - self._first) / 30)):
+                self._last_status = now
+                self._say("  " + event["text"])
+
+    def _say(self, text):
+        if not self._play_context.no_log and not self._task.no_log:
+            display.display(text, stderr=self._stderr)
+
+
+def dead(holder):
+    """Whether the ansible-playbook of that lease ran here and is gone."""
+    if holder.get("controller") != RUN["controller"] or not holder.get("pid"):
+        return False
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
