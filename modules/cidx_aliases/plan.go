@@ -1,0 +1,223 @@
+package aliases
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/jsonfile"
+)
+
+// alias is one alias file.
+type alias struct {
+	rel      string // below the golden-repos tree, e.g. "aliases/billing-global.json"
+	info     os.FileInfo
+	original []byte
+	expected []byte
+	found    []byte // on the share; nil in a rehearsal if it is not there
+}
+
+// due reports whether the share has to be written. Where a rehearsal finds no
+// file on the share yet, the copy will bring the original.
+func (a alias) due() bool {
+	if a.found == nil {
+		return !bytes.Equal(a.original, a.expected)
+	}
+	return !bytes.Equal(a.found, a.expected)
+}
+
+// plan is what has to be done.
+type plan struct {
+	tree      cidx.Tree
+	aliases   []alias
+	leftAlone []leftAlone
+	warnings  []string
+}
+
+// leftAlone is a JSON file that is no alias file.
+type leftAlone struct {
+	File string `json:"file"`
+	Why  string `json:"why"`
+}
+
+// plan reads the originals and what the share holds. It returns the plan beside
+// an error, which is cidx.Problems.
+func (s *step) plan() (plan, error) {
+	p := plan{tree: s.tree, leftAlone: []leftAlone{}}
+	var problems cidx.Problems
+	for _, dir := range s.layout.AliasDirs() {
+		entries, err := os.ReadDir(filepath.Join(s.tree.Local, dir))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			problems.Add(cidx.Problem{What: err.Error(), At: filepath.Join(s.tree.Local, dir), Fix: "make the folder readable for the user that runs the migration"})
+			continue
+		}
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), ".json") && !e.IsDir() {
+				problems.Add(s.add(&p, filepath.Join(dir, e.Name())))
+			}
+		}
+		p.warnings = append(p.warnings, s.strangers(dir)...)
+	}
+	return p, problems.Err()
+}
+
+// add plans one JSON file.
+func (s *step) add(p *plan, rel string) error {
+	path := filepath.Join(s.tree.Local, rel)
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("look at alias file: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return s.irregular(p, path)
+	}
+	original, err := os.ReadFile(path)
+	if err != nil {
+		return cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+	}
+	if !json.Valid(original) {
+		return s.invalid(p, rel, path, original)
+	}
+	if !isAlias(original) {
+		p.leftAlone = append(p.leftAlone, leftAlone{path, "has no target_path"})
+		return nil
+	}
+	expected, err := rewrite(original, s.moves)
+	if err != nil {
+		return cidx.Problem{What: err.Error(), At: path, Fix: "rename the folder and register the repository anew in CIDX"}
+	}
+	a := alias{rel: rel, info: info, original: original, expected: expected}
+	a.found, err = os.ReadFile(filepath.Join(s.tree.Target, rel))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !s.check:
+		a.found = []byte{} // differs from everything, so it is written
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("read alias file on the share: %w", err)
+	}
+	p.aliases = append(p.aliases, a)
+	return s.checkTarget(a, path)
+}
+
+// irregular names what cannot be an alias file; a link to one is a problem,
+// because writing through its copy would reach the original.
+func (s *step) irregular(p *plan, path string) error {
+	if cidx.IsAliasFile(path) {
+		return cidx.Problem{What: "the alias file is a symbolic link", At: path, Fix: "replace the link with a copy of the file that it points at"}
+	}
+	p.leftAlone = append(p.leftAlone, leftAlone{path, "is not a regular file"})
+	return nil
+}
+
+// invalid judges a file that is not JSON. CIDX 11.79 keeps alias files, and
+// nothing else, in aliases/; what lies at the top of the tree may be anything.
+func (s *step) invalid(p *plan, rel, path string, raw []byte) error {
+	aliasPlace := filepath.Dir(rel) == "aliases" || s.layout.Kind == "assumed"
+	if !aliasPlace {
+		p.leftAlone = append(p.leftAlone, leftAlone{path, "is not valid JSON: " + fault(raw)})
+		return nil
+	}
+	return cidx.Problem{What: "not valid JSON: " + fault(raw), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
+}
+
+// fault says where raw stops being JSON.
+func fault(raw []byte) string {
+	var doc json.RawMessage
+	err := json.Unmarshal(raw, &doc)
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return "malformed document"
+	}
+	before := raw
+	if int(syntax.Offset) < len(raw) || !bytes.HasSuffix([]byte(syntax.Error()), []byte("end of JSON input")) {
+		before = raw[:max(syntax.Offset-1, 0)] // Offset counts the byte that is wrong
+	}
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := len(before) - bytes.LastIndexByte(before, '\n')
+	return fmt.Sprintf("line %d, column %d: %v", line, column, syntax)
+}
+
+// strangers are alias files on the share without an original, for example of a
+// repository that a cluster added before it was rolled back.
+func (s *step) strangers(dir string) []string {
+	entries, err := os.ReadDir(filepath.Join(s.tree.Target, dir))
+	if err != nil {
+		return nil // not copied yet
+	}
+	var warnings []string
+	for _, e := range entries {
+		path := filepath.Join(s.tree.Target, dir, e.Name())
+		if !strings.HasSuffix(e.Name(), ".json") || !e.Type().IsRegular() {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(s.tree.Local, dir, e.Name())); errors.Is(err, fs.ErrNotExist) && cidx.IsAliasFile(path) {
+			warnings = append(warnings, path+": an alias file without an original in "+s.tree.Local+"; it is left as it is")
+		}
+	}
+	return warnings
+}
+
+// line is the sentence of the transcript.
+func (p plan) line(check bool) string {
+	due := p.due()
+	noun := "alias files"
+	if due == 1 {
+		noun = "alias file"
+	}
+	switch {
+	case due == 0:
+		return fmt.Sprintf("All %d alias files are up to date", len(p.aliases))
+	case check:
+		return fmt.Sprintf("Would update %d %s", due, noun)
+	}
+	return fmt.Sprintf("Updated %d %s", due, noun)
+}
+
+func (p plan) due() int {
+	n := 0
+	for _, a := range p.aliases {
+		if a.due() {
+			n++
+		}
+	}
+	return n
+}
+
+// reply tells the plan.
+func (p plan) reply(mode ansible.Mode) ansible.Reply {
+	type item struct {
+		File      string `json:"file"`
+		Target    string `json:"target"`
+		Previous  string `json:"previous,omitempty"`
+		Rewritten bool   `json:"rewritten"`
+	}
+	items := []item{}
+	r := ansible.Reply{Warnings: p.warnings}
+	for _, a := range p.aliases {
+		items = append(items, item{
+			File:   filepath.Join(p.tree.Target, a.rel),
+			Target: jsonfile.Get(a.expected, targetPath).Str, Previous: jsonfile.Get(a.expected, previousPath).Str,
+			Rewritten: a.due(),
+		})
+		if mode.Diff && a.due() {
+			before := a.original
+			if a.found != nil {
+				before = a.found
+			}
+			path := filepath.Join(p.tree.Target, a.rel)
+			r.Diff = append(r.Diff, ansible.Diff{BeforeHeader: path, AfterHeader: path, Before: string(before), After: string(a.expected)})
+		}
+	}
+	r.Changed = mode.Check && p.due() > 0
+	r.Data = map[string]any{"aliases": items, "updated": p.due(), "left_alone": p.leftAlone}
+	return r
+}

@@ -1,0 +1,79 @@
+package aliases
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/jsonfile"
+)
+
+// checkTarget proves that the folder an alias will point at is on the share or,
+// in a rehearsal, that it will be: CIDX follows target_path only, and it must
+// exist. at is the original, for messages.
+func (s *step) checkTarget(a alias, at string) error {
+	given := jsonfile.Get(a.original, targetPath).Str
+	target := jsonfile.Get(a.expected, targetPath).Str
+	if !filepath.IsAbs(target) || !below(target, s.share) {
+		return cidx.Problem{
+			What: fmt.Sprintf("target_path %q lies neither in a tree that moves to the share nor on the share", given), At: at,
+			Fix: "refresh this repository in CIDX, so that its alias points below " + s.tree.Link + "; or remove it in CIDX",
+		}
+	}
+	// A path on the share but in none of the trees was made by a clone backend
+	// that works on the share itself.
+	origin, moves := s.origin(target)
+	switch {
+	case moves && !isFolder(origin), !moves && !isFolder(target):
+		return cidx.Problem{
+			What: fmt.Sprintf("target_path %q does not exist", given), At: at,
+			Fix: "refresh this repository in CIDX; or, if the repository is gone, remove it in CIDX",
+		}
+	case s.check:
+		return nil
+	case !isFolder(target):
+		return cidx.Problem{
+			What: fmt.Sprintf("target_path %q has not been copied: %s does not exist", given, target), At: at,
+			Fix: "run cluster-migrate.yml again, which completes the copy",
+		}
+	}
+	return s.staysInside(target, at)
+}
+
+// origin maps a path on the share to where its files come from; moves is false
+// for a path in none of the trees.
+func (s *step) origin(target string) (path string, moves bool) {
+	target = filepath.Clean(target)
+	for _, t := range s.layout.Trees {
+		if below(target, t.Target) {
+			return t.Local + strings.TrimPrefix(target, t.Target), true
+		}
+	}
+	return "", false
+}
+
+// staysInside refuses a target that a link leads out of the share.
+func (s *step) staysInside(target, at string) error {
+	resolved, err := filepath.EvalSymlinks(target)
+	if err != nil {
+		return fmt.Errorf("resolve target of alias file: %w", err)
+	}
+	root, err := filepath.EvalSymlinks(s.share)
+	if err != nil {
+		return fmt.Errorf("resolve share: %w", err)
+	}
+	if below(resolved, root) {
+		return nil
+	}
+	return cidx.Problem{
+		What: fmt.Sprintf("%s leads out of the share, to %q", target, resolved), At: at,
+		Fix: "replace the link in the server's own tree with the folder itself, and run the same playbook again",
+	}
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
