@@ -102,7 +102,7 @@ func (d *database) judgeActivated(ctx context.Context) error {
 		}
 		d.report.differ("activated", joined("postgres", activatedTable, key), "row is missing in PostgreSQL")
 	}
-	return d.sequenceAbove(ctx, activatedTable, "id", 0)
+	return nil
 }
 
 func (d *database) compareActivation(a activation, is map[string]pgValue) {

@@ -24,8 +24,8 @@ func TestReferenceMigrationIsEqual(t *testing.T) {
 }
 
 func TestPathsInLocalSpelling(t *testing.T) {
-	f := newFixture(t, "real")
-	f.migrate()
+	f := newFixture(t, "real", "-repos", "3")
+	f.load()
 	f.comparison.Only = []string{PartTables}
 	f.sql("UPDATE golden_repos_metadata SET clone_path = replace(clone_path, '" + f.share + "/golden-repos', '" + f.golden + "') WHERE alias = 'billing'")
 	wantNames(t, f.equal(), "postgres/golden_repos_metadata/billing/clone_path")
@@ -68,8 +68,8 @@ var spoiltRows = map[string]string{
 }
 
 func TestSpoiltRowsAreFound(t *testing.T) {
-	f := newFixture(t, "real")
-	f.migrate()
+	f := newFixture(t, "real", "-repos", "3")
+	f.load()
 	f.comparison.Only = []string{PartTables}
 	var names []string
 	for name, statement := range spoiltRows {
@@ -77,8 +77,7 @@ func TestSpoiltRowsAreFound(t *testing.T) {
 		f.sql(statement)
 	}
 	// pending jobs carried over as they were
-	f.sql("UPDATE background_jobs SET status = 'pending', completed_at = NULL, error = NULL WHERE operation_type = 'refresh_golden_repo' AND status = 'failed'" +
-		" AND executing_node IS NULL AND started_at IS NOT NULL AND error LIKE 'interrupted%'")
+	f.sql("UPDATE background_jobs SET status = 'pending', completed_at = NULL, error = NULL WHERE job_id = (SELECT min(job_id) FROM background_jobs WHERE error LIKE 'interrupted%')")
 	r := f.equal()
 	jobs := 0
 	for _, d := range r.Differences {
@@ -102,8 +101,8 @@ func TestSpoiltRowsAreFound(t *testing.T) {
 }
 
 func TestRunningPermitsOnlyWhatAServerDoes(t *testing.T) {
-	f := newFixture(t, "real")
-	f.migrate()
+	f := newFixture(t, "real", "-repos", "3")
+	f.load()
 	f.comparison.Only, f.comparison.Running = []string{PartTables}, true
 	f.sql("INSERT INTO cluster_nodes (node_id, hostname) VALUES ('n', 'h')", "UPDATE user_mfa SET last_used_otp_counter = 5 WHERE user_id = 'ops'",
 		"INSERT INTO audit_logs (admin_id, action_type, target_type, target_id) VALUES ('admin', 'login', 'user', 'admin')",

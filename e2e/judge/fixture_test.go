@@ -2,6 +2,7 @@ package judge
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,6 +50,7 @@ type fixture struct {
 	golden     string // in CIDX's spelling
 	zone       *time.Location
 	comparison Comparison
+	copies     map[string]*sql.DB
 }
 
 func newFixture(t *testing.T, layout string, more ...string) *fixture {
@@ -58,7 +60,8 @@ func newFixture(t *testing.T, layout string, more ...string) *fixture {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	f := &fixture{t: t, home: filepath.Join(dir, "home"), share: filepath.Join(dir, "share"), dsn: cluster.Database(t), layout: layout, zone: zone}
+	f := &fixture{t: t, home: filepath.Join(dir, "home"), share: filepath.Join(dir, "share"), dsn: cluster.Database(t), layout: layout, zone: zone,
+		copies: map[string]*sql.DB{}}
 	f.golden = filepath.Join(f.home, "data", "golden-repos")
 	if layout == "assumed" {
 		f.golden = filepath.Join(f.home, "golden-repos")

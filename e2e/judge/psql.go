@@ -78,6 +78,7 @@ func keywordPairs(dsn string) (map[string]string, error) {
 		if !found {
 			return nil, fmt.Errorf("neither a URL nor keyword=value pairs")
 		}
+		after = strings.TrimLeft(after, " ")
 		var value strings.Builder
 		quoted := strings.HasPrefix(after, "'")
 		i := 0

@@ -21,6 +21,13 @@ import (
 
 func (f *fixture) migrate() {
 	f.t.Helper()
+	f.load()
+	f.copyTrees()
+	f.cutOver()
+}
+
+func (f *fixture) load() {
+	f.t.Helper()
 	conn := f.superuser()
 	defer conn.Close(context.Background())
 	schema, err := loadSchema()
@@ -34,19 +41,28 @@ func (f *fixture) migrate() {
 	}
 	f.loadActivated(conn)
 	f.loadSecrets(conn)
-	f.copyTrees()
-	f.cutOver()
 }
 
-func (f *fixture) loadTable(conn *pgx.Conn, name string, t table) {
+// open opens a private copy of a SQLite file, once for all its tables.
+func (f *fixture) open(file string) *sql.DB {
 	f.t.Helper()
+	if db := f.copies[file]; db != nil {
+		return db
+	}
 	private := filepath.Join(f.t.TempDir(), "copy.db")
-	f.shell(fmt.Sprintf(`cp '%s/%s' '%s'; cp '%[1]s/%[2]s-wal' '%[3]s-wal' 2>/dev/null || true`, f.home, t.Sqlite.Files[0], private))
+	f.shell(fmt.Sprintf(`cp '%s/%s' '%s'; cp '%[1]s/%[2]s-wal' '%[3]s-wal' 2>/dev/null || true`, f.home, file, private))
 	db, err := sql.Open("sqlite", private)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer db.Close()
+	f.t.Cleanup(func() { db.Close() })
+	f.copies[file] = db
+	return db
+}
+
+func (f *fixture) loadTable(conn *pgx.Conn, name string, t table) {
+	f.t.Helper()
+	db := f.open(t.Sqlite.Files[0])
 	var names, casts, places []string
 	for _, c := range sortedNames(t.Sqlite.Columns) {
 		kind := t.Postgres.Columns[t.rename(c)].Type
@@ -201,6 +217,9 @@ func (f *fixture) loadSecrets(conn *pgx.Conn) {
 	_, err = conn.Exec(context.Background(), `CREATE TABLE IF NOT EXISTS cluster_secrets (key_name text PRIMARY KEY, key_value text NOT NULL,
 		created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now())`)
 	if err == nil {
+		_, err = conn.Exec(context.Background(), "ALTER TABLE cluster_secrets OWNER TO cidx")
+	}
+	if err == nil {
 		_, err = conn.Exec(context.Background(), "INSERT INTO cluster_secrets (key_name, key_value) VALUES ('mfa_encryption_key', $1)", strings.TrimSpace(string(key)))
 	}
 	if err != nil {
@@ -209,9 +228,9 @@ func (f *fixture) loadSecrets(conn *pgx.Conn) {
 }
 
 func (f *fixture) copyTrees() {
-	f.shell(`rsync -aH --exclude=/.cache --exclude=/.locks --exclude=/.write_mode --exclude='/cidx-meta/dependency-map/_active_*.lock' "$GOLDEN/" "$SHARE/golden-repos/"
-		rsync -aH --exclude=/.trash "$HOME_DIR/data/activated-repos/" "$SHARE/activated-repos/"
-		if [ -d "$HOME_DIR/.versioned" ]; then rsync -aH "$HOME_DIR/.versioned/" "$SHARE/.versioned/"; fi`)
+	f.shell(`rsync -aH --modify-window=-1 --exclude=/.cache --exclude=/.locks --exclude=/.write_mode --exclude='/cidx-meta/dependency-map/_active_*.lock' "$GOLDEN/" "$SHARE/golden-repos/"
+		rsync -aH --modify-window=-1 --exclude=/.trash "$HOME_DIR/data/activated-repos/" "$SHARE/activated-repos/"
+		if [ -d "$HOME_DIR/.versioned" ]; then rsync -aH --modify-window=-1 "$HOME_DIR/.versioned/" "$SHARE/.versioned/"; fi`)
 	aliases, _ := filepath.Glob(f.share + "/golden-repos/aliases/*.json")
 	if f.layout == "assumed" {
 		aliases, _ = filepath.Glob(f.share + "/golden-repos/*-global.json")

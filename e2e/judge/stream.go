@@ -123,7 +123,18 @@ func openLite(dir, file string) (*lite, error) {
 			return nil, fmt.Errorf("copy SQLite file: %w", err)
 		}
 	}
-	return &lite{path: private}, nil
+	l := &lite{path: private}
+	// Fold the WAL into the copy: several sqlite3 read it at the same time.
+	if err := lines(l.command(context.Background(), "PRAGMA journal_mode = DELETE"), func(string) error { return nil }); err != nil {
+		return nil, fmt.Errorf("open copy of %s: %w", file, err)
+	}
+	return l, nil
+}
+
+func (l *lite) command(ctx context.Context, sql string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "sqlite3", "-batch", "-noheader", "-list", "-cmd", ".timeout 20000", l.path, sql)
+	cmd.Env = append(os.Environ(), "HOME=/nonexistent", "XDG_CONFIG_HOME=/nonexistent")
+	return cmd
 }
 
 // stream calls each with every row; the expressions are columns or SQL of which
@@ -134,9 +145,7 @@ func (l *lite) stream(ctx context.Context, expressions []string, rest string, ea
 		parts = append(parts, fmt.Sprintf("CASE typeof(%[1]s) WHEN 'null' THEN 'n' WHEN 'integer' THEN 'i' || %[1]s WHEN 'real' THEN "+
 			"'r' || ieee754_mantissa(%[1]s) || 'p' || ieee754_exponent(%[1]s) WHEN 'text' THEN 't' || hex(%[1]s) ELSE 'b' || hex(%[1]s) END", e))
 	}
-	cmd := exec.CommandContext(ctx, "sqlite3", "-batch", "-noheader", "-list", l.path, "SELECT "+strings.Join(parts, ", ")+" "+rest)
-	cmd.Env = append(os.Environ(), "HOME=/nonexistent", "XDG_CONFIG_HOME=/nonexistent")
-	return lines(cmd, func(line string) error {
+	return lines(l.command(ctx, "SELECT "+strings.Join(parts, ", ")+" "+rest), func(line string) error {
 		fields := strings.Split(line, "|")
 		if len(fields) != len(expressions) {
 			return fmt.Errorf("read sqlite3: %d fields, want %d", len(fields), len(expressions))

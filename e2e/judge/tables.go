@@ -26,6 +26,9 @@ type database struct {
 
 	columns map[string]map[string]column // PostgreSQL: table -> column
 	scratch string
+
+	guard   sync.Mutex
+	highest map[string]int64 // table -> highest id that SQLite ever gave
 }
 
 // judge compares every table. Tables are compared two at a time.
@@ -35,7 +38,7 @@ func (d *database) judge(ctx context.Context) error {
 		return fmt.Errorf("make temporary folder: %w", err)
 	}
 	defer os.RemoveAll(scratch)
-	d.scratch = scratch
+	d.scratch, d.highest = scratch, map[string]int64{}
 	if err := d.readCatalog(ctx); err != nil {
 		return err
 	}
@@ -43,8 +46,10 @@ func (d *database) judge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tasks = append(tasks, d.judgeActivated, d.judgeSecrets, d.judgeSkipped)
-	return parallel(ctx, tasks)
+	if err := parallel(ctx, append(tasks, d.judgeActivated, d.judgeSecrets, d.judgeSkipped)); err != nil {
+		return err
+	}
+	return d.judgeSequences(ctx)
 }
 
 func parallel(ctx context.Context, tasks []func(context.Context) error) error {
@@ -180,7 +185,7 @@ func (d *database) compareTable(ctx context.Context, source *lite, name string, 
 		}
 	}
 	d.report.checked(rowsCategory, m.rows)
-	return d.compareSequence(ctx, source, name)
+	return d.highestID(ctx, source, name)
 }
 
 func send[T any](ctx context.Context, to chan<- T, v T) error {
@@ -190,44 +195,6 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// compareSequence wants the next id above every id that either side ever gave.
-func (d *database) compareSequence(ctx context.Context, source *lite, name string) error {
-	for column, c := range d.schema[name].Postgres.Columns {
-		if c.Sequence == "" {
-			continue
-		}
-		var high int64
-		sql := fmt.Sprintf("max((SELECT coalesce(max(%s), 0) FROM %s), (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = '%s'))",
-			ident(column), ident(name), name)
-		err := source.stream(ctx, []string{sql}, "", func(row []liteValue) error { high = row[0].whole; return nil })
-		if err != nil {
-			return fmt.Errorf("read sequence of %s: %w", name, err)
-		}
-		if err := d.sequenceAbove(ctx, name, column, high); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *database) sequenceAbove(ctx context.Context, name, column string, high int64) error {
-	owner, err := d.db.query(ctx, fmt.Sprintf("SELECT pg_get_serial_sequence('public.%s', '%s')", ident(name), column))
-	if err != nil {
-		return fmt.Errorf("find sequence of %s: %w", name, err)
-	}
-	rows, err := d.db.query(ctx, fmt.Sprintf("SELECT last_value + is_called::int, (SELECT coalesce(max(%s), 0) FROM %s) FROM %s", ident(column), ident(name), owner[0][0]))
-	if err != nil {
-		return fmt.Errorf("read sequence of %s: %w", name, err)
-	}
-	next, _ := strconv.ParseInt(rows[0][0], 10, 64)
-	highest, _ := strconv.ParseInt(rows[0][1], 10, 64)
-	if highest = max(high, highest); next <= highest {
-		d.report.differ("sequences", joined("postgres", name, column), "next id is %d, ids up to %d are used", next, highest)
-	}
-	d.report.checked("sequences", 1)
-	return nil
 }
 
 // compareKeys orders keys as both sides sort them: integers by value, text by bytes.

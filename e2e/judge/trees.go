@@ -26,6 +26,8 @@ type files struct {
 	running bool
 	ignore  Ignore
 	aliases map[string]bool // relative names judged elsewhere
+	mended  map[string]bool // git files and links now spelled for the share
+	touched map[string]bool // folders in which a file was replaced
 	report  *Report
 }
 
@@ -55,6 +57,7 @@ func (f *files) judge(ctx context.Context) error {
 		return fmt.Errorf("read %s: %w", f.tree.target, err)
 	}
 	f.report.checked("files", len(was))
+	f.findMended(was, is)
 	wasFirst, isFirst := leaders(was), leaders(is)
 	for _, rel := range sortedNames(was) {
 		copied, has := is[rel]
@@ -98,33 +101,32 @@ func (f *files) compare(rel string, was, is Entry) {
 	if f.ignore.Mode && was.Type == is.Type {
 		is.Mode = was.Mode
 	}
-	mtime := !f.ignore.Mtime && rel != "" && !f.holdsAliases(rel)
-	switch {
-	case f.aliases[rel]: // content is judged with the alias files
-		was.Size, was.Hash, mtime = is.Size, is.Hash, false
-	case was.Type == "link" && is.Link == f.paths.moved(was.Link):
-		if is.Link != was.Link {
-			mtime = false
-		}
-		is.Link = was.Link
-	case was.Hash != is.Hash && mendable.MatchString(rel) && f.mended(rel):
-		was.Size, was.Hash, mtime = is.Size, is.Hash, false
+	mtime := !f.ignore.Mtime && rel != "" && !f.touched[rel]
+	if f.aliases[rel] || f.mended[rel] { // an alias's content is judged with the alias files
+		was.Size, was.Hash, was.Link, mtime = is.Size, is.Hash, is.Link, false
 	}
 	compareEntries(f.report, "files", joined(f.tree.name, rel), was, is, mtime)
 }
 
-// holdsAliases: replacing an alias file touches its folder.
-func (f *files) holdsAliases(rel string) bool {
-	for alias := range f.aliases {
-		if filepath.Dir(alias) == rel {
-			return true
+// findMended notes what differs only by paths now spelled for the share, and
+// the folders whose time may have changed because a file in them was replaced.
+func (f *files) findMended(was, is map[string]Entry) {
+	f.mended, f.touched = map[string]bool{}, map[string]bool{}
+	for rel := range f.aliases {
+		f.touched[filepath.Dir(rel)] = true
+	}
+	for rel, w := range was {
+		i := is[rel]
+		link := w.Type == "link" && i.Type == "link" && w.Link != i.Link && i.Link == f.paths.moved(w.Link)
+		file := w.Type == "file" && i.Type == "file" && w.Hash != i.Hash && mendable.MatchString(rel) && f.respelled(rel)
+		if link || file {
+			f.mended[rel], f.touched[filepath.Dir(rel)] = true, true
 		}
 	}
-	return false
 }
 
-// mended says whether a git file differs only by paths now spelled for the share.
-func (f *files) mended(rel string) bool {
+// respelled says whether a git file differs only by paths now spelled for the share.
+func (f *files) respelled(rel string) bool {
 	was, err := os.ReadFile(filepath.Join(f.tree.local(), rel))
 	if err != nil {
 		return false

@@ -88,7 +88,7 @@ func flag01(m *maker, _ int) any { return m.rng.IntN(2) }
 
 func real64(m *maker, i int) any {
 	if i%11 == 0 {
-		return 0.1 + 0.2
+		return 0.30000000000000004
 	}
 	return m.rng.Float64() * 1e3
 }
