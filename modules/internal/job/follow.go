@@ -57,13 +57,13 @@ func (s Store) Follow(ctx context.Context, id string, offset int64) (News, error
 		if err != nil {
 			return News{}, err
 		}
-		news, err := since(folder, offset)
+		news, more, err := since(folder, offset)
 		if err != nil {
 			return News{}, err
 		}
 		news.Job = id
 		ended := replied || !alive
-		if ended && news.Offset-offset < batch {
+		if ended && !more {
 			news.Done, news.Reply = true, reply
 			if !replied {
 				news.Reply = s.killed(id, folder, request)
@@ -107,20 +107,21 @@ func readReply(folder string) (reply []byte, replied bool, err error) {
 	return raw, true, nil
 }
 
-// since reads whole events from offset on, not more than one batch.
-func since(folder string, offset int64) (News, error) {
-	news := News{Offset: offset, Events: []Told{}}
+// since reads whole events from offset on, not more than one batch; more says
+// that the batch was full.
+func since(folder string, offset int64) (news News, more bool, err error) {
+	news = News{Offset: offset, Events: []Told{}}
 	f, err := os.Open(filepath.Join(folder, "events.jsonl"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return news, nil
+		return news, false, nil
 	}
 	if err != nil {
-		return news, fmt.Errorf("read events: %w", err)
+		return news, false, fmt.Errorf("read events: %w", err)
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.NewSectionReader(f, offset, batch))
 	if err != nil {
-		return news, fmt.Errorf("read events: %w", err)
+		return news, false, fmt.Errorf("read events: %w", err)
 	}
 	end := bytes.LastIndexByte(raw, '\n') + 1
 	if end == 0 && len(raw) == batch {
@@ -142,14 +143,14 @@ func since(folder string, offset int64) (News, error) {
 	if status != nil {
 		news.Events = append(news.Events, *status)
 	}
-	return news, nil
+	return news, len(raw) == batch, nil
 }
 
 // killed is the reply of a job that could not give one itself.
 func (s Store) killed(id, folder string, r Request) []byte {
 	var lines []string
 	for offset := int64(0); ; {
-		news, err := since(folder, offset)
+		news, _, err := since(folder, offset)
 		if err != nil || news.Offset == offset {
 			break
 		}
