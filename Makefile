@@ -14,8 +14,8 @@ E2E_TIMEOUT ?= 25m
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
 
-setup: ## Install what is missing on this machine: Debian packages, Go, linters
-	@build/setup.sh core lint
+setup: ## Install what is missing on this machine: Debian packages, Go
+	@build/setup.sh core
 
 modules: setup ## Build the helper for linux/amd64 and linux/arm64 into files/, and the module documentation
 	@build/helper.sh
@@ -24,6 +24,7 @@ tools: setup ## Build the programs of the tests (sandbox, seed, stand-in, judge)
 	@go build -o .build/bin ./e2e/cmd/...
 
 lint: modules ## gofmt, go vet, staticcheck, ansible-lint (production), yamllint, the Python budget
+	@build/setup.sh core lint
 	@build/lint.sh
 
 test: modules tools lint ## Everything: lint, unit tests, scenarios, lab. The last line counts them
