@@ -12,7 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/pgcheck"
+	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
@@ -94,14 +94,14 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 	if dsn == "" {
 		dsn = found.kept.DSN
 	}
-	conn, err := pgcheck.Connect(ctx, dsn)
+	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	known, err := registry.FromPostgres(ctx, conn)
 	if err != nil {
-		return nil, cidx.Problem{What: err.Error(), At: pgcheck.Address(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
+		return nil, cidx.Problem{What: err.Error(), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
 	}
 	golden, _ := found.layout.Tree(cidx.GoldenRepos)
 	moves := map[string]string{}
@@ -120,7 +120,7 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 	c.found = proof{repos: len(known.Repos), aliases: len(claims)}
 	if len(known.Repos) == 0 && len(claims) > 0 {
 		if !c.mode.Check {
-			return nil, cidx.Problem{What: fmt.Sprintf("golden_repos_metadata is empty, but there are %d aliases", len(claims)), At: pgcheck.Address(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
+			return nil, cidx.Problem{What: fmt.Sprintf("golden_repos_metadata is empty, but there are %d aliases", len(claims)), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
 		}
 		c.unchecked = append(c.unchecked, "golden_repos_metadata is empty; its paths would be checked after the load")
 	}

@@ -11,9 +11,10 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -51,11 +52,11 @@ func FromSQLite(home string) (Registry, error) {
 	}
 	defer c.Close()
 	var r Registry
-	err = rows(c, selectRepos, func(row *sqlite.Rows) {
+	err = each(c, selectRepos, func(row *sqlite.Rows) {
 		r.Repos = append(r.Repos, Repo{Alias: row.Text(0), ClonePath: row.Text(1)})
 	})
 	if err == nil {
-		err = rows(c, selectGlobals, func(row *sqlite.Rows) {
+		err = each(c, selectGlobals, func(row *sqlite.Rows) {
 			r.Globals = append(r.Globals, Global{Alias: row.Text(0), Repo: row.Text(1), IndexPath: row.Text(2)})
 		})
 	}
@@ -65,34 +66,33 @@ func FromSQLite(home string) (Registry, error) {
 	return r, nil
 }
 
-func rows(c *sqlite.Conn, sql string, each func(*sqlite.Rows)) error {
+func each(c *sqlite.Conn, sql string, do func(*sqlite.Rows)) error {
 	rows, err := c.Query(sql)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		each(rows)
+		do(rows)
 	}
 	return rows.Err()
 }
 
 // FromPostgres reads the registry of a cluster.
-func FromPostgres(ctx context.Context, conn *pgx.Conn) (Registry, error) {
+func FromPostgres(ctx context.Context, conn *pgconn.PgConn) (Registry, error) {
 	var r Registry
-	repos, err := conn.Query(ctx, selectRepos)
-	if err == nil {
-		r.Repos, err = pgx.CollectRows(repos, pgx.RowToStructByPos[Repo])
-	}
+	rows, err := postgres.Rows(ctx, conn, selectRepos)
 	if err != nil {
 		return Registry{}, fmt.Errorf("read golden_repos_metadata: %w", err)
 	}
-	globals, err := conn.Query(ctx, selectGlobals)
-	if err == nil {
-		r.Globals, err = pgx.CollectRows(globals, pgx.RowToStructByPos[Global])
+	for _, row := range rows {
+		r.Repos = append(r.Repos, Repo{Alias: string(row[0]), ClonePath: string(row[1])})
 	}
-	if err != nil {
+	if rows, err = postgres.Rows(ctx, conn, selectGlobals); err != nil {
 		return Registry{}, fmt.Errorf("read global_repos: %w", err)
+	}
+	for _, row := range rows {
+		r.Globals = append(r.Globals, Global{Alias: string(row[0]), Repo: string(row[1]), IndexPath: string(row[2])})
 	}
 	return r, nil
 }

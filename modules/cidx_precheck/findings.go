@@ -1,0 +1,117 @@
+package precheck
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// findings are what several checks need; look gathers them once.
+type findings struct {
+	now       cidx.Config // config.json
+	nowErr    error
+	cluster   cidx.Config // the cluster's settings: config.json, or the copy kept after a rollback
+	err       error       // of cluster
+	mount     string
+	mountErr  error
+	standing  cidx.Standing
+	standErr  error
+	layout    cidx.Layout
+	layoutErr error
+	looked    bool // layout was looked for
+	migrated  bool
+	running   bool
+	halfway   cidx.Problems
+}
+
+// look reads configuration and journal; nothing of the share is touched.
+func (e *examiner) look(ctx context.Context) {
+	f := &e.found
+	f.now, f.nowErr = cidx.ReadConfig(ctx, filepath.Join(e.Home, "config.json"))
+	f.cluster, f.err = e.ClusterConfig(ctx)
+	f.mount, f.mountErr = e.MountPoint(f.cluster)
+	f.standing, f.standErr = e.Standing()
+	e.judgeStanding()
+}
+
+// where looks which layout the home has. It may touch the share, through links
+// that are in place already, so it asks first whether the share answers.
+func (e *examiner) where(ctx context.Context) (cidx.Layout, error) {
+	f := &e.found
+	if f.looked {
+		return f.layout, f.layoutErr
+	}
+	f.looked = true
+	if e.linked() {
+		if f.layoutErr = e.alive(ctx); f.layoutErr != nil {
+			return f.layout, f.layoutErr
+		}
+	}
+	f.layout, f.layoutErr = cidx.Detect(e.Home, f.mount)
+	if f.layoutErr == nil {
+		e.reply.Data["layout"] = f.layout.Kind
+	}
+	return f.layout, f.layoutErr
+}
+
+// linked reports whether any tree is a link.
+func (e *examiner) linked() bool {
+	for _, t := range cidx.AllTrees(e.Home, e.found.mount) {
+		if info, err := os.Lstat(t.Link); err == nil && info.Mode()&os.ModeSymlink != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeStanding finds out whether this home was migrated before, and states
+// from which no migration may start.
+func (e *examiner) judgeStanding() {
+	f := &e.found
+	half := func(what, fix string) {
+		f.halfway = append(f.halfway, cidx.Problem{What: what, At: e.Home, Fix: fix})
+	}
+	const rollback = "run cluster-rollback.yml to put everything back, then migrate again"
+	inPlace, moved := e.links()
+	switch {
+	case f.standErr != nil || f.nowErr != nil:
+	case f.standing.Begun == cidx.ToStandalone:
+		half("a rollback was interrupted", "finish it with cluster-rollback.yml, then migrate again")
+	case f.standing.Cutover == cidx.ToCluster && !f.now.Cluster():
+		half("config.json is standalone again, but the repositories still are links to the share: rolled back by hand", rollback)
+	case f.standing.Cutover == cidx.ToCluster && !inPlace:
+		half("the home was migrated, but a repository folder is no link to the share any more", rollback)
+	case f.standing.Cutover == cidx.ToCluster:
+		f.migrated = f.standing.Begun == ""
+	case moved && f.standing.Begun != cidx.ToCluster:
+		half("folders were moved aside ("+cidx.PreCluster+"), but the journal "+e.State().Journal()+" knows of no migration", "if cidx_state_dir was changed, set it back; else "+rollback)
+	}
+}
+
+// links reports whether every tree that was moved aside has its link, and
+// whether any was moved.
+func (e *examiner) links() (inPlace, moved bool) {
+	inPlace = true
+	for _, t := range cidx.AllTrees(e.Home, e.found.mount) {
+		if !t.Moved() {
+			continue
+		}
+		moved = true
+		if to, err := os.Readlink(t.Link); err != nil || e.found.mount != "" && to != t.Target {
+			inPlace = false
+		}
+	}
+	return inPlace, moved
+}
+
+// lastEvent describes the newest line of the journal.
+func (f findings) lastEvent() string {
+	if len(f.standing.Entries) == 0 {
+		return "nothing was done"
+	}
+	last := f.standing.Entries[len(f.standing.Entries)-1]
+	return fmt.Sprintf("last: %s %s, %s", last.Module, last.Event, last.Time.Local().Format("2006-01-02 15:04"))
+}

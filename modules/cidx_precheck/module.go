@@ -1,0 +1,168 @@
+// Package precheck is the module cidx_precheck: it finds every reason for which
+// a migration would fail, before anything is changed.
+//
+// All checks run, also when one fails, and one reply lists everything. Nothing
+// is written, except that a real run tries the share with files of its own,
+// which it removes.
+package precheck
+
+import (
+	"context"
+	"fmt"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/secret"
+	"cidx-cluster/modules/internal/service"
+)
+
+type args struct {
+	cidx.Common
+	service.Args
+	Checks        []string `arg:"checks" choices:"config,share,postgres,space,service,api,stopped" doc:"What to check, in this order. Default: everything but C(stopped), which is for the time after the stop."`
+	DSN           string   `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json)."`
+	APIUser       string   `arg:"api_user" doc:"Administrator to log in as."`
+	APIPassword   string   `arg:"api_password" secret:"true" doc:"Password of I(api_user)."`
+	APIKey        string   `arg:"api_key" secret:"true" doc:"API key of an administrator; wins over I(api_user)."`
+	TOTP          string   `arg:"api_totp_secret" secret:"true" doc:"Secret of the second factor of I(api_user), in base32."`
+	FreePercent   float64  `arg:"free_percent" default:"10" doc:"How much of the share must stay free after the copy, in percent. CIDX calls itself degraded from 80 percent full on, unhealthy from 90."`
+	User          string   `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home)."`
+	SchemaCommand string   `arg:"schema_command" doc:"Command that makes CIDX's schema in PostgreSQL. With it a missing schema is no problem."`
+}
+
+// Module returns cidx_precheck.
+func Module() ansible.Module {
+	return ansible.New(ansible.Doc{
+		Name:  "cidx_precheck",
+		Short: "Find every reason for which a migration of a CIDX server would fail",
+		Description: []string{
+			"Checks configuration, share, PostgreSQL, disk space, service and API, all of them, and lists everything that is wrong at once.",
+			"With I(checks=[stopped]) it proves that the server is stopped.",
+		},
+		Check: "The same, but nothing is written on the share, so that rights there are only looked at.",
+		Returns: []ansible.Return{
+			{Name: "migrated", Type: "bool", Doc: "This home runs as a cluster node already, by an earlier migration."},
+			{Name: "resuming", Type: "bool", Doc: "An earlier run was interrupted; this one goes on with it. With C(migrated) only start, verification and release of the units are left."},
+			{Name: "layout", Type: "str", Doc: "C(real) for CIDX 11, C(assumed) for the layout of older descriptions."},
+			{Name: "url", Type: "str", Doc: "Address of the server."},
+			{Name: "running", Type: "bool", Doc: "The server runs."},
+			{Name: "share", Type: "dict", Doc: "Mount, type, free bytes and inodes, and what was tried on it."},
+			{Name: "postgres", Type: "dict", Doc: "Version, encoding, free connections, pooler."},
+			{Name: "forecast", Type: "dict", Doc: "C(bytes) and C(files) that the share will take, C(snapshot_bytes) that the state folder will."},
+		},
+		Example: `- name: Check what a migration needs
+  cidx.cluster.cidx_precheck:
+    home: /home/cidx/.cidx-server`,
+	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+		secret.KeepDSN(ctx, a.DSN)
+		return (&examiner{args: a, check: mode.Check, control: service.New(a.Args, a.Common)}).run(ctx)
+	})
+}
+
+// examiner is one call.
+type examiner struct {
+	args
+	check   bool
+	control service.Control
+	plain   bool // tests: the share is a plain folder
+
+	found    findings
+	reply    ansible.Reply
+	warnings []string
+}
+
+// outcome of one check.
+type outcome struct {
+	detail   string // in the transcript's line
+	more     string // only in the reply
+	problems cidx.Problems
+	blocked  string // why it could not be checked; the cause is another check's problem
+}
+
+// checks by name, with their names in the transcript, in order.
+var checks = []struct {
+	name, label string
+	usual       bool
+	do          func(*examiner, context.Context) outcome
+}{
+	{"config", "Cluster config", true, (*examiner).config},
+	{"share", "NFS mount", true, (*examiner).share},
+	{"postgres", "PostgreSQL", true, (*examiner).postgres},
+	{"space", "Disk space", true, (*examiner).space},
+	{"service", "Service", true, (*examiner).service},
+	{"api", "API", true, (*examiner).api},
+	{"stopped", "Server stopped", false, (*examiner).stopped},
+}
+
+func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
+	if err := e.Validate().Err(); err != nil {
+		return ansible.Reply{}, err
+	}
+	e.reply.Data = map[string]any{}
+	e.look(ctx)
+	var problems cidx.Problems
+	failed := 0
+	for _, c := range checks {
+		if !e.wants(c.name, c.usual) {
+			continue
+		}
+		progress.Report(ctx, progress.Status{What: "checking " + c.label})
+		o := c.do(e, ctx)
+		if err := ctx.Err(); err != nil {
+			return e.reply, fmt.Errorf("check %s: %w", c.label, err)
+		}
+		if !e.tell(ctx, c.label, o) {
+			failed++
+		}
+		problems = append(problems, o.problems...)
+	}
+	e.reply.Warnings = e.warnings
+	e.reply.Msg = "all checks passed"
+	e.reply.Data["migrated"], e.reply.Data["resuming"] = e.found.migrated, e.found.standing.Unfinished()
+	if failed > 0 {
+		e.reply.Msg = fmt.Sprintf("%d of %d checks failed; nothing was changed", failed, len(e.reply.Checks))
+		if failed == 1 {
+			e.reply.Msg = fmt.Sprintf("1 of %d checks failed; nothing was changed", len(e.reply.Checks))
+		}
+		return e.reply, problems.Err()
+	}
+	if e.found.standing.Unfinished() && e.wants("config", true) {
+		progress.Line(ctx, "  Earlier run: unfinished (%s); this one goes on", e.found.lastEvent())
+	}
+	return e.reply, nil
+}
+
+func (e *examiner) wants(name string, usual bool) bool {
+	for _, c := range e.Checks {
+		if c == name {
+			return true
+		}
+	}
+	return len(e.Checks) == 0 && usual
+}
+
+// tell prints a check's line and adds it to the reply.
+func (e *examiner) tell(ctx context.Context, label string, o outcome) bool {
+	ok := len(o.problems) == 0 && o.blocked == ""
+	word, detail := "OK", o.detail
+	switch {
+	case o.blocked != "":
+		word, detail = "FAILED", "not checked: "+o.blocked
+	case !ok:
+		word, detail = "FAILED", o.problems[0].What
+		if n := len(o.problems) - 1; n > 0 {
+			detail += fmt.Sprintf("; and %d more", n)
+		}
+	}
+	line := "  " + label + ": " + word
+	if detail != "" {
+		line += " (" + detail + ")"
+	}
+	progress.Line(ctx, "%s", line)
+	if o.more != "" && ok {
+		detail = o.more
+	}
+	e.reply.Checks = append(e.reply.Checks, ansible.Check{Name: label, OK: ok, Detail: detail})
+	return ok
+}

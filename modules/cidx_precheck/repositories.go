@@ -1,0 +1,121 @@
+package precheck
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/registry"
+	"cidx-cluster/modules/internal/repath"
+)
+
+// aliases checks that every file in the folder of aliases can be read.
+func (e *examiner) aliases(layout cidx.Layout) cidx.Problems {
+	golden, ok := layout.Tree(cidx.GoldenRepos)
+	if !ok {
+		return nil
+	}
+	dirs := []string{"aliases"}
+	if layout.Kind == "assumed" {
+		dirs = append(dirs, ".")
+	}
+	var problems cidx.Problems
+	for _, dir := range dirs {
+		folder := filepath.Join(golden.Local, dir)
+		entries, err := os.ReadDir(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			problems = append(problems, cidx.Problem{What: err.Error(), At: folder, Fix: "make it a folder that the user who runs the migration can read"})
+		}
+		for _, entry := range entries {
+			if !entry.IsDir() && strings.HasSuffix(entry.Name(), ".json") && !strings.HasPrefix(entry.Name(), ".") {
+				problems.Add(e.alias(filepath.Join(folder, entry.Name()), dir == "aliases"))
+			}
+		}
+	}
+	return problems
+}
+
+func (e *examiner) alias(path string, certain bool) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+	}
+	if !gjson.ValidBytes(raw) {
+		return cidx.Problem{What: "not valid JSON: " + cidx.JSONFault(raw), At: path, Fix: "restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none"}
+	}
+	if certain && gjson.GetBytes(raw, "target_path").Type != gjson.String {
+		e.warnings = append(e.warnings, path+" has no target_path: it is no alias, and stays as it is")
+	}
+	return nil
+}
+
+// most problems of one kind that are listed one by one.
+const most = 20
+
+// registry checks that every registered repository has its files: the
+// reconciler of a cluster node deletes rows whose files it does not find, as
+// that of a standalone server does.
+func (e *examiner) registry(layout cidx.Layout) cidx.Problems {
+	if _, err := os.Stat(cidx.ServerDatabase(e.Home)); err != nil {
+		return nil // told already
+	}
+	lost, err := e.lost(layout)
+	if err != nil || len(lost) > 0 {
+		// The server may have written while we read; what is real stays.
+		lost, err = e.lost(layout)
+	}
+	if err != nil {
+		return cidx.ProblemsOf(err)
+	}
+	var problems cidx.Problems
+	for i, r := range lost {
+		if i == most {
+			problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d more registered repositories have no files", len(lost)-most), At: cidx.ServerDatabase(e.Home), Fix: "as above"})
+			break
+		}
+		problems = append(problems, cidx.Problem{What: "repository " + r.Alias + " is registered, but has no files", At: r.ClonePath, Fix: "restore its folder, or remove the repository in CIDX; a cluster node would delete it at its start"})
+	}
+	return problems
+}
+
+// lost lists the repositories that CIDX would not find.
+func (e *examiner) lost(layout cidx.Layout) ([]registry.Repo, error) {
+	known, err := registry.FromSQLite(e.Home)
+	if err != nil {
+		return nil, err
+	}
+	golden, _ := layout.Tree(cidx.GoldenRepos)
+	moves := map[string]string{}
+	if golden.Moved() {
+		moves[golden.Link] = golden.Local
+	}
+	inside := realPath(golden.Local)
+	var lost []registry.Repo
+	for _, r := range known.Repos {
+		real, err := filepath.EvalSymlinks(repath.Rewrite(r.ClonePath, moves))
+		if err == nil && (real == inside || strings.HasPrefix(real, inside+"/")) {
+			continue
+		}
+		if entries, _ := os.ReadDir(filepath.Join(golden.Local, ".versioned", r.Alias)); err != nil && len(entries) > 0 {
+			continue // CIDX falls back to the newest snapshot
+		}
+		lost = append(lost, r)
+	}
+	return lost, nil
+}
+
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
