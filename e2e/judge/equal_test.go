@@ -112,3 +112,18 @@ func TestRunningPermitsOnlyWhatAServerDoes(t *testing.T) {
 		"INSERT INTO golden_repo_reconcile_breaker_state (id, consecutive_count) VALUES (1, 2)")
 	wantNames(t, f.equal(), "postgres/users/pia/role", "postgres/audit_logs/3", "postgres/golden_repo_reconcile_breaker_state")
 }
+
+func TestReportCountsWhatItDoesNotKeep(t *testing.T) {
+	r := NewReport(nil)
+	for range keptPerCategory + 5 {
+		r.differ("rows", "postgres/users/x", "is missing")
+	}
+	var out bytes.Buffer
+	r.Print(&out)
+	if lines := strings.Count(out.String(), "\n"); lines != shownPerCategory+1 || !strings.Contains(out.String(), "2005 different") {
+		t.Errorf("%d lines, ending with %q", lines, out.String()[out.Len()-60:])
+	}
+	if r.Equal() {
+		t.Error("equal")
+	}
+}

@@ -23,7 +23,8 @@ type Difference struct {
 type Report struct {
 	guard       sync.Mutex
 	except      []*regexp.Regexp
-	Checked     map[string]int `json:"checked"` // category -> things compared
+	Checked     map[string]int `json:"checked"`   // category -> things compared
+	Different   map[string]int `json:"different"` // category -> differences found, also those beyond the first 2,000
 	Differences []Difference   `json:"differences"`
 	Notes       []string       `json:"notes"`
 }
@@ -31,7 +32,7 @@ type Report struct {
 // NewReport answers an empty report that leaves out differences whose name
 // matches one of the globs; * matches any text, slashes too.
 func NewReport(except []string) *Report {
-	r := &Report{Checked: map[string]int{}, Differences: []Difference{}, Notes: []string{}}
+	r := &Report{Checked: map[string]int{}, Different: map[string]int{}, Differences: []Difference{}, Notes: []string{}}
 	for _, glob := range except {
 		if glob = strings.TrimSpace(glob); glob != "" {
 			pattern := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(glob))
@@ -55,6 +56,9 @@ func (r *Report) differ(category, name, format string, args ...any) {
 			return
 		}
 	}
+	if r.Different[category]++; r.Different[category] > keptPerCategory {
+		return
+	}
 	r.Differences = append(r.Differences, Difference{category, printable(name), printable(fmt.Sprintf(format, args...))})
 }
 
@@ -73,15 +77,18 @@ func printable(s string) string {
 // Equal says whether nothing differs.
 func (r *Report) Equal() bool { return len(r.Differences) == 0 }
 
-const shownPerCategory = 40
+// A lost table would otherwise fill memory and screen.
+const (
+	keptPerCategory  = 2000
+	shownPerCategory = 40
+)
 
-// Print writes a summary per category and each difference, at most 40 a category; JSON has them all.
+// Print writes a summary per category and each difference, at most 40 a category; JSON has 2,000.
 func (r *Report) Print(w io.Writer) {
 	r.sort()
-	counts := map[string]int{}
+	shown := map[string]int{}
 	for _, d := range r.Differences {
-		counts[d.Category]++
-		if counts[d.Category] <= shownPerCategory {
+		if shown[d.Category]++; shown[d.Category] <= shownPerCategory {
 			fmt.Fprintf(w, "DIFFERENT %-10s %s: %s\n", d.Category, d.Name, d.What)
 		}
 	}
@@ -90,7 +97,7 @@ func (r *Report) Print(w io.Writer) {
 	}
 	names := r.categories()
 	for _, name := range names {
-		fmt.Fprintf(w, "%-10s %8d compared, %d different\n", name, r.Checked[name], counts[name])
+		fmt.Fprintf(w, "%-10s %8d compared, %d different\n", name, r.Checked[name], r.Different[name])
 	}
 }
 
@@ -99,8 +106,8 @@ func (r *Report) categories() []string {
 	for name := range r.Checked {
 		names = append(names, name)
 	}
-	for _, d := range r.Differences {
-		names = append(names, d.Category)
+	for name := range r.Different {
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -113,7 +120,7 @@ func (r *Report) sort() {
 	slices.Sort(r.Notes)
 }
 
-// JSON writes {"equal", "checked", "differences", "notes"}.
+// JSON writes {"equal", "checked", "different", "differences", "notes"}.
 func (r *Report) JSON(w io.Writer) error {
 	r.sort()
 	return json.NewEncoder(w).Encode(struct {
