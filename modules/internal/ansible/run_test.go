@@ -1,0 +1,182 @@
+package ansible
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/secret"
+)
+
+// call runs a module made of run and returns its reply.
+func call(t *testing.T, input string, run func(context.Context, every, Mode) (Reply, error)) map[string]any {
+	t.Helper()
+	return parse(t, testModule(run).Run(context.Background(), []byte(input), nil))
+}
+
+func parse(t *testing.T, raw []byte) map[string]any {
+	t.Helper()
+	if strings.Contains(string(raw), "\n") {
+		t.Errorf("the reply has several lines: %s", raw)
+	}
+	var reply map[string]any
+	if err := json.Unmarshal(raw, &reply); err != nil {
+		t.Fatalf("reply %s: %v", raw, err)
+	}
+	return reply
+}
+
+func TestRunReplies(t *testing.T) {
+	const plain = `{"home":"/h"}`
+	two := cidx.Problems{{What: "no space", At: "/mnt", Fix: "free some"}, {What: "too old"}}
+	for name, test := range map[string]struct {
+		input string
+		reply Reply
+		err   error
+		want  map[string]any
+	}{
+		"success":                              {plain, Reply{Changed: true, Msg: "done"}, nil, map[string]any{"changed": true, "failed": false, "msg": "done", "check_mode": false}},
+		"success in check mode":                {`{"home":"/h","_ansible_check_mode":true}`, Reply{}, nil, map[string]any{"check_mode": true}},
+		"skipped":                              {plain, Reply{Skipped: "nothing there"}, nil, map[string]any{"skipped": true, "msg": "nothing there", "skip_reason": "nothing there"}},
+		"own keys":                             {plain, Reply{Data: map[string]any{"rows": 3}}, nil, map[string]any{"rows": 3.0}},
+		"own keys do not replace the protocol": {plain, Reply{Data: map[string]any{"failed": true, "changed": true}}, nil, map[string]any{"failed": false, "changed": false}},
+		"one problem is the message":           {plain, Reply{}, two[0], map[string]any{"failed": true, "msg": "/mnt: no space (fix: free some)"}},
+		"problems are listed":                  {plain, Reply{}, two, map[string]any{"failed": true, "msg": "2 problems:\n  - /mnt: no space (fix: free some)\n  - too old"}},
+		"problems without an error fail too":   {plain, Reply{Problems: two}, nil, map[string]any{"failed": true}},
+		"the module's own sentence leads":      {plain, Reply{Msg: "not ready"}, two, map[string]any{"msg": "not ready:\n  - /mnt: no space (fix: free some)\n  - too old"}},
+		"a plain error":                        {plain, Reply{Changed: true}, errors.New("copy table: broken pipe"), map[string]any{"failed": true, "changed": true, "msg": "copy table: broken pipe"}},
+		"what was done before the error":       {plain, Reply{Data: map[string]any{"done": "users"}}, errors.New("x"), map[string]any{"failed": true, "done": "users"}},
+		"what cannot be encoded":               {plain, Reply{Data: map[string]any{"f": func() {}}}, nil, map[string]any{"failed": true, "changed": true}},
+		"invalid UTF-8":                        {plain, Reply{Msg: "caf\xe9"}, nil, map[string]any{"msg": "caf\ufffd"}},
+		"wrong arguments":                      {`{}`, Reply{}, nil, map[string]any{"failed": true, "changed": false, "msg": "cidx_test: home: missing (fix: give an absolute path)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reply := call(t, test.input, func(context.Context, every, Mode) (Reply, error) { return test.reply, test.err })
+			for key, want := range test.want {
+				if reply[key] != want {
+					t.Errorf("%s: got %v, want %v", key, reply[key], want)
+				}
+			}
+		})
+	}
+}
+
+func TestRunShowsTheStepFirst(t *testing.T) {
+	type stepped struct {
+		Step string `arg:"step" doc:"Heading."`
+	}
+	m := New(Doc{Name: "cidx_test"}, func(ctx context.Context, _ stepped, _ Mode) (Reply, error) {
+		progress.Line(ctx, "Migrating users... %d rows OK", 45)
+		return Reply{}, nil
+	})
+	var live []string
+	reply := parse(t, m.Run(context.Background(), []byte(`{"step":"Step 1/5: Try"}`), func(e progress.Event) { live = append(live, *e.Line) }))
+	want := "[Step 1/5: Try Migrating users... 45 rows OK]"
+	if fmt.Sprint(live) != want || fmt.Sprint(reply["lines"]) != want {
+		t.Errorf("live %q, in the reply %q", live, reply["lines"])
+	}
+}
+
+func TestRunHidesSecrets(t *testing.T) {
+	const input = `{"home":"/h","key":"k-123456","postgres_dsn":"postgresql://cidx:hunter22@db/x","text":"some","words":{"hunter22":"a k-123456 b"}}`
+	for name, run := range map[string]func(context.Context, every, Mode) (Reply, error){
+		"in a reply": func(ctx context.Context, a every, _ Mode) (Reply, error) {
+			secret.Keep(ctx, "read-from-file")
+			progress.Line(ctx, "line %s read-from-file", a.Key)
+			return Reply{Msg: a.Key, Hint: a.DSN, Warnings: []string{a.Key}, Checks: []Check{{Detail: "password=hunter22"}},
+				Diff: []Diff{{Before: "hunter22"}}, Data: map[string]any{"m": map[string]any{"hunter22": []any{"read-from-file"}}}}, nil
+		},
+		"in an error": func(_ context.Context, a every, _ Mode) (Reply, error) { return Reply{}, errors.New("open " + a.DSN) },
+		"in a problem": func(_ context.Context, a every, _ Mode) (Reply, error) {
+			return Reply{}, cidx.Problem{What: a.Key, At: a.DSN, Fix: a.Key}
+		},
+		"in a panic": func(_ context.Context, a every, _ Mode) (Reply, error) { panic("open " + a.DSN + a.Key) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var events strings.Builder
+			raw := testModule(run).Run(context.Background(), []byte(input), func(e progress.Event) { events.WriteString(*e.Line) })
+			parse(t, raw)
+			for _, s := range []string{"k-123456", "hunter22", "read-from-file"} {
+				if strings.Contains(string(raw)+events.String(), s) {
+					t.Errorf("%q is shown: %s", s, raw)
+				}
+			}
+		})
+	}
+}
+
+func TestASecretThatIsAProtocolWordBreaksNothing(t *testing.T) {
+	reply := call(t, `{"home":"/h","key":"changed"}`, func(context.Context, every, Mode) (Reply, error) { return Reply{Msg: "it changed", Changed: true}, nil })
+	if reply["changed"] != true || reply["msg"] != "it "+secret.Mask {
+		t.Errorf("got %v", reply)
+	}
+}
+
+func TestInvocationShowsArgumentsAsUnderstood(t *testing.T) {
+	reply := call(t, `{"home":"/h","number":"5","key":"k-123456"}`, nil)
+	got := reply["invocation"].(map[string]any)["module_args"].(map[string]any)
+	for name, want := range map[string]any{"home": "/h", "number": 5.0, "flag": true, "key": secret.Mask} {
+		if got[name] != want {
+			t.Errorf("%s: got %v, want %v", name, got[name], want)
+		}
+	}
+}
+
+func TestPanicIsAReply(t *testing.T) {
+	for input, changed := range map[string]bool{`{"home":"/h"}`: true, `{"home":"/h","_ansible_check_mode":true}`: false} {
+		reply := call(t, input, func(context.Context, every, Mode) (Reply, error) {
+			var m map[string]int
+			m["x"] = 1
+			return Reply{}, nil
+		})
+		msg := fmt.Sprint(reply["msg"])
+		if reply["failed"] != true || reply["changed"] != changed || !strings.Contains(msg, "assignment to entry in nil map") || !strings.Contains(msg, "run_test.go") {
+			t.Errorf("got %v", reply)
+		}
+	}
+}
+
+func TestSignalLetsTheModuleTellHowFarItCame(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := testModule(func(ctx context.Context, _ every, _ Mode) (Reply, error) {
+		cancel()
+		<-ctx.Done()
+		return Reply{Changed: true, Data: map[string]any{"done": []string{"users"}}}, fmt.Errorf("copy table groups: %w", ctx.Err())
+	})
+	reply := parse(t, m.Run(ctx, []byte(`{"home":"/h"}`), nil))
+	if reply["interrupted"] != true || reply["failed"] != true || fmt.Sprint(reply["done"]) != "[users]" || !strings.Contains(fmt.Sprint(reply["hint"]), "run the same command again") {
+		t.Errorf("got %v", reply)
+	}
+}
+
+func TestSignalIsAnsweredForADeafModule(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := testModule(func(ctx context.Context, _ every, _ Mode) (Reply, error) {
+		progress.Line(ctx, "begun")
+		cancel()
+		select {}
+	})
+	m.grace = time.Millisecond
+	reply := parse(t, m.Run(ctx, []byte(`{"home":"/h"}`), nil))
+	if reply["interrupted"] != true || reply["changed"] != true || fmt.Sprint(reply["lines"]) != "[begun]" {
+		t.Errorf("got %v", reply)
+	}
+}
+
+func TestDocumentationComesFromTheStruct(t *testing.T) {
+	text, err := testModule(nil).Documentation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"module: cidx_test", "short_description: Test", "type: path\n      required: true", "default: 7", "default: true", "elements: str", "type: dict", "support: full"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+}
