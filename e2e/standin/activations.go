@@ -77,6 +77,16 @@ func fromRow(r schema.Row) activation {
 	}
 }
 
+// touch notes that an activation was used, in cluster mode.
+func (s *Server) touch(ctx context.Context, a activation) error {
+	if !s.cfg.cluster {
+		return nil
+	}
+	_, err := s.store.Exec(ctx, "activated_repos",
+		"UPDATE activated_repos SET last_accessed = ? WHERE username = ? AND user_alias = ?", stamp(time.Now()), a.user, a.alias)
+	return err
+}
+
 func (s *Server) deactivate(ctx context.Context, a activation) error {
 	if s.cfg.cluster {
 		_, err := s.store.Exec(ctx, "activated_repos",

@@ -93,6 +93,10 @@ func (s *Server) byClient(ctx context.Context, id, secret string) (user, error) 
 	if row == nil || !crypt.CheckPassword(secret, row.Text("client_secret_hash")) {
 		return user{}, errCredentials
 	}
+	_, err = s.store.Exec(ctx, "user_mcp_credentials", "UPDATE user_mcp_credentials SET last_used_at = ? WHERE client_id = ?", stamp(time.Now()), id)
+	if err != nil {
+		return user{}, err
+	}
 	return s.present(ctx, row, "username", nil)
 }
 

@@ -201,26 +201,6 @@ func TestAClusterStartWritesTheOldSQLiteFile(t *testing.T) {
 	}
 }
 
-func TestJobsLeftBehindInACluster(t *testing.T) {
-	f := loaded(t)
-	f.inPostgres(func(s *schema.Store) {
-		for id, c := range map[string][4]any{
-			"pending-local": {"pending", "sync", "local", nil}, "running-local": {"running", "sync", "local", stamp(time.Now())},
-			"refresh-local":  {"running", "refresh_golden_repo", "local", stamp(time.Now())},
-			"running-nobody": {"running", "sync", nil, stamp(time.Now())}, "unstarted-nobody": {"running", "sync", nil, nil},
-		} {
-			_, err := s.Insert(t.Context(), "background_jobs", schema.Row{"job_id": id, "status": c[0], "operation_type": c[1],
-				"executing_node": c[2], "started_at": c[3], "created_at": "2026-01-02T03:04:05+00:00", "username": "ops"})
-			must(t, err)
-		}
-	})
-	f.start().stop()
-	const want = "j1 failed, pending-local pending, refresh-local completed, running-local failed, running-nobody running, unstarted-nobody failed"
-	if got := f.value("background_jobs", "string_agg(job_id || ' ' || status, ', ' ORDER BY job_id)", "true"); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
 func TestASecondNodeSeesTheSame(t *testing.T) {
 	f := loaded(t)
 	f.start()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +23,16 @@ type healthCache struct {
 	at      time.Time
 	status  string
 	reasons []string
+	lasting []string // complaints of this process, which stay
+}
+
+// complain degrades the health until the server ends.
+func (h *healthCache) complain(reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !slices.Contains(h.lasting, reason) {
+		h.lasting, h.at = append(h.lasting, reason), time.Time{}
+	}
 }
 
 // healthz is the anonymous probe: 200 healthy or degraded, 503 unhealthy.
@@ -59,7 +70,7 @@ func (s *Server) checkHealth() (status string, reasons []string) {
 	if time.Since(h.at) < healthLife {
 		return h.status, h.reasons
 	}
-	sick, worn := []string{}, []string{}
+	sick, worn := []string{}, slices.Clone(h.lasting)
 	if s.faults.NeverHealthy {
 		sick = append(sick, "fault -never-healthy")
 	}

@@ -115,13 +115,17 @@ func (s *Server) refreshGolden(r *http.Request, _ user) (any, error) {
 	if row == nil {
 		return nil, refuse(http.StatusNotFound, fmt.Sprintf("Golden repository '%s' not found", alias))
 	}
-	if err := s.refresh(r.Context(), alias, row.Text("clone_path")); err != nil {
+	err = s.refresh(r.Context(), alias, row.Text("clone_path"))
+	if errors.Is(err, errJob) {
+		return nil, refuse(http.StatusConflict, err.Error())
+	}
+	if err != nil {
 		return nil, err
 	}
 	return withStatus{http.StatusAccepted, map[string]any{"message": fmt.Sprintf("Golden repository '%s' refreshed", alias)}}, nil
 }
 
-func (s *Server) createUser(r *http.Request, _ user) (any, error) {
+func (s *Server) createUser(r *http.Request, by user) (any, error) {
 	var in struct{ Username, Password, Role string }
 	if err := body(r, &in); err != nil {
 		return nil, err
@@ -137,6 +141,13 @@ func (s *Server) createUser(r *http.Request, _ user) (any, error) {
 	}
 	if !added {
 		return nil, refuse(http.StatusBadRequest, fmt.Sprintf("User already exists: %s", in.Username))
+	}
+	err = s.store.Add(r.Context(), "audit_logs", schema.Row{
+		"timestamp": stamp(time.Now()), "admin_id": by.name, "action_type": "user_create", "target_type": "user",
+		"target_id": in.Username,
+	})
+	if err != nil {
+		return nil, err
 	}
 	made := map[string]any{"username": in.Username, "role": in.Role}
 	return withStatus{http.StatusCreated, map[string]any{"user": made, "message": "User created"}}, nil

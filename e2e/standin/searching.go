@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"cidx-cluster/e2e/standin/internal/repos"
+	"cidx-cluster/e2e/standin/internal/schema"
 )
 
 var (
@@ -40,8 +42,27 @@ func (q *question) normalize() error {
 	return nil
 }
 
-// search answers from the directory that the alias points at. fts and semantic hits come apart; hybrid asks both.
+// search answers a question and records it, as CIDX does with every search. A row that cannot be written does not fail
+// the search: it stands in the log and degrades the health.
 func (s *Server) search(ctx context.Context, u user, q question) (fts, semantic []repos.Hit, err error) {
+	began := time.Now()
+	if fts, semantic, err = s.find(ctx, u, q); err != nil {
+		return nil, nil, err
+	}
+	err = s.store.Add(ctx, "search_event_log", schema.Row{
+		"timestamp": float64(began.UnixMicro()) / 1e6, "username": u.name, "repo_alias": q.Alias, "search_type": q.Mode,
+		"query_text": q.Text, "total_latency_ms": time.Since(began).Milliseconds(), "result_count": len(fts) + len(semantic),
+		"node_id": s.jobNode(),
+	})
+	if err != nil {
+		s.log.Printf("ERROR search event not recorded: %v", err)
+		s.health.complain("search events cannot be recorded")
+	}
+	return fts, semantic, nil
+}
+
+// find searches the directory that the alias points at. fts and semantic hits come apart; hybrid asks both.
+func (s *Server) find(ctx context.Context, u user, q question) (fts, semantic []repos.Hit, err error) {
 	root, err := s.searchRoot(ctx, u, q.Alias)
 	if err != nil {
 		return nil, nil, err
@@ -103,6 +124,9 @@ func (s *Server) activatedRoot(ctx context.Context, u user, alias string) (strin
 	}
 	for _, a := range list {
 		if a.alias == alias {
+			if err := s.touch(ctx, a); err != nil {
+				return "", err
+			}
 			return s.layout.ActivatedDir(a.user, a.alias), nil
 		}
 	}

@@ -104,6 +104,14 @@ func TestUsersSeeWhatTheirGroupMaySee(t *testing.T) {
 	}
 }
 
+func TestActivationsWithoutTheirDirectoryAreHiddenInStandaloneMode(t *testing.T) {
+	f := standalone(t)
+	must(t, os.RemoveAll(f.path("data/activated-repos/dev/mine")))
+	if _, out := f.start().call("GET", "/api/repos", devKey, nil); out["total"] != 0.0 {
+		t.Errorf("list: %v", out)
+	}
+}
+
 func TestAnonymousRequests(t *testing.T) {
 	r := standalone(t).start()
 	if got := r.healthz(); got != "200 healthy" {

@@ -86,6 +86,14 @@ func (s *Server) node() string {
 	return hostName() + "-cidx"
 }
 
+// jobNode is how this server signs jobs and events: "local" in standalone mode.
+func (s *Server) jobNode() string {
+	if s.cfg.cluster {
+		return s.node()
+	}
+	return "local"
+}
+
 func (s *Server) nodeOnline(ctx context.Context) error {
 	if !s.cfg.cluster {
 		return nil

@@ -89,14 +89,33 @@ func (s *Server) writeRows(ctx context.Context, n int) error {
 	return errors.Join(err, doneErr)
 }
 
-// refresh makes a snapshot and points the alias at it, in either mode.
+// errJob means that an active job of the same type blocks a repository; one that nobody runs blocks it for ever.
+var errJob = errors.New("a job of this type is already active for the repository")
+
+// refresh makes a snapshot and points the alias at it, in either mode, as a job.
 func (s *Server) refresh(ctx context.Context, alias, clonePath string) error {
 	now := time.Now()
-	target, err := s.layout.Refresh(ctx, alias, clonePath, now)
+	job := fmt.Sprintf("refresh-%s-%d", alias, now.UnixNano())
+	added, err := s.store.Insert(ctx, "background_jobs", schema.Row{
+		"job_id": job, "operation_type": "refresh_golden_repo", "status": "running", "created_at": stamp(now), "started_at": stamp(now),
+		"progress": 0, "username": "system", "is_admin": true, "cancelled": false, "resolution_attempts": 0,
+		"executing_node": s.jobNode(), "repo_alias": alias,
+	})
 	if err != nil {
 		return err
 	}
-	s.log.Printf("refreshed %s: %s", alias, target)
-	_, err = s.store.Exec(ctx, "global_repos", "UPDATE global_repos SET last_refresh = ? WHERE repo_name = ?", stamp(now), alias)
-	return err
+	if !added {
+		return fmt.Errorf("refresh %s: %w", alias, errJob)
+	}
+	target, err := s.layout.Refresh(ctx, alias, clonePath, now)
+	status, trouble := "completed", any(nil)
+	if err != nil {
+		status, trouble = "failed", err.Error()
+	} else {
+		s.log.Printf("refreshed %s: %s", alias, target)
+		_, err = s.store.Exec(ctx, "global_repos", "UPDATE global_repos SET last_refresh = ? WHERE repo_name = ?", stamp(now), alias)
+	}
+	_, endErr := s.store.Exec(ctx, "background_jobs", "UPDATE background_jobs SET status = ?, completed_at = ?, error = ? WHERE job_id = ?",
+		status, stamp(time.Now()), trouble, job)
+	return errors.Join(err, endErr)
 }

@@ -5,117 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // Store is a server's storage: several SQLite files, or one PostgreSQL database.
 type Store struct {
 	Cluster bool
 	files   map[string]*sql.DB // by path below the home; "" is PostgreSQL
-}
-
-// OpenSQLite opens the given files below home (all of Files if none is named) and creates their missing tables.
-func OpenSQLite(ctx context.Context, home string, only ...string) (*Store, error) {
-	s := &Store{files: map[string]*sql.DB{}}
-	for _, f := range Files {
-		if len(only) > 0 && !contains(only, f.Path) {
-			continue
-		}
-		db, err := openFile(ctx, filepath.Join(home, f.Path), f.Journal, SQLite(f.Path))
-		if err != nil {
-			_ = s.Close()
-			return nil, fmt.Errorf("open %s: %w", f.Path, err)
-		}
-		s.files[f.Path] = db
-	}
-	return s, nil
-}
-
-// OpenPostgres connects and creates the missing tables, as a starting server does. No error holds the connection string.
-func OpenPostgres(ctx context.Context, dsn string) (*Store, error) {
-	return openPostgres(ctx, dsn, true)
-}
-
-// CreatePostgres does the part of CIDX's migration runner: it leaves the tables for the first server start out.
-func CreatePostgres(ctx context.Context, dsn string) error {
-	s, err := openPostgres(ctx, dsn, false)
-	if err != nil {
-		return err
-	}
-	return s.Close()
-}
-
-func openPostgres(ctx context.Context, dsn string, runtime bool) (*Store, error) {
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return nil, errors.New("read postgres_dsn: not a PostgreSQL connection string")
-	}
-	db := stdlib.OpenDB(*cfg)
-	db.SetMaxOpenConns(20)
-	s := &Store{Cluster: true, files: map[string]*sql.DB{"": db}}
-	if err := s.migrate(ctx, runtime); err != nil {
-		_ = s.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// migrate creates the missing PostgreSQL tables, serialised between nodes by an advisory lock.
-func (s *Store) migrate(ctx context.Context, runtime bool) error {
-	tx, err := s.files[""].BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("reach PostgreSQL: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(4711)"); err != nil {
-		return fmt.Errorf("lock schema: %w", err)
-	}
-	made, err := create(ctx, tx, Postgres(runtime), "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1")
-	if err != nil {
-		return err
-	}
-	if made["schema_migrations"] {
-		const mark = `INSERT INTO schema_migrations (filename, checksum) VALUES ('001_standin.sql', 'stand-in')`
-		if _, err := tx.ExecContext(ctx, mark); err != nil {
-			return fmt.Errorf("create schema: %w", err)
-		}
-	}
-	return tx.Commit()
-}
-
-// runner is a database or a transaction in it.
-type runner interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// create makes the tables that are not there and names them; those that are there stay untouched, indexes included.
-func create(ctx context.Context, db runner, tables []Table, count string) (map[string]bool, error) {
-	made := map[string]bool{}
-	for _, t := range tables {
-		var n int
-		if err := db.QueryRowContext(ctx, count, t.Name).Scan(&n); err != nil {
-			return made, fmt.Errorf("look for table %s: %w", t.Name, err)
-		}
-		if n > 0 {
-			continue
-		}
-		made[t.Name] = true
-		for _, stmt := range t.Stmts {
-			if _, err := db.ExecContext(ctx, stmt); err != nil {
-				return made, fmt.Errorf("create table %s: %w", t.Name, err)
-			}
-		}
-	}
-	return made, nil
 }
 
 // Close closes every database; the last SQLite connection folds the WAL in, as SQLite always does.
@@ -174,13 +71,22 @@ func (s *Store) Exec(ctx context.Context, table, stmt string, args ...any) (int6
 
 // Insert adds one row unless one with the same key exists; it says whether it did.
 func (s *Store) Insert(ctx context.Context, table string, row Row) (bool, error) {
+	if s.Cluster {
+		return s.insert(ctx, "INSERT", table, row, " ON CONFLICT DO NOTHING")
+	}
+	return s.insert(ctx, "INSERT OR IGNORE", table, row, "")
+}
+
+// Add adds one row and fails if its key is taken, e.g. by a sequence that stands too low.
+func (s *Store) Add(ctx context.Context, table string, row Row) error {
+	_, err := s.insert(ctx, "INSERT", table, row, "")
+	return err
+}
+
+func (s *Store) insert(ctx context.Context, verb, table string, row Row, tail string) (bool, error) {
 	cols, marks, args := make([]string, 0, len(row)), make([]string, 0, len(row)), make([]any, 0, len(row))
 	for c, v := range row {
 		cols, marks, args = append(cols, c), append(marks, "?"), append(args, v)
-	}
-	verb, tail := "INSERT OR IGNORE", ""
-	if s.Cluster {
-		verb, tail = "INSERT", " ON CONFLICT DO NOTHING"
 	}
 	stmt := fmt.Sprintf("%s INTO %s (%s) VALUES (%s)%s", verb, quote(table), quoteAll(cols), strings.Join(marks, ", "), tail)
 	n, err := s.Exec(ctx, table, stmt, args...)
@@ -266,30 +172,4 @@ func (s *Store) bind(stmt string) string {
 		}
 	}
 	return b.String()
-}
-
-func openFile(ctx context.Context, path, journal string, tables []Table) (*sql.DB, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(" + journal + ")", "foreign_keys(1)"}}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1)
-	if _, err := create(ctx, db, tables, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"); err != nil {
-		_ = db.Close()
-		return nil, err
-	}
-	return db, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
