@@ -1,0 +1,109 @@
+package database
+
+import (
+	"context"
+	"fmt"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// compare reads every loaded table back, inside the transaction, and compares
+// it with what was read from SQLite. A difference is named and ends the run.
+func (r *runner) compare(ctx context.Context) error {
+	var problems cidx.Problems
+	tables, rows := 0, int64(0)
+	for _, t := range r.plan.tables {
+		if t.conn == nil {
+			continue
+		}
+		r.meter.begin("comparing "+t.Name, t.rows, "")
+		got, err := r.targetSum(ctx, t)
+		if err != nil {
+			return err
+		}
+		tables, rows = tables+1, rows+got.Rows
+		if got != t.sum {
+			problems = append(problems, r.nameDifferences(ctx, t, got)...)
+		}
+	}
+	if err := problems.Err(); err != nil {
+		progress.Line(ctx, "  Validation: FAILED")
+		return err
+	}
+	progress.Line(ctx, "  Validation: PASSED (%d tables, %s rows, every value compared)", tables, thousands(rows))
+	return nil
+}
+
+// targetSum is the digest of a table in PostgreSQL.
+func (r *runner) targetSum(ctx context.Context, t *table) (digest.Sum, error) {
+	var sum digest.Sum
+	var canon []byte
+	tuples := &postgres.Tuples{Row: func(fields [][]byte) error {
+		canon = canon[:0]
+		for i, field := range fields {
+			var err error
+			if canon, err = digest.Target(canon, &t.columns[i].Column, field); err != nil {
+				return err
+			}
+		}
+		sum.Add(canon)
+		if sum.Rows%4096 == 0 {
+			r.meter.at(sum.Rows)
+		}
+		return nil
+	}}
+	_, err := r.conn.CopyTo(ctx, tuples, "COPY "+t.to.Qualified()+" ("+t.names()+") TO STDOUT (FORMAT binary)")
+	if err == nil {
+		err = tuples.Close()
+	}
+	if err != nil {
+		return sum, fmt.Errorf("read table %s back: %w", t.Name, err)
+	}
+	return sum, nil
+}
+
+// sourceSum is the digest of a table in SQLite, as it is to arrive.
+func (r *runner) sourceSum(ctx context.Context, t *table) (digest.Sum, error) {
+	d, err := r.read(t, false)
+	if err != nil {
+		return digest.Sum{}, err
+	}
+	enc := encoder{columns: t.columns}
+	for d.next() {
+		if _, fault := enc.canonical(d.values()); fault == nil {
+			enc.sum.Add(enc.canon)
+		}
+		if enc.sum.Rows%4096 == 0 {
+			r.meter.at(enc.sum.Rows)
+			if err := ctx.Err(); err != nil {
+				d.rows.Close()
+				return enc.sum, err
+			}
+		}
+	}
+	return enc.sum, d.close()
+}
+
+// namedDifferences is how many rows of a table are named after a comparison
+// that failed.
+const namedDifferences = 20
+
+func (r *runner) nameDifferences(ctx context.Context, t *table, got digest.Sum) cidx.Problems {
+	const fix = "nothing was committed; report this as a bug of the tool, or look for triggers and rules on the table"
+	summary := cidx.Problem{What: fmt.Sprintf("PostgreSQL holds other rows than SQLite after the load: %d instead of %d, digest %s instead of %s", got.Rows, t.sum.Rows, got, t.sum), At: t.at(), Fix: fix}
+	if len(t.key) == 0 {
+		return cidx.Problems{summary}
+	}
+	problems := cidx.Problems{}
+	err := r.merge(ctx, t, func(d difference) error {
+		if len(problems) < namedDifferences {
+			problems = append(problems, cidx.Problem{What: fmt.Sprintf("row %s is %s after the load%s", d.Key, d.Kind, d.inColumns()), At: t.at(), Fix: fix})
+		}
+		return nil
+	})
+	problems.Add(err)
+	return append(cidx.Problems{summary}, problems...)
+}

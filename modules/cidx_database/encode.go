@@ -1,0 +1,127 @@
+package database
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+
+	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/sqlite"
+)
+
+// encoder turns rows into tuples of a binary COPY, and sums up their digest.
+type encoder struct {
+	columns []column
+	source  digest.Source
+	canon   []byte
+	sum     digest.Sum
+}
+
+var missing = &convert.Fault{Reason: "NULL where PostgreSQL requires a value", Fix: "set a value, or delete the row"}
+
+// append appends one tuple to dst and counts the row. On a fault dst comes back
+// as it was; i is the column.
+func (e *encoder) append(dst []byte, row []sqlite.Value) (out []byte, i int, fault *convert.Fault) {
+	if i, fault = e.canonical(row); fault != nil {
+		return dst, i, fault
+	}
+	start := len(dst)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(row)))
+	for i := range row {
+		c := &e.columns[i]
+		if c.NotNull && row[i].Class == sqlite.Null {
+			return dst[:start], i, missing
+		}
+		if dst, fault = c.Append(dst, &row[i]); fault != nil {
+			return dst[:start], i, fault
+		}
+	}
+	e.sum.Add(e.canon)
+	return dst, 0, nil
+}
+
+// canonical fills canon with the row's canonical form. It also is what checks
+// JSON, so that documents are read once.
+func (e *encoder) canonical(row []sqlite.Value) (i int, fault *convert.Fault) {
+	e.canon = e.canon[:0]
+	for i := range row {
+		if e.canon, fault = e.source.Append(e.canon, &e.columns[i].Column, &row[i]); fault != nil {
+			return i, fault
+		}
+	}
+	return 0, nil
+}
+
+// errMisfit ends a COPY at the first value that does not fit. Everything else
+// that does not is then found by the search for problems.
+var errMisfit = errors.New("a value does not fit")
+
+// chunk is how many bytes are encoded before they are handed over.
+const chunk = 64 << 10
+
+// stream is a table as the bytes of a binary COPY.
+type stream struct {
+	ctx   context.Context
+	rows  *reader
+	enc   encoder
+	meter *meter
+	buf   []byte
+	from  int
+	ended bool
+	err   error // the reader's
+}
+
+// trailer ends a binary COPY: a tuple of -1 fields.
+var trailer = []byte{0xff, 0xff}
+
+func newStream(ctx context.Context, d *reader, m *meter, buf []byte) *stream {
+	s := &stream{ctx: ctx, rows: d, meter: m, enc: encoder{columns: d.t.columns}}
+	s.buf = append(buf[:0], "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+	return s
+}
+
+// Read hands over what is encoded, and encodes more when nothing is left. It
+// runs in the goroutine that writes to the socket, while the server works on
+// what it has.
+func (s *stream) Read(p []byte) (int, error) {
+	if s.from == len(s.buf) || !s.ended && len(s.buf) < chunk {
+		if s.from == len(s.buf) {
+			s.buf, s.from = s.buf[:0], 0
+		}
+		if !s.ended {
+			if err := s.fill(); err != nil {
+				return 0, err
+			}
+		}
+		if s.from == len(s.buf) {
+			return 0, io.EOF
+		}
+	}
+	n := copy(p, s.buf[s.from:])
+	s.from += n
+	return n, nil
+}
+
+func (s *stream) fill() error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	for len(s.buf) < chunk {
+		if !s.rows.next() {
+			s.ended = true
+			s.buf = append(s.buf, trailer...)
+			s.meter.at(s.enc.sum.Rows)
+			s.err = s.rows.close()
+			return s.err
+		}
+		var fault *convert.Fault
+		if s.buf, _, fault = s.enc.append(s.buf, s.rows.values()); fault != nil {
+			s.err = errMisfit
+			return s.err
+		}
+	}
+	s.meter.at(s.enc.sum.Rows)
+	return nil
+}

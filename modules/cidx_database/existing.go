@@ -1,0 +1,246 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/sqlite"
+)
+
+// Statuses of a table.
+const (
+	statusEmpty    = "to load"  // nothing in the target
+	statusReplaced = "replaced" // rows of a first start, or of a load that was given up
+	statusKept     = "kept"     // the target has exactly our rows
+	statusLoaded   = "loaded"
+)
+
+// classify finds out, for every table, what the target holds. Rows that are
+// neither a first start's nor ours stop the run; they are listed by key.
+func (r *runner) classify(ctx context.Context) error {
+	filled, err := r.filledTables(ctx)
+	if err != nil {
+		return err
+	}
+	var problems cidx.Problems
+	for i, t := range r.plan.tables {
+		t.status = statusEmpty
+		if filled[i] {
+			problems.Add(r.classifyTable(ctx, t))
+		}
+	}
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	// Deleting a parent takes its children along.
+	for _, t := range r.plan.tables {
+		for _, f := range t.to.ForeignKeys {
+			if parent := r.plan.table(f.Table); parent != nil && parent.status == statusReplaced && t.status == statusKept {
+				t.status = statusReplaced
+			}
+		}
+	}
+	return r.strangers(ctx)
+}
+
+// filledTables tells which tables of the plan have rows, in one round trip.
+func (r *runner) filledTables(ctx context.Context) ([]bool, error) {
+	parts := make([]string, len(r.plan.tables))
+	for i, t := range r.plan.tables {
+		parts[i] = "EXISTS (SELECT FROM " + t.to.Qualified() + ")"
+	}
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT "+strings.Join(parts, ", "))
+	if err != nil {
+		return nil, fmt.Errorf("look into the target's tables: %w", err)
+	}
+	filled := make([]bool, len(parts))
+	for i := range filled {
+		filled[i] = string(rows[0][i]) == "t"
+	}
+	return filled, nil
+}
+
+// rolledBack reports whether what the target holds was given up.
+func (r *runner) rolledBack() bool { return r.marker != nil && r.marker.RolledBack != "" }
+
+func (r *runner) classifyTable(ctx context.Context, t *table) error {
+	if len(t.columns) == 0 || len(t.key) == 0 {
+		return r.classifyWhole(ctx, t)
+	}
+	seeds, err := t.seeds()
+	if err != nil {
+		return err
+	}
+	counts := map[string]int64{}
+	var foreign []string
+	equal, err := r.mergeCount(ctx, t, func(d difference) error {
+		counts[d.Kind]++
+		switch {
+		case d.Kind == differenceLost:
+		case r.rolledBack():
+			r.finds.write(t, d, "replaced")
+		case !matches(seeds, d.Row):
+			counts["foreign"]++
+			if len(foreign) < 5 {
+				foreign = append(foreign, d.Key+map[string]string{differenceChanged: " differs"}[d.Kind]+d.inColumns())
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case counts["foreign"] > 0:
+		return r.foreign(t, counts["foreign"], foreign)
+	case len(counts) == 0:
+		t.status = statusKept
+		t.rows = equal
+		t.sum, err = r.sourceSum(ctx, t)
+		return err
+	}
+	t.status = statusReplaced
+	return nil
+}
+
+func (r *runner) foreign(t *table, n int64, keys []string) error {
+	more := ""
+	if n > int64(len(keys)) {
+		more = fmt.Sprintf(" and %d more", n-int64(len(keys)))
+	}
+	return cidx.Problem{
+		What: fmt.Sprintf("PostgreSQL has %d rows that are neither this server's nor those of a first start: %s%s", n, strings.Join(keys, "; "), more),
+		At:   r.where + ", table " + t.Name,
+		Fix:  "if the cluster is in use, this server cannot be merged into it; if not, delete these rows (or make the database anew) and run again",
+	}
+}
+
+// classifyWhole is for tables of which single rows cannot be told apart, or of
+// which the source has nothing.
+func (r *runner) classifyWhole(ctx context.Context, t *table) error {
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT count(*) FROM "+t.to.Qualified())
+	if err != nil {
+		return fmt.Errorf("count rows of %s: %w", t.Name, err)
+	}
+	n, _ := strconv.ParseInt(string(rows[0][0]), 10, 64)
+	if t.conn != nil {
+		ours, err := r.sourceSum(ctx, t)
+		if err != nil {
+			return err
+		}
+		theirs, err := r.targetSum(ctx, t)
+		if err != nil {
+			return err
+		}
+		if ours == theirs {
+			t.status, t.sum, t.rows = statusKept, ours, ours.Rows
+			return nil
+		}
+	}
+	if r.rolledBack() {
+		t.status = statusReplaced
+		return nil
+	}
+	return r.foreign(t, n, []string{"no key to name them by"})
+}
+
+// seed is a condition on canonical fields, by column.
+type seed map[int][]byte
+
+// seeds translates the catalogue's seeds into canonical values.
+func (t *table) seeds() ([]seed, error) {
+	var list []seed
+	for _, conditions := range t.Seeds {
+		s := seed{}
+		for name, text := range conditions {
+			for i := range t.columns {
+				if t.columns[i].Name != name {
+					continue
+				}
+				v := sqlite.TextValue(text)
+				if text == "" {
+					v = sqlite.NullValue()
+				}
+				var source digest.Source
+				field, fault := source.Append(nil, &t.columns[i].Column, &v)
+				if fault != nil {
+					return nil, fmt.Errorf("read seed of %s: %w", t.Name, fault)
+				}
+				s[i] = field
+			}
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func matches(seeds []seed, row [][]byte) bool {
+	for _, s := range seeds {
+		all := len(s) > 0
+		for i, field := range s {
+			all = all && string(row[i]) == string(field)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// strangers finds rows of tables that we do not load but that would vanish with
+// rows that we replace.
+func (r *runner) strangers(ctx context.Context) error {
+	var problems cidx.Problems
+	for name, other := range r.catalog.Tables {
+		if r.plan.table(name) != nil {
+			continue
+		}
+		for _, f := range other.ForeignKeys {
+			parent := r.plan.table(f.Table)
+			if parent == nil || parent.status != statusReplaced {
+				continue
+			}
+			rows, err := postgres.Rows(ctx, r.conn, "SELECT EXISTS (SELECT FROM "+other.Qualified()+")")
+			if err != nil {
+				return fmt.Errorf("look into %s: %w", name, err)
+			}
+			if string(rows[0][0]) == "t" {
+				problems = append(problems, cidx.Problem{What: "table " + name + " refers to rows of " + parent.Name + " that would be replaced", At: r.where, Fix: "empty " + name + ", then run again"})
+			}
+		}
+	}
+	return problems.Err()
+}
+
+// clearTarget classifies what is there and deletes what is to be replaced,
+// children first.
+func (r *runner) clearTarget(ctx context.Context) error {
+	if err := r.classify(ctx); err != nil {
+		return err
+	}
+	for i := len(r.plan.tables) - 1; i >= 0; i-- {
+		t := r.plan.tables[i]
+		if t.status != statusReplaced {
+			continue
+		}
+		if err := postgres.Run(ctx, r.conn, "DELETE FROM "+t.to.Qualified()); err != nil {
+			return fmt.Errorf("delete replaced rows of %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+// textual reports whether values of the kind are shown as they are.
+func textual(k convert.Kind) bool {
+	switch k {
+	case convert.Text, convert.Varchar, convert.JSON, convert.JSONB, convert.Bytea:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,210 @@
+package database
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// moduleName is how the journal calls us.
+const moduleName = "cidx_database"
+
+// finish does what follows the commit. Nothing of it can undo the load, and all
+// of it is done again by the next run if this one does not get that far.
+func (r *runner) finish(ctx context.Context) error {
+	r.out.Changed = true
+	r.out.Msg = fmt.Sprintf("%s rows of %d tables are in PostgreSQL, every value compared", thousands(r.total()), r.loaded())
+	var names []string
+	for _, t := range r.plan.tables {
+		if t.conn != nil && t.to.Owned {
+			names = append(names, t.to.Qualified())
+		}
+	}
+	if len(names) > 0 {
+		if err := postgres.Run(ctx, r.conn, "ANALYZE "+strings.Join(names, ", ")); err != nil {
+			r.warnings.add("ANALYZE did not run (%v); autovacuum will do it later", r.explain(err))
+		}
+	}
+	r.clock.lap("analyze")
+	m := &marker{Source: r.source.id, Home: r.args.Home, Host: hostName(), Started: r.moment, Tables: r.marks()}
+	if err := r.keepRecord(m); err != nil {
+		return err
+	}
+	return r.finds.save(r)
+}
+
+// keepRecord writes what a later run of this node wants to know: the salt file
+// if the tokens need one, database.json, and a line in the journal.
+func (r *runner) keepRecord(m *marker) error {
+	if err := r.createSalt(); err != nil {
+		return err
+	}
+	if exists(r.state.Database()) {
+		old, err := os.ReadFile(r.state.Database())
+		var before marker
+		if err == nil && json.Unmarshal(old, &before) == nil && before.Source == m.Source && before.RolledBack == m.RolledBack && before.Started.Equal(m.Started) {
+			return nil
+		}
+	}
+	raw, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("record what is loaded: %w", err)
+	}
+	if err := journal.MakeFolder(filepath.Dir(r.state.Database())); err != nil {
+		return err
+	}
+	if err := writeFile(r.state.Database(), append(raw, '\n')); err != nil {
+		return err
+	}
+	return journal.Append(r.state.Journal(), moduleName, "loaded", map[string]any{"source_id": m.Source, "tables": len(m.Tables), "rows": sumRows(m.Tables)})
+}
+
+func sumRows(marks map[string]tableMark) int64 {
+	var n int64
+	for _, m := range marks {
+		n += m.Rows
+	}
+	return n
+}
+
+// createSalt writes the salt file with the text under which the tokens decrypt.
+// It belongs to the owner of the home, and is never overwritten.
+func (r *runner) createSalt() error {
+	if r.secrets == nil || r.secrets.createSalt == "" {
+		return nil
+	}
+	path := filepath.Join(r.args.Home, saltFile)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return cidx.Problem{What: "create salt file: " + err.Error(), At: path, Fix: "make the folder writable, then run again"}
+	}
+	_, err = f.WriteString(r.secrets.createSalt)
+	if syncing := f.Sync(); err == nil {
+		err = syncing
+	}
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = ownedAs(r.args.Home, path)
+	}
+	if err != nil {
+		_ = os.Remove(path)
+		return fmt.Errorf("create salt file: %w", err)
+	}
+	r.out.Changed = true
+	return nil
+}
+
+// ownedAs gives path the owner of model, where we may.
+func ownedAs(model, path string) error {
+	info, err := os.Stat(model)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 {
+		return nil
+	}
+	return os.Lchown(path, int(stat.Uid), int(stat.Gid))
+}
+
+// writeFile replaces a private file atomically; its owner is its folder's.
+func writeFile(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(content)
+	if syncing := f.Sync(); err == nil {
+		err = syncing
+	}
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = ownedAs(filepath.Dir(path), f.Name())
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func (r *runner) total() int64 {
+	var n int64
+	for _, t := range r.plan.tables {
+		if t.conn != nil {
+			n += t.rows
+		}
+	}
+	return n
+}
+
+func (r *runner) loaded() int {
+	n := 0
+	for _, t := range r.plan.tables {
+		if t.conn != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// count adds up what a reader has changed.
+func (r *runner) count(t tally) {
+	r.changes.jobs += t.jobs
+	r.changes.paths += t.paths
+	r.changes.nulls += t.nulls
+}
+
+// ensureSchema makes CIDX's schema with the operator's command if there is none.
+func (r *runner) ensureSchema(ctx context.Context) error {
+	for _, entry := range cidx.Catalogue {
+		if entry.Copied() && r.catalog.Tables[entry.Name] != nil {
+			return nil
+		}
+	}
+	const runner = "python3 -m code_indexer.server.storage.postgres.migrations.runner --connection-string <dsn>"
+	if r.args.SchemaCommand == "" {
+		return cidx.Problem{What: "the database has none of CIDX's tables", At: r.where, Fix: "create the schema as the server's user with CIDX's own runner (" + runner + "), or set cidx_schema_command"}
+	}
+	if r.mode.Check || r.args.Phase != phaseLoad {
+		r.out.Changed = r.mode.Check
+		return cidx.Problem{What: "the database has none of CIDX's tables; the real run creates them with cidx_schema_command, and only then can the rest be rehearsed", At: r.where, Fix: "run the command before the rehearsal: " + r.args.SchemaCommand}
+	}
+	progress.Line(ctx, "  Creating CIDX's schema...")
+	if err := r.runSchemaCommand(ctx); err != nil {
+		return err
+	}
+	catalog, err := postgres.Inspect(ctx, r.conn)
+	if err != nil {
+		return r.explain(err)
+	}
+	r.catalog = catalog
+	for _, entry := range cidx.Catalogue {
+		if entry.Copied() && r.catalog.Tables[entry.Name] != nil {
+			r.out.Changed = true
+			return nil
+		}
+	}
+	return cidx.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.where, Fix: "correct cidx_schema_command: it must use the connection in CIDX_POSTGRES_DSN"}
+}

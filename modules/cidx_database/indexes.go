@@ -1,0 +1,118 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"cidx-cluster/modules/internal/postgres"
+)
+
+// dropIndexes drops the indexes and foreign keys of large tables for the time
+// of the load. Without ownership they stay, and the load is slower.
+func (r *runner) dropIndexes(ctx context.Context) (*postgres.Rebuild, error) {
+	var large []*postgres.Table
+	var names []string
+	for _, t := range r.plan.tables {
+		switch {
+		case !t.large || t.status == statusKept || t.conn == nil:
+		case !t.to.Owned:
+			r.warnings.add("table %s belongs to another role: its indexes stay while its %s rows are loaded, which takes longer", t.Name, thousands(t.rows))
+		default:
+			large, names = append(large, t.to), append(names, t.to.Qualified())
+		}
+	}
+	if len(large) == 0 {
+		return nil, nil
+	}
+	rebuild, err := postgres.PlanRebuild(ctx, r.conn, large)
+	if err != nil {
+		return nil, err
+	}
+	for _, kept := range rebuild.Kept {
+		r.warnings.add("stays while a large table is loaded: %s", kept)
+	}
+	if err := rebuild.Drop(ctx, r.conn); err != nil {
+		return nil, err
+	}
+	if len(rebuild.Kept) == 0 {
+		// COPY FREEZE wants a table that this transaction has truncated.
+		if err := postgres.Run(ctx, r.conn, "TRUNCATE "+strings.Join(names, ", ")); err != nil {
+			return nil, fmt.Errorf("truncate: %w", err)
+		}
+		for _, t := range r.plan.tables {
+			t.frozen = t.large && t.to.Owned && t.conn != nil && t.status != statusKept
+		}
+	}
+	return rebuild, nil
+}
+
+func (r *runner) rebuildIndexes(ctx context.Context, rebuild *postgres.Rebuild) error {
+	if rebuild == nil {
+		return nil
+	}
+	const memory = `SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('256MB'))::text || 'B', true)`
+	if err := postgres.Run(ctx, r.conn, memory); err != nil {
+		return fmt.Errorf("rebuild indexes: %w", err)
+	}
+	return rebuild.Create(ctx, r.conn, func(statement string) {
+		r.meter.begin("building indexes", 0, strings.Join(strings.Fields(statement)[:min(6, len(strings.Fields(statement)))], " "))
+	})
+}
+
+// setSequences puts every sequence above the highest id of its table, on either
+// side. It is transactional where the table is ours.
+func (r *runner) setSequences(ctx context.Context) error {
+	type sequence struct {
+		t      *table
+		name   string
+		lowest int64
+	}
+	var list []sequence
+	var parts []string
+	for _, t := range r.plan.tables {
+		for _, c := range t.to.Columns {
+			if c.Sequence == "" {
+				continue
+			}
+			s := sequence{t: t, name: c.Sequence}
+			if t.conn != nil {
+				var err error
+				if s.lowest, err = t.conn.Sequence(t.from.Name); err != nil {
+					return err
+				}
+			}
+			list = append(list, s)
+			parts = append(parts, "(SELECT coalesce(max("+postgres.Quote(c.Name)+"), 0) FROM "+t.to.Qualified()+")",
+				"(SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM "+c.Sequence+")")
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT "+strings.Join(parts, ", "))
+	if err != nil {
+		return fmt.Errorf("read sequences: %w", err)
+	}
+	var statements []string
+	for i, s := range list {
+		highest, _ := strconv.ParseInt(string(rows[0][2*i]), 10, 64)
+		current, _ := strconv.ParseInt(string(rows[0][2*i+1]), 10, 64)
+		if highest = max(highest, s.lowest); highest <= current {
+			continue
+		}
+		if s.t.to.Owned {
+			statements = append(statements, fmt.Sprintf("ALTER SEQUENCE %s RESTART WITH %d", s.name, highest+1))
+		} else {
+			statements = append(statements, fmt.Sprintf("SELECT setval(%s, %d)", postgres.Literal(s.name), highest))
+		}
+	}
+	if len(statements) == 0 {
+		return nil
+	}
+	if err := postgres.Run(ctx, r.conn, strings.Join(statements, "; ")); err != nil {
+		return fmt.Errorf("set sequences: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package database
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/postgres"
+)
+
+// markerTable remembers in the target itself what was loaded: it commits with
+// the rows, so that a run that was killed at the commit knows how it ended.
+const markerTable = "cidx_cluster_migration"
+
+const createMarker = `CREATE TABLE IF NOT EXISTS %s (source_id text PRIMARY KEY, home text NOT NULL, host text NOT NULL, started_at timestamptz NOT NULL,
+	committed_at timestamptz NOT NULL, helper text NOT NULL, tables jsonb NOT NULL, rolled_back_at timestamptz, rolled_back jsonb)`
+
+// marker is a row of markerTable.
+type marker struct {
+	Source     string               `json:"source_id"`
+	Home       string               `json:"home"`
+	Host       string               `json:"host"`
+	Started    time.Time            `json:"started_at"`
+	Committed  string               `json:"committed_at"`
+	Helper     string               `json:"helper"`
+	Tables     map[string]tableMark `json:"tables"`
+	RolledBack string               `json:"rolled_back_at,omitempty"`
+}
+
+// tableMark is what was loaded into a table.
+type tableMark struct {
+	Rows   int64  `json:"rows"`
+	Digest string `json:"digest"`
+}
+
+func (m tableMark) sum() (digest.Sum, error) { return digest.Parse(m.Digest, m.Rows) }
+
+func (r *runner) markerName() string {
+	return postgres.Quote(r.catalog.Server.Schema) + "." + postgres.Quote(markerTable)
+}
+
+// readMarker returns the newest marker, one that is not rolled back first; nil
+// if there is none.
+func (r *runner) readMarker(ctx context.Context) (*marker, error) {
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT to_regclass($1) IS NOT NULL", r.markerName())
+	if err != nil {
+		return nil, fmt.Errorf("look for an earlier migration: %w", err)
+	}
+	if string(rows[0][0]) != "t" {
+		return nil, nil
+	}
+	rows, err = postgres.Rows(ctx, r.conn, `SELECT source_id, home, host, (extract(epoch FROM started_at) * 1000000)::bigint, committed_at, helper, tables, rolled_back_at
+		FROM `+r.markerName()+` ORDER BY rolled_back_at IS NOT NULL, committed_at DESC LIMIT 1`)
+	if err != nil {
+		return nil, fmt.Errorf("read what was migrated earlier: %w", err)
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	f := rows[0]
+	micros, err := strconv.ParseInt(string(f[3]), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("read what was migrated earlier: %w", err)
+	}
+	m := &marker{Source: string(f[0]), Home: string(f[1]), Host: string(f[2]), Started: time.UnixMicro(micros).UTC(),
+		Committed: string(f[4]), Helper: string(f[5]), RolledBack: string(f[7])}
+	if err := json.Unmarshal(f[6], &m.Tables); err != nil {
+		return nil, fmt.Errorf("read what was migrated earlier: %w", err)
+	}
+	return m, nil
+}
+
+// writeMarker records the load, in its own transaction.
+func (r *runner) writeMarker(ctx context.Context) error {
+	tables, err := json.Marshal(r.marks())
+	if err != nil {
+		return fmt.Errorf("record what is loaded: %w", err)
+	}
+	if err := postgres.Run(ctx, r.conn, fmt.Sprintf(createMarker, r.markerName())); err != nil {
+		if postgres.Code(err) == "42501" {
+			return cidx.Problem{What: "the role may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"}
+		}
+		return err
+	}
+	_, err = postgres.Rows(ctx, r.conn, `INSERT INTO `+r.markerName()+` VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, NULL, NULL)
+		ON CONFLICT (source_id) DO UPDATE SET home = excluded.home, host = excluded.host, started_at = excluded.started_at, committed_at = excluded.committed_at,
+		helper = excluded.helper, tables = excluded.tables, rolled_back_at = NULL, rolled_back = NULL`,
+		r.source.id, r.args.Home, hostName(), stampText(r.moment), ansible.Build, string(tables))
+	if err != nil {
+		return fmt.Errorf("record what is loaded: %w", err)
+	}
+	return nil
+}
+
+func (r *runner) marks() map[string]tableMark {
+	marks := map[string]tableMark{}
+	for _, t := range r.plan.tables {
+		if t.conn != nil {
+			marks[t.Name] = tableMark{Rows: t.sum.Rows, Digest: t.sum.String()}
+		}
+	}
+	return marks
+}
+
+// alreadyLoaded reports whether the target holds this server's data. Then
+// nothing is to be done: what the cluster has written since is newer.
+func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
+	m, err := r.readMarker(ctx)
+	if err != nil {
+		return false, r.explain(err)
+	}
+	r.marker = m
+	if m == nil || m.RolledBack != "" {
+		return false, nil
+	}
+	same := m.Source == r.source.id
+	if !same && (m.Home != r.args.Home || m.Host != hostName()) {
+		return false, cidx.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s, migrated %s", m.Home, m.Host, m.Committed), At: r.where, Fix: "name the right database in postgres_dsn; a cluster is seeded from one server only"}
+	}
+	if !same {
+		if same, err = r.sameContent(ctx, m); err != nil {
+			return false, err
+		}
+	}
+	if !same {
+		return false, cidx.Problem{What: "the standalone server has gone on after it was migrated at " + m.Committed + "; PostgreSQL holds the older state", At: r.where, Fix: "run cluster-rollback.yml, which marks that migration as given up, then migrate again"}
+	}
+	r.out.Skipped = "the data was loaded at " + m.Committed + "; PostgreSQL is left as it is, with all that the cluster has written since"
+	r.listMarks(m, "loaded before")
+	if r.mode.Check {
+		return true, nil
+	}
+	return true, r.keepRecord(m)
+}
+
+// sameContent compares the rows of the source with those of an earlier load.
+func (r *runner) sameContent(ctx context.Context, m *marker) (bool, error) {
+	r.moment = m.Started
+	if err := r.makePlan(); err != nil {
+		return false, err
+	}
+	for _, t := range r.plan.tables {
+		mark, loaded := m.Tables[t.Name]
+		if t.conn == nil || !loaded {
+			if loaded != (t.conn != nil) {
+				return false, nil
+			}
+			continue
+		}
+		sum, err := r.sourceSum(ctx, t)
+		if err != nil {
+			return false, err
+		}
+		if want, err := mark.sum(); err != nil || sum != want {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// loadedBefore reports whether this home is a migrated one that has not gone
+// back to standalone mode.
+func (r *runner) loadedBefore() bool {
+	return r.snapshotExists() && exists(r.state.Database()) && r.current == cidx.ModePostgres
+}
+
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "unknown"
+	}
+	return name
+}

@@ -1,0 +1,258 @@
+package database
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/sqlite"
+)
+
+// Kinds of differences between SQLite and PostgreSQL.
+const (
+	differenceAdded   = "added"   // in PostgreSQL only
+	differenceChanged = "changed" // on both sides, with other values
+	differenceLost    = "lost"    // in SQLite only
+)
+
+// difference is a row that is not the same on both sides.
+type difference struct {
+	Kind    string
+	Key     string
+	Columns []string // that differ, of a changed row
+	Row     [][]byte // PostgreSQL's fields in canonical form, of an added or changed row
+	IDs     int64    // SQLite's row, of a changed or lost row
+}
+
+func (d difference) inColumns() string {
+	if len(d.Columns) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(d.Columns, ", ") + ")"
+}
+
+// canonicalRow is a row in canonical form, field by field.
+type canonicalRow struct {
+	buf  []byte
+	ends []int
+}
+
+func (c *canonicalRow) reset()   { c.buf, c.ends = c.buf[:0], c.ends[:0] }
+func (c *canonicalRow) mark()    { c.ends = append(c.ends, len(c.buf)) }
+func (c *canonicalRow) len() int { return len(c.ends) }
+func (c *canonicalRow) field(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = c.ends[i-1]
+	}
+	return c.buf[from:c.ends[i]]
+}
+
+// merging walks both sides of a table in the order of its key.
+type merging struct {
+	t       *table
+	d       *reader
+	visit   func(difference) error
+	source  digest.Source
+	ours    canonicalRow
+	theirs  canonicalRow
+	more    bool
+	equal   int64
+	failure error
+}
+
+// merge compares a table row by row, in the order of its key and in constant
+// memory, and visits every difference. The table must have a key.
+func (r *runner) merge(ctx context.Context, t *table, visit func(difference) error) error {
+	_, err := r.mergeCount(ctx, t, visit)
+	return err
+}
+
+// mergeCount is merge that also counts the rows that are equal.
+func (r *runner) mergeCount(ctx context.Context, t *table, visit func(difference) error) (equal int64, err error) {
+	m := &merging{t: t, visit: visit}
+	if t.conn != nil {
+		if m.d, err = r.read(t, true); err != nil {
+			return 0, err
+		}
+		defer m.d.rows.Close()
+		m.advance()
+	}
+	tuples := &postgres.Tuples{Row: m.row}
+	sql := "COPY (SELECT " + t.names() + " FROM " + t.to.Qualified() + " ORDER BY " + t.order() + ") TO STDOUT (FORMAT binary)"
+	if _, err := r.conn.CopyTo(ctx, tuples, sql); err != nil {
+		return m.equal, fmt.Errorf("read table %s: %w", t.Name, err)
+	}
+	if err := tuples.Close(); err != nil {
+		return m.equal, err
+	}
+	for m.more {
+		if err := m.lost(); err != nil {
+			return m.equal, err
+		}
+		m.advance()
+	}
+	if m.d == nil {
+		return m.equal, nil
+	}
+	return m.equal, m.d.close()
+}
+
+// order spells the key so that PostgreSQL sorts as SQLite does.
+func (t *table) order() string {
+	parts := make([]string, len(t.key))
+	for i, k := range t.key {
+		parts[i] = postgres.Quote(t.columns[k].Name)
+		if kind := t.columns[k].Type.Kind; kind == convert.Text || kind == convert.Varchar {
+			parts[i] += ` COLLATE "C"`
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// advance reads the next row of SQLite into ours.
+func (m *merging) advance() {
+	m.more = m.d.next()
+	if !m.more {
+		return
+	}
+	m.ours.reset()
+	row := m.d.values()
+	for i := range row {
+		var fault *convert.Fault
+		if m.ours.buf, fault = m.source.Append(m.ours.buf, &m.t.columns[i].Column, &row[i]); fault != nil {
+			m.ours.buf = append(m.ours.buf, 2) // equal to nothing
+		}
+		m.ours.mark()
+	}
+}
+
+// row takes the next row of PostgreSQL.
+func (m *merging) row(fields [][]byte) error {
+	m.theirs.reset()
+	for i, field := range fields {
+		var err error
+		if m.theirs.buf, err = digest.Target(m.theirs.buf, &m.t.columns[i].Column, field); err != nil {
+			return err
+		}
+		m.theirs.mark()
+	}
+	for m.more {
+		switch order := m.compareKeys(); {
+		case order > 0:
+			return m.visit(difference{Kind: differenceAdded, Key: m.keyOf(), Row: m.fields()})
+		case order == 0:
+			err := m.both()
+			m.advance()
+			return err
+		}
+		if err := m.lost(); err != nil {
+			return err
+		}
+		m.advance()
+	}
+	return m.visit(difference{Kind: differenceAdded, Key: m.keyOf(), Row: m.fields()})
+}
+
+func (m *merging) lost() error {
+	return m.visit(difference{Kind: differenceLost, Key: m.t.keyOf(m.d.id(), m.d.values()), IDs: m.d.id()})
+}
+
+func (m *merging) both() error {
+	if bytes.Equal(m.ours.buf, m.theirs.buf) {
+		m.equal++
+		return nil
+	}
+	d := difference{Kind: differenceChanged, Key: m.t.keyOf(m.d.id(), m.d.values()), IDs: m.d.id(), Row: m.fields()}
+	for i, c := range m.t.columns {
+		if !bytes.Equal(m.ours.field(i), m.theirs.field(i)) {
+			d.Columns = append(d.Columns, c.Name)
+		}
+	}
+	return m.visit(d)
+}
+
+// compareKeys orders our row before (-1), at (0) or after (1) theirs.
+func (m *merging) compareKeys() int {
+	for _, k := range m.t.key {
+		ours, theirs := canonicalValue(m.ours.field(k)), canonicalValue(m.theirs.field(k))
+		var order int
+		switch m.t.columns[k].Type.Kind {
+		case convert.Int2, convert.Int4, convert.Int8:
+			order = compareNumbers(ours, theirs)
+		default:
+			order = bytes.Compare(ours, theirs)
+		}
+		if order != 0 {
+			return order
+		}
+	}
+	return 0
+}
+
+func compareNumbers(a, b []byte) int {
+	if len(a) != 8 || len(b) != 8 {
+		return bytes.Compare(a, b)
+	}
+	x, y := int64(binary.BigEndian.Uint64(a)), int64(binary.BigEndian.Uint64(b))
+	switch {
+	case x < y:
+		return -1
+	case x > y:
+		return 1
+	}
+	return 0
+}
+
+// canonicalValue is the value of a canonical field without its head; nil for
+// NULL.
+func canonicalValue(field []byte) []byte {
+	if len(field) == 0 || field[0] != 1 {
+		return nil
+	}
+	_, n := binary.Uvarint(field[1:])
+	return field[1+n:]
+}
+
+// fields copies their row.
+func (m *merging) fields() [][]byte {
+	out := make([][]byte, m.theirs.len())
+	for i := range out {
+		out[i] = bytes.Clone(m.theirs.field(i))
+	}
+	return out
+}
+
+// keyOf names their row.
+func (m *merging) keyOf() string {
+	row := make([]sqlite.Value, m.theirs.len())
+	for _, k := range m.t.key {
+		row[k] = m.t.columns[k].shown(m.theirs.field(k))
+		if m.t.columns[k].Secret {
+			return "with a secret key"
+		}
+	}
+	return m.t.keyOf(0, row)
+}
+
+// shown turns a canonical field back into a value that can be printed.
+func (c *column) shown(field []byte) sqlite.Value {
+	v := canonicalValue(field)
+	if v == nil {
+		return sqlite.NullValue()
+	}
+	switch c.Type.Kind {
+	case convert.Int2, convert.Int4, convert.Int8:
+		return sqlite.IntegerValue(int64(binary.BigEndian.Uint64(v)))
+	case convert.Float4, convert.Float8:
+		return sqlite.RealValue(floatOf(v))
+	case convert.Timestamptz, convert.Timestamp, convert.Date:
+		return sqlite.TextValue(timeOf(v))
+	}
+	return sqlite.TextValue(string(v))
+}

@@ -1,0 +1,294 @@
+package database
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/sqlite"
+)
+
+// plan is which rows go where.
+type plan struct {
+	tables  []*table // parents before children
+	skipped []skipped
+}
+
+// skipped is a table that does not move.
+type skipped struct {
+	Table  string `json:"table"`
+	File   string `json:"file,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// table is a table that moves.
+type table struct {
+	cidx.Table
+	conn    *sqlite.Conn // nil if the source has no such table
+	from    sqlite.Table
+	to      *postgres.Table
+	columns []column
+	key     []int // indexes into columns; empty if nothing identifies a row
+	rows    int64 // estimate from the highest row id until the table is loaded
+	large   bool  // worth rebuilding its indexes
+	frozen  bool  // loaded with COPY FREEZE
+	status  string
+	sum     digest.Sum // of the rows that were sent
+	bad     []int64    // sorted ids of rows that are left out
+}
+
+// column is one column that moves.
+type column struct {
+	convert.Column
+	Name     string // in PostgreSQL
+	Source   string // in SQLite
+	NotNull  bool
+	Secret   bool
+	Null     cidx.Fallback
+	Path     cidx.PathRule
+	Sequence string
+}
+
+// makePlan matches both schemas by name. What stays behind although it holds
+// data is a problem, unless the operator accepts it.
+func (r *runner) makePlan() error {
+	p := &plan{}
+	r.plan = p
+	var problems cidx.Problems
+	known := map[string]bool{}
+	for _, entry := range cidx.Catalogue {
+		known[entry.Name] = true
+		if !entry.Copied() {
+			p.skipped = append(p.skipped, skipped{entry.Name, entry.File, entry.Skip})
+			problems.Add(r.warnAbout(entry))
+			continue
+		}
+		t, err := r.match(entry)
+		problems.Add(err)
+		if t != nil {
+			p.tables = append(p.tables, t)
+		}
+	}
+	problems.Add(r.unknownTables(known))
+	problems.Add(r.unknownFiles())
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	return p.order()
+}
+
+func (r *runner) accepted(name string) bool { return slices.Contains(r.args.Accept, name) }
+
+// match plans one table; nil means that there is nothing to move.
+func (r *runner) match(entry cidx.Table) (*table, error) {
+	t := &table{Table: entry, to: r.catalog.Tables[entry.Name]}
+	for _, from := range r.source.tables[entry.File] {
+		if strings.EqualFold(from.Name, entry.Name) {
+			t.conn, t.from = r.source.files[entry.File], from
+		}
+	}
+	if t.to == nil {
+		return nil, r.withoutTarget(t)
+	}
+	if t.conn == nil {
+		return t, nil // an older release: nothing to load, but its sequence counts
+	}
+	if err := t.estimate(); err != nil {
+		return nil, err
+	}
+	var problems cidx.Problems
+	for _, c := range t.from.Columns {
+		problems.Add(r.matchColumn(t, c))
+	}
+	if t.to.RowSecurity {
+		problems = append(problems, cidx.Problem{What: "row security is on", At: r.where + ", table " + t.Name, Fix: "ALTER TABLE " + t.Name + " DISABLE ROW LEVEL SECURITY, or connect as a role that bypasses it"})
+	}
+	problems = append(problems, t.required()...)
+	t.findKey()
+	return t, problems.Err()
+}
+
+func (r *runner) withoutTarget(t *table) error {
+	if t.conn == nil {
+		return nil
+	}
+	n, err := t.count()
+	switch {
+	case err != nil:
+		return err
+	case n == 0 || r.accepted(t.Name):
+		reason := "the cluster's schema has no such table; it is empty"
+		if n > 0 {
+			reason = fmt.Sprintf("the cluster's schema has no such table; %d rows stay behind as accepted", n)
+		}
+		r.plan.skipped = append(r.plan.skipped, skipped{t.Name, t.File, reason})
+		return nil
+	}
+	return cidx.Problem{What: fmt.Sprintf("table is missing in PostgreSQL; %d rows would be lost", n), At: t.at(), Fix: "bring CIDX's schema up to date with its migration runner, or add " + t.Name + " to cidx_database_accept"}
+}
+
+// matchColumn plans one column of the source.
+func (r *runner) matchColumn(t *table, c sqlite.Column) error {
+	name := c.Name
+	if renamed, ok := t.Renames[name]; ok {
+		name = renamed
+	}
+	target, ok := t.to.Column(name)
+	if !ok {
+		target, ok = t.to.Column(strings.ToLower(name))
+	}
+	if !ok || target.Type.Kind == convert.Unsupported {
+		return r.withoutColumn(t, c, ok)
+	}
+	planned := column{
+		Column: convert.Column{Type: target.Type, Parsed: true, Epoch: slices.Contains(t.Epoch, c.Name)},
+		Name:   target.Name, Source: c.Name, NotNull: target.NotNull, Sequence: target.Sequence,
+		Secret: slices.Contains(t.Secrets, target.Name), Null: t.Null[target.Name], Path: t.Paths[c.Name],
+	}
+	if slices.Contains(t.Local, c.Name) {
+		planned.Zone = r.zone
+	}
+	t.columns = append(t.columns, planned)
+	return nil
+}
+
+func (r *runner) withoutColumn(t *table, c sqlite.Column, unsupported bool) error {
+	n, err := t.number("SELECT count(*) FROM " + sqlite.Quote(t.from.Name) + " WHERE " + sqlite.Quote(c.Name) + " IS NOT NULL")
+	at := t.Name + "." + c.Name
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return nil
+	case r.accepted(at):
+		r.warnings.add("%s stays behind in %d rows, as accepted", at, n)
+		return nil
+	}
+	what := fmt.Sprintf("PostgreSQL has no such column; %d values would be lost", n)
+	if unsupported {
+		what = fmt.Sprintf("PostgreSQL's column has a type that is not supported; %d values would be lost", n)
+	}
+	return cidx.Problem{What: what, At: t.at() + "." + c.Name, Fix: "bring CIDX's schema up to date with its migration runner, or add " + at + " to cidx_database_accept"}
+}
+
+// required finds columns that PostgreSQL insists on and the source lacks.
+func (t *table) required() cidx.Problems {
+	var problems cidx.Problems
+	for _, c := range t.to.Columns {
+		has := slices.ContainsFunc(t.columns, func(p column) bool { return p.Name == c.Name })
+		if !has && c.NotNull && !c.Default && t.rows > 0 {
+			problems = append(problems, cidx.Problem{What: "PostgreSQL requires column " + c.Name + ", which the source does not have", At: t.at(), Fix: "start the standalone server of the release that the cluster runs once, so that it upgrades its databases"})
+		}
+	}
+	return problems
+}
+
+// findKey chooses what identifies a row: the primary key, else a unique index
+// over columns that are never NULL.
+func (t *table) findKey() {
+	candidates := [][]string{t.to.Key}
+	for _, u := range t.to.Uniques {
+		if u.Where == "" {
+			candidates = append(candidates, u.Columns)
+		}
+	}
+	for _, names := range candidates {
+		var key []int
+		for _, name := range names {
+			i := slices.IndexFunc(t.columns, func(c column) bool { return c.Name == name && c.NotNull })
+			if i < 0 {
+				key = nil
+				break
+			}
+			key = append(key, i)
+		}
+		if len(key) > 0 {
+			t.key = key
+			return
+		}
+	}
+}
+
+// at names the table's place in the source.
+func (t *table) at() string { return t.File + ": " + t.Name }
+
+func (t *table) number(sql string) (int64, error) {
+	rows, err := t.conn.Query(sql)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	if rows.Next() {
+		return rows.Int(0), nil
+	}
+	return 0, rows.Err()
+}
+
+func (t *table) count() (int64, error) {
+	return t.number("SELECT count(*) FROM " + sqlite.Quote(t.from.Name))
+}
+
+// largeTable is from how many rows on rebuilding indexes pays.
+const largeTable = 20000
+
+// estimate guesses the number of rows from the highest row id, and counts where
+// that may matter.
+func (t *table) estimate() error {
+	var err error
+	if t.from.RowID != "" {
+		t.rows, err = t.number("SELECT coalesce(max(" + t.from.RowID + "), 0) FROM " + sqlite.Quote(t.from.Name))
+		if err != nil || t.rows >= 0 && t.rows < largeTable {
+			return err
+		}
+	}
+	t.rows, err = t.count()
+	t.large = t.rows >= largeTable
+	return err
+}
+
+// order sorts the tables so that parents come first, else as the catalogue has
+// them.
+func (p *plan) order() error {
+	var sorted []*table
+	state := map[string]int{} // 1: being visited, 2: done
+	var visit func(t *table) error
+	visit = func(t *table) error {
+		if state[t.Name] == 2 {
+			return nil
+		}
+		if state[t.Name] == 1 {
+			return fmt.Errorf("order tables: %s refers to itself through other tables", t.Name)
+		}
+		state[t.Name] = 1
+		for _, f := range t.to.ForeignKeys {
+			if parent := p.table(f.Table); parent != nil && parent != t {
+				if err := visit(parent); err != nil {
+					return err
+				}
+			}
+		}
+		state[t.Name] = 2
+		sorted = append(sorted, t)
+		return nil
+	}
+	for _, t := range p.tables {
+		if err := visit(t); err != nil {
+			return err
+		}
+	}
+	p.tables = sorted
+	return nil
+}
+
+func (p *plan) table(name string) *table {
+	for _, t := range p.tables {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}

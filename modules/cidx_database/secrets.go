@@ -1,0 +1,324 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/secret"
+)
+
+// secrets are the keys of a standalone server, and what was found out about the
+// values that they open.
+type secrets struct {
+	mfa, jwt   string // stripped, as CIDX reads them; "" if the file is absent
+	salt       string // as it is: CIDX does not strip it
+	hasSalt    bool
+	candidates []candidate // for the tokens' salt
+	opens      map[string]int
+	tokens     int
+	createSalt string // text to write to the salt file after the commit
+	mfaRows    int64
+	report     map[string]any
+}
+
+// candidate is a text under which tokens may be encrypted.
+type candidate struct {
+	name string // where it comes from, e.g. "salt file"
+	text string
+	key  func() []byte
+}
+
+func (s *secrets) candidate(name, text string) {
+	for _, c := range s.candidates {
+		if c.text == text {
+			return
+		}
+	}
+	s.candidates = append(s.candidates, candidate{name, text, sync.OnceValue(func() []byte { return tokenKey(text) })})
+}
+
+const (
+	saltFile = ".encryption_key_salt"
+	jwtFile  = ".jwt_secret"
+	mfaFile  = "data/mfa_key.dat"
+)
+
+// openSecrets reads the key files and tries every encrypted value. What no key
+// opens is a problem.
+func (r *runner) openSecrets(ctx context.Context) error {
+	s := &secrets{opens: map[string]int{}, report: map[string]any{}}
+	r.secrets = s
+	r.out.Data["secrets"] = s.report
+	var problems cidx.Problems
+	var err error
+	s.salt, s.hasSalt, err = readSecret(filepath.Join(r.args.Home, saltFile))
+	problems.Add(err)
+	problems.Add(r.readJWT(s))
+	mfa, _, err := readSecret(filepath.Join(r.args.Home, mfaFile))
+	problems.Add(err)
+	s.mfa = strings.TrimSpace(mfa)
+	secret.Keep(ctx, s.mfa, s.jwt)
+	if s.salt != hostName() {
+		secret.Keep(ctx, s.salt)
+	}
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	if s.hasSalt {
+		s.candidate("salt file", s.salt)
+	}
+	if s.jwt != "" {
+		s.candidate("JWT secret", s.jwt)
+	}
+	s.candidate("host name", hostName())
+	for _, name := range r.args.OldHostNames {
+		s.candidate("old host name", name)
+	}
+	return r.tryAll(ctx)
+}
+
+// readJWT reads the secret that signs sessions. CIDX 11.79 keeps it in the
+// service user's ~/.cidx-server whatever the data directory is.
+func (r *runner) readJWT(s *secrets) error {
+	text, found, err := readSecret(filepath.Join(r.args.Home, jwtFile))
+	if err != nil {
+		return err
+	}
+	if own := ownersHome(r.args.Home); own != "" && own != r.args.Home {
+		other, ok, err := readSecret(filepath.Join(own, jwtFile))
+		if err == nil && ok {
+			if found && strings.TrimSpace(other) != strings.TrimSpace(text) {
+				r.warnings.add("%s and %s differ; CIDX signs with the first, which is carried over", filepath.Join(own, jwtFile), filepath.Join(r.args.Home, jwtFile))
+			}
+			text, found = other, true
+		}
+	}
+	s.jwt = strings.TrimSpace(text)
+	if !found || s.jwt == "" {
+		r.warnings.add("no JWT secret (%s): all sessions will end", jwtFile)
+	}
+	return nil
+}
+
+// ownersHome is ~/.cidx-server of the user that owns the home, or "".
+func ownersHome(home string) string {
+	info, err := os.Stat(home)
+	if err != nil {
+		return ""
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || stat.Uid == 0 {
+		return "" // a service does not run as root
+	}
+	owner, err := user.LookupId(strconv.Itoa(int(stat.Uid)))
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(owner.HomeDir, ".cidx-server")
+}
+
+func readSecret(path string) (text string, found bool, err error) {
+	raw, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		return string(raw), true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return "", false, nil
+	}
+	return "", false, cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+}
+
+// tryAll decrypts every encrypted value of the source.
+func (r *runner) tryAll(ctx context.Context) error {
+	s := r.secrets
+	var problems cidx.Problems
+	for _, t := range r.plan.tables {
+		for i := range t.columns {
+			switch t.Cipher[t.columns[i].Source] {
+			case cidx.TokenCipher:
+				problems.Add(r.tryTokens(ctx, t, i))
+			case cidx.MFACipher:
+				problems.Add(r.tryMFA(ctx, t, i))
+			}
+		}
+	}
+	s.report["tokens"] = map[string]any{"checked": s.tokens, "opened_by": s.opens}
+	s.report["mfa_users"] = s.mfaRows
+	r.settleSalt()
+	return problems.Err()
+}
+
+// column i of every row, with the row's name.
+func (r *runner) eachValue(ctx context.Context, t *table, i int, visit func(value, key string)) error {
+	if t.conn == nil {
+		return nil
+	}
+	d, err := r.read(t, false)
+	if err != nil {
+		return err
+	}
+	for d.next() {
+		if err := ctx.Err(); err != nil {
+			d.rows.Close()
+			return err
+		}
+		if v := d.values()[i]; !v.IsNull() {
+			visit(string(v.Bytes), t.keyOf(d.id(), d.values()))
+		}
+	}
+	return d.close()
+}
+
+func (r *runner) tryTokens(ctx context.Context, t *table, i int) error {
+	s := r.secrets
+	var problems cidx.Problems
+	err := r.eachValue(ctx, t, i, func(value, key string) {
+		s.tokens++
+		for _, c := range s.candidates {
+			if opensToken(value, c.key()) {
+				s.opens[c.name]++
+				return
+			}
+		}
+		if !r.accepted(t.Name) && !r.accepted(t.Name+"."+t.columns[i].Source) {
+			problems = append(problems, cidx.Problem{What: "no known key opens " + t.columns[i].Name + " of row " + key, At: t.at(),
+				Fix: "name former host names of this server in cidx_database_old_host_names, or let its owner store the token again; add " + t.Name + "." + t.columns[i].Source + " to cidx_database_accept to carry it over unusable"})
+		}
+	})
+	problems.Add(err)
+	return problems.Err()
+}
+
+func (r *runner) tryMFA(ctx context.Context, t *table, i int) error {
+	s := r.secrets
+	key, valid := parseMFAKey(s.mfa)
+	var problems cidx.Problems
+	err := r.eachValue(ctx, t, i, func(value, name string) {
+		s.mfaRows++
+		switch {
+		case s.mfa == "" || !valid:
+			if len(problems) == 0 {
+				what := "the MFA key is missing, but there are MFA users"
+				if s.mfa != "" {
+					what = "not a Fernet key (32 bytes in URL-safe base64), but there are MFA users"
+				}
+				problems = append(problems, cidx.Problem{What: what, At: filepath.Join(r.args.Home, mfaFile), Fix: "restore the file from a backup, or remove the MFA rows so that users enrol again"})
+			}
+		case !opensMFA(value, key) && !r.accepted(t.Name) && !r.accepted(t.Name+"."+t.columns[i].Source):
+			problems = append(problems, cidx.Problem{What: "the MFA key does not open " + t.columns[i].Name + " of row " + name, At: t.at(),
+				Fix: "restore the right data/mfa_key.dat, or let the user enrol again; add " + t.Name + "." + t.columns[i].Source + " to cidx_database_accept to carry it over unusable"})
+		}
+	})
+	problems.Add(err)
+	return problems.Err()
+}
+
+// settleSalt decides what becomes of the salt file. Every node needs the same
+// one, with the text under which the rows decrypt.
+func (r *runner) settleSalt() {
+	s := r.secrets
+	best := ""
+	for _, c := range s.candidates {
+		if s.opens[c.name] > s.opens[best] {
+			best = c.name
+			if !s.hasSalt {
+				s.createSalt = c.text
+			}
+		}
+	}
+	s.report["salt"] = map[string]any{"present": s.hasSalt, "source": best}
+	others := 0
+	for name, n := range s.opens {
+		if s.hasSalt && name != "salt file" || !s.hasSalt && name != best {
+			others += n
+		}
+	}
+	if others > 0 {
+		r.warnings.add("%d tokens do not open with the salt file but with an older text; CIDX re-encrypts them on this node when they are used: use each once before adding nodes", others)
+	}
+	if s.createSalt != "" && r.mode.Check {
+		r.warnings.add("%s is absent; it will be created with the text under which the tokens decrypt (%s)", saltFile, best)
+	}
+}
+
+const createSecrets = `CREATE TABLE IF NOT EXISTS %s (key_name text PRIMARY KEY, key_value text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now())`
+
+// secretsTable is the cluster's own table of keys; a server start makes it.
+const secretsTable = "cluster_secrets"
+
+// planSecrets compares our keys with those in the target. It returns the rows
+// to write; a key in use that differs is a problem.
+func (r *runner) planSecrets(ctx context.Context) (write map[string]string, err error) {
+	theirs := map[string]string{}
+	if t := r.catalog.Tables[secretsTable]; t != nil {
+		rows, err := postgres.Rows(ctx, r.conn, "SELECT key_name, key_value FROM "+t.Qualified()+" WHERE key_name IN ('mfa_encryption_key', 'jwt_secret')")
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", secretsTable, err)
+		}
+		for _, row := range rows {
+			theirs[string(row[0])] = string(row[1])
+			secret.Keep(ctx, string(row[1]))
+		}
+	}
+	write = map[string]string{}
+	outcome := func(name, ours string) string {
+		value, present := theirs[name]
+		switch {
+		case ours == "":
+			return "no local key"
+		case value == ours:
+			return "already there"
+		case present:
+			return "differs"
+		}
+		write[name] = ours
+		return "stored"
+	}
+	var problems cidx.Problems
+	r.secrets.report["jwt_secret"] = outcome("jwt_secret", r.secrets.jwt)
+	if r.secrets.report["jwt_secret"] == "differs" {
+		problems = append(problems, cidx.Problem{What: "key jwt_secret differs from this server's", At: r.where + ", table " + secretsTable,
+			Fix: "if no node of the cluster is in use yet, delete that row; otherwise every session of this server will end: copy the cluster's value to " + filepath.Join(r.args.Home, jwtFile)})
+	}
+	r.secrets.report["mfa_key"] = outcome("mfa_encryption_key", r.secrets.mfa)
+	if r.secrets.report["mfa_key"] == "differs" {
+		// A first start invents a key. Whether somebody uses it is in user_mfa,
+		// whose rows of others have stopped us before.
+		write["mfa_encryption_key"] = r.secrets.mfa
+		r.secrets.report["mfa_key"] = "replaced: nobody's MFA depended on the cluster's"
+	}
+	return write, problems.Err()
+}
+
+// storeSecrets writes the keys, in the transaction.
+func (r *runner) storeSecrets(ctx context.Context) error {
+	write, err := r.planSecrets(ctx)
+	if err != nil || len(write) == 0 {
+		return err
+	}
+	name := postgres.Quote(r.catalog.Server.Schema) + "." + secretsTable
+	if r.catalog.Tables[secretsTable] == nil {
+		if err := postgres.Run(ctx, r.conn, fmt.Sprintf(createSecrets, name)); err != nil {
+			return err
+		}
+	}
+	for key, value := range write {
+		_, err := postgres.Rows(ctx, r.conn, "INSERT INTO "+name+" (key_name, key_value) VALUES ($1, $2) ON CONFLICT (key_name) DO UPDATE SET key_value = excluded.key_value, updated_at = now()", key, value)
+		if err != nil {
+			return fmt.Errorf("store key %s: %w", key, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package database
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/sqlite"
+)
+
+// source is where rows come from: private copies of the SQLite files, and the
+// metadata files of activated repositories as a table in memory.
+type source struct {
+	dir       string // holds the copies by their path below the home
+	temporary bool   // taken for this call while the server may run
+	id        string // changes whenever the copies do
+	taken     time.Time
+	files     map[string]*sqlite.Conn // by path below the home, or cidx.Activated
+	stamps    map[string]stamp
+	tables    map[string][]sqlite.Table
+}
+
+// stamp tells whether a copy was touched while it was read.
+type stamp struct {
+	size    int64
+	changed time.Time
+}
+
+func (s *source) close() {
+	if s == nil {
+		return
+	}
+	for _, c := range s.files {
+		c.Close()
+	}
+}
+
+// snapshotExists reports whether the backup step has left its copies.
+func (r *runner) snapshotExists() bool {
+	for _, f := range cidx.DatabaseFiles() {
+		if f.Migrates && f.Required {
+			if _, err := os.Stat(r.state.Snapshot(f.Path)); err != nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// openSnapshot opens the copies that the backup step took after the stop.
+func (r *runner) openSnapshot(ctx context.Context) error {
+	r.source = &source{dir: r.state.Snapshot("")}
+	var problems cidx.Problems
+	for _, f := range cidx.DatabaseFiles() {
+		if !f.Migrates || exists(r.state.Snapshot(f.Path)) {
+			continue
+		}
+		if f.Required || exists(filepath.Join(r.args.Home, f.Path)) {
+			problems = append(problems, cidx.Problem{What: "no private snapshot of " + f.Path, At: r.state.Snapshot(f.Path), Fix: "run the backup step (cidx_backup) after the server is stopped"})
+		}
+	}
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	return r.openSource(ctx)
+}
+
+// openCopies takes copies of its own of the files that the server uses.
+func (r *runner) openCopies(ctx context.Context) error {
+	dir, err := r.folder()
+	if err != nil {
+		return err
+	}
+	r.source = &source{dir: dir, temporary: true}
+	var problems cidx.Problems
+	for _, f := range cidx.DatabaseFiles() {
+		from := filepath.Join(r.args.Home, f.Path)
+		if !f.Migrates || (!f.Required && !exists(from)) {
+			continue
+		}
+		problems.Add(sqlite.Copy(ctx, from, filepath.Join(dir, f.Path)))
+	}
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	return r.openSource(ctx)
+}
+
+// openSource opens every copy below the source's folder and lists its tables.
+func (r *runner) openSource(ctx context.Context) error {
+	s := r.source
+	s.files, s.tables, s.stamps = map[string]*sqlite.Conn{}, map[string][]sqlite.Table{}, map[string]stamp{}
+	sum := sha256.New()
+	var problems cidx.Problems
+	for _, f := range cidx.DatabaseFiles() {
+		path := filepath.Join(s.dir, f.Path)
+		if !f.Migrates || !exists(path) {
+			continue
+		}
+		fmt.Fprintf(sum, "%s\n", f.Path)
+		if err := sqlite.Fingerprint(sum, path); err != nil {
+			return err
+		}
+		problems.Add(r.openFile(ctx, f.Path, path))
+	}
+	s.id = hex.EncodeToString(sum.Sum(nil))
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	return r.openActivated()
+}
+
+func (r *runner) openFile(ctx context.Context, rel, path string) error {
+	s := r.source
+	hot, err := sqlite.HasHotJournal(path)
+	if err != nil {
+		return err
+	}
+	if hot {
+		dir, err := r.folder()
+		if err != nil {
+			return err
+		}
+		recovered := filepath.Join(dir, "recovered", rel)
+		if err := sqlite.Recover(ctx, path, recovered); err != nil {
+			return err
+		}
+		path = recovered
+	}
+	for _, p := range []string{path, path + "-wal"} {
+		s.stamps[p] = stampOf(p)
+	}
+	if info, err := os.Stat(path); err == nil && info.ModTime().After(s.taken) {
+		s.taken = info.ModTime()
+	}
+	conn, err := sqlite.Open(path)
+	if err != nil {
+		return err
+	}
+	s.files[rel] = conn
+	s.tables[rel], err = conn.Tables()
+	return err
+}
+
+// unchanged is an error if a copy was touched since it was opened.
+func (s *source) unchanged() error {
+	var problems cidx.Problems
+	for path, before := range s.stamps {
+		if stampOf(path) != before {
+			problems = append(problems, cidx.Problem{What: "the copy changed while it was read", At: path, Fix: "find out what writes there, then run the backup step and this one again"})
+		}
+	}
+	return problems.Err()
+}
+
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{size: -1}
+	}
+	return stamp{size: info.Size(), changed: info.ModTime()}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil || !errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,178 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	lib "modernc.org/sqlite/lib"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// copyAttempts is how often Copy tries to catch a file that does not change.
+const copyAttempts = 20
+
+// Copy makes a private copy of a database and its -wal that may be in use. It
+// takes no lock and writes nothing beside the source (even a read-only open of
+// a WAL database may create files there). A copy is good when the main file and
+// the start of the log did not change meanwhile: writers of a WAL database only
+// append to the log, and a half-written end of it counts for nothing. The error
+// is a cidx.Problem.
+func Copy(ctx context.Context, from, to string) error {
+	if err := checkHeader(from); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("make folder for copies: %w", err)
+	}
+	for attempt := range copyAttempts {
+		before, err := footprint(from)
+		if err != nil {
+			return err
+		}
+		if before.journal {
+			// A writer is in the middle of a transaction, or died in one.
+			if err := pause(ctx, attempt); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, suffix := range []string{"", "-wal"} {
+			if err := copyFile(ctx, from+suffix, to+suffix); err != nil {
+				return err
+			}
+		}
+		after, err := footprint(from)
+		if err != nil {
+			return err
+		}
+		if before == after {
+			return nil
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+	return cidx.Problem{What: "the database changes faster than it can be copied, or a writer has left a rollback journal", At: from, Fix: "run the rehearsal at a quieter time; the real run stops the server first"}
+}
+
+func pause(ctx context.Context, attempt int) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Duration(20*(attempt+1)) * time.Millisecond):
+		return nil
+	}
+}
+
+// print is what must not change while a database is copied.
+type print struct {
+	size, modified int64
+	log            [32]byte // the header of the -wal: its salts change at every restart
+	journal        bool     // a rollback journal with content
+}
+
+func footprint(path string) (p print, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return p, fmt.Errorf("stat database: %w", err)
+	}
+	p.size, p.modified = info.Size(), info.ModTime().UnixNano()
+	log, err := os.Open(path + "-wal")
+	if err == nil {
+		_, err = io.ReadFull(log, p.log[:])
+		log.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return p, fmt.Errorf("read write-ahead log: %w", err)
+	}
+	p.journal, err = hotJournal(path + "-journal")
+	return p, err
+}
+
+// hotJournal reports whether path is a rollback journal that a reader would
+// have to play back: its header is not zeroed.
+func hotJournal(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read rollback journal: %w", err)
+	}
+	defer f.Close()
+	head := make([]byte, 8)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return false, nil
+	}
+	return head[0] != 0, nil
+}
+
+// HasHotJournal reports whether a writer died in the middle of a transaction on
+// the database at path, so that its file alone is half old and half new.
+func HasHotJournal(path string) (bool, error) { return hotJournal(path + "-journal") }
+
+// Recover copies a database with its hot journal to another place and rolls the
+// unfinished transaction back there.
+func Recover(ctx context.Context, from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("make folder for copies: %w", err)
+	}
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		if err := copyFile(ctx, from+suffix, to+suffix); err != nil {
+			return err
+		}
+	}
+	c, err := open(to, to, lib.SQLITE_OPEN_READWRITE)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Exec("SELECT 1 FROM sqlite_master LIMIT 1")
+}
+
+// copyFile copies one file; one that does not exist leaves none behind.
+func copyFile(ctx context.Context, from, to string) error {
+	in, err := os.Open(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove old copy: %w", err)
+		}
+		return nil
+	}
+	if err != nil {
+		return cidx.Problem{What: err.Error(), At: from, Fix: "make the file readable for the user that runs the migration"}
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("create copy: %w", err)
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{out}, &guarded{ctx, in}, make([]byte, 1<<20))
+	if closing := out.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return cidx.Problem{What: "copy database: " + err.Error(), At: to, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+	}
+	return nil
+}
+
+// guarded ends a copy when its context does.
+type guarded struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (g *guarded) Read(p []byte) (int, error) {
+	if err := g.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return g.r.Read(p)
+}
