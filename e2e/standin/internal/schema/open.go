@@ -71,7 +71,7 @@ func (s *Store) migrate(ctx context.Context, runtime bool) error {
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(4711)"); err != nil {
 		return fmt.Errorf("lock schema: %w", err)
 	}
-	made, err := create(ctx, tx, Postgres(runtime), "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1")
+	made, err := create(ctx, tx, Postgres(runtime), "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
 	if err != nil {
 		return err
 	}
@@ -84,31 +84,43 @@ func (s *Store) migrate(ctx context.Context, runtime bool) error {
 	return tx.Commit()
 }
 
-// runner is a database or a transaction in it.
-type runner interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // create makes the tables that are not there and names them; those that are there stay untouched, indexes included.
-func create(ctx context.Context, db runner, tables []Table, count string) (map[string]bool, error) {
+func create(ctx context.Context, tx *sql.Tx, tables []Table, present string) (map[string]bool, error) {
 	made := map[string]bool{}
+	there, err := texts1(ctx, tx, present)
+	if err != nil {
+		return made, fmt.Errorf("list tables: %w", err)
+	}
 	for _, t := range tables {
-		var n int
-		if err := db.QueryRowContext(ctx, count, t.Name).Scan(&n); err != nil {
-			return made, fmt.Errorf("look for table %s: %w", t.Name, err)
-		}
-		if n > 0 {
+		if slices.Contains(there, t.Name) {
 			continue
 		}
 		made[t.Name] = true
 		for _, stmt := range t.Stmts {
-			if _, err := db.ExecContext(ctx, stmt); err != nil {
+			if _, err := tx.ExecContext(ctx, stmt); err != nil {
 				return made, fmt.Errorf("create table %s: %w", t.Name, err)
 			}
 		}
 	}
 	return made, nil
+}
+
+// texts1 returns the first column of a query.
+func texts1(ctx context.Context, tx *sql.Tx, query string) ([]string, error) {
+	rows, err := tx.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		out = append(out, name)
+	}
+	return out, rows.Err()
 }
 
 func openFile(ctx context.Context, path, journal string, tables []Table) (*sql.DB, error) {
@@ -121,9 +133,22 @@ func openFile(ctx context.Context, path, journal string, tables []Table) (*sql.D
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	if _, err := create(ctx, db, tables, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"); err != nil {
+	if err := createFile(ctx, db, tables); err != nil {
 		_ = db.Close()
 		return nil, err
 	}
 	return db, nil
+}
+
+func createFile(ctx context.Context, db *sql.DB, tables []Table) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	made, err := create(ctx, tx, tables, "SELECT name FROM sqlite_master WHERE type = 'table'")
+	if err != nil || len(made) == 0 {
+		return err
+	}
+	return tx.Commit()
 }
