@@ -60,6 +60,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 		return ansible.Reply{Msg: "alias files cannot be planned"}, err
 	}
 	if why := s.notOurs(); why != "" {
+		progress.Line(ctx, "  Left alone: %s", why)
 		return ansible.Reply{Skipped: why}, nil
 	}
 	p, err := s.plan()

@@ -1,0 +1,189 @@
+package report
+
+import (
+	"encoding/json"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// document is report.json. Lists are never null. docs/report.md explains it.
+type document struct {
+	Format       int            `json:"format"` // 1; grows when a field changes its meaning
+	Time         time.Time      `json:"time"`
+	Outcome      string         `json:"outcome"`
+	Check        bool           `json:"check"`
+	Host         string         `json:"host"`      // in the inventory; "" if unknown
+	Node         string         `json:"node_name"` // what the machine calls itself
+	Home         string         `json:"home"`
+	Share        string         `json:"share"`
+	State        string         `json:"state_dir"`
+	Server       server         `json:"server"`
+	Steps        []step         `json:"steps"`
+	Timeline     []event        `json:"timeline"`
+	Downtime     downtime       `json:"downtime"`
+	Forecast     *forecast      `json:"forecast,omitempty"` // of a rehearsal
+	Database     database       `json:"database"`
+	Files        files          `json:"files"`
+	Aliases      aliases        `json:"aliases"`
+	Repositories []repository   `json:"repositories"`
+	Accessible   int            `json:"accessible"`
+	Checks       []check        `json:"checks"`
+	Warnings     []remark       `json:"warnings"`
+	Problems     []problem      `json:"problems"`
+	Artifacts    []artifact     `json:"artifacts"`
+	Rollback     commands       `json:"rollback"`
+	Resume       string         `json:"resume"` // command that goes on after a failure
+	Secrets      map[string]any `json:"secrets,omitempty"`
+}
+
+// server is what verification learnt of it.
+type server struct {
+	Version string  `json:"version"`
+	Status  string  `json:"status"`
+	NodeID  string  `json:"node_id"`
+	Healthy float64 `json:"healthy_seconds"`
+}
+
+// States of a step.
+const (
+	stepDone      = "done"
+	stepUnchanged = "unchanged"
+	stepFailed    = "failed"
+	stepRehearsed = "rehearsed"
+	stepSkipped   = "skipped"
+	stepMissing   = "not done"
+)
+
+type step struct {
+	Name    string `json:"name"`  // of the reply, e.g. "database"
+	State   string `json:"state"` // done, unchanged, failed, rehearsed, skipped, not done
+	Message string `json:"message"`
+}
+
+type event struct {
+	Time   time.Time      `json:"time"`
+	Module string         `json:"module"`
+	Event  string         `json:"event"`
+	After  float64        `json:"after_seconds"` // since the event before it; 0 for the first
+	Data   map[string]any `json:"data,omitempty"`
+}
+
+// downtime is from the order to stop until the server was healthy again.
+type downtime struct {
+	Stopped *time.Time `json:"stopped"` // null: the server was not stopped
+	Healthy *time.Time `json:"healthy"` // null: it is still down, or not proven healthy
+	Seconds float64    `json:"seconds"` // 0 unless both are known
+}
+
+type forecast struct {
+	Rows     int64   `json:"rows"`
+	Bytes    int64   `json:"bytes"`
+	Files    int64   `json:"files"`
+	Aliases  int64   `json:"aliases"` // to rewrite
+	Downtime float64 `json:"downtime_seconds"`
+	Warm     float64 `json:"warm_seconds"` // of the copy while the server answers
+}
+
+type database struct {
+	Rows           int64   `json:"rows"`
+	Tables         []table `json:"tables"`
+	Skipped        []table `json:"skipped_tables"`
+	Quarantined    int64   `json:"quarantined"`
+	JobsFailed     int64   `json:"jobs_failed"`
+	PathsRewritten int64   `json:"paths_rewritten"`
+}
+
+type table struct {
+	Table  string `json:"table"`
+	File   string `json:"file"`
+	Rows   int64  `json:"rows"`
+	Status string `json:"status,omitempty"`
+	Why    string `json:"why,omitempty"`
+}
+
+type files struct {
+	Parts    []part  `json:"parts"`
+	Passes   []pass  `json:"passes"`
+	LeftOut  []entry `json:"left_out"`
+	Foreign  []entry `json:"foreign"`
+	Mended   []entry `json:"mended"`
+	Repaired []entry `json:"repaired"`
+}
+
+// part is one tree on the share.
+type part struct {
+	Name         string `json:"name"`
+	Repositories int64  `json:"repositories"`
+	Files        int64  `json:"files"`
+	Folders      int64  `json:"folders"`
+	Bytes        int64  `json:"bytes"`
+	Target       string `json:"target"`
+}
+
+// pass is one run of the copy.
+type pass struct {
+	Time    time.Time `json:"time"`
+	Phase   string    `json:"phase"` // warm, delta; "… interrupted"
+	Files   int64     `json:"files"` // copied
+	Bytes   int64     `json:"bytes"` // copied
+	Deleted int64     `json:"deleted"`
+}
+
+// entry is a path with a remark.
+type entry struct {
+	Path string `json:"path"`
+	Why  string `json:"why,omitempty"`
+}
+
+type aliases struct {
+	Total     int     `json:"total"`
+	Updated   int64   `json:"updated"`
+	LeftAlone []entry `json:"left_alone"`
+}
+
+type repository struct {
+	Alias      string `json:"alias"`
+	Golden     string `json:"golden,omitempty"`
+	Accessible bool   `json:"accessible"`
+	Hits       int64  `json:"hits"`
+	Word       string `json:"word,omitempty"`
+	Mode       string `json:"mode,omitempty"`
+	Path       string `json:"path,omitempty"`
+}
+
+type check struct {
+	Step   string `json:"step"`
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+type remark struct {
+	Step string `json:"step"`
+	Text string `json:"text"`
+}
+
+type problem struct {
+	Step string `json:"step"`
+	cidx.Problem
+}
+
+// artifact is a file beside the report.
+type artifact struct {
+	Path  string `json:"path"`
+	Lines int    `json:"lines"`
+	What  string `json:"what"`
+}
+
+// commands bring the standalone server back.
+type commands struct {
+	Playbook string   `json:"playbook"`
+	ByHand   []string `json:"by_hand"`
+}
+
+// encode renders report.json.
+func (d document) encode() ([]byte, error) {
+	raw, err := json.MarshalIndent(d, "", "  ")
+	return append(raw, '\n'), err
+}

@@ -1,0 +1,195 @@
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+)
+
+// stepsInOrder are the steps of a migration.
+var stepsInOrder = []string{"precheck", "service", "backup", "database", "files", "aliases", "config", "verify"}
+
+// gather reads everything. What the state folder does not have is left empty;
+// what it has but cannot be read is a warning: a report must not fail because of
+// the fault that it is to tell of.
+func gather(ctx context.Context, a args, rehearsal bool) (*document, error) {
+	raw, err := json.Marshal(a.Replies)
+	if err != nil {
+		return nil, fmt.Errorf("encode replies: %w", err)
+	}
+	node, _ := os.Hostname() // "" says as much as an error would
+	d := &document{
+		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Outcome: a.Outcome, Check: rehearsal,
+		Host: a.Host, Node: node, Home: a.Home, State: string(a.State()),
+		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{}, Warnings: []remark{}, Problems: []problem{}, Artifacts: []artifact{},
+		Database: database{Tables: []table{}, Skipped: []table{}},
+		Files:    files{Parts: []part{}, Passes: []pass{}, LeftOut: []entry{}, Foreign: []entry{}, Mended: []entry{}, Repaired: []entry{}},
+		Aliases:  aliases{LeftAlone: []entry{}},
+	}
+	d.Share = d.mountPoint(ctx, a)
+	replies := named(gjson.ParseBytes(raw))
+	d.steps(replies)
+	for _, r := range replies {
+		d.remarks(r)
+	}
+	d.fromJournal(a, replies)
+	d.fromDatabase(a.State(), replies)
+	d.fromFiles(replies)
+	d.fromAliases(replies)
+	d.fromVerify(replies)
+	d.forecast(replies)
+	d.artifacts(a.State())
+	d.ways(a)
+	return d, nil
+}
+
+// mountPoint names the share, and registers the configuration's secrets.
+func (d *document) mountPoint(ctx context.Context, a args) string {
+	config, err := cidx.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
+	if err != nil {
+		d.warn("report", err)
+	}
+	if kept, err := cidx.ReadConfig(ctx, a.State().ClusterConfig()); err == nil && config.Share == "" {
+		config.Share = kept.Share
+	}
+	if a.Share != "" {
+		return a.Share
+	}
+	return config.Share
+}
+
+func (d *document) warn(step string, err error) {
+	d.Warnings = append(d.Warnings, remark{step, err.Error()})
+}
+
+// reply is one step's answer.
+type reply struct {
+	name string // e.g. "files_warm"
+	gjson.Result
+}
+
+// step is the step that the reply is of, e.g. "files".
+func (r reply) step() string {
+	before, _, _ := strings.Cut(r.name, "_")
+	return before
+}
+
+// named lists the replies in the order of the steps; empty ones are of steps
+// that did not run.
+func named(all gjson.Result) []reply {
+	var list []reply
+	all.ForEach(func(k, v gjson.Result) bool {
+		if v.IsObject() && len(v.Map()) > 0 {
+			list = append(list, reply{k.Str, v})
+		}
+		return true
+	})
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := rank(list[i].step()), rank(list[j].step())
+		if a != b {
+			return a < b
+		}
+		return list[i].name < list[j].name
+	})
+	return list
+}
+
+func rank(step string) int {
+	for i, s := range stepsInOrder {
+		if s == step {
+			return i
+		}
+	}
+	return len(stepsInOrder)
+}
+
+// of are the replies of one step.
+func of(replies []reply, step string) []reply {
+	var list []reply
+	for _, r := range replies {
+		if r.step() == step {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// steps tells how far each step came. Of several replies the worst counts.
+func (d *document) steps(replies []reply) {
+	for _, name := range stepsInOrder {
+		s := step{Name: name, State: stepMissing}
+		for _, r := range of(replies, name) {
+			if state := stateOf(r); s.State == stepMissing || state == stepFailed || (s.State != stepFailed && state == stepDone) {
+				s.State, s.Message = state, firstLine(r.Get("msg").String())
+			}
+		}
+		d.Steps = append(d.Steps, s)
+	}
+}
+
+func stateOf(r reply) string {
+	switch {
+	case r.Get("failed").Bool():
+		return stepFailed
+	case r.Get("check_mode").Bool():
+		return stepRehearsed
+	case r.Get("skipped").Bool():
+		return stepSkipped
+	case r.Get("changed").Bool():
+		return stepDone
+	}
+	return stepUnchanged
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return strings.TrimSuffix(line, ":")
+}
+
+// remarks collects checks, warnings and problems of one reply.
+func (d *document) remarks(r reply) {
+	for _, c := range r.Get("checks").Array() {
+		d.Checks = append(d.Checks, check{r.name, c.Get("name").Str, c.Get("ok").Bool(), c.Get("detail").Str})
+	}
+	for _, w := range r.Get("warnings").Array() {
+		d.Warnings = append(d.Warnings, remark{r.name, w.String()})
+	}
+	problems := r.Get("problems").Array()
+	for _, p := range problems {
+		d.Problems = append(d.Problems, problem{r.name, cidx.Problem{What: p.Get("what").Str, At: p.Get("at").Str, Fix: p.Get("fix").Str}})
+	}
+	if len(problems) == 0 && r.Get("failed").Bool() {
+		d.Problems = append(d.Problems, problem{r.name, cidx.Problem{What: r.Get("msg").String()}})
+	}
+}
+
+// fromJournal tells the events of this migration and the downtime.
+func (d *document) fromJournal(a args, replies []reply) {
+	entries, err := journal.Read(a.State().Journal())
+	if err != nil {
+		d.warn("report", err)
+		return
+	}
+	entries = current(entries, d.Outcome)
+	for i, e := range entries {
+		v := event{Time: e.Time, Module: e.Module, Event: e.Event, Data: e.Data}
+		if i > 0 {
+			v.After = seconds(e.Time.Sub(entries[i-1].Time))
+		}
+		d.Timeline = append(d.Timeline, v)
+		if e.Module == "cidx_files" {
+			d.Files.Passes = append(d.Files.Passes, passOf(e))
+		}
+	}
+	d.Downtime = downtimeOf(entries, replies)
+}

@@ -1,0 +1,114 @@
+// Package report is cidx_report: it gathers what a run has done into report.json
+// and a self-contained report.html, and words the end of the transcript.
+//
+// Sources are the journal and the records in the state folder, and the replies
+// of the steps that the playbook hands over. Nothing is asked of the server, of
+// PostgreSQL or of the share, so that a report can also be written of a run that
+// failed because one of them is away.
+//
+// It writes below report/ in the state folder, and only after a real run that
+// has changed something; otherwise the documents are in the reply only, for the
+// controller. No secret gets into them: what the keeper knows is masked, and so
+// is a password in whatever looks like an address. docs/report.md describes
+// every field.
+package report
+
+import (
+	"context"
+	"path/filepath"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// Outcomes of a run.
+const (
+	rehearsed  = "rehearsed"
+	migrated   = "migrated"
+	already    = "already"
+	failed     = "failed"
+	rolledBack = "rolled-back"
+	verified   = "verified"
+)
+
+// args are the arguments of cidx_report.
+type args struct {
+	cidx.Common
+	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,failed,rolled-back,verified" doc:"How the run ended."`
+	Replies map[string]any `arg:"replies" doc:"The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, for example C(files_warm)."`
+	Host    string         `arg:"host" doc:"The node's name in the inventory, for the commands of the summary. Where it is given, the summary is printed as well."`
+	Manager string         `arg:"service_manager" choices:"systemd,command" default:"systemd" doc:"How the server is started and stopped, for the commands of a rollback by hand."`
+	Unit    string         `arg:"service_unit" default:"cidx-server" doc:"The server's unit, with C(systemd)."`
+	Start   string         `arg:"service_start_command" doc:"Command that starts the server, with C(command)."`
+	Stop    string         `arg:"service_stop_command" doc:"Command that stops the server, with C(command)."`
+}
+
+// Module is cidx_report.
+func Module() ansible.Module {
+	return ansible.New(ansible.Doc{
+		Name:  "cidx_report",
+		Short: "Write down what a run has done, for machines and for people",
+		Description: []string{
+			"Gathers journal, records and replies into C(report.json) and a self-contained C(report.html) below C(report) in the state folder. Each report is also kept as C(report-<time>.json).",
+			"Words the end of the transcript: how to add nodes, how to roll back, how to resume.",
+			"Asks neither the server nor PostgreSQL nor the share, so it also works when they are the reason of a failure.",
+		},
+		Check: "Writes nothing; the documents are in the reply.",
+		Returns: []ansible.Return{
+			{Name: "report", Type: "dict", Doc: "The document that C(report.json) holds."},
+			{Name: "html", Type: "str", Doc: "The document that C(report.html) holds; empty where the reply would become too large."},
+			{Name: "files", Type: "list", Doc: "Files that were written on the node."},
+			{Name: "summary", Type: "list", Doc: "The lines that end the transcript."},
+			{Name: "truncated", Type: "bool", Doc: "Whether lists were shortened to keep the reply small; the files on the node are complete."},
+		},
+		Example: "- name: Write the report\n  cidx.cluster.cidx_report:\n    home: /home/cidx/.cidx-server\n    outcome: migrated\n    host: \"{{ inventory_hostname }}\"\n    replies:\n      verify: \"{{ verify_reply }}\"\n",
+	}, run)
+}
+
+func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	doc, err := gather(ctx, a, mode.Check)
+	if err != nil {
+		return ansible.Reply{Msg: "report cannot be gathered"}, err
+	}
+	if err := doc.mask(ctx); err != nil {
+		return ansible.Reply{Msg: "report cannot be masked"}, err
+	}
+	lines := doc.summary()
+	r := ansible.Reply{Msg: "report of the outcome: " + a.Outcome, Data: map[string]any{"summary": lines, "files": []string{}}}
+	page, err := doc.html()
+	if err != nil {
+		return r, err
+	}
+	if !mode.Check && writes(a.Outcome) {
+		files, err := doc.write(a.State(), page)
+		if err != nil {
+			return r, err
+		}
+		r.Changed, r.Data["files"] = true, files
+		r.Msg = "report written to " + filepath.Dir(files[0])
+		if err := journal.Append(a.State().Journal(), name, a.Outcome, nil); err != nil {
+			return r, err
+		}
+	}
+	if err := doc.fit(r.Data, page); err != nil {
+		return r, err
+	}
+	if a.Host != "" {
+		for _, l := range lines {
+			progress.Line(ctx, "%s", l)
+		}
+	}
+	return r, nil
+}
+
+// name of the module in the journal.
+const name = "cidx_report"
+
+// writes reports whether a run with this outcome leaves a report on the node.
+// The others have changed nothing, and a report of that must not change
+// anything either.
+func writes(outcome string) bool {
+	return outcome == migrated || outcome == failed || outcome == rolledBack
+}

@@ -1,0 +1,308 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
+)
+
+const password = "s3cret-of-the-dsn"
+
+// newHome is a home after a migration: a configuration, and a journal of an
+// earlier migration, its rollback, and this one.
+func newHome(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	put(t, filepath.Join(home, "config.json"), `{"storage_mode":"postgres","postgres_dsn":"postgresql://cidx:`+password+`@db/cidx","ontap":{"mount_point":"/mnt/cidx"}}`)
+	start := time.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
+	var lines []string
+	for _, e := range []struct {
+		after         int // seconds since the start
+		module, event string
+		data          map[string]any
+	}{
+		{0, "cidx_service", "stopping", nil},
+		{9, "cidx_report", "migrated", nil},
+		{10, "cidx_report", "rolled-back", nil},
+		{100, "cidx_files", "warm", map[string]any{"parts": map[string]any{"golden-repos": map[string]any{"files": 90, "bytes": 900}, "versioned": map[string]any{"files": 10, "bytes": 100}}}},
+		{160, "cidx_service", "stopping", nil},
+		{161, "cidx_service", "stopped", nil},
+		{170, "cidx_backup", "taken", map[string]any{"note": "connect postgresql://x:plain-password@h/d"}},
+		{180, "cidx_report", "failed", nil},
+		{400, "cidx_service", "stopped", nil},
+		{401, "cidx_files", "delta", map[string]any{"parts": map[string]any{"golden-repos": map[string]any{"files": 3, "bytes": 30, "deleted": 1}}}},
+		{410, "cidx_config", "done", map[string]any{"state": "cluster"}},
+		{412, "cidx_service", "started", nil},
+	} {
+		raw, err := json.Marshal(map[string]any{"time": start.Add(time.Duration(e.after) * time.Second), "module": e.module, "event": e.event, "data": e.data})
+		must(t, err)
+		lines = append(lines, string(raw))
+	}
+	put(t, filepath.Join(home, ".cluster-migrate/journal.jsonl"), strings.Join(lines, "\n")+"\n")
+	return home
+}
+
+func put(t *testing.T, path, content string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	must(t, os.WriteFile(path, []byte(content), 0o600))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func replies(t *testing.T) map[string]any {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/replies.json")
+	must(t, err)
+	var r map[string]any
+	must(t, json.Unmarshal(raw, &r))
+	return r
+}
+
+func call(t *testing.T, home, outcome string, more map[string]any) gjson.Result {
+	t.Helper()
+	arguments := map[string]any{"home": home, "outcome": outcome}
+	for k, v := range more {
+		arguments[k] = v
+	}
+	raw, err := json.Marshal(arguments)
+	must(t, err)
+	reply := Module().Run(t.Context(), raw, nil)
+	if !gjson.ValidBytes(reply) {
+		t.Fatalf("not JSON: %s", reply)
+	}
+	return gjson.ParseBytes(reply)
+}
+
+func lines(r gjson.Result, key string) string {
+	var list []string
+	for _, l := range r.Get(key).Array() {
+		list = append(list, l.Str)
+	}
+	return strings.Join(list, "\n")
+}
+
+func TestMigrated(t *testing.T) {
+	home := newHome(t)
+	put(t, filepath.Join(home, ".cluster-migrate/report/quarantine.jsonl"), "{}\n{}\n")
+	reply := call(t, home, migrated, map[string]any{"replies": replies(t), "host": "node1"})
+	if reply.Get("failed").Bool() || !reply.Get("changed").Bool() {
+		t.Fatal(reply.Raw)
+	}
+	folder := filepath.Join(home, ".cluster-migrate/report")
+	if got := lines(reply, "files"); got != folder+"/report.json\n"+folder+"/report.html" {
+		t.Errorf("files: %s", got)
+	}
+	raw, err := os.ReadFile(filepath.Join(folder, "report.json"))
+	must(t, err)
+	doc := gjson.ParseBytes(raw)
+	for path, want := range map[string]string{
+		"outcome": "migrated", "host": "node1", "share": "/mnt/cidx", "server.node_id": "node-1",
+		"downtime.stopped": "2026-11-22T01:02:40Z", "downtime.healthy": "2026-11-22T01:07:00Z", "downtime.seconds": "260",
+		"database.rows": "1234567", "database.tables.0.table": "audit_logs", "database.skipped_tables.0.why": "kept 7 days; the old file stays readable",
+		"files.parts.#": "2", "files.passes.#": "2", "files.passes.0.files": "100", "files.passes.1.deleted": "1", "files.left_out.#": "1",
+		"aliases.total": "2", "aliases.updated": "12", "accessible": "2", "artifacts.0.lines": "2",
+		"timeline.#": "9", "timeline.1.after_seconds": "60", "checks.0.step": "precheck", "warnings.0.step": "precheck",
+		"steps.3.state": "done", "steps.7.state": "unchanged", "problems.#": "0",
+	} {
+		if got := doc.Get(path).String(); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	wanted := "\nMigration complete!\nThis server is now the first node of the cluster.\nTo add more nodes: run 'scripts/cluster-join.sh' on each new server.\n" +
+		"Downtime: 4 min 20 s\n1 warning: see the report\n2 lines in " + folder + "/quarantine.jsonl (rows that PostgreSQL cannot take)\n" +
+		"\nRollback (if needed):\n  sudo systemctl stop cidx-server\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json\n  sudo systemctl start cidx-server\n" +
+		"or with the proof that everything is back:\n  ansible-playbook cluster-rollback.yml -l node1"
+	if diff := cmp.Diff(wanted, lines(reply, "lines")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(lines(reply, "summary"), lines(reply, "lines")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryReportIsKeptAndTheNextMigrationStartsAnew(t *testing.T) {
+	home := newHome(t)
+	call(t, home, failed, nil)
+	call(t, home, migrated, map[string]any{"replies": replies(t)})
+	reply := call(t, home, rolledBack, nil)
+	if n := reply.Get("report.timeline.#").Int(); n != 0 {
+		t.Errorf("%d events after a finished migration", n)
+	}
+	kept, err := filepath.Glob(filepath.Join(home, ".cluster-migrate/report/report-*.json"))
+	must(t, err)
+	if len(kept) != 3 {
+		t.Errorf("kept %v", kept)
+	}
+}
+
+func TestNothingIsWrittenWhereNothingWasChanged(t *testing.T) {
+	for name, c := range map[string]struct {
+		outcome string
+		check   bool
+	}{
+		"a second run":               {already, false},
+		"a verification":             {verified, false},
+		"a rehearsal":                {rehearsed, false},
+		"check mode":                 {rehearsed, true},
+		"check mode of any outcome":  {migrated, true},
+		"check mode of a rollback":   {rolledBack, true},
+		"check mode after a failure": {failed, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := newHome(t)
+			before := snapshot(t, home)
+			reply := call(t, home, c.outcome, map[string]any{"replies": replies(t), "_ansible_check_mode": c.check})
+			if reply.Get("changed").Bool() || reply.Get("failed").Bool() || reply.Get("files.#").Int() != 0 {
+				t.Error(reply.Raw)
+			}
+			if reply.Get("report.outcome").Str != c.outcome || !strings.HasPrefix(reply.Get("html").Str, "<!DOCTYPE html>") {
+				t.Error("the documents are not in the reply")
+			}
+			if diff := cmp.Diff(before, snapshot(t, home)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	must(t, filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil {
+			found[path] = fmt.Sprint(info.Mode(), info.ModTime(), info.Size())
+		}
+		return err
+	}))
+	return found
+}
+
+func TestASecondRunTellsOfTheMigrationBefore(t *testing.T) {
+	home := newHome(t)
+	call(t, home, migrated, nil)
+	reply := call(t, home, already, nil)
+	if reply.Get("report.timeline.#").Int() != 10 || reply.Get("report.downtime.stopped").Str == "" {
+		t.Error(reply.Get("report.timeline").Raw)
+	}
+}
+
+func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
+	r := replies(t)
+	r["database"] = map[string]any{"failed": true, "check_mode": false, "msg": "1 problem:\n  - x", "problems": []any{map[string]any{"what": "column is_admin: not a boolean: \"maybe\"", "at": "users.17", "fix": "correct the row"}}}
+	r["files"] = map[string]any{"failed": false, "check_mode": true, "msg": "rehearsed"}
+	delete(r, "files_warm")
+	delete(r, "aliases")
+	delete(r, "config")
+	delete(r, "verify")
+	home := newHome(t)
+	reply := call(t, home, failed, map[string]any{"replies": r, "host": "node1", "service_manager": "command", "service_stop_command": "/opt/cidx stop", "service_start_command": "/opt/cidx start"})
+	text := lines(reply, "lines")
+	for _, want := range []string{
+		"  done      configuration, databases and aliases kept aside", "  failed    databases in PostgreSQL", "  not done  repositories on the share", "  not done  server proven to work",
+		`  ! users.17: column is_admin: not a boolean: "maybe" (fix: correct the row)`,
+		"The server is down, and must not be started before", "To resume, when the cause is gone:\n  ansible-playbook cluster-migrate.yml -l node1",
+		"  /opt/cidx stop\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json\n  /opt/cidx start", "cluster-rollback.yml -l node1",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if reply.Get("report.steps.3.state").Str != stepFailed || reply.Get("report.problems.0.step").Str != "database" || reply.Get("report.downtime.healthy").Str != "" {
+		t.Error(reply.Get("report").Raw)
+	}
+}
+
+func TestRehearsalForecasts(t *testing.T) {
+	r := replies(t)
+	r["files"].(map[string]any)["forecast"] = map[string]any{"downtime_seconds": 42.4}
+	reply := call(t, newHome(t), rehearsed, map[string]any{"replies": r, "host": "node1", "_ansible_check_mode": true})
+	text := lines(reply, "lines")
+	for _, want := range []string{"1234567 rows of 2 tables", "(1 tables stay behind", "300 files, 16.6 GB, to /mnt/cidx", "rewrite 12 alias files", "Expected downtime for the files: 42 s"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+}
+
+func TestNoSecretIsTold(t *testing.T) {
+	r := replies(t)
+	r["backup"].(map[string]any)["warnings"] = []any{"password is " + password, "see redis://:another-one@h/0"}
+	home := newHome(t)
+	reply := call(t, home, migrated, map[string]any{"replies": r, "host": "n"})
+	page, err := os.ReadFile(filepath.Join(home, ".cluster-migrate/report/report.html"))
+	must(t, err)
+	document, err := os.ReadFile(filepath.Join(home, ".cluster-migrate/report/report.json"))
+	must(t, err)
+	for _, text := range []string{reply.Raw, string(page), string(document)} {
+		for _, word := range []string{password, "plain-password", "another-one"} {
+			// invocation shows the arguments as they were given; Run masks those.
+			if strings.Contains(gjson.Get(text, "report").Raw+strings.TrimPrefix(text, reply.Raw), word) {
+				t.Errorf("%s is shown", word)
+			}
+		}
+	}
+}
+
+func TestPageLoadsNothingAndQuotesWhatItShows(t *testing.T) {
+	reply := call(t, newHome(t), migrated, map[string]any{"replies": replies(t)})
+	page := reply.Get("html").Str
+	if found := regexp.MustCompile(`(?i)<script|<link|<img|<iframe|@import|url\(|src=|href=`).FindString(page); found != "" {
+		t.Errorf("holds %q", found)
+	}
+	for _, want := range []string{"&lt;script&gt;alert(1)", "1\u202f234\u202f567", "16.6 GB", "4 min 20 s", "kept 7 days", "sudo systemctl stop cidx-server", "2/2", "11.79.0"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+}
+
+func TestALargeReplyIsShortenedAndTheFilesAreNot(t *testing.T) {
+	r := replies(t)
+	var many []any
+	for i := range 30_000 {
+		many = append(many, map[string]any{"path": fmt.Sprintf("golden-repos/.locks/lock-number-%06d", i), "why": "lock"})
+	}
+	r["files"].(map[string]any)["left_out"] = many
+	home := newHome(t)
+	reply := call(t, home, migrated, map[string]any{"replies": r})
+	if documents := len(reply.Get("report").Raw) + len(reply.Get("html").Raw); documents > replyLimit || !reply.Get("truncated").Bool() {
+		t.Errorf("%d bytes, truncated %v", documents, reply.Get("truncated"))
+	}
+	raw, err := os.ReadFile(filepath.Join(home, ".cluster-migrate/report/report.json"))
+	must(t, err)
+	if n := gjson.GetBytes(raw, "files.left_out.#").Int(); n != 30_001 {
+		t.Errorf("the file holds %d entries", n)
+	}
+}
+
+func TestAReportIsWrittenEvenWhereTheHomeIsDamaged(t *testing.T) {
+	home := newHome(t)
+	put(t, filepath.Join(home, "config.json"), `{"storage_mode":`)
+	put(t, filepath.Join(home, ".cluster-migrate/database.json"), `{`)
+	reply := call(t, home, failed, nil)
+	if reply.Get("failed").Bool() || reply.Get("report.warnings.#").Int() != 2 {
+		t.Error(reply.Raw)
+	}
+}
+
+func TestQuoted(t *testing.T) {
+	for word, want := range map[string]string{"node1": "node1", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "/home/cidx/.cidx-server/config.json": "/home/cidx/.cidx-server/config.json", "$(x)": "'$(x)'"} {
+		if got := quoted(word); got != want {
+			t.Errorf("%q: got %s, want %s", word, got, want)
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"sort"
+
+	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// fromDatabase takes the tables from the reply, or from the record of what was
+// loaded where this run did not come to the database.
+func (d *document) fromDatabase(state cidx.State, replies []reply) {
+	for _, r := range of(replies, "database") {
+		d.Database.Rows = r.Get("rows").Int()
+		d.Database.Tables, d.Database.Skipped = tables(r.Get("tables")), tables(r.Get("skipped_tables"))
+		d.Database.Quarantined = r.Get("quarantined").Int()
+		d.Database.JobsFailed = r.Get("jobs_failed").Int()
+		d.Database.PathsRewritten = r.Get("paths_rewritten").Int()
+		if v, ok := r.Get("secrets").Value().(map[string]any); ok && len(v) > 0 {
+			d.Secrets = v
+		}
+	}
+	if len(d.Database.Tables) > 0 {
+		return
+	}
+	raw, err := os.ReadFile(state.Database())
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil || !gjson.ValidBytes(raw) {
+		d.Warnings = append(d.Warnings, remark{"report", state.Database() + ": the record of what was loaded cannot be read"})
+		return
+	}
+	d.Database.Tables = tables(gjson.GetBytes(raw, "tables"))
+	for _, t := range d.Database.Tables {
+		d.Database.Rows += t.Rows
+	}
+}
+
+// tables reads a list of tables, or an object of them by name.
+func tables(list gjson.Result) []table {
+	out := []table{}
+	list.ForEach(func(k, v gjson.Result) bool {
+		t := table{Table: first(v, "table", "name"), File: v.Get("file").Str, Rows: v.Get("rows").Int(), Status: v.Get("status").Str, Why: first(v, "why", "reason")}
+		if t.Table == "" {
+			t.Table = k.String()
+		}
+		out = append(out, t)
+		return true
+	})
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Table < out[j].Table })
+	return out
+}
+
+// first is the first of the keys that holds text.
+func first(v gjson.Result, keys ...string) string {
+	for _, k := range keys {
+		if s := v.Get(k); s.Type == gjson.String && s.Str != "" {
+			return s.Str
+		}
+	}
+	return ""
+}
+
+// fromFiles joins the parts of all replies of the copy; of one part the last
+// reply counts.
+func (d *document) fromFiles(replies []reply) {
+	parts := map[string]part{}
+	for _, r := range of(replies, "files") {
+		r.Get("parts").ForEach(func(k, v gjson.Result) bool {
+			parts[k.Str] = part{
+				Name: k.Str, Repositories: v.Get("repositories").Int(), Files: v.Get("files").Int(),
+				Folders: v.Get("folders").Int(), Bytes: v.Get("bytes").Int(), Target: v.Get("target").Str,
+			}
+			return true
+		})
+		d.Files.LeftOut = append(d.Files.LeftOut, entries(r.Get("left_out"))...)
+		d.Files.Foreign = append(d.Files.Foreign, entries(r.Get("foreign"))...)
+		d.Files.Repaired = append(d.Files.Repaired, entries(r.Get("repaired"))...)
+		for _, m := range r.Get("mended").Array() {
+			d.Files.Mended = append(d.Files.Mended, entry{m.Get("path").Str, m.Get("before").Str + " → " + m.Get("after").Str})
+		}
+	}
+	d.Files.LeftOut, d.Files.Foreign = unique(d.Files.LeftOut), unique(d.Files.Foreign)
+	d.Files.Mended, d.Files.Repaired = unique(d.Files.Mended), unique(d.Files.Repaired)
+	for _, p := range parts {
+		d.Files.Parts = append(d.Files.Parts, p)
+	}
+	sort.Slice(d.Files.Parts, func(i, j int) bool { return d.Files.Parts[i].Name < d.Files.Parts[j].Name })
+}
+
+// entries reads a list of texts or of objects with a path and a reason.
+func entries(list gjson.Result) []entry {
+	out := []entry{}
+	for _, v := range list.Array() {
+		if v.Type == gjson.String {
+			out = append(out, entry{Path: v.Str})
+			continue
+		}
+		out = append(out, entry{first(v, "path", "file"), first(v, "why", "reason", "detail")})
+	}
+	return out
+}
+
+// unique drops what two passes both tell.
+func unique(list []entry) []entry {
+	seen := map[entry]bool{}
+	out := []entry{}
+	for _, e := range list {
+		if !seen[e] {
+			seen[e] = true
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (d *document) fromAliases(replies []reply) {
+	for _, r := range of(replies, "aliases") {
+		d.Aliases = aliases{Total: len(r.Get("aliases").Array()), Updated: r.Get("updated").Int(), LeftAlone: entries(r.Get("left_alone"))}
+	}
+}
+
+func (d *document) fromVerify(replies []reply) {
+	for _, r := range of(replies, "verify") {
+		if r.Get("check_mode").Bool() {
+			continue
+		}
+		d.Server = server{r.Get("server_version").Str, r.Get("server_status").Str, r.Get("node_id").Str, r.Get("healthy_seconds").Float()}
+		d.Repositories, d.Accessible = []repository{}, 0
+		for _, v := range r.Get("repositories").Array() {
+			item := repository{v.Get("alias").Str, v.Get("golden").Str, v.Get("accessible").Bool(), v.Get("hits").Int(), v.Get("word").Str, v.Get("mode").Str, v.Get("path").Str}
+			if item.Accessible {
+				d.Accessible++
+			}
+			d.Repositories = append(d.Repositories, item)
+		}
+	}
+}
+
+// forecast sums up a rehearsal.
+func (d *document) forecast(replies []reply) {
+	if d.Outcome != rehearsed {
+		return
+	}
+	f := &forecast{Rows: d.Database.Rows, Aliases: d.Aliases.Updated}
+	for _, p := range d.Files.Parts {
+		f.Bytes, f.Files = f.Bytes+p.Bytes, f.Files+p.Files
+	}
+	for _, r := range of(replies, "files") {
+		told := r.Get("forecast")
+		f.Warm = max(f.Warm, told.Get("warm_seconds").Float())
+		f.Downtime = max(f.Downtime, told.Get("downtime_seconds").Float(), told.Get("delta_seconds").Float())
+	}
+	d.Forecast = f
+}
+
+// beside are the files that other steps leave beside the report.
+var beside = []artifact{
+	{Path: "problems.jsonl", What: "every problem of the databases, one a line"},
+	{Path: "quarantine.jsonl", What: "rows that PostgreSQL cannot take"},
+	{Path: "cluster-writes.jsonl", What: "what the cluster has written since the migration"},
+}
+
+func (d *document) artifacts(state cidx.State) {
+	for _, a := range beside {
+		a.Path = state.Report(a.Path)
+		raw, err := os.ReadFile(a.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			d.warn("report", err)
+			continue
+		}
+		a.Lines = bytes.Count(raw, []byte("\n"))
+		d.Artifacts = append(d.Artifacts, a)
+	}
+}

@@ -1,0 +1,81 @@
+package report
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/journal"
+)
+
+// ends reports whether an entry closes a migration or a rollback.
+func ends(e journal.Entry) bool {
+	return e.Module == name && (e.Event == migrated || e.Event == rolledBack)
+}
+
+// current are the entries that this report is about: those since the last
+// finished migration or rollback, failed attempts included. A run that had
+// nothing to do tells of the last migration instead.
+func current(entries []journal.Entry, outcome string) []journal.Entry {
+	start, before := 0, 0
+	for i, e := range entries {
+		if ends(e) {
+			start, before = i+1, start
+		}
+	}
+	if outcome == already || outcome == verified {
+		return entries[before:]
+	}
+	return entries[start:]
+}
+
+// downtimeOf is from the order to stop to the proof of health.
+func downtimeOf(entries []journal.Entry, replies []reply) downtime {
+	var d downtime
+	var started *time.Time
+	for _, e := range entries {
+		if e.Module != "cidx_service" {
+			continue
+		}
+		at := e.Time
+		switch e.Event {
+		case "stopping", "stopped":
+			if d.Stopped == nil || started != nil {
+				d.Stopped, started = &at, nil
+			}
+		case "started":
+			started = &at
+		}
+	}
+	if d.Stopped == nil || started == nil {
+		return d
+	}
+	for _, r := range of(replies, "verify") {
+		if healthy := r.Get("healthy_seconds"); healthy.Exists() && !r.Get("check_mode").Bool() {
+			at := started.Add(time.Duration(healthy.Float() * float64(time.Second)))
+			d.Healthy, d.Seconds = &at, seconds(at.Sub(*d.Stopped))
+		}
+	}
+	return d
+}
+
+// passOf sums what one pass of the copy has done over its parts.
+func passOf(e journal.Entry) pass {
+	p := pass{Time: e.Time, Phase: e.Event}
+	raw, err := json.Marshal(e.Data)
+	if err != nil {
+		return p
+	}
+	gjson.GetBytes(raw, "parts").ForEach(func(_, v gjson.Result) bool {
+		p.Files += v.Get("files").Int()
+		p.Bytes += v.Get("bytes").Int()
+		p.Deleted += v.Get("deleted").Int()
+		return true
+	})
+	return p
+}
+
+// seconds rounds to tenths.
+func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10 }

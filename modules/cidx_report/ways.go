@@ -1,0 +1,149 @@
+package report
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+)
+
+// ways are the commands for what may come next.
+func (d *document) ways(a args) {
+	limit := ""
+	if a.Host != "" {
+		limit = " -l " + quoted(a.Host)
+	}
+	d.Resume = "ansible-playbook cluster-migrate.yml" + limit
+	stop, start := a.Stop, a.Start
+	if a.Manager != "command" {
+		stop, start = "sudo systemctl stop "+quoted(a.Unit), "sudo systemctl start "+quoted(a.Unit)
+	}
+	config := filepath.Join(a.Home, "config.json")
+	d.Rollback = commands{
+		Playbook: "ansible-playbook cluster-rollback.yml" + limit,
+		ByHand:   []string{stop, fmt.Sprintf("cp %s %s", quoted(config+cidx.PreCluster), quoted(config)), start},
+	}
+}
+
+// quoted protects a word from the shell where it needs to be.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./@:+,%=", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// summary ends the transcript.
+func (d *document) summary() []string {
+	switch d.Outcome {
+	case migrated:
+		lines := []string{"", "Migration complete!", "This server is now the first node of the cluster.", "To add more nodes: run 'scripts/cluster-join.sh' on each new server."}
+		if d.Downtime.Seconds > 0 {
+			lines = append(lines, fmt.Sprintf("Downtime: %s", spell(d.Downtime.Seconds)))
+		}
+		return append(append(lines, d.counts()...), d.rollbackLines("Rollback (if needed):")...)
+	case already:
+		return append([]string{"", "This server has been migrated before: nothing was changed."}, d.rollbackLines("Rollback (if needed):")...)
+	case rehearsed:
+		return d.rehearsalLines()
+	case failed:
+		return d.failureLines()
+	case rolledBack:
+		return append([]string{
+			"", "Rollback complete!", "The standalone server runs with the data it had at the migration.",
+			"The copies on the share and in PostgreSQL are still there. To migrate again: " + d.Resume,
+		}, d.counts()...)
+	}
+	return append([]string{"", "The server was verified."}, d.counts()...)
+}
+
+// counts are lines about what needs attention; none if nothing does.
+func (d *document) counts() []string {
+	var lines []string
+	if n := len(d.Warnings); n > 0 {
+		lines = append(lines, fmt.Sprintf("%d %s: see the report", n, plural(n, "warning", "warnings")))
+	}
+	for _, a := range d.Artifacts {
+		if a.Lines > 0 {
+			lines = append(lines, fmt.Sprintf("%d %s in %s (%s)", a.Lines, plural(a.Lines, "line", "lines"), a.Path, a.What))
+		}
+	}
+	return lines
+}
+
+func (d *document) rollbackLines(title string) []string {
+	lines := []string{"", title}
+	for _, c := range d.Rollback.ByHand {
+		lines = append(lines, "  "+c)
+	}
+	return append(lines, "or with the proof that everything is back:", "  "+d.Rollback.Playbook)
+}
+
+func (d *document) rehearsalLines() []string {
+	f := d.Forecast
+	lines := []string{
+		"", "Rehearsal complete: nothing was changed.", "A migration would move",
+		fmt.Sprintf("  %d rows of %d tables to PostgreSQL (%d tables stay behind, each with its reason in the report)", f.Rows, len(d.Database.Tables), len(d.Database.Skipped)),
+		fmt.Sprintf("  %d files, %s, to %s", f.Files, cidx.Size(f.Bytes), d.Share),
+		fmt.Sprintf("  and rewrite %d alias files", f.Aliases),
+	}
+	if f.Downtime > 0 {
+		lines = append(lines, "Expected downtime for the files: "+spell(f.Downtime)+"; the databases and the start come on top.")
+	}
+	if n := len(d.Problems); n > 0 {
+		lines = append(lines, fmt.Sprintf("It would fail: %d %s, see above.", n, plural(n, "problem", "problems")))
+	}
+	return append(lines, d.counts()...)
+}
+
+// told are the steps in an operator's words.
+var told = map[string]string{
+	"precheck": "prechecks", "service": "service", "backup": "configuration, databases and aliases kept aside",
+	"database": "databases in PostgreSQL", "files": "repositories on the share", "aliases": "alias files pointed at the share",
+	"config": "cut-over to cluster mode", "verify": "server proven to work",
+}
+
+func (d *document) failureLines() []string {
+	lines := []string{"", "The migration failed. What was done:"}
+	for _, s := range d.Steps {
+		state := s.State
+		switch state {
+		case stepUnchanged, stepSkipped:
+			state = stepDone
+		case stepRehearsed:
+			state = stepMissing
+		}
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %-9s %s", state, told[s.Name]), " "))
+	}
+	for _, p := range d.Problems {
+		lines = append(lines, "  ! "+p.Error())
+	}
+	state := "The server's standalone data is untouched."
+	if d.Downtime.Stopped != nil && d.Downtime.Healthy == nil {
+		state += " The server is down, and must not be started before one of these:"
+	}
+	lines = append(lines, state, "To resume, when the cause is gone:", "  "+d.Resume)
+	return append(lines, d.rollbackLines("To roll back:")...)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// spell is a duration in seconds for reading.
+func spell(seconds float64) string {
+	switch {
+	case seconds < 60:
+		return fmt.Sprintf("%.0f s", max(1, seconds))
+	case seconds < 3600:
+		return fmt.Sprintf("%d min %02d s", int(seconds)/60, int(seconds)%60)
+	}
+	return fmt.Sprintf("%d h %02d min", int(seconds)/3600, int(seconds)%3600/60)
+}

@@ -1,0 +1,118 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/secret"
+)
+
+// addressPassword is a password in what looks like an address.
+var addressPassword = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@'"]*:)[^\s/@'"]+@`)
+
+// mask hides every secret in the document: what the keeper of ctx knows, and
+// passwords in addresses.
+func (d *document) mask(ctx context.Context) error {
+	raw, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	var tree any
+	numbers := json.NewDecoder(bytes.NewReader(raw))
+	numbers.UseNumber()
+	if err := numbers.Decode(&tree); err != nil {
+		return fmt.Errorf("mask report: %w", err)
+	}
+	if raw, err = json.Marshal(hideAddresses(secret.From(ctx).HideAny(tree))); err != nil {
+		return fmt.Errorf("mask report: %w", err)
+	}
+	var masked document
+	if err := json.Unmarshal(raw, &masked); err != nil {
+		return fmt.Errorf("mask report: %w", err)
+	}
+	*d = masked
+	return nil
+}
+
+func hideAddresses(v any) any {
+	switch t := v.(type) {
+	case string:
+		return addressPassword.ReplaceAllString(t, "${1}"+secret.Mask+"@")
+	case []any:
+		for i := range t {
+			t[i] = hideAddresses(t[i])
+		}
+	case map[string]any:
+		for k := range t {
+			t[k] = hideAddresses(t[k])
+		}
+	}
+	return v
+}
+
+// write puts the documents into the state folder, each complete or not at all,
+// and a copy under its time, so that every run's report stays.
+func (d *document) write(state cidx.State, page []byte) ([]string, error) {
+	raw, err := d.encode()
+	if err != nil {
+		return nil, fmt.Errorf("encode report: %w", err)
+	}
+	if err := journal.MakeFolder(state.Report()); err != nil {
+		return nil, err
+	}
+	history := state.Report("report-" + d.Time.Format("20060102T150405.000Z") + ".json")
+	for _, f := range []struct {
+		path    string
+		content []byte
+	}{{history, raw}, {state.Report("report.json"), raw}, {state.Report("report.html"), page}} {
+		if err := jsonfile.WriteAtomic(f.path, f.content, nil); err != nil {
+			return nil, fmt.Errorf("write report: %w", err)
+		}
+	}
+	return []string{state.Report("report.json"), state.Report("report.html")}, nil
+}
+
+// replyLimit is how much of a reply the documents may take: Ansible keeps a
+// reply in memory several times.
+const replyLimit = 900 << 10
+
+// fit puts the documents into a reply, shortened where they are too long.
+func (d *document) fit(data map[string]any, page []byte) error {
+	raw, err := d.encode()
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	data["truncated"] = false
+	if len(raw)+len(page) <= replyLimit {
+		data["report"], data["html"] = json.RawMessage(raw), string(page)
+		return nil
+	}
+	data["truncated"], data["html"] = true, ""
+	short := *d
+	for limit := 10_000; len(raw) > replyLimit && limit > 0; limit /= 4 {
+		short.shorten(limit)
+		if raw, err = short.encode(); err != nil {
+			return fmt.Errorf("encode report: %w", err)
+		}
+	}
+	data["report"] = json.RawMessage(raw)
+	return nil
+}
+
+// shorten cuts every list that can grow with the data.
+func (d *document) shorten(limit int) {
+	d.Files.LeftOut, d.Files.Foreign = cut(d.Files.LeftOut, limit), cut(d.Files.Foreign, limit)
+	d.Files.Mended, d.Files.Repaired = cut(d.Files.Mended, limit), cut(d.Files.Repaired, limit)
+	d.Aliases.LeftAlone, d.Repositories = cut(d.Aliases.LeftAlone, limit), cut(d.Repositories, limit)
+	d.Warnings, d.Problems, d.Checks = cut(d.Warnings, limit), cut(d.Problems, limit), cut(d.Checks, limit)
+	d.Timeline, d.Files.Passes = cut(d.Timeline, limit), cut(d.Files.Passes, limit)
+	d.Database.Tables, d.Database.Skipped = cut(d.Database.Tables, limit), cut(d.Database.Skipped, limit)
+}
+
+func cut[T any](list []T, limit int) []T { return list[:min(len(list), limit)] }
