@@ -37,7 +37,8 @@ func (s *Server) traffic(ctx context.Context) {
 
 func (s *Server) write(ctx context.Context, n int) error {
 	err := errors.Join(s.writeRows(ctx, n), s.store.Probe(ctx, schema.MainFile), s.store.Probe(ctx, "groups.db"))
-	if n%churnEvery != 0 {
+	churns, refreshes := n%churnEvery == 0, s.opt.Refresh && n > 0 && n%refreshEvery == 0
+	if !churns && !refreshes {
 		return err
 	}
 	rows, listErr := s.store.Rows(ctx, "golden_repos_metadata",
@@ -45,10 +46,12 @@ func (s *Server) write(ctx context.Context, n int) error {
 	if listErr != nil || len(rows) == 0 {
 		return errors.Join(err, listErr)
 	}
-	turn := n / churnEvery
-	row := rows[turn%len(rows)]
-	err = errors.Join(err, repos.Churn(row.Text("clone_path"), turn/len(rows), time.Now()))
-	if s.opt.Refresh && n > 0 && n%refreshEvery == 0 {
+	if churns {
+		turn := n / churnEvery
+		err = errors.Join(err, repos.Churn(rows[turn%len(rows)].Text("clone_path"), turn/len(rows), time.Now()))
+	}
+	if refreshes {
+		row := rows[n/refreshEvery%len(rows)]
 		err = errors.Join(err, s.refresh(ctx, row.Text("alias"), row.Text("clone_path")))
 	}
 	return err

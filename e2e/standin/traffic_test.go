@@ -137,3 +137,14 @@ func TestRefreshSwapsTheAliasAndKeepsThreeSnapshots(t *testing.T) {
 		t.Errorf("mode: %v", info.Mode())
 	}
 }
+
+func TestARefreshingServerSwapsOneAliasAfterTheOther(t *testing.T) {
+	f := standalone(t)
+	f.start(func(o *Options) { o.WriteInterval, o.Refresh = time.Millisecond, true })
+	for _, alias := range fixtureRepos {
+		eventually(t, alias+" is refreshed", func() bool {
+			raw, err := os.ReadFile(f.golden("aliases/" + alias + "-global.json"))
+			return err == nil && gjson.GetBytes(raw, "previous_path").Exists() && gjson.GetBytes(raw, "target_path").String() != f.golden(".versioned/"+alias+"/v_1700000000")
+		})
+	}
+}
