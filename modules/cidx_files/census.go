@@ -34,6 +34,7 @@ type census struct {
 	leftOut      []leftOut
 	unreadable   []leftOut
 	inodes       map[inode]bool
+	clones       []string // repositories that git made
 }
 
 // leftOut is one entry that is not copied.
@@ -72,6 +73,9 @@ func (c *census) folder(p *part, d *tree.Dir) {
 	c.Folders++
 	if p.isRepository(d) {
 		c.Repositories++
+		if d.Find(".git") >= 0 {
+			c.clones = append(c.clones, d.Path)
+		}
 	}
 	for i := range d.Entries {
 		e := &d.Entries[i]

@@ -32,7 +32,7 @@ type copier struct {
 	workers  int
 	moves    map[string]string // prefixes of paths that change in the copy
 	meter    *meter
-	started  time.Time
+	downtime float64 // seconds, forecast by a warm pass
 }
 
 // job is one part under way.
@@ -44,11 +44,15 @@ type job struct {
 	scan     *scan
 	result   *result
 	took     time.Duration
+	told     bool // the transcript has its line
 }
+
+// work reports whether there is anything to do for a part.
+func (j *job) work() bool { return j.scan.work() || j.meta.Open }
 
 // start finds everything out, then forecasts or copies.
 func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.Reply, error) {
-	c := &copier{args: a, check: mode.Check, settings: s, started: time.Now()}
+	c := &copier{args: a, check: mode.Check, settings: s}
 	if err := c.prepare(ctx); err != nil {
 		return ansible.Reply{}, err
 	}
@@ -78,23 +82,54 @@ func (c *copier) prepare(ctx context.Context) error {
 	if c.layout, err = cidx.Detect(c.args.Home, mount); err != nil {
 		return err
 	}
-	for _, p := range partsOf(c.layout, c.args.Parts) {
-		if !p.moved {
-			c.parts = append(c.parts, p)
-		}
-	}
 	var problems cidx.Problems
 	c.rsync, err = findRsync(ctx)
 	problems.Add(err)
 	c.info, err = share.Probe(ctx, mount, share.Deadline, c.probes()...)
 	problems.Add(err)
+	if len(problems) == 0 {
+		problems.Add(c.choose())
+	}
 	c.workers = c.args.processes(c.info.Mount.Network())
 	c.moves = c.prefixes()
 	return problems.Err()
 }
 
+// probed is the folder to probe in: one whose time this run puts right again.
+func (c *copier) probed() string {
+	for _, j := range c.jobs {
+		if j.work() {
+			return j.part.target
+		}
+	}
+	return c.share
+}
+
+// choose leaves out the parts that are on the share already: moved there, or
+// linked or mounted from there by hand.
+func (c *copier) choose() error {
+	inPlace := map[string]bool{}
+	for _, t := range c.layout.Trees {
+		state, err := t.LinkState()
+		if err != nil {
+			return err
+		}
+		inPlace[t.Local] = t.Moved() || state == cidx.LinkInPlace
+	}
+	for _, p := range partsOf(c.layout, c.args.Parts) {
+		tree := p.source
+		if p.inside {
+			tree = filepath.Dir(tree)
+		}
+		if !inPlace[tree] {
+			c.parts = append(c.parts, p)
+		}
+	}
+	return nil
+}
+
 func (c *copier) probes() []share.Option {
-	list := []share.Option{share.In(filepath.Join(c.share, "golden-repos"))}
+	list := []share.Option{share.In(c.probed())}
 	if c.settings.plainFolder {
 		list = append(list, share.Folder())
 	}
@@ -112,6 +147,9 @@ func (c *copier) prefixes() map[string]string {
 			moves[from] = t.Target
 			if real, err := filepath.EvalSymlinks(filepath.Dir(from)); err == nil {
 				moves[filepath.Join(real, filepath.Base(from))] = t.Target
+			}
+			if real, err := filepath.EvalSymlinks(from); err == nil && real != t.Target {
+				moves[real] = t.Target
 			}
 		}
 	}
@@ -152,7 +190,11 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if j.trust == doubted {
 		want = impossible
 	}
-	j.scan, err = look(ctx, p, j.manifest, want)
+	percent := 0.0
+	if c.args.Phase == phaseDelta && c.args.Compare == compareChanged && !c.check {
+		percent = c.args.SamplePercent
+	}
+	j.scan, err = look(ctx, p, j.manifest, want, percent)
 	return j, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -79,7 +80,7 @@ func (c *copier) faults(j *job) cidx.Problems {
 }
 
 func (c *copier) work() bool {
-	return slices.ContainsFunc(c.jobs, func(j *job) bool { return j.scan.work() })
+	return slices.ContainsFunc(c.jobs, func(j *job) bool { return j.work() })
 }
 
 func (c *copier) total() (bytes, files int64) {
@@ -136,13 +137,17 @@ func (c *copier) resumes() bool {
 
 // applyAll brings every part to the share.
 func (c *copier) applyAll(ctx context.Context) error {
+	if c.args.Phase == phaseWarm {
+		return c.applyWarm(ctx)
+	}
+	return c.applyJobs(ctx)
+}
+
+func (c *copier) applyJobs(ctx context.Context) error {
 	for _, j := range c.jobs {
 		if err := c.apply(ctx, j); err != nil {
 			return errors.Join(err, j.manifest.Close())
 		}
-	}
-	if c.args.Phase == phaseWarm {
-		return c.expect(ctx)
 	}
 	return nil
 }
@@ -158,7 +163,7 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 		c.tell(ctx, j)
 		return nil
 	}
-	t, err := openTarget(j.part.target, c.info.Granularity, j.scan.work())
+	t, err := openTarget(j.part.target, c.info.Granularity, j.work())
 	if err != nil {
 		return err
 	}
@@ -168,15 +173,21 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 		return err
 	}
 	defer closeFD(fd)
-	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, nil), recheck: j.trust == doubted, result: j.result, source: fd}
+	others, err := c.elsewhere(j)
+	if err != nil {
+		return err
+	}
+	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, result: j.result, source: fd}
 	if err := c.begin(j, t); err != nil {
 		return err
 	}
-	if err := p.run(ctx, j); err != nil {
-		return err
-	}
+	err = p.run(ctx, j)
 	j.result.writes.Add(t.writes.Load())
 	j.took = time.Since(begun)
+	if err != nil {
+		return err
+	}
+	j.note(c.info.Mount.Network())
 	if err := c.finish(j); err != nil {
 		return err
 	}
@@ -184,19 +195,43 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 	return nil
 }
 
-// run applies the scan, samples and checks git.
+// run applies the scan, reads the sample, and checks the clones.
 func (p *pass) run(ctx context.Context, j *job) error {
-	if p.scan.work() {
-		err := p.apply(ctx)
-		if p.target.writes.Load() > 0 {
-			err = errors.Join(err, p.target.sync())
-		}
-		if err != nil {
-			j.result.writes.Add(p.target.writes.Load())
+	if j.work() {
+		if err := p.apply(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	differing, err := p.checkSample(ctx)
+	if err == nil && len(differing) > 0 {
+		p.result.warn(fmt.Sprintf("%s: %d of %d sampled files differ from the source although nothing changed there (%s); everything was compared again", p.part.target, len(differing), p.result.sampled.Load(), differing[0]))
+		err = p.applyDoubted(ctx, j)
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.checkGit(ctx, j); err != nil {
+		return err
+	}
+	if p.target.writes.Load() == 0 {
+		return nil
+	}
+	return p.target.sync()
+}
+
+// applyDoubted looks at everything on the share again.
+func (p *pass) applyDoubted(ctx context.Context, j *job) error {
+	s, err := look(ctx, p.part, p.scan.manifest, impossible, 0)
+	if err != nil {
+		return err
+	}
+	j.scan, p.scan, p.recheck = s, s, true
+	others, err := p.elsewhere(j)
+	if err != nil {
+		return err
+	}
+	p.links = newLinks(s, others)
+	return p.apply(ctx)
 }
 
 // begin records which copy the manifest is about, before the first entry.
@@ -205,22 +240,29 @@ func (c *copier) begin(j *job, t *target) error {
 	if err != nil {
 		return fault("look at", t.root, err)
 	}
-	if j.meta.Root == root.Ino && j.meta.Source == j.part.source && j.meta.Target == j.part.target {
+	if j.meta.Root != root.Ino || j.meta.Source != j.part.source || j.meta.Target != j.part.target {
+		j.meta = meta{Source: j.part.source, Target: j.part.target, Root: root.Ino, Time: time.Now().UTC()}
+	} else if j.meta.Open || !j.work() {
 		return nil
 	}
-	j.meta = meta{Source: j.part.source, Target: j.part.target, Root: root.Ino, Time: time.Now().UTC()}
+	j.meta.Open = true
 	return j.meta.write(c.args.State(), j.part.name)
 }
 
-// finish makes the manifest durable.
+// finish makes the manifest durable, and the record beside it if it tells
+// anything new.
 func (c *copier) finish(j *job) error {
 	if err := j.manifest.Close(); err != nil {
 		return err
 	}
-	if j.result.writes.Load() == 0 && j.trust == trusted {
+	old, err := readMeta(c.args.State(), j.part.name)
+	if err != nil {
+		return err
+	}
+	j.meta.Time, j.meta.Open = old.Time, false
+	if j.result.writes.Load() == 0 && j.trust == trusted && reflect.DeepEqual(old, j.meta) {
 		return nil
 	}
 	j.meta.Time = time.Now().UTC()
-	j.meta.Foreign = j.result.foreigns
 	return j.meta.write(c.args.State(), j.part.name)
 }

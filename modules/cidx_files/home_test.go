@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -176,6 +177,9 @@ func snapshot(t *testing.T, root string, leave ...string) map[string]string {
 			if err != nil {
 				return err
 			}
+			if len(content) > 200 {
+				content = fmt.Appendf(nil, "%x of %d bytes", sha256.Sum256(content), len(content))
+			}
 			text += fmt.Sprintf(" %q", content)
 			if e.Nlink > 1 {
 				if inodes[e.Ino] == "" {
@@ -203,7 +207,14 @@ func (s *server) mustEqual(leave ...string) {
 
 func mustMatch(t *testing.T, want, got map[string]string) {
 	t.Helper()
+	errors := 0
 	for path, w := range want {
+		if errors++; got[path] == w {
+			errors--
+		}
+		if errors > 10 {
+			t.Fatal("and more")
+		}
 		if g, ok := got[path]; !ok {
 			t.Errorf("missing on the share: %q", path)
 		} else if g != w {

@@ -22,7 +22,8 @@ type links struct {
 // already serve as first ones: elsewhere maps a file to the path of its copy.
 func newLinks(s *scan, elsewhere map[inode]string) *links {
 	l := &links{firstOf: map[name]string{}}
-	for key, names := range s.links {
+	for key, all := range s.links {
+		names := all.here
 		slices.SortFunc(names, func(a, b name) int {
 			return strings.Compare(tree.Join(a.dir, a.name), tree.Join(b.dir, b.name))
 		})
@@ -35,6 +36,53 @@ func newLinks(s *scan, elsewhere map[inode]string) *links {
 		}
 	}
 	return l
+}
+
+// elsewhere finds, for files that have names in several parts, one that is
+// copied already: the path of the copy, by the file.
+func (c *copier) elsewhere(j *job) (map[inode]string, error) {
+	wanted := map[uint64]bool{}
+	for key, all := range j.scan.links {
+		if uint64(len(all.here)) < all.total {
+			wanted[key.ino] = true
+		}
+	}
+	found := map[inode]string{}
+	if len(wanted) == 0 {
+		return found, nil
+	}
+	for _, p := range partsOf(c.layout, nil) {
+		if p.name == j.part.name {
+			continue
+		}
+		m, err := c.manifestOf(p)
+		if err != nil {
+			return nil, err
+		}
+		m.Each(func(path string, g *tree.Group) bool {
+			for _, e := range decoded(path, g).Entries {
+				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] {
+					continue
+				}
+				file := tree.Join(path, e.Name)
+				if now, err := tree.Lstat(atCwd, p.source+"/"+file); err == nil && tree.SameSource(&e, &now) {
+					found[inode{now.Dev, now.Ino}] = p.target + "/" + file
+				}
+			}
+			return true
+		})
+	}
+	return found, nil
+}
+
+// manifestOf returns the manifest of a part, under work or not.
+func (c *copier) manifestOf(p *part) (*tree.Manifest, error) {
+	for _, j := range c.jobs {
+		if j.part.name == p.name {
+			return j.manifest, nil
+		}
+	}
+	return tree.OpenManifest(manifestPath(c.args.State(), p.name))
 }
 
 // first reports whether a name is one of several of a file in this part, and

@@ -60,7 +60,7 @@ func (p *pass) mends(dir string, e *tree.Entry) bool {
 // outside warns of a path that leads out of what is copied. Paths that exist on
 // every machine are no news.
 func (p *pass) outside(dir string, e *tree.Entry, kind, path string) {
-	for _, common := range []string{"/usr/", "/bin/", "/dev/", "/etc/", "/lib/", "/proc/", p.share + "/"} {
+	for _, common := range []string{"/usr/", "/bin/", "/dev/null", "/etc/", "/lib/", "/proc/", p.share + "/"} {
 		if strings.HasPrefix(path, common) {
 			return
 		}

@@ -17,14 +17,13 @@ import (
 // meta is what is remembered of a part beside its manifest, in
 // <state>/files/<part>.json.
 type meta struct {
-	Source   string          `json:"source"`
-	Target   string          `json:"target"`
-	Root     uint64          `json:"root"` // inode of the target: another one is another copy
-	Time     time.Time       `json:"time"` // of the last pass
-	Foreign  int             `json:"foreign"`
-	Git      map[string]bool `json:"git,omitempty"` // repositories checked and unchanged since
-	Warnings []string        `json:"warnings,omitempty"`
-	Mended   []mended        `json:"mended,omitempty"`
+	Source string          `json:"source"`
+	Target string          `json:"target"`
+	Open   bool            `json:"open"` // a pass has begun and not ended
+	Root   uint64          `json:"root"` // inode of the target: another one is another copy
+	Time   time.Time       `json:"time"` // of the last pass
+	Speed  speed           `json:"speed"`
+	Git    map[string]bool `json:"git,omitempty"` // repositories checked and unchanged since
 }
 
 func metaPath(s cidx.State, part string) string { return filepath.Join(s.Files(), part+".json") }
@@ -89,7 +88,7 @@ func trustIn(s cidx.State, p *part, m meta) (trust, error) {
 	if err != nil {
 		return doubted, err
 	}
-	if last, ok := journal.Last(entries, "cidx_config"); ok && last.Time.After(m.Time) {
+	if last, ok := journal.Last(entries, cidx.ConfigModule); ok && last.Time.After(m.Time) {
 		return doubted, nil
 	}
 	return trusted, nil

@@ -12,23 +12,23 @@ import (
 
 // meter adds up what all processes have done and tells it.
 type meter struct {
-	what        string
-	totalBytes  int64
-	totalFiles  int64
-	bytes       atomic.Int64
-	files       atomic.Int64
-	compared    atomic.Int64 // bytes read back
-	steps       atomic.Int64 // anything that moved, for the watchdog
-	started     time.Time
-	stop        context.CancelFunc
-	waiting     sync.WaitGroup
-	interval    time.Duration
-	bytesBefore int64
+	what       string
+	totalBytes atomic.Int64
+	totalFiles atomic.Int64
+	bytes      atomic.Int64
+	files      atomic.Int64
+	compared   atomic.Int64 // bytes read back
+	steps      atomic.Int64 // anything that moved, for the watchdog
+	started    time.Time
+	stop       context.CancelFunc
+	waiting    sync.WaitGroup
+	interval   time.Duration
 }
 
 // newMeter starts telling the state twice a second until end is called.
 func newMeter(ctx context.Context, what string, bytes, files int64) *meter {
-	m := &meter{what: what, totalBytes: bytes, totalFiles: files, started: time.Now(), interval: 500 * time.Millisecond}
+	m := &meter{what: what, started: time.Now(), interval: 500 * time.Millisecond}
+	m.add(bytes, files)
 	ctx, m.stop = context.WithCancel(ctx)
 	m.waiting.Go(func() {
 		tick := time.NewTicker(m.interval)
@@ -45,6 +45,12 @@ func newMeter(ctx context.Context, what string, bytes, files int64) *meter {
 	return m
 }
 
+// add makes the work larger.
+func (m *meter) add(bytes, files int64) {
+	m.totalBytes.Add(bytes)
+	m.totalFiles.Add(files)
+}
+
 func (m *meter) end() {
 	m.stop()
 	m.waiting.Wait()
@@ -55,12 +61,12 @@ func (m *meter) end() {
 func (m *meter) tell(ctx context.Context) {
 	seconds := time.Since(m.started).Seconds()
 	bytes, files := m.bytes.Load(), m.files.Load()
-	s := progress.Status{What: m.what, Done: bytes, Total: m.totalBytes, Unit: "bytes", Rate: float64(bytes) / seconds}
-	s.Note = fmt.Sprintf("%d of %d files", files, m.totalFiles)
+	s := progress.Status{What: m.what, Done: bytes, Total: m.totalBytes.Load(), Unit: "bytes", Rate: float64(bytes) / seconds}
+	s.Note = fmt.Sprintf("%d of %d files", files, m.totalFiles.Load())
 	if compared := m.compared.Load(); compared > 0 {
 		s.Note += fmt.Sprintf(", %s compared", human(compared))
 	}
-	done := min(fraction(bytes, m.totalBytes), fraction(files, m.totalFiles))
+	done := min(fraction(bytes, s.Total), fraction(files, m.totalFiles.Load()))
 	if done > 0 && done < 1 {
 		s.ETA = seconds * (1 - done) / done
 	}

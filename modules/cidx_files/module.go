@@ -15,6 +15,7 @@ package files
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
@@ -76,6 +77,8 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 // settings are what only tests change.
 type settings struct {
 	plainFolder bool // the share need not be a mount point
+	silence     time.Duration
+	patience    time.Duration
 }
 
 // processes chooses how many rsync run at once. Measured on two cores: on a

@@ -30,11 +30,11 @@ func partsOf(l cidx.Layout, wanted []string) []*part {
 		}
 	}
 	for _, t := range l.Trees {
-		p := &part{name: t.Name, label: filepath.Base(t.Link) + "/", source: t.Local, target: t.Target, moved: t.Moved()}
+		p := &part{name: t.Name, label: filepath.Base(t.Link) + "/", source: t.Local, target: t.Target}
 		add(p)
 		if t.Name == cidx.GoldenRepos && l.Kind == "real" {
 			add(&part{
-				name: cidx.Versioned, label: versionedFolder + "/", moved: t.Moved(), inside: true,
+				name: cidx.Versioned, label: versionedFolder + "/", inside: true,
 				source: filepath.Join(t.Local, versionedFolder), target: filepath.Join(t.Target, versionedFolder),
 			})
 		}

@@ -34,15 +34,16 @@ type result struct {
 	linked      atomic.Int64
 	deleted     atomic.Int64
 	compared    atomic.Int64
+	sampled     atomic.Int64
 
-	mu        sync.Mutex
-	foreign   []string
-	foreigns  int
-	mended    []mended
-	repaired  []string
-	moving    int // entries that changed while they were copied
-	warnings  []string
-	differing []difference
+	mu       sync.Mutex
+	foreign  []string
+	foreigns int
+	mended   []mended
+	repaired []string
+	moving   int // entries that changed while they were copied
+	warnings []string
+	git      []gitCheck
 }
 
 func (r *result) stranger(path string) {

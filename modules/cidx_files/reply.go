@@ -20,6 +20,10 @@ func (c *copier) tell(ctx context.Context, j *job) {
 		progress.Line(ctx, "  %d %s, %s total ... done", s.Repositories, j.part.noun(s.Repositories), human(s.Bytes))
 		return
 	}
+	if j.told {
+		return // a further round of a warm pass
+	}
+	j.told = true
 	rate := ""
 	if seconds := j.took.Seconds(); seconds > 0 && j.result.copiedBytes.Load() > 0 {
 		rate = ", " + human(int64(float64(j.result.copiedBytes.Load())/seconds)) + "/s"
@@ -34,11 +38,6 @@ func brief(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// expect forecasts the downtime: what has changed by now, at the speed seen.
-func (c *copier) expect(ctx context.Context) error {
-	return nil
-}
-
 // reply is what the run has found and done so far.
 func (c *copier) reply() ansible.Reply {
 	all := newCensus()
@@ -48,6 +47,7 @@ func (c *copier) reply() ansible.Reply {
 		foreign, repaired []string
 		mended            []mended
 		leftOut           []leftOut
+		git               []gitCheck
 	}
 	for _, j := range c.jobs {
 		all.add(j.scan.census)
@@ -57,6 +57,7 @@ func (c *copier) reply() ansible.Reply {
 		out.foreign = append(out.foreign, j.result.foreign...)
 		out.repaired = append(out.repaired, j.result.repaired...)
 		out.mended = append(out.mended, j.result.mended...)
+		out.git = append(out.git, j.result.git...)
 		for _, l := range j.scan.census.leftOut {
 			l.Path = j.part.label + l.Path
 			out.leftOut = append(out.leftOut, l)
@@ -68,6 +69,10 @@ func (c *copier) reply() ansible.Reply {
 	r.Data = map[string]any{
 		"parts": parts, "census": all, "share": c.info, "phase": c.args.Phase,
 		"foreign": list(out.foreign), "repaired": list(out.repaired), "mended": list(out.mended), "left_out": list(out.leftOut),
+		"git": list(out.git),
+	}
+	if c.args.Phase == phaseWarm && !c.check {
+		r.Data["forecast"] = map[string]any{"downtime_seconds": c.downtime}
 	}
 	return r
 }
@@ -98,7 +103,7 @@ func (j *job) summary() map[string]any {
 		"source": j.part.source, "target": j.part.target,
 		"copied_files": r.copiedFiles.Load(), "copied_bytes": r.copiedBytes.Load(),
 		"linked": r.linked.Load(), "deleted": r.deleted.Load(), "mended": len(r.mended),
-		"compared": r.compared.Load(), "unchanged": j.scan.same, "foreign": r.foreigns,
+		"compared": r.compared.Load(), "sampled": r.sampled.Load(), "unchanged": j.scan.same, "foreign": r.foreigns,
 		"changed_meanwhile": r.moving, "seconds": j.took.Seconds(), "scan_seconds": j.scan.took.Seconds(),
 	}
 }
@@ -110,17 +115,4 @@ func (c *copier) record() map[string]any {
 		parts[j.part.name] = map[string]any{"files": j.result.copiedFiles.Load(), "bytes": j.result.copiedBytes.Load(), "deleted": j.result.deleted.Load()}
 	}
 	return map[string]any{"parts": parts, "share": c.share}
-}
-
-// forecast is the rehearsal.
-func (c *copier) forecast(ctx context.Context) (ansible.Reply, error) {
-	if err := c.lookAtAll(ctx); err != nil {
-		return c.reply(), err
-	}
-	r := c.reply()
-	problems := c.room()
-	bytes, files := c.total()
-	r.Changed = c.work()
-	r.Data["forecast"] = map[string]any{"bytes": bytes, "files": files}
-	return r, problems.Err()
 }

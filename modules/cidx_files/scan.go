@@ -19,7 +19,8 @@ import (
 type scan struct {
 	part     *part
 	manifest *tree.Manifest
-	want     byte // flags every entry must have to need no further work
+	want     byte    // flags every entry must have to need no further work
+	percent  float64 // share of the unchanged files to read once more
 	started  time.Time
 	took     time.Duration
 
@@ -33,8 +34,9 @@ type scan struct {
 	copies  int64     // files to copy
 	bytes   int64
 	same    int64 // files that need nothing
-	links   map[inode][]name
+	links   map[inode]*names
 	holes   map[name]bool // sparse files
+	samples []sampled
 }
 
 // folder is one folder with work to do.
@@ -58,6 +60,12 @@ type big struct {
 // bigFile is the size from which a file is copied by itself.
 const bigFile = 64 << 20
 
+// names are those of one file that has several.
+type names struct {
+	total uint64 // as the file system counts them, wherever they are
+	here  []name
+}
+
 // name is one name of a file that has several.
 type name struct {
 	dir  string
@@ -69,8 +77,8 @@ type name struct {
 const racyWindow = 2 * time.Second
 
 // look scans a part.
-func look(ctx context.Context, p *part, m *tree.Manifest, want byte) (*scan, error) {
-	s := &scan{part: p, manifest: m, want: want, started: time.Now(), census: newCensus(), links: map[inode][]name{}, holes: map[name]bool{}}
+func look(ctx context.Context, p *part, m *tree.Manifest, want byte, percent float64) (*scan, error) {
+	s := &scan{percent: percent, part: p, manifest: m, want: want, started: time.Now(), census: newCensus(), links: map[inode]*names{}, holes: map[name]bool{}}
 	options := tree.Options{
 		Skip: func(dir string, e *tree.Entry) bool {
 			why := p.leaveOut(dir, e)
@@ -104,9 +112,11 @@ func (s *scan) visit(d *tree.Dir) error {
 	settled := known != nil && string(known.Stats) == string(state) && known.All(s.want, tree.Racy)
 	f := &folder{path: d.Path, state: state, known: known}
 	var vanish, same, before int64
+	var samples []sampled
 	if settled {
 		same = count(d)
 		before = same
+		samples = s.sample(d, known)
 	} else {
 		old := decoded(d.Path, known)
 		before = count(old)
@@ -118,12 +128,16 @@ func (s *scan) visit(d *tree.Dir) error {
 	for i := range d.Entries {
 		if e := &d.Entries[i]; e.IsRegular() && e.Nlink > 1 {
 			key := inode{e.Dev, e.Ino}
-			s.links[key] = append(s.links[key], name{d.Path, e.Name})
+			if s.links[key] == nil {
+				s.links[key] = &names{total: e.Nlink}
+			}
+			s.links[key].here = append(s.links[key].here, name{d.Path, e.Name})
 		}
 		if d.Entries[i].Sparse() {
 			s.holes[name{d.Path, d.Entries[i].Name}] = true
 		}
 	}
+	s.samples = append(s.samples, samples...)
 	s.known += before
 	s.vanish += vanish
 	s.same += same

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -18,6 +19,7 @@ const (
 // answer a probe, it returns without waiting for work, whose calls may never
 // come back. The process ends soon after.
 func (c *copier) watched(ctx context.Context, work func(context.Context) error) error {
+	silence, patience := cmp.Or(c.settings.silence, silence), cmp.Or(c.settings.patience, patience)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
