@@ -68,6 +68,8 @@ func Module() ansible.Module {
 }
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	// The reply repeats its arguments; those would make it twice as large.
+	defer clear(a.Replies)
 	doc, err := gather(ctx, a, mode.Check)
 	if err != nil {
 		return ansible.Reply{Msg: "report cannot be gathered"}, err

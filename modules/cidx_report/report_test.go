@@ -249,8 +249,7 @@ func TestNoSecretIsTold(t *testing.T) {
 	must(t, err)
 	for _, text := range []string{reply.Raw, string(page), string(document)} {
 		for _, word := range []string{password, "plain-password", "another-one"} {
-			// invocation shows the arguments as they were given; Run masks those.
-			if strings.Contains(gjson.Get(text, "report").Raw+strings.TrimPrefix(text, reply.Raw), word) {
+			if strings.Contains(text, word) {
 				t.Errorf("%s is shown", word)
 			}
 		}
@@ -279,8 +278,8 @@ func TestALargeReplyIsShortenedAndTheFilesAreNot(t *testing.T) {
 	r["files"].(map[string]any)["left_out"] = many
 	home := newHome(t)
 	reply := call(t, home, migrated, map[string]any{"replies": r})
-	if documents := len(reply.Get("report").Raw) + len(reply.Get("html").Raw); documents > replyLimit || !reply.Get("truncated").Bool() {
-		t.Errorf("%d bytes, truncated %v", documents, reply.Get("truncated"))
+	if len(reply.Raw) > 1<<20 || !reply.Get("truncated").Bool() {
+		t.Errorf("%d bytes, truncated %v", len(reply.Raw), reply.Get("truncated"))
 	}
 	raw, err := os.ReadFile(filepath.Join(home, ".cluster-migrate/report/report.json"))
 	must(t, err)

@@ -8,6 +8,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/share"
 )
 
 // parallel is how many searches run at once.
@@ -20,11 +21,27 @@ func (v *verification) repositories(ctx context.Context, entries []entry) error 
 		v.failed(ctx, "Repositories", short(err))
 		return err
 	}
+	if err := v.shareAnswers(ctx); err != nil {
+		v.failed(ctx, "Repositories", "the share does not answer")
+		return err
+	}
 	results := v.askAll(ctx, entries)
 	if ctx.Err() != nil {
 		return fmt.Errorf("query repositories: %w", context.Cause(ctx))
 	}
 	return v.judge(ctx, results, missing)
+}
+
+// shareAnswers proves that looking at files on the share will not hang.
+func (v *verification) shareAnswers(ctx context.Context) error {
+	if v.args.Mode != "cluster" {
+		return nil
+	}
+	mount, err := v.args.MountPoint(v.config)
+	if err != nil {
+		return err
+	}
+	return share.Alive(ctx, mount, share.Deadline)
 }
 
 // compareLists names the repositories of the registry that the API leaves out:
