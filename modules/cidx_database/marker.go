@@ -36,8 +36,9 @@ type marker struct {
 
 // tableMark is what was loaded into a table.
 type tableMark struct {
-	Rows   int64  `json:"rows"`
-	Digest string `json:"digest"`
+	Rows   int64   `json:"rows"`
+	Digest string  `json:"digest"`
+	Left   []int64 `json:"left,omitempty"` // ids of SQLite's rows in quarantine
 }
 
 func (m tableMark) sum() (digest.Sum, error) { return digest.Parse(m.Digest, m.Rows) }
@@ -103,7 +104,7 @@ func (r *runner) marks() map[string]tableMark {
 	marks := map[string]tableMark{}
 	for _, t := range r.plan.tables {
 		if t.conn != nil {
-			marks[t.Name] = tableMark{Rows: t.sum.Rows, Digest: t.sum.String()}
+			marks[t.Name] = tableMark{Rows: t.sum.Rows, Digest: t.sum.String(), Left: t.bad}
 		}
 	}
 	return marks
@@ -154,6 +155,7 @@ func (r *runner) sameContent(ctx context.Context, m *marker) (bool, error) {
 			}
 			continue
 		}
+		t.bad = mark.Left
 		sum, err := r.sourceSum(ctx, t)
 		if err != nil {
 			return false, err

@@ -79,8 +79,12 @@ func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
 	if a.PathSpelling == "mount" {
 		r.moves = moves(r.layout)
 	}
-	if !mode.Check {
-		r.finds.dir = r.state.Report()
+	r.finds.dir = r.state.Report()
+	if mode.Check {
+		r.finds.dir = ""
+		if cache := os.Getenv("CIDX_HELPER_DIR"); cache != "" {
+			r.finds.dir = filepath.Join(cache, "rehearsal")
+		}
 	}
 	return r, nil
 }

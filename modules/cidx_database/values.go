@@ -3,6 +3,7 @@ package database
 import (
 	"encoding/binary"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -11,4 +12,12 @@ func floatOf(v []byte) float64 { return math.Float64frombits(binary.BigEndian.Ui
 
 func timeOf(v []byte) string {
 	return stampText(time.UnixMicro(int64(binary.BigEndian.Uint64(v))))
+}
+
+// number is a float as JSON can hold it: infinities as text.
+func number(f float64) any {
+	if math.IsInf(f, 0) {
+		return strconv.FormatFloat(f, 'g', -1, 64)
+	}
+	return f
 }

@@ -125,3 +125,20 @@ func view(address uintptr, n int32) []byte {
 	}
 	return unsafe.Slice((*byte)(pointer(address)), int(n))
 }
+
+// QuickCheck has SQLite check the structure of the database and returns up to
+// most faults.
+func (c *Conn) QuickCheck(most int) ([]string, error) {
+	rows, err := c.Query(fmt.Sprintf("PRAGMA quick_check(%d)", most))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var faults []string
+	for rows.Next() {
+		if text := rows.Text(0); text != "ok" {
+			faults = append(faults, text)
+		}
+	}
+	return faults, rows.Err()
+}
