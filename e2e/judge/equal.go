@@ -35,6 +35,13 @@ type Comparison struct {
 // Equal compares a standalone home with the cluster made of it. An error means
 // that something could not be read; differences are in the report.
 func Equal(ctx context.Context, c Comparison) (*Report, error) {
+	for _, path := range []*string{&c.Home, &c.Share} { // paths in the data are absolute
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return nil, fmt.Errorf("resolve %s: %w", *path, err)
+		}
+		*path = absolute
+	}
 	l, err := findLayout(c.Home, c.Share)
 	if err != nil {
 		return nil, err

@@ -22,35 +22,28 @@ func (d *database) plan(name string, has []string) (*plan, error) {
 		d.report.differ("schema", "postgres/"+name, "table is missing")
 		return nil, nil
 	}
-	p := &plan{table: name}
-	keys := known.key()
-	p.keys = len(keys)
-	order := slices.Clone(keys)
+	p := &plan{table: name, keys: len(known.key())}
+	back := map[string]string{} // PostgreSQL's name -> SQLite's
+	order := slices.Clone(known.key())
 	for _, c := range has {
-		if to := known.rename(c); !slices.Contains(keys, to) {
+		to := known.rename(c)
+		back[to] = c
+		if !slices.Contains(known.key(), to) {
 			order = append(order, to)
 		}
-	}
-	back := map[string]string{}
-	for _, c := range has {
-		back[known.rename(c)] = c
 		if _, is := known.Sqlite.Columns[c]; !is {
 			d.report.differ("schema", joined("sqlite", name, c), "unknown column")
 		}
 	}
-	for i, c := range order {
+	for _, c := range order {
 		to, is := target[c]
-		if !is {
+		switch {
+		case !is:
 			d.report.differ("schema", joined("postgres", name, c), "column is missing")
-			continue
-		}
-		if back[c] == "" {
+		case back[c] == "":
 			return nil, fmt.Errorf("compare table %s: key column %s is not in the source", name, c)
-		}
-		p.columns = append(p.columns, to)
-		p.source = append(p.source, back[c])
-		if i < p.keys {
-			p.whole = append(p.whole, to.kind == "integer" || to.kind == "bigint")
+		default:
+			p.add(to, back[c])
 		}
 	}
 	for c := range target {
@@ -59,6 +52,13 @@ func (d *database) plan(name string, has []string) (*plan, error) {
 		}
 	}
 	return p, nil
+}
+
+func (p *plan) add(to column, from string) {
+	if len(p.columns) < p.keys {
+		p.whole = append(p.whole, to.kind == "integer" || to.kind == "bigint")
+	}
+	p.columns, p.source = append(p.columns, to), append(p.source, from)
 }
 
 func (p *plan) lite() []string {

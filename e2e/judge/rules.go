@@ -57,3 +57,6 @@ var (
 
 // filled are the tables of class skip that a migration fills or may fill.
 var filled = map[string]bool{"schema_migrations": true, "cluster_secrets": true, "query_embedding_cache": true}
+
+// marker is the table in which the migration notes what it loaded; CIDX does not know it.
+const marker = "cidx_cluster_migration"

@@ -94,6 +94,10 @@ func (d *database) readCatalog(ctx context.Context) error {
 	}
 	for name, columns := range d.columns {
 		known, is := d.schema[name]
+		if name == marker {
+			d.report.note("table %s: the migration's own", name)
+			continue
+		}
 		if !is || known.Postgres == nil {
 			d.report.differ("schema", "postgres/"+name, "unknown table")
 			continue

@@ -56,6 +56,11 @@ func (f *files) judge(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.tree.target, err)
 	}
+	f.compareAll(was, is)
+	return nil
+}
+
+func (f *files) compareAll(was, is map[string]Entry) {
 	f.report.checked("files", len(was))
 	f.findMended(was, is)
 	wasFirst, isFirst := leaders(was), leaders(is)
@@ -75,7 +80,6 @@ func (f *files) judge(ctx context.Context) error {
 			f.report.differ("files", joined(f.tree.name, rel), "is on the share only (%s)", is[rel].Type)
 		}
 	}
-	return nil
 }
 
 // leaders answers for each file with several names the first of them in this tree.

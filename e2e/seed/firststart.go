@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -13,9 +14,19 @@ import (
 
 // FirstStart leaves in PostgreSQL what a first cluster start before the data
 // load leaves (CIDX 11.79): an admin with password admin, groups, grants, a
-// configuration, keys, the repository cidx-meta, a node. home, if given, is
-// where the local .jwt_secret is read; without one a random value is stored.
+// configuration, the repository cidx-meta, a node. home, if given, is where the
+// local .jwt_secret is read; without one a random value is stored. The MFA key is
+// always a new one.
 func FirstStart(ctx context.Context, dsn, home string) error {
+	return firstStart(ctx, dsn, home, true)
+}
+
+// FirstStartRows is FirstStart without the keys in cluster_secrets.
+func FirstStartRows(ctx context.Context, dsn, home string) error {
+	return firstStart(ctx, dsn, home, false)
+}
+
+func firstStart(ctx context.Context, dsn, home string, keys bool) error {
 	if err := ApplySchema(ctx, dsn, true); err != nil {
 		return err
 	}
@@ -32,25 +43,11 @@ func FirstStart(ctx context.Context, dsn, home string) error {
 	if err != nil {
 		return err
 	}
-	clone := filepath.Join(home, "data", "golden-repos", "cidx-meta")
-	seeds := []struct {
-		sql  string
-		args []any
-	}{
-		{`INSERT INTO users (username, password_hash, role, created_at) VALUES ('admin', $1, 'admin', now()) ON CONFLICT DO NOTHING`, []any{hash}},
-		{`INSERT INTO groups (name, description, is_default) VALUES ('admins', 'Full access', true), ('powerusers', 'All repositories', true),
-			('users', 'Basic access', true) ON CONFLICT DO NOTHING`, nil},
-		{`INSERT INTO user_group_membership (user_id, group_id, assigned_by) SELECT 'admin', id, 'system' FROM groups WHERE name = 'admins' ON CONFLICT DO NOTHING`, nil},
-		{`INSERT INTO repo_group_access (repo_name, group_id, granted_by) SELECT 'cidx-meta', id, 'system' FROM groups ON CONFLICT DO NOTHING`, nil},
-		{`INSERT INTO server_config (config_key, config_json, version, updated_by) VALUES ('runtime', '{"host": "127.0.0.1", "port": 8000, "workers": 1}', 1, 'system') ON CONFLICT DO NOTHING`, nil},
-		{`INSERT INTO golden_repos_metadata (alias, repo_url, default_branch, clone_path, created_at) VALUES ('cidx-meta', 'local://cidx-meta', 'main', $1, now()) ON CONFLICT DO NOTHING`, []any{clone}},
-		{`INSERT INTO global_repos (alias_name, repo_name, repo_url, index_path, created_at, last_refresh) VALUES ('cidx-meta-global', 'cidx-meta', 'local://cidx-meta', $1, now(), now()) ON CONFLICT DO NOTHING`, []any{clone}},
-		{`INSERT INTO cluster_secrets (key_name, key_value) VALUES ('jwt_secret', $1), ('mfa_encryption_key', $2), ('ssh_key_encryption_key', $3) ON CONFLICT DO NOTHING`,
-			[]any{jwt, base64.URLEncoding.EncodeToString(randomBytes(rng, 32)), base64.URLEncoding.EncodeToString(randomBytes(rng, 32))}},
-		{`INSERT INTO oauth_clients (client_id, client_name, redirect_uris, created_at) VALUES ('client_credentials', 'Client credentials', '[]', '2000-01-01T00:00:00+00:00') ON CONFLICT DO NOTHING`, nil},
-		{`INSERT INTO cluster_nodes (node_id, hostname, status, last_heartbeat) VALUES ('node-1', 'cidx-host', 'offline', now()) ON CONFLICT DO NOTHING`, nil},
-		{`INSERT INTO dependency_map_tracking (id, status) VALUES (1, 'pending') ON CONFLICT DO NOTHING`, nil},
-		{`INSERT INTO logs (timestamp, level, source, message) VALUES (now()::text, 'INFO', 'server', 'Storage mode: PostgreSQL (cluster)')`, nil},
+	clone := filepath.Join(cmp.Or(home, "/home/cidx/.cidx-server"), "data", "golden-repos", "cidx-meta")
+	seeds := firstRows(hash, clone)
+	if keys {
+		seeds = append(seeds, statement{`INSERT INTO cluster_secrets (key_name, key_value) VALUES ('jwt_secret', $1), ('mfa_encryption_key', $2), ('ssh_key_encryption_key', $3) ON CONFLICT DO NOTHING`,
+			[]any{jwt, base64.URLEncoding.EncodeToString(randomBytes(rng, 32)), base64.URLEncoding.EncodeToString(randomBytes(rng, 32))}})
 	}
 	return inTransaction(ctx, dsn, func(tx pgx.Tx) error {
 		for _, s := range seeds {
@@ -60,4 +57,27 @@ func FirstStart(ctx context.Context, dsn, home string) error {
 		}
 		return nil
 	})
+}
+
+type statement struct {
+	sql  string
+	args []any
+}
+
+// firstRows inserts each row only if its key is free, as the server does.
+func firstRows(hash, clone string) []statement {
+	return []statement{
+		{`INSERT INTO users (username, password_hash, role, created_at) VALUES ('admin', $1, 'admin', now()) ON CONFLICT DO NOTHING`, []any{hash}},
+		{`INSERT INTO groups (name, description, is_default) VALUES ('admins', 'Full access', true), ('powerusers', 'All repositories', true),
+			('users', 'Basic access', true) ON CONFLICT DO NOTHING`, nil},
+		{`INSERT INTO user_group_membership (user_id, group_id, assigned_by) SELECT 'admin', id, 'system' FROM groups WHERE name = 'admins' ON CONFLICT DO NOTHING`, nil},
+		{`INSERT INTO repo_group_access (repo_name, group_id, granted_by) SELECT 'cidx-meta', id, 'system' FROM groups ON CONFLICT DO NOTHING`, nil},
+		{`INSERT INTO server_config (config_key, config_json, version, updated_by) VALUES ('runtime', '{"host": "127.0.0.1", "port": 8000, "workers": 1}', 1, 'system') ON CONFLICT DO NOTHING`, nil},
+		{`INSERT INTO golden_repos_metadata (alias, repo_url, default_branch, clone_path, created_at) VALUES ('cidx-meta', 'local://cidx-meta', 'main', $1, now()) ON CONFLICT DO NOTHING`, []any{clone}},
+		{`INSERT INTO global_repos (alias_name, repo_name, repo_url, index_path, created_at, last_refresh) VALUES ('cidx-meta-global', 'cidx-meta', 'local://cidx-meta', $1, now(), now()) ON CONFLICT DO NOTHING`, []any{clone}},
+		{`INSERT INTO oauth_clients (client_id, client_name, redirect_uris, created_at) VALUES ('client_credentials', 'Client credentials', '[]', '2000-01-01T00:00:00+00:00') ON CONFLICT DO NOTHING`, nil},
+		{`INSERT INTO cluster_nodes (node_id, hostname, status, last_heartbeat) VALUES ('node-1', 'cidx-host', 'offline', now()) ON CONFLICT DO NOTHING`, nil},
+		{`INSERT INTO dependency_map_tracking (id, status) VALUES (1, 'pending') ON CONFLICT DO NOTHING`, nil},
+		{`INSERT INTO logs (timestamp, level, source, message) VALUES (now()::text, 'INFO', 'server', 'Storage mode: PostgreSQL (cluster)')`, nil},
+	}
 }

@@ -20,7 +20,7 @@ const usage = `usage:
                  [-snapshots 2] [-users 8] [-random 1] [-host 127.0.0.1] [-port N] [-facts FILE]
   cidx-seed join -home DIR -share MOUNT [-node-id node-1]      DSN from CIDX_POSTGRES_DSN
   cidx-seed schema [-after-start]                              DSN from CIDX_POSTGRES_DSN
-  cidx-seed firststart [-home DIR]                             DSN from CIDX_POSTGRES_DSN
+  cidx-seed firststart [-home DIR] [-keys=false]               DSN from CIDX_POSTGRES_DSN
 `
 
 func main() {
@@ -110,12 +110,16 @@ func schema(ctx context.Context, flags *flag.FlagSet, args []string) error {
 
 func firstStart(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	home := flags.String("home", "", "data directory whose .jwt_secret the server would store")
+	keys := flags.Bool("keys", true, "also leave rows in cluster_secrets")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	dsn, err := dsn()
 	if err != nil {
 		return err
+	}
+	if !*keys {
+		return seed.FirstStartRows(ctx, dsn, *home)
 	}
 	return seed.FirstStart(ctx, dsn, *home)
 }
