@@ -55,7 +55,7 @@ func (e *examiner) service(ctx context.Context) outcome {
 	if e.found.running {
 		word = "running"
 	}
-	detail := where + " is " + word
+	detail := where + ": " + word
 	if who := listener(base); who != "" && e.found.running {
 		detail += " at " + base
 	}
