@@ -73,6 +73,13 @@ func (r *runner) classifyTable(ctx context.Context, t *table) error {
 	if len(t.columns) == 0 || len(t.key) == 0 {
 		return r.classifyWhole(ctx, t)
 	}
+	if r.rolledBack() {
+		written, err := r.sinceGivenUp(ctx, t)
+		if err != nil || !written {
+			t.status = statusReplaced
+			return err
+		}
+	}
 	seeds, err := t.seeds()
 	if err != nil {
 		return err

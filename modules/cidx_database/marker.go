@@ -32,6 +32,7 @@ type marker struct {
 	Helper     string               `json:"helper"`
 	Tables     map[string]tableMark `json:"tables"`
 	RolledBack string               `json:"rolled_back_at,omitempty"`
+	Last       map[string]tableMark `json:"-"` // what the target held when the load was given up
 }
 
 // tableMark is what was loaded into a table.
@@ -57,7 +58,7 @@ func (r *runner) readMarker(ctx context.Context) (*marker, error) {
 	if string(rows[0][0]) != "t" {
 		return nil, nil
 	}
-	rows, err = postgres.Rows(ctx, r.conn, `SELECT source_id, home, host, (extract(epoch FROM started_at) * 1000000)::bigint, committed_at, helper, tables, rolled_back_at
+	rows, err = postgres.Rows(ctx, r.conn, `SELECT source_id, home, host, (extract(epoch FROM started_at) * 1000000)::bigint, committed_at, helper, tables, rolled_back_at, rolled_back
 		FROM `+r.markerName()+` ORDER BY rolled_back_at IS NOT NULL, committed_at DESC LIMIT 1`)
 	if err != nil {
 		return nil, fmt.Errorf("read what was migrated earlier: %w", err)
@@ -74,6 +75,11 @@ func (r *runner) readMarker(ctx context.Context) (*marker, error) {
 		Committed: string(f[4]), Helper: string(f[5]), RolledBack: string(f[7])}
 	if err := json.Unmarshal(f[6], &m.Tables); err != nil {
 		return nil, fmt.Errorf("read what was migrated earlier: %w", err)
+	}
+	if len(f[8]) > 0 {
+		if err := json.Unmarshal(f[8], &m.Last); err != nil {
+			return nil, fmt.Errorf("read what was migrated earlier: %w", err)
+		}
 	}
 	return m, nil
 }

@@ -100,6 +100,9 @@ func (f *finds) line(name string, v any) error {
 		if err := journal.MakeFolder(f.dir); err != nil {
 			return err
 		}
+		if err := keepOld(filepath.Join(f.dir, name)); err != nil {
+			return err
+		}
 		file, err := os.OpenFile(filepath.Join(f.dir, name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("write report: %w", err)
@@ -120,6 +123,20 @@ func (f *finds) line(name string, v any) error {
 	}
 	_, err = s.w.Write(append(raw, '\n'))
 	return err
+}
+
+// keepOld puts an earlier report of the cluster's writes aside: nothing else
+// remembers them.
+func keepOld(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || filepath.Base(path) != clusterWrites {
+		return nil
+	}
+	aside := strings.TrimSuffix(path, ".jsonl") + info.ModTime().UTC().Format("-20060102T150405.000Z") + ".jsonl"
+	if err := os.Rename(path, aside); err != nil {
+		return fmt.Errorf("put earlier report aside: %w", err)
+	}
+	return nil
 }
 
 // save closes the files.

@@ -1,0 +1,202 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// Statuses of a table that was loaded earlier.
+const (
+	statusEqual   = "equal"   // as it was loaded
+	statusChanged = "changed" // the cluster has written
+	statusLost    = "lost"    // rows are missing that the server does not delete by itself
+)
+
+// review is what became of a table since it was loaded.
+type review struct {
+	Table   string `json:"table"`
+	File    string `json:"file"`
+	Rows    int64  `json:"rows"` // in PostgreSQL
+	Status  string `json:"status"`
+	Equal   int64  `json:"equal"`
+	Changed int64  `json:"changed"`
+	Added   int64  `json:"added"`
+	Lost    int64  `json:"lost"`
+	sum     digest.Sum
+	keys    []string // of the first lost rows
+}
+
+// loadedState opens what is needed to look back at a load: the marker, the
+// snapshot and the plan as they were then. m is nil if nothing was loaded.
+func (r *runner) loadedState(ctx context.Context) (m *marker, err error) {
+	if err := r.connect(ctx); err != nil {
+		return nil, err
+	}
+	if m, err = r.readMarker(ctx); err != nil || m == nil {
+		return nil, r.explain(err)
+	}
+	if m.Home != r.args.Home || m.Host != hostName() {
+		return nil, cidx.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s", m.Home, m.Host), At: r.where, Fix: "name the right database in postgres_dsn"}
+	}
+	r.marker, r.moment = m, m.Started
+	if err := r.openSnapshot(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.makePlan(); err != nil {
+		return nil, err
+	}
+	if r.source.id != m.Source {
+		r.warnings.add("the snapshot in %s is not the one that was loaded", r.source.dir)
+	}
+	for _, t := range r.plan.tables {
+		t.bad = m.Tables[t.Name].Left
+	}
+	r.meter = startMeter(ctx, r.args.ProgressSeconds)
+	return m, nil
+}
+
+// reviewTables compares every table with the snapshot, in one consistent view.
+// With export, every difference goes to the report of the cluster's writes.
+func (r *runner) reviewTables(ctx context.Context, m *marker, export bool) ([]*review, error) {
+	if err := postgres.Run(ctx, r.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+		return nil, err
+	}
+	var list []*review
+	for _, t := range r.plan.tables {
+		mark, loaded := m.Tables[t.Name]
+		if !loaded || t.conn == nil {
+			continue
+		}
+		v, err := r.reviewTable(ctx, t, mark, export)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+		progress.Line(ctx, "  Comparing %s... %s", t.Name, v)
+	}
+	return list, postgres.Run(ctx, r.conn, "COMMIT")
+}
+
+func (r *runner) reviewTable(ctx context.Context, t *table, mark tableMark, export bool) (*review, error) {
+	r.meter.begin("comparing "+t.Name, mark.Rows, "")
+	ours, theirs, err := r.bothSums(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	v := &review{Table: t.Name, File: t.File, Rows: theirs.Rows, Status: statusEqual, Equal: theirs.Rows, sum: theirs}
+	if want, err := mark.sum(); err != nil || want != ours {
+		r.warnings.add("%s: the snapshot is not what was loaded; differences may come from there", t.Name)
+	}
+	if ours == theirs {
+		return v, nil
+	}
+	v.Status = statusChanged
+	if len(t.key) == 0 {
+		v.Equal, v.Changed = 0, theirs.Rows
+		v.Lost = max(0, ours.Rows-theirs.Rows)
+		return v, nil
+	}
+	v.Equal, err = r.mergeCount(ctx, t, func(d difference) error {
+		switch d.Kind {
+		case differenceAdded:
+			v.Added++
+		case differenceChanged:
+			v.Changed++
+		default:
+			v.Lost++
+			if len(v.keys) < 5 {
+				v.keys = append(v.keys, d.Key)
+			}
+		}
+		if export {
+			r.finds.write(t, d, "")
+		}
+		return nil
+	})
+	if v.Lost > 0 && !t.Wanes {
+		v.Status = statusLost
+	}
+	return v, err
+}
+
+// bothSums reads SQLite and PostgreSQL at the same time.
+func (r *runner) bothSums(ctx context.Context, t *table) (ours, theirs digest.Sum, err error) {
+	var wait sync.WaitGroup
+	var ourErr error
+	wait.Go(func() { ours, ourErr = r.sourceSum(ctx, t) })
+	theirs, err = r.targetSum(ctx, t)
+	wait.Wait()
+	if err == nil {
+		err = ourErr
+	}
+	return ours, theirs, err
+}
+
+// String is the end of a transcript line.
+func (v *review) String() string {
+	if v.Status == statusEqual {
+		return thousands(v.Rows) + " rows equal"
+	}
+	parts := []string{thousands(v.Equal) + " rows equal"}
+	for _, p := range []struct {
+		n    int64
+		word string
+	}{{v.Changed, "changed since"}, {v.Added, "added"}, {v.Lost, "no longer there"}} {
+		if p.n > 0 {
+			parts = append(parts, thousands(p.n)+" "+p.word)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// summarize puts the reviews into the reply.
+func (r *runner) summarize(list []*review) (changed, added, lost int64) {
+	var rows int64
+	for _, v := range list {
+		rows, changed, added, lost = rows+v.Rows, changed+v.Changed, added+v.Added, lost+v.Lost
+	}
+	r.out.Data["tables"], r.out.Data["rows"] = list, rows
+	r.out.Data["changed_rows"], r.out.Data["added_rows"], r.out.Data["lost_rows"] = changed, added, lost
+	return changed, added, lost
+}
+
+// verify tells what the cluster has made of the data. Rows that the cluster
+// changed or added are no fault; rows that are gone are one, unless the server
+// deletes such rows of its own accord.
+func (r *runner) verify(ctx context.Context) error {
+	m, err := r.loadedState(ctx)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		return cidx.Problem{What: "no data was loaded into this database", At: r.where, Fix: "run cluster-migrate.yml"}
+	}
+	if m.RolledBack != "" {
+		r.warnings.add("this migration was rolled back at %s", m.RolledBack)
+	}
+	list, err := r.reviewTables(ctx, m, false)
+	if err != nil {
+		return r.explain(err)
+	}
+	changed, added, lost := r.summarize(list)
+	r.out.Msg = fmt.Sprintf("%d tables compared with what was loaded at %s: %s rows changed since, %s added, %s no longer there",
+		len(list), m.Committed, thousands(changed), thousands(added), thousands(lost))
+	var problems cidx.Problems
+	for _, v := range list {
+		if v.Status == statusLost {
+			problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d rows that were loaded are gone: %s", v.Lost, head(v.keys, 5)), At: r.where + ", table " + v.Table,
+				Fix: "if nobody deleted them in the cluster on purpose, stop the cluster, run cluster-rollback.yml and migrate again; the standalone server's data is untouched"})
+		}
+	}
+	if len(problems) == 0 {
+		progress.Line(ctx, "  Validation: PASSED")
+	}
+	return problems.Err()
+}
