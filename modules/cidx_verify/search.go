@@ -129,8 +129,9 @@ func quoted(words []string) string {
 	return strings.Join(list, ", ")
 }
 
-// searchTwice repeats a failed search once: a server that has just started may
-// still be loading an index.
+// searchTwice asks the MCP tool and, where that fails for no stated reason, the
+// REST API a second later: a server that has just started may still be loading
+// an index. An answer that names its reason is not asked for again.
 func (v *verification) searchTwice(ctx context.Context, q cidxapi.Query) (cidxapi.Found, error) {
 	found, err := v.api.Search(ctx, q)
 	if err == nil || ctx.Err() != nil || definite(err) {
@@ -141,13 +142,22 @@ func (v *verification) searchTwice(ctx context.Context, q cidxapi.Query) (cidxap
 		return found, err
 	case <-time.After(time.Second):
 	}
-	return v.api.Search(ctx, q)
+	again, second := v.api.QueryREST(ctx, q)
+	if second != nil {
+		return again, fmt.Errorf("search_code: %s; POST /api/query: %w", short(err), second)
+	}
+	return again, nil
 }
 
-// definite reports an answer that will not change: a missing index or alias.
+// definite reports an answer that will not change: a missing index or alias, a
+// provider that is away.
 func definite(err error) bool {
 	var refused *cidxapi.ToolError
-	return errors.As(err, &refused) && (refused.Code != 0 || strings.Contains(refused.Message, "not found") || strings.Contains(refused.Message, "index"))
+	if !errors.As(err, &refused) {
+		return false
+	}
+	text := strings.ToLower(refused.Message)
+	return refused.Code != 0 || strings.Contains(text, "not found") || strings.Contains(text, "index") || strings.Contains(text, "embedding")
 }
 
 // providerGone tells a semantic search that could not be made, because the

@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"cidx-cluster/modules/internal/cidxapi"
 )
 
 func TestTelling(t *testing.T) {
@@ -62,35 +60,5 @@ func TestWordsInPrefersWhatGitTracks(t *testing.T) {
 	must(t, os.Remove(filepath.Join(dir, "tracked name.md")))
 	if _, err := wordsIn(t.Context(), dir); err == nil {
 		t.Error("no error although every tracked file is gone")
-	}
-}
-
-func TestBelowBelievesOnlyFilesOfTheRepository(t *testing.T) {
-	base := t.TempDir()
-	dir, link := filepath.Join(base, "share", "billing"), filepath.Join(base, "link")
-	must(t, os.MkdirAll(filepath.Join(dir, "src"), 0o755))
-	must(t, os.WriteFile(filepath.Join(dir, "src", "a.py"), nil, 0o644))
-	must(t, os.WriteFile(filepath.Join(base, "other.py"), nil, 0o644))
-	must(t, os.Symlink(dir, link))
-	for name, c := range map[string]struct {
-		hit  cidxapi.Hit
-		want bool
-	}{
-		"relative":                             {cidxapi.Hit{Path: "src/a.py"}, true},
-		"relative, behind the alias":           {cidxapi.Hit{Path: "billing-global/src/a.py"}, true},
-		"absolute below the target":            {cidxapi.Hit{Path: filepath.Join(dir, "src/a.py")}, true},
-		"absolute through the link":            {cidxapi.Hit{Path: filepath.Join(link, "src/a.py")}, true},
-		"a file that is not there":             {cidxapi.Hit{Path: "src/b.py"}, false},
-		"a file elsewhere":                     {cidxapi.Hit{Path: filepath.Join(base, "other.py")}, false},
-		"a file elsewhere, relative":           {cidxapi.Hit{Path: "../../other.py"}, false},
-		"of another repository":                {cidxapi.Hit{Path: "src/a.py", Alias: "web-global"}, false},
-		"without a path":                       {cidxapi.Hit{Alias: "billing-global"}, false},
-		"the repository's folder itself is no": {cidxapi.Hit{Path: "."}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := len(below(link, "billing-global", []cidxapi.Hit{c.hit})) == 1; got != c.want {
-				t.Errorf("got %v", got)
-			}
-		})
 	}
 }
