@@ -38,6 +38,7 @@ class HelperAction(ActionBase):
     # What a real run wants from the home's lease: "take" it, "check" that nobody
     # else has it, or "release" it afterwards. Rehearsals (check mode) need none.
     LEASE = "take"
+    INDENT = "  "  # of the lines below a step's heading
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -144,7 +145,7 @@ class HelperAction(ActionBase):
                 if self._quiet:
                     continue
                 heading = event["line"] == self._task.args.get("step")
-                self._say("\n" + event["line"] if heading else "  " + event["line"])
+                self._say("\n" + event["line"] if heading else (self.INDENT + event["line"]).rstrip())
             elif now - self._last_status >= min(10, max(1, (now - self._first) / 30)):
                 self._last_status = now
                 self._say("  " + event["text"])

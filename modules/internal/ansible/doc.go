@@ -41,23 +41,24 @@ const author = "The cidx-cluster authors (@cidx-cluster)"
 // with the keys DOCUMENTATION, EXAMPLES and RETURN), from the same structs that
 // Decode reads.
 func (m Module) Documentation() ([]byte, error) {
+	var fold folder
 	head := mapping(
 		"module", m.Doc.Name,
 		"short_description", m.Doc.Short,
 		"version_added", quoted("1.0.0"),
-		"description", m.Doc.Description,
+		"description", fold.list(m.Doc.Description...),
 		"author", []string{author},
 		"attributes", mapping(
-			"check_mode", mapping("support", "full", "description", m.Doc.Check),
-			"diff_mode", mapping("support", "full", "description", "Says what changes, where that is text."),
+			"check_mode", mapping("support", "full", "description", fold.list(m.Doc.Check)),
+			"diff_mode", mapping("support", "full", "description", fold.list("Says what changes, where that is text.")),
 		),
-		"options", m.options(),
+		"options", m.options(&fold),
 	)
 	example, err := examples(m.Doc)
 	if err != nil {
 		return nil, err
 	}
-	document := mapping("DOCUMENTATION", head, "EXAMPLES", example, "RETURN", m.returns())
+	document := mapping("DOCUMENTATION", head, "EXAMPLES", example, "RETURN", m.returns(&fold))
 	var b bytes.Buffer
 	b.WriteString("---\n# Made of the Go structs by: go test ./modules -run TestDocumentation -update\n")
 	encoder := yaml.NewEncoder(&b)
@@ -65,7 +66,7 @@ func (m Module) Documentation() ([]byte, error) {
 	if err := encoder.Encode(document); err != nil {
 		return nil, fmt.Errorf("document %s: %w", m.Doc.Name, err)
 	}
-	return b.Bytes(), nil
+	return []byte(fold.unfold(b.String())), nil
 }
 
 func examples(d Doc) (*yaml.Node, error) {
@@ -76,10 +77,10 @@ func examples(d Doc) (*yaml.Node, error) {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.LiteralStyle, Value: strings.TrimSpace(d.Example) + "\n"}, nil
 }
 
-func (m Module) options() *yaml.Node {
+func (m Module) options(fold *folder) *yaml.Node {
 	options := mapping()
 	for _, a := range m.Arguments() {
-		o := mapping("description", []string{a.Doc}, "type", a.Type)
+		o := mapping("description", fold.list(a.Doc), "type", a.Type)
 		if a.Type == "list" {
 			add(o, "elements", "str")
 		}
@@ -117,7 +118,7 @@ func (a Argument) documentedDefault() any {
 }
 
 // returns documents what every reply has, then the module's own keys.
-func (m Module) returns() *yaml.Node {
+func (m Module) returns(fold *folder) *yaml.Node {
 	list := append([]Return{
 		{"msg", "str", "One sentence on what was done or found; in a failure all problems, one a line."},
 		{"problems", "list", "In a failure everything that was found, each with C(what), C(at) and C(fix)."},
@@ -125,7 +126,7 @@ func (m Module) returns() *yaml.Node {
 	}, m.Doc.Returns...)
 	out := mapping()
 	for _, r := range list {
-		add(out, r.Name, mapping("description", []string{r.Doc}, "returned", returned(r.Name), "type", r.Type))
+		add(out, r.Name, mapping("description", fold.list(r.Doc), "returned", returned(r.Name), "type", r.Type))
 	}
 	return out
 }
