@@ -71,6 +71,9 @@ func (c *cutover) replaceStep(now cidx.Config, after []byte, what string) step {
 	}
 	write := func(raw []byte) func() error {
 		return func() error {
+			if old, err := os.ReadFile(now.Path); err == nil && bytes.Equal(old, raw) {
+				return nil
+			}
 			info, err := os.Stat(now.Path)
 			if err != nil {
 				return fmt.Errorf("write configuration: %w", err)

@@ -135,15 +135,19 @@ func (c *cutover) apply(ctx context.Context) error {
 // undo takes back the steps that were done, last first.
 func (c *cutover) undo(cause error, steps []step) error {
 	problems := cidx.ProblemsOf(cause)
+	half := false
 	for i := len(steps) - 1; i >= 0; i-- {
 		if steps[i].undo == nil {
 			continue
 		}
 		if err := steps[i].undo(); err != nil {
 			problems.Add(err)
-			problems = append(problems, cidx.Problem{What: "the cut-over stays half done", At: c.Home, Fix: "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it; do not start the server by hand"})
-			return problems
+			half = true
 		}
+	}
+	if half {
+		problems = append(problems, cidx.Problem{What: "the cut-over stays half done", At: c.Home, Fix: "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it; do not start the server by hand"})
+		return problems
 	}
 	c.done = nil
 	problems.Add(c.note("undone", nil))

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
 )
@@ -24,7 +26,7 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.planStandalone(ctx, now); err != nil {
+	if err := c.planStandalone(ctx, now, standing.Entries); err != nil {
 		return err
 	}
 	if c.mode.Check {
@@ -52,11 +54,11 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 
 // planStandalone plans config.json first and the links last: a standalone
 // server works through the links, a cluster node without them does not.
-func (c *cutover) planStandalone(ctx context.Context, now cidx.Config) error {
+func (c *cutover) planStandalone(ctx context.Context, now cidx.Config, entries []journal.Entry) error {
 	var problems cidx.Problems
 	problems.Add(c.planConfigBack(ctx, now))
 	var back []cidx.Tree
-	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now)) {
+	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, entries)) {
 		s, needed, err := backStep(t)
 		problems.Add(err)
 		if needed {
@@ -67,15 +69,20 @@ func (c *cutover) planStandalone(ctx context.Context, now cidx.Config) error {
 	return problems.Err()
 }
 
-// rollbackShare is the share, or "" where nothing names it any more: links are
-// then judged by their backups alone.
-func (c *cutover) rollbackShare(ctx context.Context, now cidx.Config) string {
+// rollbackShare is the share that our links lead to: what the configuration
+// says, else the copy kept of it, else the journal.
+func (c *cutover) rollbackShare(ctx context.Context, now cidx.Config, entries []journal.Entry) string {
 	if mount, err := c.MountPoint(now); err == nil {
 		return mount
 	}
 	if kept, err := cidx.ReadConfig(ctx, c.State().ClusterConfig()); err == nil {
 		if mount, err := c.MountPoint(kept); err == nil {
 			return mount
+		}
+	}
+	for _, e := range entries {
+		if target, ok := e.Data["target"].(string); ok && e.Module == cidx.ConfigModule {
+			return filepath.Dir(target)
 		}
 	}
 	return ""

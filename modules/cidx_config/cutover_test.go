@@ -1,0 +1,397 @@
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/hometest"
+	"cidx-cluster/modules/internal/pgtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
+
+// ready is a home of which everything but the cut-over is done.
+func ready(t *testing.T) hometest.Home {
+	h := hometest.New(t, pgtest.Database(t))
+	h.Copy(t)
+	h.Load(t)
+	raw, err := os.ReadFile(h.Path("config.json.bak.20260102_030405"))
+	must(t, err)
+	must(t, os.WriteFile(h.Path("config.json.pre-cluster"), raw, 0o640))
+	return h
+}
+
+func call(h hometest.Home, state string, mode ansible.Mode, reached func(string)) (ansible.Reply, error) {
+	c := &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: state}, mode: mode, reached: reached}
+	return c.run(context.Background())
+}
+
+func to(t *testing.T, h hometest.Home, state string) ansible.Reply {
+	t.Helper()
+	reply, err := call(h, state, ansible.Mode{}, nil)
+	if err != nil {
+		t.Fatalf("to %s: %v", state, err)
+	}
+	return reply
+}
+
+// look at the home without our own records.
+func homeNow(t *testing.T, h hometest.Home) map[string]string {
+	all := hometest.Snapshot(t, h.Dir)
+	maps.DeleteFunc(all, func(path, _ string) bool { return strings.Contains(path, ".cluster-migrate") })
+	return all
+}
+
+func linked(h hometest.Home) bool {
+	for _, tree := range []string{"golden-repos", "activated-repos"} {
+		if to, err := os.Readlink(h.Path("data", tree)); err != nil || to != filepath.Join(h.Share, tree) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestThereAndBackAgain(t *testing.T) {
+	h := ready(t)
+	before, share := homeNow(t, h), hometest.Snapshot(t, h.Share)
+	if reply := to(t, h, cidx.ToCluster); !reply.Changed || reply.Data["repositories"] != 3 || reply.Data["aliases"] != 3 {
+		t.Errorf("reply %+v", reply)
+	}
+	if !linked(h) {
+		t.Error("the links are not in place")
+	}
+	if reply := to(t, h, cidx.ToCluster); reply.Changed {
+		t.Errorf("a second time changes: %v", reply.Data["plan"])
+	}
+	if reply := to(t, h, cidx.ToStandalone); !reply.Changed {
+		t.Error("the way back changes nothing")
+	}
+	want := maps.Clone(before)
+	want[h.Path("config.json")] = strings.Replace(before[h.Path("config.json.bak.20260102_030405")], "-rw-------", "-rw-r-----", 1)
+	if diff := cmp.Diff(want, homeNow(t, h)); diff != "" {
+		t.Errorf("after the way back:\n%s", diff)
+	}
+	if reply := to(t, h, cidx.ToStandalone); reply.Changed {
+		t.Errorf("a second way back changes: %v", reply.Data["plan"])
+	}
+	if diff := cmp.Diff(share, hometest.Snapshot(t, h.Share)); diff != "" {
+		t.Errorf("the share was changed:\n%s", diff)
+	}
+	// Once more: the cluster's settings come from the state folder now.
+	to(t, h, cidx.ToCluster)
+	config, err := cidx.ReadConfig(context.Background(), h.Path("config.json"))
+	must(t, err)
+	if !linked(h) || !config.Cluster() || config.DSN != h.DSN || config.NodeID != "node-1" || config.Share != h.Share {
+		t.Errorf("second migration: linked %v, mode %s, node %s, share %s", linked(h), config.StorageMode, config.NodeID, config.Share)
+	}
+	if !strings.Contains(string(config.Raw), "\n  \"server_threadpool_size\": 40\n}\n") {
+		t.Error("other values of config.json have changed")
+	}
+}
+
+type killed struct{ at string }
+
+// killAt runs a request that dies before its n-th change, as by kill -9: no
+// clean-up runs. It answers false when there is no n-th change.
+func killAt(t *testing.T, h hometest.Home, state string, n int) (at string, died bool) {
+	t.Helper()
+	defer func() {
+		if k, ok := recover().(killed); ok {
+			at, died = k.at, true
+		}
+	}()
+	seen := 0
+	_, err := call(h, state, ansible.Mode{}, func(what string) {
+		if seen == n {
+			panic(killed{what})
+		}
+		seen++
+	})
+	must(t, err)
+	return "", false
+}
+
+func TestKilledAnywhereItGoesOnOrGoesBack(t *testing.T) {
+	for name, again := range map[string]bool{"the first migration": false, "a migration after a rollback": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killEverywhere(t, again)
+		})
+	}
+}
+
+func killEverywhere(t *testing.T, again bool) {
+	h := ready(t)
+	if again { // then config.json has to be switched as well
+		to(t, h, cidx.ToCluster)
+		to(t, h, cidx.ToStandalone)
+	}
+	standalone := homeNow(t, h)
+	for n := 0; ; n++ {
+		at, died := killAt(t, h, cidx.ToCluster, n)
+		if !died {
+			if n < 3 {
+				t.Errorf("only %d moments to be killed at", n)
+			}
+			return
+		}
+		to(t, h, cidx.ToCluster)
+		if !linked(h) {
+			t.Errorf("killed before %q: not finished", at)
+		}
+		if reply := to(t, h, cidx.ToCluster); reply.Changed {
+			t.Errorf("killed before %q: changes again: %v", at, reply.Data["plan"])
+		}
+		for m := 0; ; m++ {
+			back, died := killAt(t, h, cidx.ToStandalone, m)
+			to(t, h, cidx.ToStandalone)
+			got := homeNow(t, h)
+			delete(got, h.Path("config.json"))
+			want := maps.Clone(standalone)
+			delete(want, h.Path("config.json"))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("killed before %q, then back, killed before %q:\n%s", at, back, diff)
+			}
+			if !died {
+				break
+			}
+			to(t, h, cidx.ToCluster)
+		}
+		if !again {
+			h = ready(t)
+			standalone = homeNow(t, h)
+		}
+	}
+}
+
+// The moments inside a step, between two system calls.
+func TestEveryIntermediateStateOfALinkIsFinishedOrUndone(t *testing.T) {
+	states := map[string]func(t *testing.T, link string, target string){
+		"the spare link is made":             func(t *testing.T, link, target string) { must(t, os.Symlink(target, link+".cidx-cluster.tmp")) },
+		"the folder is renamed, no link yet": func(t *testing.T, link, target string) { must(t, os.Rename(link, link+".pre-cluster")) },
+		"the folder is renamed, the spare made": func(t *testing.T, link, target string) {
+			must(t, os.Rename(link, link+".pre-cluster"))
+			must(t, os.Symlink(target, link+".cidx-cluster.tmp"))
+		},
+		"the link is in place": func(t *testing.T, link, target string) {
+			must(t, os.Rename(link, link+".pre-cluster"))
+			must(t, os.Symlink(target, link))
+		},
+	}
+	for name, make := range states {
+		for _, end := range []string{cidx.ToCluster, cidx.ToStandalone} {
+			t.Run(name+", to "+end, func(t *testing.T) {
+				t.Parallel()
+				h := ready(t)
+				before := homeNow(t, h)
+				make(t, h.Path("data/golden-repos"), filepath.Join(h.Share, "golden-repos"))
+				to(t, h, end)
+				if end == cidx.ToCluster {
+					if !linked(h) {
+						t.Error("not finished")
+					}
+					if _, err := os.Lstat(h.Path("data/golden-repos.cidx-cluster.tmp")); err == nil {
+						t.Error("the spare link is left")
+					}
+					to(t, h, cidx.ToStandalone)
+				}
+				got := homeNow(t, h)
+				delete(got, h.Path("config.json"))
+				delete(before, h.Path("config.json"))
+				delete(got, h.Path("data/golden-repos.cidx-cluster.tmp")) // harmless, and gone with the next cut-over
+				if diff := cmp.Diff(before, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}
+
+func TestRefusedAndNothingChanged(t *testing.T) {
+	cases := map[string]struct {
+		spoil func(t *testing.T, h hometest.Home)
+		what  string
+	}{
+		"the files are not on the share": {func(t *testing.T, h hometest.Home) { must(t, os.RemoveAll(filepath.Join(h.Share, "golden-repos"))) }, "no such folder on the share"},
+		"a repository is missing there":  {func(t *testing.T, h hometest.Home) { must(t, os.RemoveAll(filepath.Join(h.Share, "golden-repos/web"))) }, "repository web: no such folder"},
+		"the database is empty":          {func(t *testing.T, h hometest.Home) { pgtest.Exec(t, h.DSN, "DELETE FROM golden_repos_metadata") }, "golden_repos_metadata is empty"},
+		"a path leads elsewhere": {func(t *testing.T, h hometest.Home) {
+			must(t, os.RemoveAll(filepath.Join(h.Share, "golden-repos/web")))
+			must(t, os.Symlink(h.Path("data/activated-repos/ann/web"), filepath.Join(h.Share, "golden-repos/web")))
+		}, "is not below"},
+		"an alias keeps a local path that is not copied": {func(t *testing.T, h hometest.Home) {
+			must(t, os.WriteFile(filepath.Join(h.Share, "golden-repos/aliases/web-global.json"), []byte(`{"target_path": "/srv/elsewhere/web"}`), 0o600))
+		}, "alias web-global: no such folder: /srv/elsewhere/web"},
+		"both a folder and its backup": {func(t *testing.T, h hometest.Home) { must(t, os.Mkdir(h.Path("data/golden-repos.pre-cluster"), 0o700)) }, "two folders"},
+		"a link to another place": {func(t *testing.T, h hometest.Home) {
+			must(t, os.Rename(h.Path("data/activated-repos"), h.Path("elsewhere")))
+			must(t, os.Symlink(h.Path("elsewhere"), h.Path("data/activated-repos")))
+		}, "a link to"},
+		"no node_id":      {func(t *testing.T, h hometest.Home) { edit(t, h, "node_id", "sharding_enabled") }, "no cluster.node_id"},
+		"a wrong port":    {func(t *testing.T, h hometest.Home) { edit(t, h, "@127.0.0.1:", "@127.0.0.1:1") }, "port"},
+		"no config.json":  {func(t *testing.T, h hometest.Home) { must(t, os.Remove(h.Path("config.json"))) }, "no such file"},
+		"invalid JSON":    {func(t *testing.T, h hometest.Home) { edit(t, h, "}", "") }, "not valid JSON"},
+		"no cluster-join": {func(t *testing.T, h hometest.Home) { edit(t, h, "postgres\"", "sqlite\"") }, "no cluster settings"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := ready(t)
+			c.spoil(t, h)
+			before := hometest.Snapshot(t, h.Dir, h.Share)
+			reply, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
+			if err == nil || !strings.Contains(err.Error(), c.what) {
+				t.Errorf("got %v, want %q", err, c.what)
+			}
+			if diff := cmp.Diff(before, hometest.Snapshot(t, h.Dir, h.Share)); diff != "" || reply.Changed {
+				t.Errorf("changed: %v\n%s", reply.Changed, diff)
+			}
+			for _, p := range cidx.ProblemsOf(err) {
+				if p.At == "" || p.Fix == "" {
+					t.Errorf("no place or no way out: %+v", p)
+				}
+			}
+		})
+	}
+}
+
+func TestCheckModeTellsAndChangesNothing(t *testing.T) {
+	h := hometest.New(t, pgtest.Database(t)) // nothing copied, nothing loaded
+	before := hometest.Snapshot(t, h.Dir, h.Share)
+	reply, err := call(h, cidx.ToCluster, ansible.Mode{Check: true, Diff: true}, nil)
+	must(t, err)
+	if plan := reply.Data["plan"].([]string); !reply.Changed || len(plan) != 2 {
+		t.Errorf("plan %q", plan)
+	}
+	if unchecked := reply.Data["unchecked"].([]string); len(unchecked) != 2 {
+		t.Errorf("unchecked %q", unchecked)
+	}
+	if diff := cmp.Diff(before, hometest.Snapshot(t, h.Dir, h.Share)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheDiffShowsNoSecret(t *testing.T) {
+	h := ready(t)
+	edit(t, h, `"server_threadpool_size": 40`, `"anthropic_api_key": "sk-ant-\"quoted", "oidc": {"client_secret": "oidc-Secret"}, "server_threadpool_size": 40`)
+	to(t, h, cidx.ToCluster)
+	reply, err := call(h, cidx.ToStandalone, ansible.Mode{Check: true, Diff: true}, nil)
+	must(t, err)
+	raw, err := json.Marshal(reply)
+	must(t, err)
+	if len(reply.Diff) == 0 {
+		t.Fatal("no diff")
+	}
+	for _, secret := range []string{pgtest.Password, "ontap-Secret", "sk-ant", "oidc-Secret"} {
+		if strings.Contains(string(raw), secret) {
+			t.Errorf("the diff shows %q", secret)
+		}
+	}
+}
+
+func TestALinkOrMountThatIsThereAlreadyIsAccepted(t *testing.T) {
+	h := ready(t)
+	must(t, os.Rename(h.Path("data/golden-repos"), h.Path("kept-elsewhere")))
+	must(t, os.Symlink("../../share/golden-repos", h.Path("data/golden-repos")))
+	reply := to(t, h, cidx.ToCluster)
+	if plan := reply.Data["plan"].([]string); len(plan) != 1 || !strings.Contains(plan[0], "activated-repos") {
+		t.Errorf("plan %q", plan)
+	}
+	to(t, h, cidx.ToStandalone)
+	if to, _ := os.Readlink(h.Path("data/golden-repos")); to != "../../share/golden-repos" {
+		t.Errorf("a link that was not ours is now %q", to)
+	}
+}
+
+func TestAFailedEditUndoesTheLinks(t *testing.T) {
+	h := ready(t)
+	to(t, h, cidx.ToCluster)
+	to(t, h, cidx.ToStandalone)
+	before := homeNow(t, h)
+	// config.json cannot be replaced: something else sits at the temporary name.
+	obstacle := h.Path(".config.json.cidx-cluster.tmp")
+	must(t, os.MkdirAll(filepath.Join(obstacle, "x"), 0o700))
+	reply, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
+	if err == nil || reply.Changed {
+		t.Errorf("error %v, changed %v", err, reply.Changed)
+	}
+	must(t, os.RemoveAll(obstacle))
+	if diff := cmp.Diff(before, homeNow(t, h)); diff != "" {
+		t.Error(diff)
+	}
+	to(t, h, cidx.ToCluster)
+}
+
+func TestARollbackThatWouldLoseARepositoryIsRefused(t *testing.T) {
+	h := ready(t)
+	to(t, h, cidx.ToCluster)
+	// Rolled back by hand, then used standalone through the links.
+	raw, err := os.ReadFile(h.Path("config.json.pre-cluster"))
+	must(t, err)
+	must(t, os.WriteFile(h.Path("config.json"), raw, 0o640))
+	h.HotSQL(t, "data/cidx_server.db", fmt.Sprintf("INSERT INTO golden_repos_metadata VALUES ('new', '', '%s')", h.Path("data/golden-repos/new")))
+	must(t, os.Mkdir(filepath.Join(h.Share, "golden-repos/new"), 0o755))
+	before := homeNow(t, h)
+	_, err = call(h, cidx.ToStandalone, ansible.Mode{}, nil)
+	if err == nil || !strings.Contains(err.Error(), "repository new is registered") || !strings.Contains(err.Error(), "rsync -a") {
+		t.Errorf("got %v", err)
+	}
+	if diff := cmp.Diff(before, homeNow(t, h)); diff != "" {
+		t.Error(diff)
+	}
+	must(t, os.CopyFS(h.Path("data/golden-repos.pre-cluster/new"), os.DirFS(filepath.Join(h.Share, "golden-repos/new"))))
+	to(t, h, cidx.ToStandalone)
+}
+
+func TestARollbackWorksWithoutTheShare(t *testing.T) {
+	h := ready(t)
+	to(t, h, cidx.ToCluster)
+	must(t, os.RemoveAll(h.Share))
+	to(t, h, cidx.ToStandalone)
+	if info, err := os.Lstat(h.Path("data/golden-repos/web")); err != nil || !info.IsDir() {
+		t.Errorf("the folder is not back: %v", err)
+	}
+}
+
+func TestTheServiceUserMustReachTheFiles(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to look as another user")
+	}
+	h := ready(t)
+	must(t, os.Chmod(filepath.Join(h.Share, "golden-repos/web"), 0o700))
+	c := &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: cidx.ToCluster, User: "nobody"}}
+	_, err := c.run(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "user nobody") {
+		t.Errorf("got %v", err)
+	}
+	if linked(h) {
+		t.Error("the cut-over happened")
+	}
+}
+
+func edit(t *testing.T, h hometest.Home, old, new string) {
+	t.Helper()
+	raw, err := os.ReadFile(h.Path("config.json"))
+	must(t, err)
+	if !strings.Contains(string(raw), old) {
+		t.Fatalf("config.json has no %s", old)
+	}
+	must(t, os.WriteFile(h.Path("config.json"), []byte(strings.ReplaceAll(string(raw), old, new)), 0o640))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
