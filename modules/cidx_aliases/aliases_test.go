@@ -129,7 +129,7 @@ func TestRealRun(t *testing.T) {
 	if got := reply.Get("left_alone.0.file").Str; got != filepath.Join(w.repos(), "metadata.json") {
 		t.Errorf("left alone: %s", reply.Get("left_alone").Raw)
 	}
-	kept, err := os.ReadFile(filepath.Join(w.home, ".cluster-migrate/aliases", billing))
+	kept, err := os.ReadFile(filepath.Join(w.home, ".cluster-migrate/aliases/data/golden-repos", billing))
 	must(t, err)
 	if string(kept) != w.alias(w.repos()+"/.versioned/billing/v_2", w.repos()+"/billing") {
 		t.Errorf("kept %s", kept)
@@ -298,9 +298,9 @@ func TestASecondMigrationKeepsBothOriginals(t *testing.T) {
 	if reply := w.run(t); reply.Get("failed").Bool() {
 		t.Fatal(reply.Raw)
 	}
-	kept, err := filepath.Glob(filepath.Join(w.home, ".cluster-migrate/aliases/aliases/web-global.json*"))
+	kept, err := filepath.Glob(filepath.Join(w.home, ".cluster-migrate/aliases/data/golden-repos/aliases/web-global.json*"))
 	must(t, err)
-	first, err := os.ReadFile(filepath.Join(w.home, ".cluster-migrate/aliases", web))
+	first, err := os.ReadFile(filepath.Join(w.home, ".cluster-migrate/aliases/data/golden-repos", web))
 	must(t, err)
 	if len(kept) != 2 || string(first) != w.alias(w.repos()+"/web", "") {
 		t.Errorf("kept %v, first %s", kept, first)

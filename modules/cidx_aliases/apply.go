@@ -73,11 +73,15 @@ func keepTime(path string, original os.FileInfo) (changed bool, err error) {
 	return true, nil
 }
 
-// keep puts a copy of the original into the state folder, once. A later
-// original that differs (the server ran again after a rollback) is kept beside
-// it, under its time.
+// keep puts a copy of the original into the state folder, by its path below the
+// home, once: cidx_backup may have done so. A later original that differs (the
+// server ran again after a rollback) is kept beside it, under its time.
 func (s *step) keep(a alias) error {
-	path := filepath.Join(s.state.Aliases(), a.rel)
+	below, err := filepath.Rel(s.layout.Home, s.tree.Link)
+	if err != nil {
+		return fmt.Errorf("place of kept alias files: %w", err)
+	}
+	path := filepath.Join(s.state.Aliases(), below, a.rel)
 	for _, place := range []string{path, path + a.info.ModTime().UTC().Format(".20060102T150405Z")} {
 		kept, err := os.ReadFile(place)
 		if err == nil && bytes.Equal(kept, a.original) {

@@ -52,12 +52,13 @@ const (
 	stepFailed    = "failed"
 	stepRehearsed = "rehearsed"
 	stepSkipped   = "skipped"
+	stepBegun     = "begun"
 	stepMissing   = "not done"
 )
 
 type step struct {
 	Name    string `json:"name"`  // of the reply, e.g. "database"
-	State   string `json:"state"` // done, unchanged, failed, rehearsed, skipped, not done
+	State   string `json:"state"` // done, unchanged, failed, rehearsed, skipped, begun, not done
 	Message string `json:"message"`
 }
 

@@ -129,7 +129,7 @@ func (d *document) steps(replies []reply) {
 	for _, name := range stepsInOrder {
 		s := step{Name: name, State: stepMissing}
 		for _, r := range of(replies, name) {
-			if state := stateOf(r); s.State == stepMissing || state == stepFailed || (s.State != stepFailed && state == stepDone) {
+			if state := stateOf(r); s.State == stepMissing || s.State == stepBegun || state == stepFailed || (s.State != stepFailed && state == stepDone) {
 				s.State, s.Message = state, firstLine(r.Get("msg").String())
 			}
 		}
@@ -145,6 +145,8 @@ func stateOf(r reply) string {
 		return stepRehearsed
 	case r.Get("skipped").Bool():
 		return stepSkipped
+	case r.Get("phase").Str == "warm":
+		return stepBegun // the copy is complete with the pass after the stop
 	case r.Get("changed").Bool():
 		return stepDone
 	}

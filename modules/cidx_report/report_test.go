@@ -116,7 +116,7 @@ func TestMigrated(t *testing.T) {
 		"files.parts.#": "2", "files.passes.#": "2", "files.passes.0.files": "100", "files.passes.1.deleted": "1", "files.left_out.#": "1",
 		"aliases.total": "2", "aliases.updated": "12", "accessible": "2", "artifacts.0.lines": "2",
 		"timeline.#": "9", "timeline.1.after_seconds": "60", "checks.0.step": "precheck", "warnings.0.step": "precheck",
-		"steps.3.state": "done", "steps.7.state": "unchanged", "problems.#": "0",
+		"steps.3.state": "done", "steps.4.state": "done", "steps.7.state": "unchanged", "problems.#": "0",
 	} {
 		if got := doc.Get(path).String(); got != want {
 			t.Errorf("%s is %q, want %q", path, got, want)
@@ -203,8 +203,7 @@ func TestASecondRunTellsOfTheMigrationBefore(t *testing.T) {
 func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
 	r := replies(t)
 	r["database"] = map[string]any{"failed": true, "check_mode": false, "msg": "1 problem:\n  - x", "problems": []any{map[string]any{"what": "column is_admin: not a boolean: \"maybe\"", "at": "users.17", "fix": "correct the row"}}}
-	r["files"] = map[string]any{"failed": false, "check_mode": true, "msg": "rehearsed"}
-	delete(r, "files_warm")
+	delete(r, "files") // only the warm copy came to its end
 	delete(r, "aliases")
 	delete(r, "config")
 	delete(r, "verify")
@@ -212,7 +211,7 @@ func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
 	reply := call(t, home, failed, map[string]any{"replies": r, "host": "node1", "service_manager": "command", "service_stop_command": "/opt/cidx stop", "service_start_command": "/opt/cidx start"})
 	text := lines(reply, "lines")
 	for _, want := range []string{
-		"  done      configuration, databases and aliases kept aside", "  failed    databases in PostgreSQL", "  not done  repositories on the share", "  not done  server proven to work",
+		"  done      configuration, databases and aliases kept aside", "  failed    databases in PostgreSQL", "  begun     repositories on the share", "  not done  server proven to work",
 		`  ! users.17: column is_admin: not a boolean: "maybe" (fix: correct the row)`,
 		"The server is down, and must not be started before", "To resume, when the cause is gone:\n  ansible-playbook cluster-migrate.yml -l node1",
 		"  /opt/cidx stop\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json\n  /opt/cidx start", "cluster-rollback.yml -l node1",
