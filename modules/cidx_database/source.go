@@ -160,10 +160,12 @@ func (s *source) unchanged() error {
 	return problems.Err()
 }
 
+// stampOf does not tell an absent file from an empty one: SQLite makes an empty
+// -wal beside a WAL database that it opens read-only.
 func stampOf(path string) stamp {
 	info, err := os.Stat(path)
-	if err != nil {
-		return stamp{size: -1}
+	if err != nil || info.Size() == 0 {
+		return stamp{}
 	}
 	return stamp{size: info.Size(), changed: info.ModTime()}
 }
