@@ -31,6 +31,7 @@ func TestScenarios(t *testing.T) {
 			"printed":  (*stage).printed,
 			"judge":    (*stage).judge,
 			"server":   (*stage).server,
+			"join":     (*stage).join,
 			"fault":    (*stage).fault,
 			"postgres": (*stage).postgres,
 			"psql":     (*stage).psql,

@@ -126,6 +126,9 @@ func (st *stage) server(c *call) error {
 	return fmt.Errorf("start, stop, healthy or status, not %q", verb)
 }
 
+// join does what cluster-join.sh does, for a sandbox made with -no-join.
+func (st *stage) join(*call) error { return st.box.Join() }
+
 // fault breaks the stand-in from its next start in cluster mode on: fault
 // never-healthy; fault none heals it.
 func (st *stage) fault(c *call) error {
@@ -195,9 +198,13 @@ func (st *stage) login(c *call) error {
 	return st.box.WriteLogin(variables)
 }
 
-// seedrows leaves in PostgreSQL what a first cluster start leaves there.
-func (st *stage) seedrows(*call) error {
+// seedrows leaves in PostgreSQL the rows of a first cluster start, and with
+// "seedrows keys" also the keys that such a start invents.
+func (st *stage) seedrows(c *call) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return seed.FirstStart(ctx, st.box.Postgres.DSN(), st.box.Home)
+	if strings.Join(c.args, " ") == "keys" {
+		return seed.FirstStart(ctx, st.box.Postgres.DSN(), st.box.Home)
+	}
+	return seed.FirstStartRows(ctx, st.box.Postgres.DSN(), st.box.Home)
 }

@@ -121,12 +121,16 @@ func makeTemplate(ctx context.Context, bin, template string) error {
 	if err := initdb(ctx, bin, data); err != nil {
 		return err
 	}
-	partial := fmt.Sprintf("%s.%d", template, os.Getpid())
+	nursery, err := os.MkdirTemp(filepath.Dir(template), "new-")
+	if err != nil {
+		return fmt.Errorf("keep PostgreSQL template: %w", err)
+	}
+	defer os.RemoveAll(nursery)
+	partial := filepath.Join(nursery, "data")
 	if out, err := exec.CommandContext(ctx, "cp", "-a", data, partial).CombinedOutput(); err != nil {
 		return fmt.Errorf("keep PostgreSQL template: %w: %s", err, out)
 	}
 	if err := os.Rename(partial, template); err != nil {
-		os.RemoveAll(partial)
 		if _, there := os.Stat(template); there != nil {
 			return fmt.Errorf("keep PostgreSQL template: %w", err)
 		}

@@ -56,11 +56,15 @@ func (s *Sandbox) startServer(ctx context.Context, o Options) error {
 	return s.Healthy(ctx, 30*time.Second)
 }
 
-// join does what an operator does before the migration: cluster-join.sh.
 func (s *Sandbox) join(_ context.Context, o Options) error {
 	if o.NoJoin {
 		return nil
 	}
+	return s.Join()
+}
+
+// Join does what an operator does before the migration: cluster-join.sh.
+func (s *Sandbox) Join() error {
 	j := seed.Join{Home: s.Home, Share: s.Share, NodeID: "node-1", DSN: s.Postgres.DSN()}
 	if err := j.Apply(); err != nil {
 		return fmt.Errorf("join cluster: %w", err)
