@@ -14,7 +14,6 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
-	"cidx-cluster/modules/internal/progress"
 )
 
 // moduleName is how the journal calls us.
@@ -41,7 +40,7 @@ func (r *runner) finish(ctx context.Context) error {
 	if err := r.keepRecord(m); err != nil {
 		return err
 	}
-	return r.finds.save(r)
+	return r.finds.save()
 }
 
 // keepRecord writes what a later run of this node wants to know: the salt file
@@ -174,37 +173,4 @@ func (r *runner) count(t tally) {
 	r.changes.jobs += t.jobs
 	r.changes.paths += t.paths
 	r.changes.nulls += t.nulls
-}
-
-// ensureSchema makes CIDX's schema with the operator's command if there is none.
-func (r *runner) ensureSchema(ctx context.Context) error {
-	for _, entry := range cidx.Catalogue {
-		if entry.Copied() && r.catalog.Tables[entry.Name] != nil {
-			return nil
-		}
-	}
-	const runner = "python3 -m code_indexer.server.storage.postgres.migrations.runner --connection-string <dsn>"
-	if r.args.SchemaCommand == "" {
-		return cidx.Problem{What: "the database has none of CIDX's tables", At: r.where, Fix: "create the schema as the server's user with CIDX's own runner (" + runner + "), or set cidx_schema_command"}
-	}
-	if r.mode.Check || r.args.Phase != phaseLoad {
-		r.out.Changed = r.mode.Check
-		return cidx.Problem{What: "the database has none of CIDX's tables; the real run creates them with cidx_schema_command, and only then can the rest be rehearsed", At: r.where, Fix: "run the command before the rehearsal: " + r.args.SchemaCommand}
-	}
-	progress.Line(ctx, "  Creating CIDX's schema...")
-	if err := r.runSchemaCommand(ctx); err != nil {
-		return err
-	}
-	catalog, err := postgres.Inspect(ctx, r.conn)
-	if err != nil {
-		return r.explain(err)
-	}
-	r.catalog = catalog
-	for _, entry := range cidx.Catalogue {
-		if entry.Copied() && r.catalog.Tables[entry.Name] != nil {
-			r.out.Changed = true
-			return nil
-		}
-	}
-	return cidx.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.where, Fix: "correct cidx_schema_command: it must use the connection in CIDX_POSTGRES_DSN"}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
@@ -22,17 +21,24 @@ func (r *runner) load(ctx context.Context) error {
 	if done, err := r.alreadyLoaded(ctx); done || err != nil {
 		return err
 	}
-	if err := r.makePlan(); err != nil {
+	if none, err := r.ensureSchema(ctx); none || err != nil {
 		return err
 	}
-	if err := r.openSecrets(ctx); err != nil {
-		return err
-	}
+	var problems cidx.Problems
+	problems.Add(r.makePlan())
+	problems.Add(r.tryAll(ctx))
+	r.clock.lap("plan")
 	if r.mode.Check {
-		return r.rehearse(ctx)
+		return r.rehearse(ctx, problems)
+	}
+	problems.Add(<-r.checked)
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	if err := r.removeOldReports(); err != nil {
+		return err
 	}
 	r.meter = startMeter(ctx, r.args.ProgressSeconds)
-	r.clock.lap("plan")
 	err := r.transfer(ctx)
 	if errors.Is(err, errMisfit) || constraint(err) {
 		return r.mend(ctx, err)
@@ -46,6 +52,7 @@ func (r *runner) load(ctx context.Context) error {
 // prepare opens the source and the target.
 func (r *runner) prepare(ctx context.Context) error {
 	var problems cidx.Problems
+	problems.Add(r.openSecrets(ctx))
 	opening := make(chan error, 1)
 	go func() { opening <- r.chooseSource(ctx) }()
 	problems.Add(r.connect(ctx))
@@ -53,10 +60,8 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err := problems.Err(); err != nil {
 		return err
 	}
-	if err := r.checkServer(); err != nil {
-		return err
-	}
-	return r.ensureSchema(ctx)
+	r.checkSmall()
+	return r.checkServer(ctx)
 }
 
 // chooseSource takes the private snapshot of the backup step. A rehearsal takes
@@ -70,7 +75,7 @@ func (r *runner) chooseSource(ctx context.Context) error {
 }
 
 // checkServer finds what makes a server unfit for a load.
-func (r *runner) checkServer() error {
+func (r *runner) checkServer(ctx context.Context) error {
 	s := r.catalog.Server
 	var problems cidx.Problems
 	if s.Standby {
@@ -84,7 +89,33 @@ func (r *runner) checkServer() error {
 	if s.Schema == "" {
 		problems = append(problems, cidx.Problem{What: "no schema of search_path exists", At: r.where, Fix: "create schema public, or correct search_path"})
 	}
+	problems.Add(r.pooler(ctx))
 	return problems.Err()
+}
+
+// pooler recognises PgBouncer in transaction mode: it answers with a process id
+// of its own, and two clients at once get the same server process. CIDX's
+// migration runner and leader election need locks that last as long as a
+// session.
+func (r *runner) pooler(ctx context.Context) error {
+	mine := r.catalog.Server.BackendPID
+	if r.conn.PID() == mine {
+		return nil
+	}
+	second, err := postgres.Connect(ctx, r.dsn, application)
+	if err != nil {
+		return err
+	}
+	defer second.Close(ctx)
+	rows, err := postgres.Rows(ctx, second, "SELECT pg_backend_pid()")
+	if err != nil {
+		return r.explain(err)
+	}
+	if string(rows[0][0]) != fmt.Sprint(mine) {
+		r.warnings.add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
+		return nil
+	}
+	return cidx.Problem{What: "a connection pooler in transaction mode stands before PostgreSQL", At: r.where, Fix: "name PostgreSQL itself in postgres_dsn, or set the pooler to session mode: CIDX's locks last as long as a session"}
 }
 
 // transfer is the transaction. An error leaves PostgreSQL as it was.
@@ -95,6 +126,9 @@ func (r *runner) transfer(ctx context.Context) error {
 	if err := r.transferIn(ctx); err != nil {
 		if rollback := postgres.Run(context.WithoutCancel(ctx), r.conn, "ROLLBACK"); rollback != nil && !postgres.Lost(rollback) && !r.conn.IsClosed() {
 			return errors.Join(err, fmt.Errorf("roll back: %w", rollback))
+		}
+		if postgres.Code(err) == "55P03" {
+			return r.blocked(ctx, err)
 		}
 		return err
 	}
@@ -192,38 +226,22 @@ func (r *runner) lockTables(ctx context.Context) error {
 	for _, t := range r.plan.tables {
 		names = append(names, t.to.Qualified())
 	}
-	err := postgres.Run(ctx, r.conn, "LOCK TABLE "+strings.Join(names, ", ")+" IN SHARE ROW EXCLUSIVE MODE")
-	if postgres.Code(err) == "55P03" {
-		return r.blocked(err)
-	}
-	return err
+	return postgres.Run(ctx, r.conn, "LOCK TABLE "+strings.Join(names, ", ")+" IN SHARE ROW EXCLUSIVE MODE")
 }
 
-// connectDeadline bounds the look at who holds a lock.
-const connectDeadline = 10 * time.Second
-
 // blocked names the sessions that hold locks on the tables.
-func (r *runner) blocked(err error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), connectDeadline)
-	defer cancel()
-	problem := cidx.Problem{What: "a session holds a lock on CIDX's tables", At: r.where, Fix: "stop every cluster node, end the session, then run again"}
-	conn, connErr := postgres.Connect(ctx, r.dsn, application)
-	if connErr != nil {
-		return r.explain(err)
-	}
-	defer conn.Close(ctx)
-	rows, queryErr := postgres.Rows(ctx, conn, `SELECT DISTINCT a.pid, coalesce(a.usename, '?'), coalesce(nullif(a.application_name, ''), '?'), coalesce(a.client_addr::text, 'local')
+func (r *runner) blocked(ctx context.Context, cause error) error {
+	rows, err := postgres.Rows(ctx, r.conn, `SELECT DISTINCT a.pid, coalesce(a.usename, '?'), coalesce(nullif(a.application_name, ''), '?'), coalesce(host(a.client_addr), 'local'), a.state
 		FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
-		WHERE l.granted AND c.relnamespace = current_schema()::regnamespace AND l.mode <> 'AccessShareLock' AND a.application_name <> $1`, application)
-	if queryErr != nil || len(rows) == 0 {
-		return problem
+		WHERE l.granted AND c.relnamespace = current_schema()::regnamespace AND a.pid <> pg_backend_pid()`)
+	if err != nil || len(rows) == 0 {
+		return r.explain(cause)
 	}
 	var who []string
 	for _, row := range rows {
-		who = append(who, fmt.Sprintf("pid %s (%s, %s, from %s)", row[0], row[1], row[2], row[3]))
+		who = append(who, fmt.Sprintf("process %s (user %s, %s, from %s, %s)", row[0], row[1], row[2], row[3], row[4]))
 	}
-	problem.What += ": " + head(who, 5)
-	return problem
+	return cidx.Problem{What: "other sessions hold locks on CIDX's tables: " + head(who, 5), At: r.where, Fix: "stop every cluster node, end these sessions, then run again"}
 }
 
 // copyTables loads every table that is not there yet.
@@ -267,6 +285,8 @@ func (r *runner) copyTable(ctx context.Context, t *table, buf []byte) ([]byte, e
 	}
 	t.sum, t.rows, t.status = s.enc.sum, s.enc.sum.Rows, statusLoaded
 	r.count(d.tally)
+	r.warnTimes(t)
+	r.warnDangling(t)
 	return s.buf, nil
 }
 

@@ -18,22 +18,22 @@ func (r *runner) mend(ctx context.Context, cause error) error {
 	progress.Line(ctx, "  Rolled back; looking for everything that does not fit...")
 	r.changes = tally{}
 	if err := r.search(ctx); err != nil {
-		return errors.Join(err, r.finds.save(r))
+		return errors.Join(err, r.finds.save())
 	}
 	if r.finds.total() == 0 {
 		return r.unexplained(cause)
 	}
 	if !r.args.Quarantine {
 		r.out.Msg = fmt.Sprintf("%s values or rows do not fit; PostgreSQL is as it was", thousands(r.finds.total()))
-		if err := r.finds.save(r); err != nil {
+		if err := r.finds.save(); err != nil {
 			return err
 		}
 		return r.found()
 	}
 	if err := r.writeQuarantine(ctx); err != nil {
-		return errors.Join(err, r.finds.save(r))
+		return errors.Join(err, r.finds.save())
 	}
-	if err := r.finds.save(r); err != nil { // before the commit
+	if err := r.finds.save(); err != nil { // before the commit
 		return err
 	}
 	r.changes = tally{}

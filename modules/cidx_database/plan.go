@@ -75,10 +75,8 @@ func (r *runner) makePlan() error {
 	}
 	problems.Add(r.unknownTables(known))
 	problems.Add(r.unknownFiles())
-	if err := problems.Err(); err != nil {
-		return err
-	}
-	return p.order()
+	problems.Add(p.order())
+	return problems.Err()
 }
 
 func (r *runner) accepted(name string) bool { return slices.Contains(r.args.Accept, name) }
@@ -145,7 +143,7 @@ func (r *runner) matchColumn(t *table, c sqlite.Column) error {
 		return r.withoutColumn(t, c, ok)
 	}
 	planned := column{
-		Column: convert.Column{Type: target.Type, Parsed: true, Epoch: slices.Contains(t.Epoch, c.Name)},
+		Column: convert.Column{Type: target.Type, Parsed: true, Epoch: slices.Contains(t.Epoch, c.Name), UTC: slices.Contains(t.UTC, c.Name)},
 		Name:   target.Name, Source: c.Name, NotNull: target.NotNull, Sequence: target.Sequence,
 		Secret: slices.Contains(t.Secrets, target.Name), Null: t.Null[target.Name], Path: t.Paths[c.Name],
 	}

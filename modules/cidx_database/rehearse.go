@@ -11,46 +11,54 @@ import (
 )
 
 // rehearse finds every reason for which the real run would stop, in a read-only
-// transaction, and forecasts what it would do.
-func (r *runner) rehearse(ctx context.Context) error {
+// transaction, and forecasts what it would do. Earlier are the problems that
+// are known already.
+func (r *runner) rehearse(ctx context.Context, earlier cidx.Problems) error {
 	r.meter = startMeter(ctx, r.args.ProgressSeconds)
 	if err := postgres.Run(ctx, r.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return r.explain(err)
 	}
-	var problems cidx.Problems
-	problems.Add(r.explain(r.privileges(ctx)))
-	problems.Add(r.explain(r.rehearseTarget(ctx)))
+	problems := earlier
+	lacking := r.explain(r.privileges(ctx))
+	problems.Add(lacking)
+	if lacking == nil {
+		problems.Add(r.explain(r.rehearseTarget(ctx)))
+	}
 	problems.Add(r.integrity(ctx))
 	r.changes = tally{}
-	if err := r.search(ctx); err != nil {
-		problems.Add(err)
-	}
-	if err := r.finds.save(r); err != nil {
+	problems.Add(r.search(ctx))
+	if err := r.finds.save(); err != nil {
 		return err
 	}
+	if r.finds.total() > 0 && !r.args.Quarantine {
+		problems = append(problems, r.found()...)
+	}
+	r.forecast(ctx, problems)
+	return problems.Err()
+}
+
+// forecast tells what the real run would do.
+func (r *runner) forecast(ctx context.Context, problems cidx.Problems) {
+	r.out.Changed = true
+	if len(problems) > 0 {
+		r.out.Msg = "the load would stop"
+		if n := r.finds.total(); n > 0 {
+			r.out.Msg += fmt.Sprintf("; %s values or rows do not fit", thousands(n))
+		}
+		return
+	}
 	for _, t := range r.plan.tables {
-		if t.conn != nil && len(problems) == 0 {
+		if t.conn != nil {
 			progress.Line(ctx, "  Would migrate %s... %s rows", t.Name, thousands(t.rows))
 		}
 	}
-	r.out.Changed = true
-	stopping := r.finds.total() > 0 && !r.args.Quarantine
-	if stopping {
-		problems = append(problems, r.found()...)
-	}
 	r.out.Msg = fmt.Sprintf("would load %s rows of %d tables", thousands(r.total()), r.loaded())
-	if len(problems) > 0 {
-		r.out.Msg = fmt.Sprintf("the load would stop: %d problems", int64(len(problems)))
-		if stopping {
-			r.out.Msg = fmt.Sprintf("the load would stop: %s values or rows do not fit", thousands(r.finds.total()))
-		}
-	} else if r.finds.total() > 0 {
+	if r.finds.total() > 0 {
 		r.out.Msg += fmt.Sprintf("; %s rows would go to quarantine", thousands(r.quarantine()))
 		for _, p := range r.finds.problems {
 			r.warnings.add("%s", p.Error())
 		}
 	}
-	return problems.Err()
 }
 
 // rehearseTarget looks at what the target holds already.
@@ -104,31 +112,4 @@ func (r *runner) privileges(ctx context.Context) error {
 		problems = append(problems, cidx.Problem{What: "role " + r.catalog.Server.User + " may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"})
 	}
 	return problems.Err()
-}
-
-// integrity has SQLite check the structure of every copy.
-func (r *runner) integrity(ctx context.Context) error {
-	var problems cidx.Problems
-	for file, conn := range r.source.files {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if file == cidx.Activated {
-			continue
-		}
-		r.meter.begin("checking "+file, 0, "")
-		problems.Add(quickCheck(conn.QuickCheck, file))
-	}
-	return problems.Err()
-}
-
-func quickCheck(check func(int) ([]string, error), file string) error {
-	faults, err := check(5)
-	if err != nil {
-		return err
-	}
-	if len(faults) > 0 {
-		return cidx.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: file, Fix: "repair it (sqlite3 FILE .recover) or restore a backup, start the standalone server once, then migrate again"}
-	}
-	return nil
 }

@@ -3,7 +3,9 @@ package database
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,6 +127,16 @@ func (f *finds) line(name string, v any) error {
 	return err
 }
 
+// removeOldReports deletes the lists of an earlier run that did not get through.
+func (r *runner) removeOldReports() error {
+	for _, name := range []string{problemsFile, quarantineFile} {
+		if err := os.Remove(filepath.Join(r.finds.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove old report: %w", err)
+		}
+	}
+	return nil
+}
+
 // keepOld puts an earlier report of the cluster's writes aside: nothing else
 // remembers them.
 func keepOld(path string) error {
@@ -140,7 +152,7 @@ func keepOld(path string) error {
 }
 
 // save closes the files.
-func (f *finds) save(*runner) error {
+func (f *finds) save() error {
 	for name, s := range f.sinks {
 		err := s.w.Flush()
 		if syncing := s.f.Sync(); err == nil {

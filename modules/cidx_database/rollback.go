@@ -36,9 +36,9 @@ func (r *runner) rollback(ctx context.Context) error {
 	}
 	list, err := r.reviewTables(ctx, m, true)
 	if err != nil {
-		return errors.Join(r.explain(err), r.finds.save(r))
+		return errors.Join(r.explain(err), r.finds.save())
 	}
-	if err := r.finds.save(r); err != nil {
+	if err := r.finds.save(); err != nil {
 		return err
 	}
 	changed, added, lost := r.summarize(list)

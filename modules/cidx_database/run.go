@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	_ "time/tzdata" // the host may have no zone files
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -45,6 +46,7 @@ type runner struct {
 	changes  tally
 	warnings warnings
 	clock    stopwatch
+	checked  chan error // result of checkSmall
 }
 
 // newRun reads configuration and layout. The error is a cidx.Problem or more.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,8 +13,46 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
+
+// hasSchema reports whether the target has any table of CIDX's.
+func (r *runner) hasSchema() bool {
+	return slices.ContainsFunc(cidx.Catalogue, func(t cidx.Table) bool { return t.Copied() && r.catalog.Tables[t.Name] != nil })
+}
+
+// ensureSchema makes CIDX's schema with the operator's command if there is
+// none. none reports that a rehearsal cannot go on without it.
+func (r *runner) ensureSchema(ctx context.Context) (none bool, err error) {
+	if r.hasSchema() {
+		return false, nil
+	}
+	const runner = "python3 -m code_indexer.server.storage.postgres.migrations.runner --connection-string <dsn>"
+	if r.args.SchemaCommand == "" {
+		return false, cidx.Problem{What: "the database has none of CIDX's tables", At: r.where, Fix: "create the schema as the server's user with CIDX's own runner (" + runner + "), or set cidx_schema_command"}
+	}
+	if r.mode.Check {
+		r.out.Changed = true
+		r.out.Msg = "would create CIDX's schema with cidx_schema_command, then load"
+		r.warnings.add("the database has none of CIDX's tables: only the SQLite files were rehearsed, run the schema command and the rehearsal again to see the rest")
+		return true, r.integrity(ctx)
+	}
+	progress.Line(ctx, "  Creating CIDX's schema...")
+	if err := r.runSchemaCommand(ctx); err != nil {
+		return false, err
+	}
+	catalog, err := postgres.Inspect(ctx, r.conn)
+	if err != nil {
+		return false, r.explain(err)
+	}
+	r.catalog = catalog
+	if r.out.Changed = r.hasSchema(); !r.out.Changed {
+		return false, cidx.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.where, Fix: "correct cidx_schema_command: it must use the connection in CIDX_POSTGRES_DSN"}
+	}
+	return false, nil
+}
 
 // schemaTime is how long CIDX's migration runner may take.
 const schemaTime = 10 * time.Minute

@@ -104,7 +104,22 @@ func (r *runner) searchValues(ctx context.Context, t *table) error {
 	}
 	t.rows, t.sum = n, enc.sum
 	r.count(d.tally)
+	r.warnTimes(t)
 	return d.close()
+}
+
+// warnTimes tells of times whose zone is a guess.
+func (r *runner) warnTimes(t *table) {
+	for i := range t.columns {
+		c := &t.columns[i]
+		if c.Assumed > 0 {
+			r.warnings.add("%s.%s: %d times have no offset; they are taken as UTC", t.Name, c.Name, c.Assumed)
+		}
+		if c.Ambiguous > 0 {
+			r.warnings.add("%s.%s: %d local times fall into a change of the clocks; the earlier moment is taken", t.Name, c.Name, c.Ambiguous)
+		}
+		c.Assumed, c.Ambiguous = 0, 0
+	}
 }
 
 // explainRow names every value of a row that does not fit.

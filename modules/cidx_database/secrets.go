@@ -54,8 +54,8 @@ const (
 	mfaFile  = "data/mfa_key.dat"
 )
 
-// openSecrets reads the key files and tries every encrypted value. What no key
-// opens is a problem.
+// openSecrets reads the key files and starts deriving the first key, which
+// takes a while.
 func (r *runner) openSecrets(ctx context.Context) error {
 	s := &secrets{opens: map[string]int{}, report: map[string]any{}}
 	r.secrets = s
@@ -85,7 +85,8 @@ func (r *runner) openSecrets(ctx context.Context) error {
 	for _, name := range r.args.OldHostNames {
 		s.candidate("old host name", name)
 	}
-	return r.tryAll(ctx)
+	go s.candidates[0].key()
+	return nil
 }
 
 // readJWT reads the secret that signs sessions. CIDX 11.79 keeps it in the
@@ -139,7 +140,8 @@ func readSecret(path string) (text string, found bool, err error) {
 	return "", false, cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 }
 
-// tryAll decrypts every encrypted value of the source.
+// tryAll decrypts every encrypted value of the source. What no key opens is a
+// problem.
 func (r *runner) tryAll(ctx context.Context) error {
 	s := r.secrets
 	var problems cidx.Problems

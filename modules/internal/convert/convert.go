@@ -35,8 +35,14 @@ type Column struct {
 	Type  Type
 	Zone  *time.Location // of times without an offset; nil is UTC
 	Epoch bool           // numbers, also as text, are seconds since 1970
+	UTC   bool           // that times without an offset are UTC is known, not assumed
 	// Parsed promises that JSON has been checked already, by Normal.
 	Parsed bool
+
+	// Assumed and Ambiguous count times that Append has converted: those without
+	// an offset that were taken for UTC, and those of a wall clock that showed
+	// them twice or never.
+	Assumed, Ambiguous int64
 }
 
 // Append appends v as a field of a COPY binary tuple, its length first. On a

@@ -48,8 +48,13 @@ func (c *Column) time(v *sqlite.Value) (int64, *Fault) {
 	case zoned:
 		return wall - int64(offset)*1e6, nil
 	case c.Type.Kind == Timestamptz && c.Zone != nil:
-		micros, _ := Localize(wall, c.Zone)
+		micros, unique := Localize(wall, c.Zone)
+		if !unique {
+			c.Ambiguous++
+		}
 		return micros, nil
+	case c.Type.Kind == Timestamptz && !c.UTC:
+		c.Assumed++
 	}
 	return wall, nil
 }

@@ -1,0 +1,69 @@
+package database
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/sqlite"
+)
+
+// integrity has SQLite check the structure of every copy.
+func (r *runner) integrity(ctx context.Context) error {
+	var problems cidx.Problems
+	for file, conn := range r.source.files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if file != cidx.Activated {
+			r.meter.begin("checking "+file, 0, "")
+			problems.Add(quickCheck(conn, file))
+		}
+	}
+	return problems.Err()
+}
+
+func quickCheck(conn *sqlite.Conn, file string) error {
+	faults, err := conn.QuickCheck(5)
+	if err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		return cidx.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: file, Fix: "repair it (sqlite3 FILE .recover) or restore a backup, start the standalone server once, then migrate again"}
+	}
+	return nil
+}
+
+// smallFile is up to which size a database is checked again in a real run. The
+// rehearsal checks all; a large one would cost more time than loading it.
+const smallFile = 64 << 20
+
+// checkSmall checks the small databases beside what else is going on, on
+// connections of its own. The result is in r.checked.
+func (r *runner) checkSmall() {
+	r.checked = make(chan error, 1)
+	if r.mode.Check {
+		return // rehearse does it
+	}
+	var paths []string
+	for file, conn := range r.source.files {
+		if info, err := os.Stat(conn.Path()); file != cidx.Activated && err == nil && info.Size() <= smallFile {
+			paths = append(paths, conn.Path())
+		}
+	}
+	go func() {
+		var problems cidx.Problems
+		for _, path := range paths {
+			conn, err := sqlite.Open(path)
+			if err != nil {
+				problems.Add(err)
+				continue
+			}
+			problems.Add(quickCheck(conn, filepath.Base(path)))
+			conn.Close()
+		}
+		r.checked <- problems.Err()
+	}()
+}
