@@ -4,6 +4,7 @@
 package hometest
 
 import (
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	_ "modernc.org/sqlite"
 
@@ -185,7 +187,7 @@ func (h Home) Load(t testing.TB) {
 }
 
 // Snapshot lists everything below dirs: path, type, mode, link target or
-// content. Two snapshots are equal if nothing has changed.
+// content (of long and binary files the hash). Two snapshots are equal if nothing has changed.
 func Snapshot(t testing.TB, dirs ...string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -211,7 +213,11 @@ func Snapshot(t testing.TB, dirs ...string) map[string]string {
 				if err != nil {
 					return err
 				}
-				text += " " + string(raw)
+				if len(raw) > 2000 || !utf8.Valid(raw) {
+					text += fmt.Sprintf(" %d bytes, sha256 %x", len(raw), sha256.Sum256(raw))
+				} else {
+					text += " " + string(raw)
+				}
 			}
 			all[path] = text
 			return nil
