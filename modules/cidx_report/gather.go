@@ -133,6 +133,9 @@ func (d *document) steps(replies []reply) {
 				s.State, s.Message = state, firstLine(r.Get("msg").String())
 			}
 		}
+		if s.State == stepMissing && d.Outcome != failed {
+			continue // it is no part of such a run
+		}
 		d.Steps = append(d.Steps, s)
 	}
 }

@@ -139,6 +139,9 @@ func TestEveryReportIsKeptAndTheNextMigrationStartsAnew(t *testing.T) {
 	call(t, home, failed, nil)
 	call(t, home, migrated, map[string]any{"replies": replies(t)})
 	reply := call(t, home, rolledBack, nil)
+	if n := reply.Get("report.steps.#").Int(); n != 0 {
+		t.Errorf("%d steps that are no part of a rollback", n)
+	}
 	if n := reply.Get("report.timeline.#").Int(); n != 0 {
 		t.Errorf("%d events after a finished migration", n)
 	}
