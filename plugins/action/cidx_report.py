@@ -3,4 +3,3 @@ from ansible_collections.cidx.cluster.plugins.plugin_utils.helper import HelperA
 
 class ActionModule(HelperAction):
     LEASE = "release"
-    INDENT = ""

@@ -38,7 +38,6 @@ class HelperAction(ActionBase):
     # What a real run wants from the home's lease: "take" it, "check" that nobody
     # else has it, or "release" it afterwards. Rehearsals (check mode) need none.
     LEASE = "take"
-    INDENT = "  "  # of the lines below a step's heading
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -51,8 +50,9 @@ class HelperAction(ActionBase):
         result.update(news["reply"])
         if self._quiet:
             result["changed"] = False
-            if not result.get("failed"):
-                self._say("  " + result.get("msg", ""))
+            result.pop("warnings", None)
+            if result.get("msg") and not result.get("failed"):
+                self._say("  " + result["msg"])
         return result
 
     def _prepare(self, task_vars):
@@ -145,7 +145,7 @@ class HelperAction(ActionBase):
                 if self._quiet:
                     continue
                 heading = event["line"] == self._task.args.get("step")
-                self._say("\n" + event["line"] if heading else (self.INDENT + event["line"]).rstrip())
+                self._say("\n" + event["line"] if heading else event["line"])
             elif now - self._last_status >= min(10, max(1, (now - self._first) / 30)):
                 self._last_status = now
                 self._say("  " + event["text"])
