@@ -172,9 +172,10 @@ type problem struct {
 
 // artifact is a file beside the report.
 type artifact struct {
-	Path  string `json:"path"`
-	Lines int    `json:"lines"`
-	What  string `json:"what"`
+	Path  string    `json:"path"`
+	Time  time.Time `json:"time"` // of its last change
+	Lines int       `json:"lines"`
+	What  string    `json:"what"`
 }
 
 // commands bring the standalone server back.

@@ -98,6 +98,11 @@ func lines(r gjson.Result, key string) string {
 func TestMigrated(t *testing.T) {
 	home := newHome(t)
 	put(t, filepath.Join(home, ".cluster-migrate/report/quarantine.jsonl"), "{}\n{}\n")
+	stale := filepath.Join(home, ".cluster-migrate/report/cluster-writes.jsonl")
+	put(t, stale, "{}\n") // of the rollback before
+	must(t, os.Chtimes(stale, time.Time{}, time.Date(2026, 11, 22, 1, 0, 10, 0, time.UTC)))
+	fresh := filepath.Join(home, ".cluster-migrate/report/quarantine.jsonl")
+	must(t, os.Chtimes(fresh, time.Time{}, time.Date(2026, 11, 22, 1, 6, 0, 0, time.UTC)))
 	reply := call(t, home, migrated, map[string]any{"replies": replies(t), "host": "node1"})
 	if reply.Get("failed").Bool() || !reply.Get("changed").Bool() {
 		t.Fatal(reply.Raw)
@@ -114,7 +119,7 @@ func TestMigrated(t *testing.T) {
 		"downtime.stopped": "2026-11-22T01:02:40Z", "downtime.healthy": "2026-11-22T01:07:00Z", "downtime.seconds": "260",
 		"database.rows": "1234567", "database.tables.0.table": "audit_logs", "database.skipped_tables.0.why": "kept 7 days; the old file stays readable",
 		"files.parts.#": "2", "files.passes.#": "2", "files.passes.0.files": "100", "files.passes.1.deleted": "1", "files.left_out.#": "1",
-		"aliases.total": "2", "aliases.updated": "12", "accessible": "2", "artifacts.0.lines": "2",
+		"aliases.total": "2", "aliases.updated": "12", "accessible": "2", "artifacts.#": "2", "artifacts.0.lines": "2",
 		"timeline.#": "9", "timeline.1.after_seconds": "60", "checks.0.step": "precheck", "warnings.0.step": "precheck",
 		"steps.3.state": "done", "steps.4.state": "done", "steps.7.state": "unchanged", "problems.#": "0",
 	} {

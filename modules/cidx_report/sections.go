@@ -178,6 +178,9 @@ func (d *document) artifacts(state cidx.State) {
 			d.warn("report", err)
 			continue
 		}
+		if info, err := os.Stat(a.Path); err == nil {
+			a.Time = info.ModTime().UTC()
+		}
 		a.Lines = bytes.Count(raw, []byte("\n"))
 		d.Artifacts = append(d.Artifacts, a)
 	}

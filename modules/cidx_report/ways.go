@@ -68,7 +68,8 @@ func (d *document) counts() []string {
 		lines = append(lines, fmt.Sprintf("%d %s: see the report", n, plural(n, "warning", "warnings")))
 	}
 	for _, a := range d.Artifacts {
-		if a.Lines > 0 {
+		// An earlier migration's file is listed in the report only.
+		if a.Lines > 0 && len(d.Timeline) > 0 && !a.Time.Before(d.Timeline[0].Time) {
 			lines = append(lines, fmt.Sprintf("%d %s in %s (%s)", a.Lines, plural(a.Lines, "line", "lines"), a.Path, a.What))
 		}
 	}
