@@ -69,7 +69,7 @@ func run(ctx context.Context, a args, mode ansible.Mode, c service.Control) (ans
 	}
 	reply := ansible.Reply{
 		Changed: len(s.plan) > 0, Msg: s.msg, Warnings: s.warnings,
-		Data: map[string]any{"plan": s.told(), "resting": s.resting, "server": s.server},
+		Data: map[string]any{"plan": listed(s.plan), "resting": listed(s.resting), "server": s.server},
 	}
 	if err != nil {
 		reply.Msg = "" // the problems say it
@@ -132,11 +132,12 @@ func (s *switcher) perform(ctx context.Context, steps []step) error {
 	return nil
 }
 
-func (s *switcher) told() []string {
-	if s.plan == nil {
+// listed is never null in the reply.
+func listed(list []string) []string {
+	if list == nil {
 		return []string{}
 	}
-	return s.plan
+	return list
 }
 
 func (s *switcher) note(event string, data map[string]any) error {
