@@ -124,7 +124,7 @@ class HelperAction(ActionBase):
         raise AnsibleActionFail("the helper gives no answer on %s (status %d): %s%s" % (self._node, out["rc"], out["stdout"], out["stderr"]))
 
     def _install(self):
-        machine = self._low_level_execute_command("uname -s -m")["stdout"].split()
+        machine = self._low_level_execute_command("uname -s -m")["stdout"].split()[-2:]  # sudo may have warned before it
         arch = ARCHITECTURES.get(machine[-1] if machine else "")
         if machine[:1] != ["Linux"] or arch not in self._manifest["sha256"]:
             raise AnsibleActionFail("%s is %s: the helper is built for Linux on %s" % (
