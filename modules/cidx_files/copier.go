@@ -183,11 +183,8 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 			return nil, err
 		}
 	}
-	if c.args.Compare == compareAll {
-		j.trust = max(j.trust, doubted)
-	}
 	want := c.wanted()
-	if j.trust == doubted {
+	if j.trust == doubted || c.args.Compare == compareAll {
 		want = impossible
 	}
 	percent := 0.0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,7 @@ func (p *pass) copyBig(ctx context.Context) error {
 			return fault("look at", filepath.Join(p.part.source, path), err)
 		}
 		// An earlier run may have come as far as this.
-		if c, err := tree.Lstat(p.target.fd, path); err == nil && !i.made && i.known == nil && e.Differs(&c, p.target.granularity) == "" {
+		if c, err := tree.Lstat(p.target.fd, path); err == nil && !i.made && i.known == nil && p.whole(&e, &c) {
 			return nil
 		}
 		err = p.transfer(ctx, transfer{names: []string{path}, inPlace: i.made, sparse: e.Sparse()})
@@ -51,16 +52,27 @@ func (p *pass) copyBig(ctx context.Context) error {
 	})
 }
 
-// transfer runs one rsync of this part. A partial one is no error here: what is
-// missing is found by checkPartial.
+// attempts bounds how often a transfer is started anew because folders vanished.
+const attempts = 5
+
+// transfer runs one rsync of this part. rsync gives a whole transfer up when a
+// folder vanishes under it: then it is started anew with what still exists.
 func (p *pass) transfer(ctx context.Context, t transfer) error {
-	if len(t.names) == 0 {
-		return nil
-	}
 	t.source, t.target = p.part.source, p.part.target
 	t.temporary = p.target.path(workFolder)
-	p.target.writes.Add(int64(len(t.names)))
-	return p.rsync.run(ctx, t, p.meter)
+	for i := 1; len(t.names) > 0; i++ {
+		p.target.writes.Add(int64(len(t.names)))
+		err := p.rsync.run(ctx, t, p.meter)
+		var failed *rsyncError
+		if i == attempts || !errors.As(err, &failed) || !failed.uprooted() {
+			return err
+		}
+		t.names = slices.DeleteFunc(t.names, func(path string) bool {
+			e, err := tree.Lstat(p.source, path)
+			return err != nil || !e.IsRegular()
+		})
+	}
+	return nil
 }
 
 // copyFolders copies files, folder by folder, several folders at a time in one
@@ -183,8 +195,28 @@ func (p *pass) copyFiles(ctx context.Context, tasks []*task) error {
 			return err
 		}
 	}
-	for _, t := range tasks {
+	return inParallel(ctx, readers, tasks, func(_ context.Context, t *task) error {
 		if err := p.checkCopies(t, partial); err != nil {
+			return err
+		}
+		return p.setModes(t)
+	})
+}
+
+// setModes gives the copies of a folder their modes; rsync has left them 0600.
+func (p *pass) setModes(t *task) error {
+	for _, i := range t.copy {
+		e := &t.now.Entries[i]
+		if t.flags[i+1]&tree.Copied == 0 || e.Perm() == 0o600 {
+			continue
+		}
+		path := tree.Join(t.path, e.Name)
+		err := p.target.chmod(path, e.Perm())
+		if errors.Is(err, unix.ENOENT) && p.changed(path, e) { // rsync has passed over it
+			t.flags[i+1] = 0
+			err = p.moving(t, path)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -215,6 +247,7 @@ func (p *pass) checkCopies(t *task, partial *rsyncError) error {
 		e := &t.now.Entries[i]
 		path := tree.Join(t.path, e.Name)
 		c, err := tree.Lstat(p.target.fd, path)
+		c.Mode = e.Mode // comes later
 		if err == nil && e.Differs(&c, p.target.granularity) == "" {
 			good = append(good, i)
 			continue
@@ -223,6 +256,10 @@ func (p *pass) checkCopies(t *task, partial *rsyncError) error {
 			if err := p.moving(t, path); err != nil {
 				return err
 			}
+			continue
+		}
+		if partial.uprooted() && p.args.Phase == phaseWarm {
+			t.moved = true // its turn has not come; the next pass copies it
 			continue
 		}
 		problem := partial.problem()

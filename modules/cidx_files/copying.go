@@ -177,7 +177,7 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, result: j.result, source: fd}
+	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, reread: c.args.Compare == compareAll, result: j.result, source: fd}
 	if err := c.begin(j, t); err != nil {
 		return err
 	}

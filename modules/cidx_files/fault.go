@@ -81,7 +81,13 @@ func (e *rsyncError) Error() string {
 }
 
 // partial reports whether the transfer went on to its end without some files.
-func (e *rsyncError) partial() bool { return e.code == 23 || e.code == 24 }
+func (e *rsyncError) partial() bool { return e.code == 23 || e.code == 24 || e.uprooted() }
+
+// uprooted reports whether rsync gave up because a folder vanished or became
+// something else while it made its list.
+func (e *rsyncError) uprooted() bool {
+	return e.code == 2 && strings.Contains(e.words, "ABORTING due to invalid path from sender")
+}
 
 // problem is the error with its remedy.
 func (e *rsyncError) problem() cidx.Problem {

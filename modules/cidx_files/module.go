@@ -89,7 +89,7 @@ func (a args) processes(network bool) int {
 	case a.Processes > 0:
 		return a.Processes
 	case network:
-		return max(8, 4*runtime.NumCPU())
+		return min(32, max(16, 4*runtime.NumCPU()))
 	}
 	return max(2, runtime.NumCPU())
 }

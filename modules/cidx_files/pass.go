@@ -22,6 +22,7 @@ type pass struct {
 	target  *target
 	links   *links
 	recheck bool // what the manifest says of the copy is not believed
+	reread  bool // everything is compared again
 	result  *result
 	source  int // the source's root, open
 }
@@ -144,31 +145,45 @@ func (p *pass) removeFolder(_ context.Context, path string) error {
 	return p.scan.manifest.Drop(path)
 }
 
-// makeFolders makes the folders that the share does not have, the highest first.
+// makeFolders makes the folders that the share does not have, the highest first,
+// and finds out in which others it has to look.
 func (p *pass) makeFolders(ctx context.Context) error {
-	var list []*folder
+	var paths []string
+	byPath := map[string]*folder{}
 	for _, f := range p.scan.folders {
-		if f.path != "" && (f.known == nil || p.recheck) {
-			list = append(list, f)
+		if f.path == "" {
+			f.list = f.known == nil || p.recheck || p.reread
+		} else if f.known == nil || p.recheck || p.reread {
+			paths = append(paths, f.path)
+			byPath[f.path] = f
 		}
-	}
-	paths := make([]string, len(list))
-	byPath := make(map[string]*folder, len(list))
-	for i, f := range list {
-		paths[i], byPath[f.path] = f.path, f
 	}
 	return byDepth(paths, false, func(level []string) error {
 		return inParallel(ctx, p.workers, level, func(_ context.Context, path string) error {
-			f := byPath[path]
-			if err := p.clearWay(path); err != nil {
-				return err
-			}
-			made, err := p.target.mkdir(path, 0o700)
-			f.made = made
 			p.meter.moved()
-			return err
+			return p.makeFolder(byPath[path])
 		})
 	})
+}
+
+// makeFolder makes one folder. When everything is compared again, a folder of
+// ours that has its attributes still, the mtime among them, has no new entries
+// and is not listed.
+func (p *pass) makeFolder(f *folder) error {
+	if f.known != nil && !p.recheck {
+		c, err := tree.Lstat(p.target.fd, f.path)
+		if err == nil && c.IsDir() {
+			now, err := tree.Decode(f.path, f.state)
+			f.list = err != nil || now.Self.Differs(&c, p.target.granularity) != ""
+			return nil
+		}
+	}
+	if err := p.clearWay(f.path); err != nil {
+		return err
+	}
+	made, err := p.target.mkdir(f.path, f.mode())
+	f.made, f.list = made, !made
+	return err
 }
 
 // clearWay removes a file of ours that stands where a folder has to be.

@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -45,6 +46,7 @@ type folder struct {
 	state []byte      // as the source is now, tree.Dir.Encode
 	known *tree.Group // as the manifest has it; nil: never copied
 	made  bool        // we have created it in this pass: what is in it is ours
+	list  bool        // look what the share has in it
 	files int64       // to copy, without the big ones
 	bytes int64
 	big   []*big
@@ -150,6 +152,12 @@ func (s *scan) visit(d *tree.Dir) error {
 		}
 	}
 	return nil
+}
+
+// mode is the folder's mode at the source.
+func (f *folder) mode() uint32 {
+	mode, _ := binary.Uvarint(f.state) // Encode begins with it
+	return uint32(mode)
 }
 
 // measure counts what has to be copied in a folder and returns the number of

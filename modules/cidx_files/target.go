@@ -97,10 +97,9 @@ func (t *target) settle(p string, want *tree.Entry) error {
 	}
 	// A change of owner takes setuid and setgid away.
 	if !want.IsSymlink() && (have.Perm() != want.Perm() || have.UID != want.UID && want.Perm() > 0o777) {
-		if err := again(func() error { return unix.Fchmodat(t.fd, at, want.Perm(), 0) }); err != nil {
-			return fault("change mode", t.path(p), err)
+		if err := t.chmod(at, want.Perm()); err != nil {
+			return err
 		}
-		t.writes.Add(1)
 	}
 	if !tree.SameTime(want.Mtime, have.Mtime, t.granularity) {
 		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(want.Mtime)}
@@ -109,6 +108,14 @@ func (t *target) settle(p string, want *tree.Entry) error {
 		}
 		t.writes.Add(1)
 	}
+	return nil
+}
+
+func (t *target) chmod(p string, perm uint32) error {
+	if err := again(func() error { return unix.Fchmodat(t.fd, p, perm, 0) }); err != nil {
+		return fault("change mode", t.path(p), err)
+	}
+	t.writes.Add(1)
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (p *pass) open(f *folder) (*task, error) {
 	}
 	t := &task{folder: f, now: now, old: decoded(f.path, f.known), flags: make([]byte, len(now.Entries)+1)}
 	have := &tree.Dir{}
-	if !f.made && (f.known == nil || p.recheck) {
+	if f.list {
 		if have, err = tree.ReadDir(p.target.fd, f.path, tree.Options{}); err != nil {
 			return nil, fault("read folder", p.target.path(f.path), err)
 		}
@@ -40,7 +40,9 @@ func (p *pass) open(f *folder) (*task, error) {
 		}
 	}
 	for i := range now.Entries {
-		p.decide(t, i, have)
+		if err := p.decide(t, i, have); err != nil {
+			return nil, err
+		}
 	}
 	for i := range t.old.Entries {
 		if e := &t.old.Entries[i]; !e.IsDir() && now.Find(e.Name) < 0 {
@@ -51,39 +53,58 @@ func (p *pass) open(f *folder) (*task, error) {
 }
 
 // decide sorts one entry into what it needs.
-func (p *pass) decide(t *task, i int, have *tree.Dir) {
+func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 	e := &t.now.Entries[i]
 	if e.IsDir() {
 		t.flags[i+1] = tree.Copied | tree.Verified
-		return
+		return nil
 	}
-	if !p.recheck {
+	if !t.list && !t.made {
 		if j := t.old.Find(e.Name); j >= 0 && tree.SameSource(e, &t.old.Entries[j]) {
 			if flag := t.known.Flags[j+1]; flag&tree.Copied != 0 && flag&tree.Racy == 0 {
+				if p.reread {
+					flag &^= tree.Verified
+				}
 				t.flags[i+1] = flag
-				return
+				return nil
 			}
 		}
 	}
 	first, linked := p.links.first(t.path, e.Name)
+	there, err := false, error(nil)
+	if !linked || first {
+		there, err = p.present(t, e, have)
+	}
 	switch {
 	case linked && !first:
 		t.late = append(t.late, i)
 	case p.mends(t.path, e):
 		t.other = append(t.other, i)
-	case p.present(t, e, have):
+	case there:
 		t.flags[i+1] = tree.Copied | p.racy(e)
 	case e.IsSymlink():
 		t.other = append(t.other, i)
 	default:
 		t.copy = append(t.copy, i)
 	}
+	return err
 }
 
 // present reports whether the share has an entry already, to all appearances.
-func (p *pass) present(t *task, e *tree.Entry, have *tree.Dir) bool {
+// Where only mode or owner are wrong (a killed run had not come to them), they
+// are put right.
+func (p *pass) present(t *task, e *tree.Entry, have *tree.Dir) (bool, error) {
 	k := have.Find(e.Name)
-	return k >= 0 && e.Differs(&have.Entries[k], p.target.granularity) == ""
+	if k < 0 || !p.whole(e, &have.Entries[k]) {
+		return false, nil
+	}
+	return true, p.target.settle(tree.Join(t.path, e.Name), e)
+}
+
+// whole reports whether a copy is all there, whatever its mode and owner. rsync
+// sets the mtime when a file is complete.
+func (p *pass) whole(e, c *tree.Entry) bool {
+	return e.Type() == c.Type() && (!e.IsRegular() || e.Size == c.Size) && e.Link == c.Link && tree.SameTime(e.Mtime, c.Mtime, p.target.granularity)
 }
 
 // racy returns the flag of a file that changed just before it was looked at
