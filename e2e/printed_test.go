@@ -12,9 +12,9 @@ import (
 // printed carries out what the last playbook told the operator to do, word for
 // word, in a shell in the repository's root:
 //
-//	printed resume       the line after "resume:"
-//	printed rollback     the line after "roll back:" or "Rollback"
-//	printed by-hand      the three commands after "by hand"
+//	printed resume       the line with cluster-migrate.yml
+//	printed rollback     the line with cluster-rollback.yml
+//	printed by-hand      the three commands after "Rollback (if needed):" or "To roll back:"
 //
 // The output is the new transcript when a playbook ran.
 func (st *stage) printed(c *call) error {
@@ -50,6 +50,8 @@ var playbookLine = map[string]*regexp.Regexp{
 	"rollback": regexp.MustCompile(`(?m)(ansible-playbook cluster-rollback\.yml .*)$`),
 }
 
+var byHand = regexp.MustCompile(`(?m)^(Rollback \(if needed\)|To roll back):$`)
+
 func (st *stage) instructions(which string) ([]string, error) {
 	if line, ok := playbookLine[which]; ok {
 		found := line.FindStringSubmatch(st.transcript)
@@ -58,13 +60,14 @@ func (st *stage) instructions(which string) ([]string, error) {
 		}
 		return []string{strings.TrimSpace(found[1])}, nil
 	}
-	_, after, ok := strings.Cut(st.transcript, "by hand")
-	if which != "by-hand" || !ok {
+	after := byHand.FindStringIndex(st.transcript)
+	if which != "by-hand" || after == nil {
 		return nil, fmt.Errorf("the transcript tells no way %q", which)
 	}
 	var commands []string
-	for _, line := range strings.Split(after, "\n")[1:] {
-		if line = strings.TrimSpace(line); line == "" {
+	for _, line := range strings.Split(st.transcript[after[1]:], "\n")[1:] {
+		line, indented := strings.CutPrefix(line, "  ")
+		if !indented {
 			break
 		}
 		commands = append(commands, line)
