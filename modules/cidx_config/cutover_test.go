@@ -368,11 +368,18 @@ func TestTheServiceUserMustReachTheFiles(t *testing.T) {
 		t.Skip("needs root to look as another user")
 	}
 	h := ready(t)
+	must(t, os.Chmod(filepath.Dir(filepath.Dir(h.Share)), 0o755)) // 0700 by the testing package
 	must(t, os.Chmod(filepath.Join(h.Share, "golden-repos/web"), 0o700))
 	c := &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: cidx.ToCluster, User: "nobody"}}
 	_, err := c.run(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "user nobody") {
+	problems := cidx.ProblemsOf(err)
+	if len(problems) != 3 { // the repository, its alias, its global row
 		t.Errorf("got %v", err)
+	}
+	for _, p := range problems {
+		if !strings.Contains(p.What, "web") || !strings.Contains(p.What, "user nobody cannot reach it") {
+			t.Errorf("got %+v", p)
+		}
 	}
 	if linked(h) {
 		t.Error("the cut-over happened")

@@ -35,19 +35,15 @@ func (s *switcher) stop(ctx context.Context) error {
 	if err := s.perform(ctx, steps); err != nil {
 		return s.undo(ctx, err)
 	}
+	s.msg = "the server is stopped and held"
 	if s.check {
-		s.msg = "the server would be stopped"
-		if len(steps) == 0 {
-			s.msg = "the server is stopped and held"
+		if len(steps) > 0 {
+			s.msg = "the server would be stopped"
 		}
 		return nil
 	}
-	if err := s.prove(ctx); err != nil {
+	if err := s.prove(ctx); err != nil || len(steps) == 0 {
 		return err
-	}
-	s.msg = "the server is stopped and held"
-	if len(steps) == 0 {
-		return nil
 	}
 	if len(s.resting) > 0 {
 		progress.Line(ctx, "  Resting until the end: %s", strings.Join(s.resting, ", "))

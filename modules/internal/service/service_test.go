@@ -1,0 +1,226 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseUnits(t *testing.T) {
+	const text = `Id=cidx-server.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+Type=simple
+User=cidx
+ExecStart={ path=/opt/py ; argv[]=/opt/py -m uvicorn app --port 8000 ; ignore_errors=no ; start_time=[n/a] ; pid=0 }
+ExecStart={ path=/bin/true ; argv[]=/bin/true ; ignore_errors=no ; pid=0 }
+Environment=A=1 CIDX_SERVER_DATA_DIR=/srv/cidx
+MainPID=4711
+TriggeredBy=
+ConditionResult=yes
+
+Id=x.timer
+LoadState=not-found
+ActiveState=inactive
+Triggers=cidx-server.service other.service
+`
+	want := []Unit{
+		{
+			ID: "cidx-server.service", Load: "loaded", Active: "active", Sub: "running", Enabled: "enabled", Type: "simple", User: "cidx",
+			Exec: []string{"/opt/py -m uvicorn app --port 8000", "/bin/true"}, Env: "A=1 CIDX_SERVER_DATA_DIR=/srv/cidx", PID: 4711, TriggeredBy: []string{}, Condition: true,
+		},
+		{ID: "x.timer", Load: "not-found", Active: "inactive", Triggers: []string{"cidx-server.service", "other.service"}},
+	}
+	if diff := cmp.Diff(want, parseUnits(text)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSortOutFindsWhatMayRestartTheServer(t *testing.T) {
+	unit := func(id, exec string, triggers ...string) Unit {
+		return Unit{ID: id, Exec: []string{exec}, Triggers: triggers}
+	}
+	found := sortOut([]Unit{
+		unit("cidx-server.service", "python -m uvicorn"), unit("cidx-auto-update.service", "python -m code_indexer.server.auto_update.run_once"),
+		unit("wd.service", "/usr/bin/python3 -m code_indexer.server.auto_update.health_watchdog"), unit("apt-daily.service", "/usr/lib/apt/apt.systemd.daily update"),
+		unit("auto-update-os.service", "/usr/bin/unattended-upgrade"), unit("mine.service", "/usr/local/bin/mine"),
+		unit("cidx-auto-update.timer", "", "cidx-auto-update.service"), unit("nightly.timer", "", "cidx-server.service"),
+		unit("wd.path", "", "wd.service"), unit("apt-daily.timer", "", "apt-daily.service"),
+	}, "cidx-server.service", []string{"mine.service"})
+	var got []string
+	for _, u := range found.All() {
+		got = append(got, u.ID)
+	}
+	want := []string{"cidx-auto-update.timer", "nightly.timer", "wd.path", "cidx-auto-update.service", "wd.service", "mine.service", "cidx-server.service"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDropIns(t *testing.T) {
+	d := DropIns{Root: t.TempDir()}
+	hold := "/srv/100% data/hold"
+	if err := d.Write("a.service", hold); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(d.Root, "a.service.d", DropInName))
+	if err != nil || !strings.HasSuffix(string(raw), "[Unit]\nConditionPathExists=!/srv/100%% data/hold\n") {
+		t.Errorf("wrote %q, %v", raw, err)
+	}
+	if has, err := d.Has("a.service", hold); !has || err != nil {
+		t.Errorf("has %v, %v", has, err)
+	}
+	if has, _ := d.Has("a.service", "/other"); has {
+		t.Error("a drop-in for another hold file counts")
+	}
+	// A folder that holds more than ours stays.
+	other := filepath.Join(d.Root, "a.service.d", "override.conf")
+	if err := os.WriteFile(other, []byte("[Service]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := d.Remove("a.service"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(other); err != nil || d.Present("a.service") {
+		t.Errorf("present %v, %v", d.Present("a.service"), err)
+	}
+}
+
+func TestExec(t *testing.T) {
+	run := func(script string, timeout time.Duration) (Output, error) {
+		return Exec{}.Run(context.Background(), Command{Argv: []string{"/bin/sh", "-c", script}, Timeout: timeout})
+	}
+	if out, err := run("echo out; echo err >&2", time.Second*5); err != nil || out.Text != "out\n" || out.Code != 0 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if out, err := run("echo out; echo err >&2; exit 9", time.Second*5); err != nil || out.Code != 9 || out.Brief() != "out err" {
+		t.Errorf("%+v, %v", out, err)
+	}
+	start := time.Now()
+	if _, err := run("sleep 60 & sleep 60", 200*time.Millisecond); !errors.Is(err, ErrDeadline) || time.Since(start) > 10*time.Second {
+		t.Errorf("after %s: %v", time.Since(start), err)
+	}
+	if _, err := run("kill -9 $$", time.Second*5); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("killed: %v", err)
+	}
+	if _, err := (Exec{}).Run(context.Background(), Command{Argv: []string{"/no/such/program"}, Timeout: time.Second}); err == nil {
+		t.Error("a program that does not exist ran")
+	}
+	start = time.Now()
+	if out, err := run("(sleep 20; echo late) & echo early", 30*time.Second); err != nil || out.Text != "early\n" || time.Since(start) > 10*time.Second {
+		t.Errorf("a child that holds the output: %+v, %v after %s", out, err, time.Since(start))
+	}
+}
+
+func TestHolders(t *testing.T) {
+	dir := t.TempDir()
+	file, below := filepath.Join(dir, "a.db"), filepath.Join(dir, "repos", "x")
+	if err := os.MkdirAll(filepath.Dir(below), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dir, dir+"-link"); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(dir + "-link")
+	cases := map[string]struct {
+		path  string
+		flags int
+		found bool
+	}{
+		"a database, for reading":                  {file, os.O_RDONLY, true},
+		"a file of a repository, for reading":      {below, os.O_RDONLY, false},
+		"a file of a repository, for writing":      {below, os.O_WRONLY | os.O_APPEND, true},
+		"something else, for writing":              {dir + "/other", os.O_RDWR, false},
+		"a database under another name of its dir": {dir + "-link/a.db", os.O_RDONLY, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			f, err := os.OpenFile(c.path, c.flags|os.O_CREATE, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			child := exec.Command("sleep", "60")
+			child.Stdin = f
+			if err := child.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+			holders, _, err := Holders([]string{file}, []string{filepath.Dir(below)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(holders) == 1 && holders[0].PID == child.Process.Pid && holders[0].Name == "sleep"; got != c.found || !c.found && len(holders) > 0 {
+				t.Errorf("found %v", holders)
+			}
+		})
+	}
+}
+
+func TestPIDFile(t *testing.T) {
+	home := t.TempDir()
+	path := filepath.Join(home, "server.pid")
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+	pid := child.Process.Pid
+	old := time.Now().Add(-time.Hour)
+	cases := map[string]struct {
+		text  string
+		time  time.Time
+		alive bool
+	}{
+		"a living server":                  {fmt.Sprintf("%d\n", pid), time.Now(), true},
+		"a JSON object":                    {fmt.Sprintf(`{"pid": %d, "port": 8000}`, pid), time.Now(), true},
+		"a number that was given anew":     {fmt.Sprint(pid), old, false},
+		"a process that does not exist":    {"4194399", time.Now(), false},
+		"no number":                        {"gone", time.Now(), false},
+		"the first process of the machine": {"1", time.Now(), true},
+	}
+	if _, alive, err := PIDFile(home); alive || err != nil {
+		t.Errorf("without a file: %v, %v", alive, err)
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(path, c.time, c.time); err != nil {
+				t.Fatal(err)
+			}
+			if _, alive, err := PIDFile(home); alive != c.alive || err != nil {
+				t.Errorf("alive %v, %v", alive, err)
+			}
+		})
+	}
+}
+
+func TestListener(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if _, ok := Listener(port); !ok {
+		t.Error("nobody listens")
+	}
+	l.Close()
+	if p, ok := Listener(port); ok {
+		t.Errorf("%v still listens", p)
+	}
+}
