@@ -48,10 +48,13 @@ func TestResolveSeesWithTheUsersRights(t *testing.T) {
 	must(t, os.Chmod(filepath.Join(dir, "closed"), 0o700))
 	nobody, err := Lookup("nobody")
 	must(t, err)
-	answers, err := Resolve(context.Background(), nobody, 20*time.Second, []string{filepath.Join(dir, "closed/inner"), dir})
+	answers, err := Resolve(context.Background(), nobody, 20*time.Second, []string{filepath.Join(dir, "closed/inner"), dir, filepath.Join(dir, "closed")})
 	must(t, err)
 	if a := answers[0]; a.Real != "" || !strings.Contains(a.Fault, "permission denied") {
 		t.Errorf("closed: %+v", a)
+	}
+	if a := answers[2]; a.Real != "" || !strings.Contains(a.Fault, "permission denied") {
+		t.Errorf("cannot be listed: %+v", a)
 	}
 	if a := answers[1]; a.Real == "" {
 		t.Errorf("open: %+v", a)

@@ -73,7 +73,7 @@ func look(path string) Answer {
 		}
 	}
 	if err != nil {
-		a.Fault, a.Missing = err.Error(), errors.Is(err, fs.ErrNotExist)
+		a.Real, a.Fault, a.Missing = "", err.Error(), errors.Is(err, fs.ErrNotExist)
 	}
 	return a
 }
