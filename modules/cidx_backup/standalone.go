@@ -8,13 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/standalone"
 )
 
 // takeConfig writes config.json.pre-cluster, once, and keeps the cluster's
@@ -56,7 +56,7 @@ func (k *keeper) preCluster(ctx context.Context, now cidx.Config, info os.FileIn
 	path := now.Path + cidx.PreCluster
 	there, err := cidx.ReadConfig(ctx, path)
 	if _, missing := os.Lstat(path); errors.Is(missing, fs.ErrNotExist) {
-		raw, from, err := k.standalone(ctx, now)
+		raw, from, err := standalone.Config(ctx, now)
 		if err != nil {
 			return err
 		}
@@ -92,60 +92,4 @@ func (k *keeper) writePreCluster(ctx context.Context, path string, raw []byte, i
 	}
 	progress.Line(ctx, "  Backup: config.json.pre-cluster (standalone, from %s)", from)
 	return nil
-}
-
-// standalone finds the configuration of the standalone server: config.json
-// itself if it is one, else the newest standalone file that cluster-join.sh
-// kept, else config.json without its cluster settings.
-func (k *keeper) standalone(ctx context.Context, now cidx.Config) (raw []byte, from string, err error) {
-	if !now.Cluster() {
-		return now.Raw, "config.json", nil
-	}
-	backups, err := filepath.Glob(escapeGlob(now.Path) + ".bak.*")
-	if err != nil {
-		return nil, "", fmt.Errorf("look for config.json.bak: %w", err)
-	}
-	// The names end in the time: config.json.bak.20260102_030405.
-	sort.Sort(sort.Reverse(sort.StringSlice(backups)))
-	for _, path := range backups {
-		old, err := cidx.ReadConfig(ctx, path)
-		if err == nil && trulyStandalone(old) {
-			return old.Raw, filepath.Base(path), nil
-		}
-	}
-	raw, err = withoutCluster(now.Raw)
-	return raw, "config.json without its cluster settings", err
-}
-
-// trulyStandalone demands more than the mode: a file that still names a
-// database or a cluster was not written by a standalone server.
-func trulyStandalone(c cidx.Config) bool {
-	return c.StorageMode == cidx.ModeSQLite && c.DSN == "" && c.NodeID == ""
-}
-
-// withoutCluster is a configuration as a standalone server keeps it: cluster
-// values null or local, everything else as it was.
-func withoutCluster(raw []byte) ([]byte, error) {
-	edits := []jsonfile.Edit{{Path: []string{"storage_mode"}, Value: cidx.ModeSQLite}}
-	for _, key := range []string{"postgres_dsn", "cluster", "ontap", "cow_daemon"} {
-		if jsonfile.Get(raw, key).Exists() {
-			edits = append(edits, jsonfile.Edit{Path: []string{key}, Value: nil})
-		}
-	}
-	if jsonfile.Get(raw, "clone_backend").Exists() {
-		edits = append(edits, jsonfile.Edit{Path: []string{"clone_backend"}, Value: "local"})
-	}
-	return jsonfile.Set(raw, edits...)
-}
-
-// escapeGlob takes a path literally.
-func escapeGlob(path string) string {
-	var b bytes.Buffer
-	for _, c := range []byte(path) {
-		if c == '*' || c == '?' || c == '[' || c == '\\' {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
 }

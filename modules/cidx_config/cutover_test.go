@@ -353,6 +353,36 @@ func TestARollbackThatWouldLoseARepositoryIsRefused(t *testing.T) {
 	to(t, h, cidx.ToStandalone)
 }
 
+func TestARollbackWithoutABackupMakesTheStandaloneConfiguration(t *testing.T) {
+	h := hometest.New(t, "postgresql://cidx@127.0.0.1:1/cidx") // stopped, and then the run ended
+	reply := to(t, h, cidx.ToStandalone)
+	want, err := os.ReadFile(h.Path("config.json.bak.20260102_030405"))
+	must(t, err)
+	for _, name := range []string{"config.json", "config.json.pre-cluster"} {
+		if raw, err := os.ReadFile(h.Path(name)); err != nil || string(raw) != string(want) {
+			t.Errorf("%s: %s, %v", name, raw, err)
+		}
+	}
+	if !reply.Changed {
+		t.Error("changed is false")
+	}
+	if kept, err := cidx.ReadConfig(context.Background(), h.Path(".cluster-migrate/config.json.cluster")); err != nil || !kept.Cluster() {
+		t.Errorf("the cluster's settings are lost: %v", err)
+	}
+}
+
+func TestALostConfigurationComesBack(t *testing.T) {
+	h := ready(t)
+	to(t, h, cidx.ToCluster)
+	must(t, os.Remove(h.Path("config.json")))
+	to(t, h, cidx.ToStandalone)
+	same, err := os.ReadFile(h.Path("config.json.pre-cluster"))
+	must(t, err)
+	if raw, err := os.ReadFile(h.Path("config.json")); err != nil || string(raw) != string(same) {
+		t.Errorf("%s, %v", raw, err)
+	}
+}
+
 func TestARollbackWorksWithoutTheShare(t *testing.T) {
 	h := ready(t)
 	to(t, h, cidx.ToCluster)

@@ -3,7 +3,9 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -74,7 +76,11 @@ func (c *cutover) replaceStep(now cidx.Config, after []byte, what string) step {
 			if old, err := os.ReadFile(now.Path); err == nil && bytes.Equal(old, raw) {
 				return nil
 			}
+			// Where config.json is lost, its backup tells owner and mode.
 			info, err := os.Stat(now.Path)
+			if errors.Is(err, fs.ErrNotExist) {
+				info, err = os.Stat(now.Path + cidx.PreCluster)
+			}
 			if err != nil {
 				return fmt.Errorf("write configuration: %w", err)
 			}

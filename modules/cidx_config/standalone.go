@@ -11,8 +11,10 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
+	"cidx-cluster/modules/internal/standalone"
 )
 
 // toStandalone makes the home a standalone server's again. It works without
@@ -88,21 +90,18 @@ func (c *cutover) rollbackShare(ctx context.Context, now cidx.Config, entries []
 	return ""
 }
 
-// planConfigBack restores config.json.pre-cluster.
+// planConfigBack restores config.json.pre-cluster. A run that was stopped before
+// its backup has none yet; it is made then.
 func (c *cutover) planConfigBack(ctx context.Context, now cidx.Config) error {
 	if now.Path != "" && !now.Cluster() {
 		return nil // standalone already, perhaps by the three commands
 	}
-	path := c.configPath() + cidx.PreCluster
-	before, err := cidx.ReadConfig(ctx, path)
-	if missing(path) {
-		return cidx.Problem{What: "no such file", At: path, Fix: "restore a standalone configuration (config.json.bak.<timestamp> of cluster-join.sh) under this name"}
-	}
+	before, err := c.standaloneConfig(ctx, now)
 	if err != nil {
 		return err
 	}
 	if before.StorageMode != cidx.ModeSQLite {
-		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration", before.StorageMode), At: path, Fix: "put a standalone configuration there (config.json.bak.<timestamp> of cluster-join.sh)"}
+		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration", before.StorageMode), At: before.Path, Fix: "put a standalone configuration there (config.json.bak.<timestamp> of cluster-join.sh)"}
 	}
 	if now.Path == "" {
 		now.Path = c.configPath()
@@ -113,6 +112,29 @@ func (c *cutover) planConfigBack(ctx context.Context, now cidx.Config) error {
 		c.plan = append(c.plan, c.replaceStep(now, before.Raw, "restore config.json from config.json.pre-cluster"))
 	}
 	return nil
+}
+
+// standaloneConfig reads config.json.pre-cluster, or plans to write it.
+func (c *cutover) standaloneConfig(ctx context.Context, now cidx.Config) (cidx.Config, error) {
+	path := c.configPath() + cidx.PreCluster
+	if !missing(path) {
+		return cidx.ReadConfig(ctx, path)
+	}
+	if now.Path == "" {
+		return now, cidx.Problem{What: "no such file", At: path, Fix: "restore a standalone configuration (config.json.bak.<timestamp> of cluster-join.sh) under this name"}
+	}
+	raw, from, err := standalone.Config(ctx, now)
+	if err != nil {
+		return now, err
+	}
+	c.plan = append(c.plan, step{what: "write config.json.pre-cluster (from " + from + ")", event: "kept", do: func() error {
+		info, err := os.Stat(now.Path)
+		if err != nil {
+			return fmt.Errorf("write config.json.pre-cluster: %w", err)
+		}
+		return jsonfile.WriteAtomic(path, raw, info)
+	}})
+	return cidx.ParseConfig(ctx, path, raw)
 }
 
 // backStep plans how a tree's folder comes back.

@@ -202,6 +202,10 @@ var faults = map[string]fault{
 		"Disk space", "not enough space", "/share", "enlarge the share"},
 	"a status command that is wrong": {func(_ *testing.T, s *stage) { s.args.StatusCommand = "exit 1" },
 		"Service", "neither 0 (running) nor 3 (stopped)", "service_status_command", "correct cidx_service_status_command"},
+	"a server that was started by hand": {func(t *testing.T, s *stage) {
+		must(t, os.Remove(s.flag))
+		s.Write(t, "server.pid", fmt.Sprint(os.Getpid()))
+	}, "Service", "a server runs, but not under service commands", "/server.pid", "cidx server stop"},
 	"an address that is none": {func(_ *testing.T, s *stage) { s.args.URL = "localhost:8000" },
 		"Service", "not an http address", "cidx_url", "http://"},
 	"no credentials": {func(_ *testing.T, s *stage) { s.args.APIKey = "" },

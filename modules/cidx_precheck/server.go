@@ -48,6 +48,9 @@ func (e *examiner) service(ctx context.Context) outcome {
 	for _, path := range service.CronJobs() {
 		problems = append(problems, cidx.Problem{What: "a cron job may restart the server during the migration", At: path, Fix: "comment it out until the migration is finished"})
 	}
+	if p, alive, err := service.PIDFile(e.Home); err == nil && alive && state.Stopped {
+		problems = append(problems, cidx.Problem{What: "a server runs, but not under " + where + ": " + p.String(), At: p.Path, Fix: "stop it the way it was started (cidx server stop), and start it under " + where})
+	}
 	if len(problems) == 0 && !e.found.running && !state.Stopped {
 		problems = append(problems, cidx.Problem{What: "the server is " + state.Word, At: where, Fix: "wait until it runs, or see its log"})
 	}

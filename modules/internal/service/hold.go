@@ -28,12 +28,14 @@ func (d DropIns) path(unit string) string {
 	return filepath.Join(root, unit+".d", DropInName)
 }
 
-// content makes a unit's start depend on the absence of hold. systemd expands
-// "%" in it.
+// content makes a unit's start depend on the absence of hold, and on the disk on
+// which hold would be: at boot, a home that is not mounted yet has no hold.
+// systemd expands "%" in both.
 func content(hold string) []byte {
+	hold = strings.ReplaceAll(hold, "%", "%%")
 	return []byte("# Written by cidx-cluster: this unit rests while the file exists.\n" +
 		"# The migration removes it; by hand: delete this file, then systemctl daemon-reload.\n" +
-		"[Unit]\nConditionPathExists=!" + strings.ReplaceAll(hold, "%", "%%") + "\n")
+		"[Unit]\nRequiresMountsFor=\"" + filepath.Dir(hold) + "\"\nConditionPathExists=!" + hold + "\n")
 }
 
 // Has reports whether the drop-in of unit stands and names hold.

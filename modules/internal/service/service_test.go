@@ -75,7 +75,7 @@ func TestDropIns(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw, err := os.ReadFile(filepath.Join(d.Root, "a.service.d", DropInName))
-	if err != nil || !strings.HasSuffix(string(raw), "[Unit]\nConditionPathExists=!/srv/100%% data/hold\n") {
+	if err != nil || !strings.HasSuffix(string(raw), "[Unit]\nRequiresMountsFor=\"/srv/100%% data\"\nConditionPathExists=!/srv/100%% data/hold\n") {
 		t.Errorf("wrote %q, %v", raw, err)
 	}
 	if has, err := d.Has("a.service", hold); !has || err != nil {
