@@ -54,7 +54,13 @@ func (r *runner) prepare(ctx context.Context) error {
 	var problems cidx.Problems
 	problems.Add(r.openSecrets(ctx))
 	opening := make(chan error, 1)
-	go func() { opening <- r.chooseSource(ctx) }()
+	go func() {
+		err := r.chooseSource(ctx)
+		if err == nil && r.secrets != nil {
+			r.warmKeys()
+		}
+		opening <- err
+	}()
 	problems.Add(r.connect(ctx))
 	problems.Add(<-opening)
 	if err := problems.Err(); err != nil {

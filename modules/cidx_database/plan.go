@@ -79,7 +79,11 @@ func (r *runner) makePlan() error {
 	return problems.Err()
 }
 
-func (r *runner) accepted(name string) bool { return slices.Contains(r.args.Accept, name) }
+// accepted reports whether the operator lets something stay behind. After the
+// load that is no longer the question.
+func (r *runner) accepted(name string) bool {
+	return r.args.Phase != phaseLoad || slices.Contains(r.args.Accept, name)
+}
 
 // match plans one table; nil means that there is nothing to move.
 func (r *runner) match(entry cidx.Table) (*table, error) {

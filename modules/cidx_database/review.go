@@ -69,6 +69,11 @@ func (r *runner) reviewTables(ctx context.Context, m *marker, export bool) ([]*r
 		return nil, err
 	}
 	var list []*review
+	for name, mark := range m.Tables {
+		if r.catalog.Tables[name] == nil {
+			list = append(list, &review{Table: name, Status: statusLost, Lost: mark.Rows, keys: []string{"the whole table"}})
+		}
+	}
 	for _, t := range r.plan.tables {
 		mark, loaded := m.Tables[t.Name]
 		if !loaded || t.conn == nil {

@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/secret"
+	"cidx-cluster/modules/internal/sqlite"
 )
 
 // secrets are the keys of a standalone server, and what was found out about the
@@ -54,8 +55,7 @@ const (
 	mfaFile  = "data/mfa_key.dat"
 )
 
-// openSecrets reads the key files and starts deriving the first key, which
-// takes a while.
+// openSecrets reads the key files.
 func (r *runner) openSecrets(ctx context.Context) error {
 	s := &secrets{opens: map[string]int{}, report: map[string]any{}}
 	r.secrets = s
@@ -85,8 +85,27 @@ func (r *runner) openSecrets(ctx context.Context) error {
 	for _, name := range r.args.OldHostNames {
 		s.candidate("old host name", name)
 	}
-	go s.candidates[0].key()
 	return nil
+}
+
+// warmKeys starts deriving the first key, which takes a while, if there are
+// tokens to try it on.
+func (r *runner) warmKeys() {
+	for _, entry := range cidx.Catalogue {
+		for _, cipher := range entry.Cipher {
+			if cipher != cidx.TokenCipher {
+				continue
+			}
+			t := &table{conn: r.source.files[entry.File], from: sqlite.Table{Name: entry.Name}}
+			if t.conn == nil {
+				continue
+			}
+			if n, err := t.number("SELECT EXISTS (SELECT 1 FROM " + sqlite.Quote(entry.Name) + ")"); err == nil && n > 0 {
+				go r.secrets.candidates[0].key()
+				return
+			}
+		}
+	}
 }
 
 // readJWT reads the secret that signs sessions. CIDX 11.79 keeps it in the

@@ -302,20 +302,23 @@ func (n *Normalizer) escape() (rune, bool) {
 	if c != 'u' {
 		return 0, n.fail("unknown escape")
 	}
+	start := n.at
 	r, ok := n.unit()
+	reason := `\u without four hexadecimal digits`
 	switch {
-	case !ok:
-		return 0, n.fail(`\u without four hexadecimal digits`)
-	case r == 0:
-		return 0, n.fail(`\u0000, which PostgreSQL cannot store,`)
-	case !utf16.IsSurrogate(r):
+	case ok && r == 0:
+		reason = `\u0000, which PostgreSQL cannot store,`
+	case ok && !utf16.IsSurrogate(r):
 		return r, true
+	case ok:
+		low, ok := n.unit()
+		if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
+			return pair, true
+		}
+		reason = "half of a surrogate pair"
 	}
-	low, ok := n.unit()
-	if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
-		return pair, true
-	}
-	return 0, n.fail("half of a surrogate pair")
+	n.at = start
+	return 0, n.fail(reason)
 }
 
 // unit reads \uXXXX.
