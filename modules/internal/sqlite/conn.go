@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"strings"
 	"unsafe"
 
@@ -29,6 +32,9 @@ func Open(path string) (*Conn, error) {
 	// vfs=unix-none: no lock calls. With locking_mode=EXCLUSIVE the index of the
 	// WAL is kept in memory instead of in a -shm file.
 	uri := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=ro&vfs=unix-none"
+	if _, err := os.Lstat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		uri += "&immutable=1" // else a database in WAL mode gets an empty -wal
+	}
 	c, err := open(path, uri, lib.SQLITE_OPEN_READONLY)
 	if err != nil {
 		return nil, err

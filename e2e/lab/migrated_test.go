@@ -1,0 +1,131 @@
+package lab
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMigratedRepeatedAndRolledBack is the night as it should be, through SSH as
+// an ordinary user with sudo; then the same command again, and the way back.
+func TestMigratedRepeatedAndRolledBack(t *testing.T) {
+	s := scenario(t, 8*time.Minute)
+	was := s.units()
+	s.remember()
+	s.migrate("--check", "--diff")
+	s.judge("same", "-before", before)
+
+	s.says(s.migrate(), `Migration complete!`)
+	s.judge("equal", "-running")
+	s.must(s.node.Healthy(s.ctx, 10*time.Second))
+	s.serves(s.node)
+	s.sameUnits(was)
+	s.unchanged(s.migrate())
+	if _, err := os.Stat(filepath.Join(s.by.Reports(), "node1", "report.json")); err != nil {
+		t.Error(err)
+	}
+
+	// The server cannot start: so nothing has written yet when the rollback is judged.
+	program := filepath.Join(s.node.root(), "usr/local/bin/cidx-standin")
+	s.must(os.Rename(program, program+".away"))
+	s.play(2, "cluster-rollback.yml", "-l", "node1", "-e", "cidx_service_timeout=5")
+	s.asRemembered()
+	s.must(os.Rename(program+".away", program))
+	s.says(s.rollback(), `Rollback complete!`)
+	s.must(s.node.Healthy(s.ctx, 10*time.Second))
+	s.serves(s.node)
+	s.sameUnits(was)
+	s.unchanged(s.rollback())
+
+	s.migrate()
+	s.judge("equal", "-running")
+}
+
+// TestMigratedWhileSudoWarns: sudo prints a warning before every answer, as on a
+// host that cannot resolve its own name.
+func TestMigratedWhileSudoWarns(t *testing.T) {
+	longer(t)
+	s := scenario(t, 4*time.Minute)
+	_, err := s.node.Run(s.ctx, "hostname", "renamed")
+	s.must(err)
+	s.migrate()
+	s.judge("equal", "-running")
+}
+
+// TestMigratedByNewestAnsible: the newest ansible-core that this machine's Python can run.
+func TestMigratedByNewestAnsible(t *testing.T) {
+	longer(t)
+	s := scenario(t, 6*time.Minute)
+	bin, version, err := newestAnsible(s.ctx, filepath.Join(s.lab.repo, ".build", "cache"))
+	s.must(err)
+	t.Log(version)
+	s.by.Bin = bin
+	s.migrate("--check", "--diff")
+	s.migrate()
+	s.judge("equal", "-running")
+	s.unchanged(s.migrate())
+	s.rollback()
+	s.serves(s.node)
+}
+
+// TestSecondNodeJoins: node2 as cluster-join.sh leaves it, with the links to the
+// share and the first node's salt, sees what node1 sees.
+func TestSecondNodeJoins(t *testing.T) {
+	s := scenario(t, 5*time.Minute)
+	s.migrate()
+	two := s.lab.Node2
+	s.must(two.Create(s.ctx))
+	s.must(two.Boot(s.ctx))
+	salt, err := os.ReadFile(s.node.Path(filepath.Join(Home, ".encryption_key_salt")))
+	s.must(err)
+	s.must(errors.Join(
+		os.MkdirAll(two.Path(Home+"/data"), 0o700),
+		os.WriteFile(two.Path(Home+"/config.json"), []byte(`{"server_dir": "`+Home+`", "storage_mode": "sqlite"}`), 0o600),
+		os.WriteFile(two.Path(Home+"/.encryption_key_salt"), salt, 0o600),
+		os.Symlink(Share+"/golden-repos", two.Path(Home+"/data/golden-repos")),
+		os.Symlink(Share+"/activated-repos", two.Path(Home+"/data/activated-repos")),
+	))
+	_, err = two.Run(s.ctx, "chown", "-Rh", "cidx:cidx", "/home/cidx")
+	s.must(err)
+	s.must(two.Join(s.ctx, "node-2"))
+	_, err = two.Run(s.ctx, "systemctl", "start", "cidx-server")
+	s.must(err)
+	s.must(two.Healthy(s.ctx, 30*time.Second))
+
+	s.serves(two)
+	facts := s.lab.Facts
+	for _, n := range []*Node{s.node, two} {
+		if n == two { // a TOTP code works once, on whichever node
+			time.Sleep(time.Until(time.Now().Truncate(30 * time.Second).Add(30 * time.Second)))
+		}
+		c, err := n.Login(s.ctx, facts.MFA)
+		s.must(err)
+		if _, err := c.Tool(s.ctx, "list_repositories", map[string]any{}); err != nil {
+			t.Errorf("%s: %v", n.Name, err)
+		}
+		if _, err := n.Login(s.ctx, facts.Normal); err != nil {
+			t.Errorf("%s: %v", n.Name, err)
+		}
+		if _, err := n.WithKey(facts.Normal.APIKey).Tool(s.ctx, "list_repositories", map[string]any{}); err != nil {
+			t.Errorf("%s: %v", n.Name, err)
+		}
+	}
+	online, err := s.lab.DB.Query(s.ctx, "SELECT string_agg(node_id, ',' ORDER BY node_id) FROM cluster_nodes WHERE status = 'online'")
+	s.must(err)
+	if online != "node-1,node-2" {
+		t.Errorf("online: %s", online)
+	}
+	s.judge("equal", "-running")
+	if s.by = mustController(s, "verify"); !strings.Contains(s.play(0, "cluster-verify.yml", "-l", "node1").Transcript, "node1") {
+		t.Error("no recap")
+	}
+}
+
+func mustController(s *stage, name string) *Controller {
+	c, err := s.lab.Controller(name)
+	s.must(err)
+	return c
+}
