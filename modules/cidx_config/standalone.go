@@ -67,7 +67,7 @@ func (c *cutover) planStandalone(ctx context.Context, now cidx.Config, entries [
 			c.plan, back = append(c.plan, s), append(back, t)
 		}
 	}
-	problems.Add(c.complete(back))
+	problems.Add(c.complete(ctx, back))
 	return problems.Err()
 }
 
@@ -174,7 +174,7 @@ func backStep(t cidx.Tree) (step, bool, error) {
 // row of the standalone registry has to be in the folders that come back. Rows
 // can be missing there when the standalone server was started by hand while
 // the links led to the share.
-func (c *cutover) complete(back []cidx.Tree) error {
+func (c *cutover) complete(ctx context.Context, back []cidx.Tree) error {
 	moves := map[string]string{}
 	var share string
 	for _, t := range back {
@@ -185,7 +185,7 @@ func (c *cutover) complete(back []cidx.Tree) error {
 	if len(moves) == 0 || missing(cidx.ServerDatabase(c.Home)) {
 		return nil
 	}
-	known, err := registry.FromSQLite(c.Home)
+	known, err := registry.FromSQLite(ctx, c.Home)
 	if err != nil {
 		return err
 	}

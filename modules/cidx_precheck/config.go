@@ -43,7 +43,7 @@ func (e *examiner) config(ctx context.Context) outcome {
 	if err == nil {
 		problems = append(problems, e.aliases(layout)...)
 		if !f.migrated {
-			problems = append(problems, e.registry(layout)...)
+			problems = append(problems, e.registry(ctx, layout)...)
 		}
 	}
 	detail := "storage_mode: " + f.cluster.StorageMode

@@ -1,6 +1,7 @@
 package precheck
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,14 +65,14 @@ const most = 20
 // registry checks that every registered repository has its files: the
 // reconciler of a cluster node deletes rows whose files it does not find, as
 // that of a standalone server does.
-func (e *examiner) registry(layout cidx.Layout) cidx.Problems {
+func (e *examiner) registry(ctx context.Context, layout cidx.Layout) cidx.Problems {
 	if _, err := os.Stat(cidx.ServerDatabase(e.Home)); err != nil {
 		return nil // told already
 	}
-	lost, err := e.lost(layout)
-	if err != nil || len(lost) > 0 {
-		// The server may have written while we read; what is real stays.
-		lost, err = e.lost(layout)
+	lost, err := e.lost(ctx, layout)
+	if err == nil && len(lost) > 0 {
+		// The server may be adding or removing one just now; what is real stays.
+		lost, err = e.lost(ctx, layout)
 	}
 	if err != nil {
 		return cidx.ProblemsOf(err)
@@ -88,8 +89,8 @@ func (e *examiner) registry(layout cidx.Layout) cidx.Problems {
 }
 
 // lost lists the repositories that CIDX would not find.
-func (e *examiner) lost(layout cidx.Layout) ([]registry.Repo, error) {
-	known, err := registry.FromSQLite(e.Home)
+func (e *examiner) lost(ctx context.Context, layout cidx.Layout) ([]registry.Repo, error) {
+	known, err := registry.FromSQLite(ctx, e.Home)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ package registry
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -42,11 +44,20 @@ const (
 	selectGlobals = `SELECT alias_name, repo_name, index_path FROM global_repos ORDER BY 1`
 )
 
-// FromSQLite reads the registry of a home's main database in place, without
-// lock and without writing. While a server runs, the answer may be torn: ask
-// again before believing in a fault.
-func FromSQLite(home string) (Registry, error) {
-	c, err := sqlite.Open(cidx.ServerDatabase(home))
+// FromSQLite reads the registry of a home's main database from a private copy:
+// even a read-only open can leave files beside a WAL database, and those of root
+// would lock the server's user out. The server may be running.
+func FromSQLite(ctx context.Context, home string) (Registry, error) {
+	dir, err := copyFolder()
+	if err != nil {
+		return Registry{}, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	path := filepath.Join(dir, filepath.Base(cidx.ServerDatabase(home)))
+	if err := sqlite.Copy(ctx, cidx.ServerDatabase(home), path); err != nil {
+		return Registry{}, err
+	}
+	c, err := sqlite.Open(path)
 	if err != nil {
 		return Registry{}, err
 	}
@@ -64,6 +75,23 @@ func FromSQLite(home string) (Registry, error) {
 		return Registry{}, fmt.Errorf("read registry of %s: %w", cidx.ServerDatabase(home), err)
 	}
 	return r, nil
+}
+
+// copyFolder is a private folder in the helper's folder, else in the system's
+// temporary one.
+func copyFolder() (string, error) {
+	base := os.Getenv("CIDX_HELPER_DIR")
+	if base != "" {
+		base = filepath.Join(base, "tmp")
+		if err := os.MkdirAll(base, 0o700); err != nil {
+			return "", fmt.Errorf("make temporary folder: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp(base, "cidx-registry-")
+	if err != nil {
+		return "", cidx.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+	}
+	return dir, nil
 }
 
 func each(c *sqlite.Conn, sql string, do func(*sqlite.Rows)) error {

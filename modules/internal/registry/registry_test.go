@@ -1,0 +1,53 @@
+package registry
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cidx-cluster/modules/internal/hometest"
+	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/postgres"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
+
+func TestBothSidesAgreeAndNothingIsWritten(t *testing.T) {
+	h := hometest.New(t, pgtest.Database(t))
+	cases := map[string]func(){
+		"rows in the write-ahead log": func() {},
+		"a server that was stopped cleanly: WAL mode, no log": func() {
+			h.SQL(t, "data/cidx_server.db", "PRAGMA wal_checkpoint(TRUNCATE)")
+			for _, suffix := range []string{"-wal", "-shm"} {
+				if _, err := os.Stat(h.Path("data/cidx_server.db") + suffix); err == nil {
+					t.Fatalf("%s is still there", suffix)
+				}
+			}
+		},
+	}
+	for _, name := range []string{"rows in the write-ahead log", "a server that was stopped cleanly: WAL mode, no log"} {
+		t.Run(name, func(t *testing.T) {
+			cases[name]()
+			before := hometest.Snapshot(t, h.Dir)
+			r, err := FromSQLite(context.Background(), h.Dir)
+			if err != nil || len(r.Repos) != 3 || len(r.Globals) != 3 || r.Globals[0] != (Global{"billing-global", "billing", h.Path("data/golden-repos/billing")}) {
+				t.Errorf("read %+v, %v", r, err)
+			}
+			if diff := cmp.Diff(before, hometest.Snapshot(t, h.Dir)); diff != "" {
+				t.Errorf("reading changed the home:\n%s", diff)
+			}
+		})
+	}
+	h.Load(t)
+	conn, err := postgres.Connect(context.Background(), h.DSN, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	r, err := FromPostgres(context.Background(), conn)
+	if err != nil || len(r.Repos) != 3 || r.Repos[0].Alias != "billing" || len(r.Globals) != 3 {
+		t.Errorf("read %+v, %v", r, err)
+	}
+}
