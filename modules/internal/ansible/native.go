@@ -71,6 +71,7 @@ func (m Module) supervise(input []byte) []byte {
 	}
 	var stdout, stderr bytes.Buffer
 	child := exec.Command(self, "module", m.Doc.Name)
+	child.Args[0] = "cidx-helper" // its own name would make it an Ansible module again
 	child.Stdin, child.Stdout, child.Stderr = bytes.NewReader(input), &stdout, &stderr
 	// Signals of the terminal reach the child through us only, and once.
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
