@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,17 +17,18 @@ import (
 // machine is systemd as far as we use it: units, drop-ins that it reads at
 // daemon-reload, conditions that are looked at when a unit starts.
 type machine struct {
-	t      *testing.T
-	root   string // of the drop-ins
-	units  map[string]*service.Unit
-	loaded map[string]string // what a unit's drop-in said at the last reload
-	log    []string
-	fails  map[string]error // by "verb unit"
-	on     func(verb, id string)
+	t       *testing.T
+	version int
+	root    string // of the drop-ins
+	units   map[string]*service.Unit
+	loaded  map[string][]string // what a unit's drop-in said at the last reload
+	log     []string
+	fails   map[string]error // by "verb unit"
+	on      func(verb, id string)
 }
 
 func newMachine(t *testing.T) *machine {
-	m := &machine{t: t, root: t.TempDir(), units: map[string]*service.Unit{}, loaded: map[string]string{}, fails: map[string]error{}}
+	m := &machine{t: t, version: 252, root: t.TempDir(), units: map[string]*service.Unit{}, loaded: map[string][]string{}, fails: map[string]error{}}
 	m.add(service.Unit{ID: "cidx-server.service", Active: "active", Sub: "running", Type: "simple", Enabled: "enabled", PID: 900, Exec: []string{"/opt/python -m uvicorn code_indexer.server.app:app"}})
 	m.add(service.Unit{ID: "cidx-auto-update.service", Active: "inactive", Type: "oneshot", Enabled: "static", Exec: []string{"/opt/python -m code_indexer.server.auto_update.run_once"}, TriggeredBy: []string{"cidx-auto-update.timer"}})
 	m.add(service.Unit{ID: "cidx-auto-update.timer", Active: "active", Enabled: "enabled", Triggers: []string{"cidx-auto-update.service"}})
@@ -44,6 +46,9 @@ func (m *machine) add(u service.Unit) {
 
 func (m *machine) Run(_ context.Context, c service.Command) (service.Output, error) {
 	args := slices.DeleteFunc(slices.Clone(c.Argv[1:]), func(a string) bool { return a == "--no-pager" || a == "--" })
+	if args[0] == "--version" {
+		return service.Output{Text: fmt.Sprintf("systemd %d (of the test)\n+PAM", m.version)}, nil
+	}
 	verb, rest := args[0], slices.DeleteFunc(args[1:], func(a string) bool { return strings.HasPrefix(a, "--") })
 	if verb != "show" && !strings.HasPrefix(verb, "list") {
 		m.log = append(m.log, strings.Join(append([]string{verb}, rest...), " "))
@@ -86,16 +91,42 @@ func (m *machine) show(ids []string) string {
 }
 
 func (m *machine) reload() {
-	m.loaded = map[string]string{}
+	m.loaded = map[string][]string{}
 	paths, _ := filepath.Glob(filepath.Join(m.root, "*.d", service.DropInName)) // well-formed
 	for _, path := range paths {
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		_, hold, _ := strings.Cut(string(raw), "ConditionPathExists=!")
-		m.loaded[strings.TrimSuffix(filepath.Base(filepath.Dir(path)), ".d")] = strings.TrimSpace(hold)
+		m.loaded[strings.TrimSuffix(filepath.Base(filepath.Dir(path)), ".d")] = condition(string(raw))
 	}
+}
+
+// condition is the command that decides, as systemd would run it
+// (systemd.service(5), "command lines").
+func condition(dropIn string) []string {
+	if _, line, ok := strings.Cut(dropIn, "\nConditionPathExists=!"); ok {
+		return []string{"test", "!", "-e", strings.ReplaceAll(strings.TrimSpace(line), "%%", "%")}
+	}
+	_, line, _ := strings.Cut(dropIn, "\nExecCondition=+")
+	var words []string
+	for rest := strings.TrimSpace(line); rest != ""; rest = strings.TrimSpace(rest) {
+		var word strings.Builder
+		quoted := rest[0] == '"'
+		i := 0
+		if quoted {
+			i = 1
+		}
+		for ; i < len(rest) && (quoted && rest[i] != '"' || !quoted && rest[i] != ' '); i++ {
+			if rest[i] == '\\' {
+				i++
+			}
+			word.WriteByte(rest[i])
+		}
+		words = append(words, strings.NewReplacer("$$", "$", "%%", "%").Replace(word.String()))
+		rest = rest[min(i+1, len(rest)):]
+	}
+	return words
 }
 
 // boot is a power cut: drop-ins are read, enabled units are started.
@@ -118,11 +149,9 @@ func (m *machine) change(verb, id string) {
 		u.Active, u.Sub, u.PID = "inactive", "dead", 0
 		return
 	}
-	if hold := m.loaded[id]; hold != "" {
-		if _, err := os.Stat(hold); err == nil {
-			u.Condition = false
-			return
-		}
+	if may := m.loaded[id]; may != nil && exec.Command(may[0], may[1:]...).Run() != nil {
+		u.Condition = false
+		return
 	}
 	u.Condition, u.Active = true, "active"
 	if !u.Trigger() {

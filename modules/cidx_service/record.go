@@ -109,6 +109,20 @@ func removeHold(path string) error {
 	return nil
 }
 
+// inForce reports whether a hold is there and older than nothing that would lift
+// it: an operator's way back by hand leaves a newer config.json behind.
+func inForce(hold, config string) (bool, error) {
+	h, err := os.Lstat(hold)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for hold: %w", err)
+	}
+	c, err := os.Stat(config)
+	return err != nil || !c.ModTime().After(h.ModTime()), nil
+}
+
 func isThere(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

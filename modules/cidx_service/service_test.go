@@ -114,7 +114,7 @@ func TestHeldBeforeAnythingIsStopped(t *testing.T) {
 	m := newMachine(t)
 	a, c := m.node(t, 5)
 	m.on = func(verb, id string) {
-		if verb == "stop" && (!there(c.Common.State().Hold()) || !there(c.Common.State().HoldUpdates()) || m.loaded["cidx-server.service"] == "") {
+		if verb == "stop" && (!there(c.Common.State().Hold()) || !there(c.Common.State().HoldUpdates()) || m.loaded["cidx-server.service"] == nil) {
 			t.Errorf("stop %s before the hold", id)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func (m bySystemd) extra() []string {
 
 // stopSteps holds first and stops then, so that nothing can start in between.
 func (m bySystemd) stopSteps(ctx context.Context, r record) ([]step, error) {
-	steps, err := m.holdSteps(r)
+	steps, err := m.holdSteps(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -79,21 +80,25 @@ func (m bySystemd) stopSteps(ctx context.Context, r record) ([]step, error) {
 }
 
 // holdSteps makes the hold files and drop-ins that are missing.
-func (m bySystemd) holdSteps(r record) ([]step, error) {
+func (m bySystemd) holdSteps(ctx context.Context, r record) ([]step, error) {
 	var steps []step
 	state := m.Common.State()
 	for _, hold := range []string{state.Hold(), state.HoldUpdates()} {
-		there, err := isThere(hold)
+		holds, err := inForce(hold, m.config())
 		if err != nil {
 			return nil, err
 		}
-		if !there {
+		if !holds {
 			steps = append(steps, step{"make " + hold, func(context.Context) error { return writeHold(hold) }})
 		}
 	}
+	rules, err := m.rules(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	var missing []string
 	for _, u := range r.All() {
-		has, err := m.Drops.Has(u.ID, m.holdOf(u.ID))
+		has, err := m.Drops.Has(u.ID, rules[u.ID])
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +111,7 @@ func (m bySystemd) holdSteps(r record) ([]step, error) {
 	}
 	return append(steps, step{"hold " + strings.Join(missing, ", "), func(ctx context.Context) error {
 		for _, id := range missing {
-			if err := m.Drops.Write(id, m.holdOf(id)); err != nil {
+			if err := m.Drops.Write(id, rules[id]); err != nil {
 				return cidx.Problem{What: err.Error(), At: id, Fix: "make /etc/systemd/system writable for root"}
 			}
 		}
@@ -114,13 +119,27 @@ func (m bySystemd) holdSteps(r record) ([]step, error) {
 	}}), nil
 }
 
-// holdOf is the file that holds a unit: the server is let go before the others.
-func (m bySystemd) holdOf(id string) string {
-	if id == m.Server() {
-		return m.Common.State().Hold()
+// rules says by what each unit is held: the server is let go before the others,
+// and by an operator who goes back by hand. systemd before 243 has no
+// ExecCondition; there the hold file alone decides.
+func (m bySystemd) rules(ctx context.Context, r record) (map[string]service.Rule, error) {
+	version, err := m.systemd.Version(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return m.Common.State().HoldUpdates()
+	state, rules := m.Common.State(), map[string]service.Rule{}
+	for _, u := range r.All() {
+		rules[u.ID] = service.Rule{Hold: state.HoldUpdates()}
+	}
+	own := service.Rule{Hold: state.Hold()}
+	if version >= 243 {
+		own.Config = m.config()
+	}
+	rules[m.Server()] = own
+	return rules, nil
 }
+
+func (m bySystemd) config() string { return filepath.Join(m.Common.Home, "config.json") }
 
 func (m bySystemd) stopUnits(ctx context.Context, ids []string) error {
 	if err := m.systemd.Stop(ctx, m.Limit(), ids...); err != nil {

@@ -2,10 +2,11 @@
 // stopped.
 //
 // Two managers: systemd, and three shell commands. Under systemd nothing is
-// masked or disabled: a drop-in with ConditionPathExists=!<hold file> keeps a
-// unit from starting while the hold file exists. That survives a power cut,
-// holds against "systemctl restart" by an updater, and is undone by removing
-// one file. Nothing is ever killed by name.
+// masked or disabled: a drop-in keeps a unit from starting while the hold file
+// exists. That survives a power cut, holds against "systemctl restart" by an
+// updater, and is undone by removing one file. The server alone may start in
+// spite of it, once an operator has restored the standalone configuration by
+// hand. Nothing is ever killed by name.
 //
 // Every command has a deadline: with a dead NFS mount "systemctl
 // daemon-reload" never returns (CIDX's own guide warns of it).

@@ -28,18 +28,42 @@ func (d DropIns) path(unit string) string {
 	return filepath.Join(root, unit+".d", DropInName)
 }
 
-// content makes a unit's start depend on the absence of hold, and on the disk on
-// which hold would be: at boot, a home that is not mounted yet has no hold.
-// systemd expands "%" in both.
-func content(hold string) []byte {
-	hold = strings.ReplaceAll(hold, "%", "%%")
-	return []byte("# Written by cidx-cluster: this unit rests while the file exists.\n" +
-		"# The migration removes it; by hand: delete this file, then systemctl daemon-reload.\n" +
-		"[Unit]\nRequiresMountsFor=\"" + filepath.Dir(hold) + "\"\nConditionPathExists=!" + hold + "\n")
+// Rule says when a unit may not start.
+type Rule struct {
+	Hold string // while this file exists
+	// Config is the server's config.json. Where it is given, the server may
+	// start all the same once an operator has gone back by hand: the file is
+	// newer than Hold and does not name PostgreSQL. That is what the three
+	// commands that every failure prints come to (stop, copy
+	// config.json.pre-cluster over config.json, start). CIDX rewrites the file
+	// when it starts, so it is not compared with the copy.
+	Config string
 }
 
-// Has reports whether the drop-in of unit stands and names hold.
-func (d DropIns) Has(unit, hold string) (bool, error) {
+// content makes a unit's start depend on rule, and on the disk on which the
+// hold would be: at boot, a home that is not mounted yet has no hold.
+func (r Rule) content() []byte {
+	text := "# Written by cidx-cluster: this unit rests while a migration holds it.\n" +
+		"# The migration removes it; by hand: delete this file, then systemctl daemon-reload.\n" +
+		"[Unit]\nRequiresMountsFor=" + quote(filepath.Dir(r.Hold)) + "\n"
+	if r.Config == "" {
+		return []byte(text + "ConditionPathExists=!" + percent(r.Hold) + "\n")
+	}
+	// "+": with root's rights, for the state folder is closed to others.
+	const may = `[ ! -e "$1" ] || { [ "$2" -nt "$1" ] && ! grep -q '"storage_mode" *: *"postgres"' "$2"; }`
+	return []byte(text + "[Service]\nExecCondition=+/bin/sh -c " + quote(may) + " sh " + quote(r.Hold) + " " + quote(r.Config) + "\n")
+}
+
+// quote writes one word of a unit file (systemd.service(5), "command lines"):
+// systemd expands %, $ and backslashes.
+func quote(word string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", "$$").Replace(percent(word)) + `"`
+}
+
+func percent(s string) string { return strings.ReplaceAll(s, "%", "%%") }
+
+// Has reports whether the drop-in of unit stands and says rule.
+func (d DropIns) Has(unit string, rule Rule) (bool, error) {
 	raw, err := os.ReadFile(d.path(unit))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -47,7 +71,7 @@ func (d DropIns) Has(unit, hold string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read drop-in: %w", err)
 	}
-	return bytes.Equal(raw, content(hold)), nil
+	return bytes.Equal(raw, rule.content()), nil
 }
 
 // Present reports whether unit has a drop-in of ours, whatever it names.
@@ -57,12 +81,12 @@ func (d DropIns) Present(unit string) bool {
 }
 
 // Write puts the drop-in of unit in place.
-func (d DropIns) Write(unit, hold string) error {
+func (d DropIns) Write(unit string, rule Rule) error {
 	path := d.path(unit)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("hold unit %s: %w", unit, err)
 	}
-	if err := jsonfile.WriteAtomic(path, content(hold), nil); err != nil {
+	if err := jsonfile.WriteAtomic(path, rule.content(), nil); err != nil {
 		return fmt.Errorf("hold unit %s: %w", unit, err)
 	}
 	// systemd warns of unit files that not everybody may read.

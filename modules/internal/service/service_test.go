@@ -70,7 +70,7 @@ func TestSortOutFindsWhatMayRestartTheServer(t *testing.T) {
 
 func TestDropIns(t *testing.T) {
 	d := DropIns{Root: t.TempDir()}
-	hold := "/srv/100% data/hold"
+	hold := Rule{Hold: "/srv/100% data/hold"}
 	if err := d.Write("a.service", hold); err != nil {
 		t.Fatal(err)
 	}
@@ -81,8 +81,11 @@ func TestDropIns(t *testing.T) {
 	if has, err := d.Has("a.service", hold); !has || err != nil {
 		t.Errorf("has %v, %v", has, err)
 	}
-	if has, _ := d.Has("a.service", "/other"); has {
+	if has, _ := d.Has("a.service", Rule{Hold: "/other"}); has {
 		t.Error("a drop-in for another hold file counts")
+	}
+	if has, _ := d.Has("a.service", Rule{Hold: hold.Hold, Config: "/srv/config.json"}); has {
+		t.Error("a drop-in without the way back by hand counts as one with it")
 	}
 	// A folder that holds more than ours stays.
 	other := filepath.Join(d.Root, "a.service.d", "override.conf")

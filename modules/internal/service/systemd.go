@@ -67,6 +67,20 @@ func (s Systemd) quick() time.Duration {
 	return s.Wait
 }
 
+// Version is systemd's release, for example 252; 0 if it does not tell.
+func (s Systemd) Version(ctx context.Context) (int, error) {
+	text, err := s.systemctl(ctx, s.quick(), "--version")
+	if err != nil {
+		return 0, err
+	}
+	words := strings.Fields(text) // "systemd 252 (252.39-1~deb12u1)"
+	if len(words) < 2 {
+		return 0, nil
+	}
+	version, _ := strconv.Atoi(words[1]) // a development build has "~rc1" behind it: 0
+	return version, nil
+}
+
 // Show asks for the properties of units, in the order given. A unit that does
 // not exist comes back with Load "not-found".
 func (s Systemd) Show(ctx context.Context, ids ...string) ([]Unit, error) {
