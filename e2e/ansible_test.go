@@ -78,7 +78,7 @@ func wantExit(err error, want int) error {
 // for Ansible with "env".
 func (st *stage) ansibleEnv(c *call) []string {
 	env := append(os.Environ(), st.box.AnsibleEnv()...)
-	for _, name := range []string{"ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CONFIG", "ANSIBLE_INVENTORY"} {
+	for _, name := range []string{"ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_CONFIG", "ANSIBLE_INVENTORY"} {
 		if value := c.ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}

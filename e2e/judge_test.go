@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -17,7 +18,9 @@ import (
 //	judge equal [flags]        compares the standalone data with the cluster
 //
 // With -serving, "same" leaves out what a quiet running server writes by itself
-// whenever anybody asks whether it is healthy: a row in each database.
+// whenever anybody asks whether it is healthy: a row in each database. With
+// -probed it leaves out the time stamp of the share's top folder, in which a
+// real run's pre-checks have made and removed a file.
 func (st *stage) judge(c *call) error {
 	if len(c.args) == 0 {
 		return errors.New("hash, same or equal?")
@@ -34,9 +37,7 @@ func (st *stage) judge(c *call) error {
 	case verb == "same":
 		args = append(args, "-before", filepath.Join(st.work, rest[0]+".hash"))
 		rest = rest[1:]
-		if len(rest) > 0 && rest[0] == "-serving" {
-			rest[0] = "-except=home,home/*.db,home/*.db-wal,home/data,home/*.db-journal"
-		}
+		rest = ownWrites(rest)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -73,4 +74,23 @@ func (st *stage) sqlite(c *call) error {
 	cmd := exec.Command("sqlite3", "-batch", "-bail", filepath.Join(st.box.Home, c.args[0]), c.args[1])
 	cmd.Stdout, cmd.Stderr = c.out, c.ts.Stderr()
 	return cmd.Run()
+}
+
+// ownWrites turns -serving and -probed into exceptions.
+func ownWrites(flags []string) []string {
+	var except, rest []string
+	for _, f := range flags {
+		switch f {
+		case "-serving":
+			except = append(except, "home", "home/*.db", "home/*.db-wal", "home/*.db-journal", "home/data")
+		case "-probed":
+			except = append(except, "share")
+		default:
+			rest = append(rest, f)
+		}
+	}
+	if len(except) > 0 {
+		rest = append([]string{"-except=" + strings.Join(except, ",")}, rest...)
+	}
+	return rest
 }
