@@ -157,6 +157,7 @@ func TestFlows(t *testing.T) {
 		"a rollback that fails": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.real": broken}, code: 2,
 			calls: []string{"service real stopped", "database real rollback", "config real standalone"},
+			shown: []string{"broken pipe", `The rollback stopped at "Switch the configuration and the folders"`, "it goes on there: ansible-playbook cluster-rollback.yml -l node1"},
 		},
 		"a verification": {playbook: "cluster-verify", calls: []string{"verify real cluster", "database real verify", "report real verified"}},
 		"only the databases": {
