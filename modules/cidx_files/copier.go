@@ -41,6 +41,7 @@ type job struct {
 	manifest *tree.Manifest
 	meta     meta
 	trust    trust
+	cutover  bool // one has happened since the last pass
 	scan     *scan
 	result   *result
 	took     time.Duration
@@ -83,7 +84,7 @@ func (c *copier) prepare(ctx context.Context) error {
 		return err
 	}
 	var problems cidx.Problems
-	c.rsync, err = findRsync(ctx)
+	c.rsync, err = findRsync()
 	problems.Add(err)
 	c.info, err = share.Probe(ctx, mount, share.Deadline, c.probes()...)
 	problems.Add(err)
@@ -175,7 +176,7 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if j.manifest, err = tree.OpenManifest(manifestPath(state, p.name)); err != nil {
 		return nil, err
 	}
-	if j.trust, err = trustIn(state, p, j.meta); err != nil {
+	if j.trust, j.cutover, err = trustIn(state, p, j.meta); err != nil {
 		return nil, err
 	}
 	if j.trust == worthless {

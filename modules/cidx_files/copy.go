@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -105,7 +104,7 @@ func (p *pass) copyFolders(ctx context.Context) error {
 // Weights of a chunk: measured, a small file costs as much as some 256 KB.
 const (
 	bytesPerFile = 256 << 10
-	smallChunk   = 16
+	smallChunk   = 64
 	largeChunk   = 4000
 )
 
@@ -159,145 +158,6 @@ func (p *pass) copyChunk(ctx context.Context, folders []*folder) (late []*task, 
 		}
 	}
 	return late, p.complete(ctx, ready)
-}
-
-// copyFiles runs rsync for the regular files of some folders: one process each
-// for folders of our own making and for the others, and for sparse files.
-func (p *pass) copyFiles(ctx context.Context, tasks []*task) error {
-	var lists [4]transfer
-	for k := range lists {
-		lists[k].inPlace, lists[k].sparse = k&1 != 0, k&2 != 0
-	}
-	for _, t := range tasks {
-		for _, i := range t.copy {
-			k := 0
-			if t.made {
-				k |= 1
-			}
-			if p.scan.sparse(t.path, t.now.Entries[i].Name) {
-				k |= 2
-			}
-			if !t.isBig(t.now.Entries[i].Name) {
-				lists[k].names = append(lists[k].names, tree.Join(t.path, t.now.Entries[i].Name))
-			}
-		}
-	}
-	var partial *rsyncError
-	for _, list := range lists {
-		err := p.transfer(ctx, list)
-		var failed *rsyncError
-		switch {
-		case errors.As(err, &failed) && failed.partial():
-			partial = failed
-		case errors.As(err, &failed):
-			return failed.problem()
-		case err != nil:
-			return err
-		}
-	}
-	return inParallel(ctx, readers, tasks, func(_ context.Context, t *task) error {
-		if err := p.checkCopies(t, partial); err != nil {
-			return err
-		}
-		return p.setModes(t)
-	})
-}
-
-// setModes gives the copies of a folder their modes; rsync has left them 0600.
-func (p *pass) setModes(t *task) error {
-	for _, i := range t.copy {
-		e := &t.now.Entries[i]
-		if t.flags[i+1]&tree.Copied == 0 || e.Perm() == 0o600 {
-			continue
-		}
-		path := tree.Join(t.path, e.Name)
-		err := p.target.chmod(path, e.Perm())
-		if errors.Is(err, unix.ENOENT) && p.changed(path, e) { // rsync has passed over it
-			t.flags[i+1] = 0
-			err = p.moving(t, path)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// isBig reports whether copyBig has copied a file.
-func (f *folder) isBig(name string) bool {
-	for _, b := range f.big {
-		if b.name == name {
-			return !b.again
-		}
-	}
-	return false
-}
-
-// checkCopies records what rsync has copied. After a partial transfer each file
-// is looked at: one that has changed at the source meanwhile is left for the
-// next pass; one that has not is an error.
-func (p *pass) checkCopies(t *task, partial *rsyncError) error {
-	if partial == nil {
-		p.done(t, t.copy, 0)
-		p.count(t, t.copy)
-		return nil
-	}
-	var good []int
-	for _, i := range t.copy {
-		e := &t.now.Entries[i]
-		path := tree.Join(t.path, e.Name)
-		c, err := tree.Lstat(p.target.fd, path)
-		c.Mode = e.Mode // comes later
-		if err == nil && e.Differs(&c, p.target.granularity) == "" {
-			good = append(good, i)
-			continue
-		}
-		if p.changed(path, e) {
-			if err := p.moving(t, path); err != nil {
-				return err
-			}
-			continue
-		}
-		if partial.uprooted() && p.args.Phase == phaseWarm {
-			t.moved = true // its turn has not come; the next pass copies it
-			continue
-		}
-		problem := partial.problem()
-		problem.At = p.target.path(path)
-		return problem
-	}
-	p.done(t, good, 0)
-	p.count(t, good)
-	return nil
-}
-
-func (p *pass) count(t *task, indexes []int) {
-	for _, i := range indexes {
-		p.result.copiedFiles.Add(1)
-		p.result.copiedBytes.Add(t.now.Entries[i].Size)
-	}
-}
-
-// changed reports whether an entry of the source is not what the scan saw.
-func (p *pass) changed(path string, e *tree.Entry) bool {
-	now, err := tree.Lstat(p.source, path)
-	return err != nil || !tree.SameSource(e, &now)
-}
-
-// moving notes that an entry changed while it was copied: the next pass's work
-// while the server runs, and an error when it is supposed to be stopped.
-func (p *pass) moving(t *task, path string) error {
-	t.moved = true
-	p.result.mu.Lock()
-	p.result.moving++
-	p.result.mu.Unlock()
-	if p.args.Phase == phaseDelta {
-		return cidx.Problem{
-			What: "changed while it was copied, although the server is stopped", At: filepath.Join(p.part.source, path),
-			Fix: "find out who writes there (lsof, fuser), stop it, and run again",
-		}
-	}
-	return nil
 }
 
 // complete finishes folders whose entries are all there: attributes,

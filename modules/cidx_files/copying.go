@@ -92,7 +92,14 @@ func (c *copier) total() (bytes, files int64) {
 }
 
 // admit proves, before the first byte, that the share takes what is to come.
+// What an earlier pass has proven is not probed again: every moment counts when
+// the server stands still.
 func (c *copier) admit(ctx context.Context) error {
+	proven := !slices.ContainsFunc(c.jobs, func(j *job) bool { return j.trust != trusted || j.meta.Grain == 0 })
+	if proven {
+		c.info.Granularity = c.jobs[0].meta.Grain
+		return c.room().Err()
+	}
 	info, err := share.Probe(ctx, c.share, share.Deadline, append(c.probes(), share.Writing())...)
 	if err != nil {
 		return err
@@ -163,7 +170,7 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 		c.tell(ctx, j)
 		return nil
 	}
-	t, err := openTarget(j.part.target, c.info.Granularity, j.work())
+	t, err := openTarget(j.part.target, max(c.info.Granularity, j.meta.Grain), j.work())
 	if err != nil {
 		return err
 	}
@@ -177,7 +184,7 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, reread: c.args.Compare == compareAll, result: j.result, source: fd}
+	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, reread: c.args.Compare == compareAll, evictor: c.evictor(j), result: j.result, source: fd}
 	if err := c.begin(j, t); err != nil {
 		return err
 	}
@@ -213,7 +220,9 @@ func (p *pass) run(ctx context.Context, j *job) error {
 	if err := p.checkGit(ctx, j); err != nil {
 		return err
 	}
-	if p.target.writes.Load() == 0 {
+	// Only what the server will stand on has to be on the disk; the bulk gets
+	// there by itself while the server still runs.
+	if p.target.writes.Load() == 0 || p.args.Phase == phaseWarm {
 		return nil
 	}
 	return p.target.sync()
@@ -241,7 +250,7 @@ func (c *copier) begin(j *job, t *target) error {
 		return fault("look at", t.root, err)
 	}
 	if j.meta.Root != root.Ino || j.meta.Source != j.part.source || j.meta.Target != j.part.target {
-		j.meta = meta{Source: j.part.source, Target: j.part.target, Root: root.Ino, Time: time.Now().UTC()}
+		j.meta = meta{Source: j.part.source, Target: j.part.target, Root: root.Ino, Time: time.Now().UTC(), Grain: c.info.Granularity}
 	} else if j.meta.Open || !j.work() {
 		return nil
 	}
@@ -260,6 +269,10 @@ func (c *copier) finish(j *job) error {
 		return err
 	}
 	j.meta.Time, j.meta.Open = old.Time, false
+	if j.result.foreigns > 0 {
+		j.meta.Foreign, j.meta.Foreigns = j.result.foreign, j.result.foreigns
+		slices.Sort(j.meta.Foreign)
+	}
 	if j.result.writes.Load() == 0 && j.trust == trusted && reflect.DeepEqual(old, j.meta) {
 		return nil
 	}

@@ -235,3 +235,12 @@ func touch(t *testing.T, path string, at time.Time) {
 		t.Fatal(err)
 	}
 }
+
+func modified(t *testing.T, path string) time.Time {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.ModTime()
+}

@@ -17,13 +17,16 @@ import (
 // meta is what is remembered of a part beside its manifest, in
 // <state>/files/<part>.json.
 type meta struct {
-	Source string          `json:"source"`
-	Target string          `json:"target"`
-	Open   bool            `json:"open"` // a pass has begun and not ended
-	Root   uint64          `json:"root"` // inode of the target: another one is another copy
-	Time   time.Time       `json:"time"` // of the last pass
-	Speed  speed           `json:"speed"`
-	Git    map[string]bool `json:"git,omitempty"` // repositories checked and unchanged since
+	Source   string          `json:"source"`
+	Target   string          `json:"target"`
+	Open     bool            `json:"open"`             // a pass has begun and not ended
+	Root     uint64          `json:"root"`             // inode of the target: another one is another copy
+	Time     time.Time       `json:"time"`             // of the last pass
+	Grain    int64           `json:"time_granularity"` // of the share, in ns
+	Speed    speed           `json:"speed"`
+	Foreign  []string        `json:"foreign,omitempty"`  // entries of others, at most as many as a reply lists
+	Foreigns int             `json:"foreigns,omitempty"` // how many there are
+	Git      map[string]bool `json:"git,omitempty"`      // repositories checked and unchanged since
 }
 
 func metaPath(s cidx.State, part string) string { return filepath.Join(s.Files(), part+".json") }
@@ -76,20 +79,20 @@ const (
 
 // trustIn compares the record with what is there. A cut-over since the last pass
 // means that the cluster may have written to the share.
-func trustIn(s cidx.State, p *part, m meta) (trust, error) {
+func trustIn(s cidx.State, p *part, m meta) (t trust, cutover bool, err error) {
 	if m.Source != p.source || m.Target != p.target {
-		return worthless, nil
+		return worthless, false, nil
 	}
 	root, err := tree.Lstat(atCwd, p.target)
 	if err != nil || !root.IsDir() || root.Ino != m.Root {
-		return worthless, nil
+		return worthless, false, nil
 	}
 	entries, err := journal.Read(s.Journal())
 	if err != nil {
-		return doubted, err
+		return doubted, false, err
 	}
 	if last, ok := journal.Last(entries, cidx.ConfigModule); ok && last.Time.After(m.Time) {
-		return doubted, nil
+		return doubted, true, nil
 	}
-	return trusted, nil
+	return trusted, false, nil
 }

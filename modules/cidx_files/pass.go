@@ -23,6 +23,7 @@ type pass struct {
 	links   *links
 	recheck bool // what the manifest says of the copy is not believed
 	reread  bool // everything is compared again
+	evictor *evictor
 	result  *result
 	source  int // the source's root, open
 }
@@ -40,6 +41,8 @@ type result struct {
 	mu       sync.Mutex
 	foreign  []string
 	foreigns int
+	aside    []string // examples of what was moved there
+	asides   int
 	mended   []mended
 	repaired []string
 	moving   int // entries that changed while they were copied

@@ -2,6 +2,8 @@ package files
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -44,10 +46,10 @@ func (c *copier) reply() ansible.Reply {
 	parts := map[string]any{}
 	var r ansible.Reply
 	var out struct {
-		foreign, repaired []string
-		mended            []mended
-		leftOut           []leftOut
-		git               []gitCheck
+		foreign, repaired, aside []string
+		mended                   []mended
+		leftOut                  []leftOut
+		git                      []gitCheck
 	}
 	for _, j := range c.jobs {
 		all.add(j.scan.census)
@@ -56,6 +58,7 @@ func (c *copier) reply() ansible.Reply {
 		r.Warnings = append(r.Warnings, j.result.warnings...)
 		out.foreign = append(out.foreign, j.result.foreign...)
 		out.repaired = append(out.repaired, j.result.repaired...)
+		out.aside = append(out.aside, j.result.aside...)
 		out.mended = append(out.mended, j.result.mended...)
 		out.git = append(out.git, j.result.git...)
 		for _, l := range j.scan.census.leftOut {
@@ -69,7 +72,10 @@ func (c *copier) reply() ansible.Reply {
 	r.Data = map[string]any{
 		"parts": parts, "census": all, "share": c.info, "phase": c.args.Phase,
 		"foreign": list(out.foreign), "repaired": list(out.repaired), "mended": list(out.mended), "left_out": list(out.leftOut),
-		"git": list(out.git),
+		"git": list(out.git), "aside": list(out.aside),
+	}
+	if len(out.aside) > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("what a cluster wrote before it was rolled back was moved to %s, %d entries among them %s", filepath.Join(c.share, asideFolder), len(out.aside), out.aside[0]))
 	}
 	if c.args.Phase == phaseWarm && !c.check {
 		r.Data["forecast"] = map[string]any{"downtime_seconds": c.downtime}

@@ -20,21 +20,20 @@ import (
 // rsync is the program that copies.
 type rsync struct {
 	path    string
-	noatime bool     // it can open files without touching their access time
-	lock    *os.File // inherited, so that the lock lives as long as any process
+	noatime func() bool // can it open files without touching their access time?
+	lock    *os.File    // inherited, so that the lock lives as long as any process
 }
 
 // findRsync finds the program. The error is a Problem.
-func findRsync(ctx context.Context) (*rsync, error) {
+func findRsync() (*rsync, error) {
 	path, err := exec.LookPath("rsync")
 	if err != nil {
 		return nil, cidx.Problem{What: "rsync is not installed", At: "PATH", Fix: "install the package rsync on this node"}
 	}
-	help, err := exec.CommandContext(ctx, path, "--help").Output()
-	if err != nil {
-		return nil, cidx.Problem{What: fmt.Sprintf("rsync --help: %v", err), At: path, Fix: "reinstall the package rsync"}
-	}
-	return &rsync{path: path, noatime: bytes.Contains(help, []byte("--open-noatime"))}, nil
+	return &rsync{path: path, noatime: sync.OnceValue(func() bool {
+		help, err := exec.Command(path, "--help").Output()
+		return err == nil && bytes.Contains(help, []byte("--open-noatime"))
+	})}, nil
 }
 
 // transfer is what one rsync process copies: regular files by their paths below
@@ -94,7 +93,7 @@ func (r *rsync) arguments(t transfer) []string {
 		"--chmod=F600", "--whole-file", "--ignore-times", "--ignore-missing-args",
 		"--info=progress2", "--no-human-readable", "--outbuf=L",
 	}
-	if r.noatime {
+	if r.noatime() {
 		list = append(list, "--open-noatime")
 	}
 	if t.sparse {

@@ -21,7 +21,7 @@ func (s *scan) sample(d *tree.Dir, g *tree.Group) (list []sampled) {
 		return nil
 	}
 	for i := range d.Entries {
-		if e := &d.Entries[i]; e.IsRegular() && rand.Float64()*100 < s.percent {
+		if e := &d.Entries[i]; e.IsRegular() && !s.part.aliasPlace(d.Path, e) && rand.Float64()*100 < s.percent {
 			list = append(list, sampled{d.Path, *e, g.Flags[i+1]&tree.Mended != 0})
 		}
 	}

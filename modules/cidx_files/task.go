@@ -59,6 +59,10 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 		t.flags[i+1] = tree.Copied | tree.Verified
 		return nil
 	}
+	if (t.list || p.reread) && p.rewritten(t.path, e) {
+		t.flags[i+1] = tree.Copied | tree.Verified | tree.Mended
+		return nil
+	}
 	if !t.list && !t.made {
 		if j := t.old.Find(e.Name); j >= 0 && tree.SameSource(e, &t.old.Entries[j]) {
 			if flag := t.known.Flags[j+1]; flag&tree.Copied != 0 && flag&tree.Racy == 0 {
@@ -128,7 +132,13 @@ func (p *pass) strangers(t *task, have *tree.Dir) error {
 		j := t.now.Find(e.Name)
 		switch {
 		case j < 0 && t.old.Find(e.Name) < 0:
-			p.result.stranger(p.target.path(path))
+			done, err := p.evict(t, path)
+			if err != nil {
+				return err
+			}
+			if !done {
+				p.result.stranger(p.target.path(path))
+			}
 		case j >= 0 && e.IsDir() && !t.now.Entries[j].IsDir():
 			return inTheWay(p.target.path(path), e, t.now.Entries[j].Kind())
 		}

@@ -1,0 +1,94 @@
+// Command files measures cidx_files against its peers in one run: the same
+// trees to the same places, one contender after the other.
+//
+// The places are a share on which every operation takes half a millisecond (a
+// FUSE pass-through, bench/fuseshare) and a local disk; the trees are many small
+// files, as CIDX's indexes and git's objects are, and a few large ones, as packs
+// are. Before each measurement on the share it is mounted anew, so that nobody
+// lives on what the kernel remembers. Peers: rsync, fpsync, rclone; one that is
+// not installed is passed over with a line that says so. It needs root.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	helper, doc, scratch string
+	small, local, large  int
+	largeSize            int64
+	delay                time.Duration
+}
+
+func main() {
+	log.SetFlags(0)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var o options
+	flag.StringVar(&o.helper, "helper", ".build/bin/cidx-helper", "the helper to measure; built if it does not exist")
+	flag.StringVar(&o.doc, "doc", "docs/benchmarks.md", "where to write the table, between its markers; \"\" for nowhere")
+	flag.StringVar(&o.scratch, "scratch", "", "folder on a local disk for trees and copies (default: a temporary one)")
+	flag.IntVar(&o.small, "small", 10_000, "small files on the share")
+	flag.IntVar(&o.local, "local", 50_000, "small files on the local disk")
+	flag.IntVar(&o.large, "large", 6, "large files")
+	flag.Int64Var(&o.largeSize, "large-size", 100<<20, "bytes of a large file")
+	flag.DurationVar(&o.delay, "delay", 500*time.Microsecond, "what every operation on the share takes")
+	flag.Parse()
+	if err := run(ctx, o); err != nil {
+		log.Fatalf("bench files: %v", err)
+	}
+}
+
+func run(ctx context.Context, o options) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("needs root, to mount the share")
+	}
+	dir, err := os.MkdirTemp(o.scratch, "cidx-bench-files-")
+	if err != nil {
+		return fmt.Errorf("make scratch folder: %w", err)
+	}
+	b := &bench{options: o, dir: dir}
+	defer func() { err = errors.Join(err, b.clean()) }()
+	if err := b.build(ctx); err != nil {
+		return err
+	}
+	b.findPeers()
+	if err := b.measure(ctx); err != nil {
+		return err
+	}
+	return b.report(os.Stdout)
+}
+
+// clean unmounts everything and removes the scratch folder.
+func (b *bench) clean() error {
+	for _, undo := range b.undo {
+		undo()
+	}
+	if b.memory != "" {
+		return errors.Join(os.RemoveAll(b.dir), os.RemoveAll(b.memory))
+	}
+	return os.RemoveAll(b.dir)
+}
+
+// backing is where the files of the share really lie: in memory, so that the
+// delay is the only cost that the disk does not blur.
+func (b *bench) backing() (string, error) {
+	if b.memory == "" {
+		dir, err := os.MkdirTemp("/dev/shm", "cidx-bench-files-")
+		if err != nil {
+			return "", fmt.Errorf("make backing folder: %w", err)
+		}
+		b.memory = dir
+	}
+	path := filepath.Join(b.memory, "backing")
+	return path, os.MkdirAll(path, 0o755)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Markers of this benchmark's part of the document.
+const (
+	begin = "<!-- bench-files: begin -->"
+	end   = "<!-- bench-files: end -->"
+)
+
+// report prints the table, writes it to the document, and ends with the lines
+// RESULT name value.
+func (b *bench) report(w io.Writer) error {
+	table := b.table()
+	fmt.Fprintf(w, "\n%s\n", table)
+	if b.options.doc != "" {
+		if err := replace(b.options.doc, table); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.results() {
+		fmt.Fprintf(w, "RESULT files.%s\n", r)
+	}
+	return nil
+}
+
+func (b *bench) table() string {
+	var t strings.Builder
+	fmt.Fprintf(&t, "%s, %d cores; %s an operation on the share, %d files of 1–8 KB there and %d on the local disk, %d files of %d MB. Each measurement starts with cold caches of the share. \"ours\" copies like the peers, without reading back; \"ours, compared\" reads everything back, as it does by default.\n\n",
+		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), b.options.delay, b.options.small, b.options.local, b.options.large, b.options.largeSize>>20)
+	t.WriteString("| place | files | step | contender | seconds | operations | time / ours |\n|---|---|---|---|---:|---:|---:|\n")
+	for _, m := range b.samples {
+		ratio := ""
+		if ours, ok := b.of("ours", m.place, m.data, m.step); ok {
+			ratio = fmt.Sprintf("%.2f", m.seconds/ours.seconds)
+		}
+		operations := ""
+		if m.operations > 0 {
+			operations = fmt.Sprint(m.operations)
+		}
+		fmt.Fprintf(&t, "| %s | %s | %s | %s | %.2f | %s | %s |\n", m.place, m.data, m.step, m.contender, m.seconds, operations, ratio)
+	}
+	return t.String()
+}
+
+// results are the ratios peer's time / our time, and the share of the first
+// copy's time that the server stands still for.
+func (b *bench) results() []string {
+	var list []string
+	for _, r := range []struct {
+		name, peer, place, data string
+		step                    step
+	}{
+		{"cold_vs_rsync", "rsync", "share", "small", cold},
+		{"nochange_vs_rsync", "rsync", "share", "small", unchanged},
+		{"delta_vs_rsync", "rsync", "share", "small", delta},
+		{"verify_vs_rsync", "rsync", "share", "small", verify},
+		{"cold_vs_fpsync", "fpsync", "share", "small", cold},
+		{"cold_vs_rclone", "rclone", "share", "small", cold},
+		{"large_vs_rsync", "rsync", "share", "large", cold},
+		{"local_vs_rsync", "rsync", "local", "small", cold},
+		{"local_large_vs_rsync", "rsync", "local", "large", cold},
+	} {
+		peer, ok := b.of(r.peer, r.place, r.data, r.step)
+		ours, mine := b.of("ours", r.place, r.data, r.step)
+		if ok && mine {
+			list = append(list, fmt.Sprintf("%s %.2f", r.name, peer.seconds/ours.seconds))
+		}
+	}
+	if first, ok := b.of("ours, compared", "share", "small", cold); ok {
+		window, _ := b.of("ours", "share", "small", delta)
+		list = append(list, fmt.Sprintf("downtime_share %.3f", window.seconds/first.seconds))
+	}
+	return list
+}
+
+// replace puts text between the markers of a document, which is made if needed.
+func replace(path, text string) error {
+	raw, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read document: %w", err)
+	}
+	document := string(raw)
+	part := begin + "\n" + text + end
+	head, rest, found := strings.Cut(document, begin)
+	_, tail, closed := strings.Cut(rest, end)
+	switch {
+	case found && closed:
+		document = head + part + tail
+	case document == "":
+		document = "# Benchmarks\n\n## Files\n\n" + part + "\n"
+	default:
+		document = strings.TrimRight(document, "\n") + "\n\n## Files\n\n" + part + "\n"
+	}
+	if err := os.WriteFile(path, []byte(document), 0o644); err != nil {
+		return fmt.Errorf("write document: %w", err)
+	}
+	return nil
+}
+
+func unmount(point string) { _ = syscall.Unmount(point, syscall.MNT_DETACH) }
