@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync"
 
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/digest"
@@ -71,6 +72,19 @@ type stream struct {
 	from  int
 	ended bool
 	err   error // the reader's
+
+	mu   sync.Mutex // CopyFrom may return while its goroutine still reads
+	quit bool
+}
+
+// errQuit ends a Read that comes after stop.
+var errQuit = errors.New("the copy has ended")
+
+// stop waits for a running Read and forbids further ones.
+func (s *stream) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quit = true
 }
 
 // trailer ends a binary COPY: a tuple of -1 fields.
@@ -86,6 +100,11 @@ func newStream(ctx context.Context, d *reader, m *meter, buf []byte) *stream {
 // runs in the goroutine that writes to the socket, while the server works on
 // what it has.
 func (s *stream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.quit {
+		return 0, errQuit
+	}
 	if s.from == len(s.buf) || !s.ended && len(s.buf) < chunk {
 		if s.from == len(s.buf) {
 			s.buf, s.from = s.buf[:0], 0

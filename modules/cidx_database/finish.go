@@ -24,16 +24,8 @@ const moduleName = "cidx_database"
 func (r *runner) finish(ctx context.Context) error {
 	r.out.Changed = true
 	r.out.Msg = fmt.Sprintf("%s rows of %d tables are in PostgreSQL, every value compared", thousands(r.total()), r.loaded())
-	var names []string
-	for _, t := range r.plan.tables {
-		if t.conn != nil && t.to.Owned {
-			names = append(names, t.to.Qualified())
-		}
-	}
-	if len(names) > 0 {
-		if err := postgres.Run(ctx, r.conn, "ANALYZE "+strings.Join(names, ", ")); err != nil {
-			r.warnings.add("ANALYZE did not run (%v); autovacuum will do it later", r.explain(err))
-		}
+	if err := r.analyze(ctx); err != nil {
+		r.warnings.add("ANALYZE did not run (%v); autovacuum will do it later", r.explain(err))
 	}
 	r.clock.lap("analyze")
 	m := &marker{Source: r.source.id, Home: r.args.Home, Host: hostName(), Started: r.moment, Tables: r.marks()}
@@ -41,6 +33,27 @@ func (r *runner) finish(ctx context.Context) error {
 		return err
 	}
 	return r.finds.save()
+}
+
+// analyze gathers the planner's statistics. Large tables are left to autovacuum
+// where it runs: it comes within a minute, and sampling them would take a tenth
+// of the whole load.
+func (r *runner) analyze(ctx context.Context) error {
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT current_setting('autovacuum')::bool AND current_setting('track_counts')::bool")
+	if err != nil {
+		return err
+	}
+	automatic := string(rows[0][0]) == "t"
+	var names []string
+	for _, t := range r.plan.tables {
+		if t.conn != nil && t.to.Owned && !(t.large && automatic) {
+			names = append(names, t.to.Qualified())
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return postgres.Run(ctx, r.conn, "ANALYZE "+strings.Join(names, ", "))
 }
 
 // keepRecord writes what a later run of this node wants to know: the salt file

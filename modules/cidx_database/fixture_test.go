@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -21,7 +22,18 @@ import (
 	"cidx-cluster/modules/internal/progress"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
+// childVariable makes the test binary behave as the helper does: one call of
+// the module, arguments on standard input. Tests kill such children.
+const childVariable = "CIDX_DATABASE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		input, _ := io.ReadAll(os.Stdin)
+		fmt.Println(string(Module().Run(context.Background(), input, nil)))
+		os.Exit(0)
+	}
+	os.Exit(pgtest.Run(m))
+}
 
 // fixture is a small home beside a database.
 type fixture struct {

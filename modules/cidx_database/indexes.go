@@ -62,7 +62,8 @@ func (r *runner) rebuildIndexes(ctx context.Context, rebuild *postgres.Rebuild) 
 }
 
 // setSequences puts every sequence above the highest id of its table, on either
-// side. It is transactional where the table is ours.
+// side. It is transactional where the table is ours; for the others, setval()
+// has to wait until nothing but the commit is left.
 func (r *runner) setSequences(ctx context.Context) error {
 	type sequence struct {
 		t      *table
@@ -105,7 +106,7 @@ func (r *runner) setSequences(ctx context.Context) error {
 		if s.t.to.Owned {
 			statements = append(statements, fmt.Sprintf("ALTER SEQUENCE %s RESTART WITH %d", s.name, highest+1))
 		} else {
-			statements = append(statements, fmt.Sprintf("SELECT setval(%s, %d)", postgres.Literal(s.name), highest))
+			r.late = append(r.late, fmt.Sprintf("SELECT setval(%s, %d)", postgres.Literal(s.name), highest))
 		}
 	}
 	if len(statements) == 0 {

@@ -142,6 +142,10 @@ func (r *runner) transfer(ctx context.Context) error {
 }
 
 func (r *runner) transferIn(ctx context.Context) error {
+	r.late = nil
+	if err := r.makeMarkerTable(ctx); err != nil {
+		return err
+	}
 	if err := r.lockTables(ctx); err != nil {
 		return err
 	}
@@ -177,7 +181,7 @@ func (r *runner) transferIn(ctx context.Context) error {
 	if err := r.writeMarker(ctx); err != nil {
 		return err
 	}
-	if err := postgres.Run(ctx, r.conn, "COMMIT"); err != nil {
+	if err := postgres.Run(ctx, r.conn, strings.Join(append(r.late, "COMMIT"), "; ")); err != nil {
 		if postgres.Lost(err) {
 			return cidx.Problem{What: "connection lost at the very commit: whether it took place is not known", At: r.where, Fix: "run again; the database itself remembers whether the load is complete"}
 		}
@@ -187,15 +191,19 @@ func (r *runner) transferIn(ctx context.Context) error {
 	return nil
 }
 
+// lockTimeout is how long a lock is waited for: long enough for the session of
+// a killed run to end, short enough for a night.
+var lockTimeout = "15s"
+
 // begin opens the transaction and takes the lock that keeps a second migration
 // out. Settings hold for the transaction only.
 func (r *runner) begin(ctx context.Context) error {
-	const settings = `BEGIN; SET LOCAL lock_timeout = '15s'; SET LOCAL synchronous_commit = on; SET LOCAL client_connection_check_interval = '2s'`
+	settings := `BEGIN; SET LOCAL lock_timeout = '` + lockTimeout + `'; SET LOCAL synchronous_commit = on; SET LOCAL client_connection_check_interval = '2s'`
 	if err := postgres.Run(ctx, r.conn, settings); err != nil {
 		if postgres.Code(err) != "42704" { // before PostgreSQL 14 there is no such check
 			return err
 		}
-		if err := postgres.Run(ctx, r.conn, `ROLLBACK; BEGIN; SET LOCAL lock_timeout = '15s'; SET LOCAL synchronous_commit = on`); err != nil {
+		if err := postgres.Run(ctx, r.conn, `ROLLBACK; BEGIN; SET LOCAL lock_timeout = '`+lockTimeout+`'; SET LOCAL synchronous_commit = on`); err != nil {
 			return err
 		}
 	}
@@ -282,6 +290,7 @@ func (r *runner) copyTable(ctx context.Context, t *table, buf []byte) ([]byte, e
 		options += ", FREEZE true"
 	}
 	_, err = r.conn.CopyFrom(ctx, s, "COPY "+t.to.Qualified()+" ("+t.names()+") FROM STDIN ("+options+")")
+	s.stop()
 	d.rows.Close()
 	if s.err != nil {
 		return s.buf, s.err

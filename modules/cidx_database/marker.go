@@ -84,17 +84,20 @@ func (r *runner) readMarker(ctx context.Context) (*marker, error) {
 	return m, nil
 }
 
+// makeMarkerTable creates the table of markers where there is none.
+func (r *runner) makeMarkerTable(ctx context.Context) error {
+	err := postgres.Run(ctx, r.conn, fmt.Sprintf(createMarker, r.markerName()))
+	if postgres.Code(err) == "42501" {
+		return cidx.Problem{What: "the role may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"}
+	}
+	return err
+}
+
 // writeMarker records the load, in its own transaction.
 func (r *runner) writeMarker(ctx context.Context) error {
 	tables, err := json.Marshal(r.marks())
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
-	}
-	if err := postgres.Run(ctx, r.conn, fmt.Sprintf(createMarker, r.markerName())); err != nil {
-		if postgres.Code(err) == "42501" {
-			return cidx.Problem{What: "the role may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"}
-		}
-		return err
 	}
 	_, err = postgres.Rows(ctx, r.conn, `INSERT INTO `+r.markerName()+` VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, NULL, NULL)
 		ON CONFLICT (source_id) DO UPDATE SET home = excluded.home, host = excluded.host, started_at = excluded.started_at, committed_at = excluded.committed_at,

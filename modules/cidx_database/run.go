@@ -46,6 +46,7 @@ type runner struct {
 	changes  tally
 	warnings warnings
 	clock    stopwatch
+	late     []string   // statements that no rollback takes back
 	checked  chan error // result of checkSmall
 }
 

@@ -1,0 +1,285 @@
+package database
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/progress"
+)
+
+const auditTarget = `CREATE TABLE audit_logs (id serial PRIMARY KEY, timestamp timestamptz NOT NULL, admin_id text NOT NULL, details text);;
+	CREATE INDEX idx_audit_admin ON audit_logs (admin_id);;CREATE INDEX idx_audit_time ON audit_logs (timestamp) WHERE admin_id <> '';;CREATE INDEX idx_audit_lower ON audit_logs (lower(admin_id));;
+	CREATE TABLE groups (id serial PRIMARY KEY, name text NOT NULL UNIQUE);;INSERT INTO groups VALUES (7, 'admins')`
+
+// auditFixture has a table of n rows, and a group that replaces a seeded one.
+func auditFixture(t testing.TB, n int) *fixture {
+	t.Helper()
+	f := newFixture(t)
+	f.sqlite(t, "groups.db", fmt.Sprintf(`CREATE TABLE groups (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
+		INSERT INTO groups VALUES (1, 'admins'), (2, 'staff');
+		CREATE TABLE audit_logs (id INTEGER PRIMARY KEY AUTOINCREMENT, timestamp TEXT NOT NULL, admin_id TEXT NOT NULL, details TEXT);
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+		INSERT INTO audit_logs SELECT i, '2026-01-02T03:04:05.' || printf('%%06d', i) || '+00:00', 'admin' || (i %% 97), 'details of event ' || i FROM n`, n))
+	pgtest.Exec(t, f.dsn, strings.Split(auditTarget, ";;")...)
+	f.backup(t)
+	return f
+}
+
+// loaded fails the test unless everything is there.
+func (f *fixture) loaded(t *testing.T, n int) {
+	t.Helper()
+	want := fmt.Sprintf("%d|%d|1,2|%d|3", n, n*(n+1)/2, n+1)
+	got := f.query(t, "SELECT count(*), sum(id), (SELECT string_agg(id::text, ',' ORDER BY id) FROM groups), (SELECT nextval('audit_logs_id_seq')), (SELECT nextval('groups_id_seq')) FROM audit_logs")
+	if got != want {
+		t.Errorf("PostgreSQL has %s, want %s", got, want)
+	}
+}
+
+// TestKilledAnywhere kills the helper at random moments. PostgreSQL is then as
+// it was, or completely loaded; the next run ends as an undisturbed one.
+func TestKilledAnywhere(t *testing.T) {
+	const rows, kills = 30000, 12
+	f := auditFixture(t, rows)
+	before := f.target(t)
+	input, _ := json.Marshal(map[string]any{"home": f.home})
+	seed := time.Now().UnixNano()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(uint64(seed), 0))
+	for range kills {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), childVariable+"=1")
+		child.Stdin = bytes.NewReader(input)
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond) // the moment is what is random
+		_ = child.Process.Kill()
+		_ = child.Wait()
+		f.awaitNobody(t)
+		if f.query(t, "SELECT to_regclass('cidx_cluster_migration') IS NOT NULL") == "t" {
+			break // it was faster than the kill
+		}
+		if got := f.target(t); got != before {
+			t.Fatalf("after a kill PostgreSQL is\n%s\nwas\n%s", got, before)
+		}
+	}
+	if r := f.run(t, nil); r.Failed {
+		t.Fatalf("the run after the kills: %s", r.text())
+	}
+	f.loaded(t, rows)
+}
+
+// awaitNobody waits until the server has noticed that our sessions are gone.
+func (f *fixture) awaitNobody(t *testing.T) {
+	t.Helper()
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if f.query(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = '"+application+"'") == "0" {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatal("a session of a killed helper does not end")
+		}
+	}
+}
+
+// on calls do once, at the first event whose line or status contains text.
+func on(text string, do func()) progress.Sink {
+	done := false
+	return func(e progress.Event) {
+		line := ""
+		if e.Line != nil {
+			line = *e.Line
+		}
+		if e.Status != nil {
+			line = e.Status.What
+		}
+		if !done && strings.Contains(line, text) {
+			done = true
+			do()
+		}
+	}
+}
+
+func TestConnectionCutInTheMiddle(t *testing.T) {
+	const rows = 3000
+	f := auditFixture(t, rows)
+	before := f.target(t)
+	r := f.runContext(t, context.Background(), nil, on("Migrating groups", func() {
+		pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+application+"'")
+	}))
+	if !r.Failed || r.Changed || !strings.Contains(r.text(), "then run again") {
+		t.Errorf("told is: %s", r.text())
+	}
+	if got := f.target(t); got != before {
+		t.Errorf("PostgreSQL has changed:\n%s", got)
+	}
+	if r := f.run(t, nil); r.Failed {
+		t.Fatalf("the run after: %s", r.text())
+	}
+	f.loaded(t, rows)
+}
+
+func TestInterrupted(t *testing.T) {
+	const rows = 3000
+	f := auditFixture(t, rows)
+	before := f.target(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	r := f.runContext(t, ctx, nil, on("Migrating groups", cancel))
+	if !r.Failed || r.Changed {
+		t.Errorf("told is: %s", r.text())
+	}
+	f.awaitNobody(t)
+	if got := f.target(t); got != before {
+		t.Errorf("PostgreSQL has changed:\n%s", got)
+	}
+}
+
+// session opens a connection of somebody else and runs statements.
+func (f *fixture) session(t *testing.T, statements string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := postgres.Connect(ctx, f.dsn, "somebody else")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(ctx) })
+	if err := postgres.Run(ctx, conn, statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatStandsInTheWayIsNamed(t *testing.T) {
+	old := lockTimeout
+	lockTimeout = "300ms"
+	t.Cleanup(func() { lockTimeout = old })
+	for name, c := range map[string]struct {
+		prepare func(*testing.T, *fixture)
+		want    []string
+	}{
+		"a session that writes": {
+			func(t *testing.T, f *fixture) { f.session(t, "BEGIN; DELETE FROM groups") },
+			[]string{"other sessions hold locks on CIDX's tables: process", "somebody else", "stop every cluster node, end these sessions"}},
+		"another migration": {
+			func(t *testing.T, f *fixture) { f.session(t, "BEGIN; SELECT pg_advisory_xact_lock("+lockKey+")") },
+			[]string{"another migration holds the lock"}},
+		"a trigger that changes rows": {
+			func(t *testing.T, f *fixture) {
+				pgtest.Exec(t, f.dsn, `CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := upper(NEW.name); RETURN NEW; END $$`,
+					"CREATE TRIGGER shout BEFORE INSERT ON groups FOR EACH ROW WHEN (NEW.id = 2) EXECUTE FUNCTION shout()")
+			},
+			[]string{"groups: PostgreSQL holds other rows than SQLite after the load", "row id=2 is changed after the load (name)", "Validation: FAILED"}},
+		"a role without rights": {
+			func(t *testing.T, f *fixture) {
+				f.asRole(t, "weak", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak")
+			},
+			[]string{"permission denied for table", "grant the right to the user of postgres_dsn"}},
+		"a role that may not create": {
+			func(t *testing.T, f *fixture) {
+				f.asRole(t, "tenant", "GRANT ALL ON ALL TABLES IN SCHEMA public TO tenant; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO tenant")
+			},
+			[]string{"the role may not create tables in schema public", "GRANT CREATE ON SCHEMA public TO tenant"}},
+		"read-only transactions": {
+			func(t *testing.T, f *fixture) {
+				f.asRole(t, "reader", "GRANT ALL ON ALL TABLES IN SCHEMA public TO reader; ALTER ROLE reader SET default_transaction_read_only = on")
+			},
+			[]string{"transactions are read-only"}},
+		"too many connections": {
+			func(t *testing.T, f *fixture) { f.asRole(t, "limited", "ALTER ROLE limited CONNECTION LIMIT 0") },
+			[]string{"too many connections for role", "raise max_connections"}},
+		"a damaged snapshot": {
+			func(t *testing.T, f *fixture) {
+				path := f.path(".cluster-migrate/snapshot/groups.db")
+				raw, _ := os.ReadFile(path)
+				for i := 8192; i < min(len(raw), 30000); i++ {
+					raw[i] = 0xa5
+				}
+				_ = os.WriteFile(path, raw, 0o600)
+			},
+			[]string{"(SQLite code 11)", "groups.db"}},
+		"a snapshot that is no database": {
+			func(t *testing.T, f *fixture) {
+				f.write(t, ".cluster-migrate/snapshot/oauth.db", "hello, this is text")
+			},
+			[]string{"snapshot/oauth.db: not a SQLite database"}},
+		"no snapshot": {
+			func(t *testing.T, f *fixture) { _ = os.Remove(f.path(".cluster-migrate/snapshot/oauth.db")) },
+			[]string{"no private snapshot of oauth.db", "run the backup step"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := auditFixture(t, 3000)
+			c.prepare(t, f)
+			admin := *f
+			admin.dsn = shared
+			before := admin.target(t)
+			r := f.run(t, nil)
+			if !r.Failed || r.Changed {
+				t.Errorf("not stopped: %s", r.text())
+			}
+			for _, want := range c.want {
+				if !strings.Contains(r.text(), want) {
+					t.Errorf("not told: %s\ntold is: %s", want, r.text())
+				}
+			}
+			if got := admin.target(t); got != before {
+				t.Errorf("PostgreSQL has changed:\n%s\nwas\n%s", got, before)
+			}
+		})
+	}
+}
+
+// asRole makes a role with the given rights and uses it from now on.
+func (f *fixture) asRole(t *testing.T, role, grants string) {
+	t.Helper()
+	pgtest.Exec(t, f.dsn, "DROP ROLE IF EXISTS "+role, "CREATE ROLE "+role+" LOGIN PASSWORD '"+pgtest.Password+"'", "GRANT USAGE ON SCHEMA public TO "+role, grants)
+	f.dsn = strings.Replace(f.dsn, "//admin:", "//"+role+":", 1)
+	config, _ := os.ReadFile(f.path("config.json"))
+	f.write(t, "config.json", strings.Replace(string(config), "//admin:", "//"+role+":", 1))
+	t.Cleanup(func() { pgtest.Exec(t, shared, "DROP OWNED BY "+role, "DROP ROLE "+role) })
+}
+
+// TestWithoutOwnership: a role that owns nothing loads a large table as well,
+// and says that it takes longer.
+func TestWithoutOwnership(t *testing.T) {
+	const rows = largeTable + 1
+	f := auditFixture(t, rows)
+	definitions := "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'cidx_cluster_migration' ORDER BY 1"
+	before := f.query(t, definitions)
+	f.asRole(t, "guest", "GRANT ALL ON ALL TABLES IN SCHEMA public TO guest; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO guest; GRANT CREATE ON SCHEMA public TO guest")
+	r := f.run(t, nil)
+	if r.Failed || !strings.Contains(r.text(), "audit_logs belongs to another role: its indexes stay") {
+		t.Fatalf("told is: %s", r.text())
+	}
+	f.loaded(t, rows)
+	if after := f.query(t, definitions); after != before {
+		t.Errorf("indexes are\n%s\nwere\n%s", after, before)
+	}
+}
+
+// TestLargeTablesAreRebuilt: every definition is as before.
+func TestLargeTablesAreRebuilt(t *testing.T) {
+	const rows = largeTable + 1
+	f := auditFixture(t, rows)
+	pgtest.Exec(t, f.dsn, "COMMENT ON INDEX idx_audit_lower IS 'kept'", "CREATE UNIQUE INDEX uq ON audit_logs (timestamp) INCLUDE (details)", "ALTER TABLE audit_logs ADD CONSTRAINT named UNIQUE (id, admin_id)",
+		"CREATE TABLE notes (id serial PRIMARY KEY, audit integer REFERENCES audit_logs(id) ON DELETE SET NULL)")
+	definitions := `SELECT c.relname, pg_get_indexdef(c.oid), obj_description(c.oid), NULL FROM pg_class c WHERE relkind = 'i' AND relnamespace = 'public'::regnamespace AND relname <> 'cidx_cluster_migration_pkey'
+		UNION ALL SELECT conname, pg_get_constraintdef(oid), conrelid::regclass::text, contype::text FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid <> coalesce(to_regclass('cidx_cluster_migration'), 0::oid) ORDER BY 1, 2`
+	before := f.query(t, definitions)
+	r := f.run(t, nil)
+	if r.Failed || !strings.Contains(r.text(), "stays while a large table is loaded: index idx_audit_lower (with a comment)") {
+		t.Fatalf("told is: %s", r.text())
+	}
+	if after := f.query(t, definitions); after != before {
+		t.Errorf("definitions are\n%s\nwere\n%s", after, before)
+	}
+	f.loaded(t, rows)
+}
