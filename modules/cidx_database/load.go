@@ -31,6 +31,7 @@ func (r *runner) load(ctx context.Context) error {
 	if r.mode.Check {
 		return r.rehearse(ctx, problems)
 	}
+	problems.Add(r.explain(r.privileges(ctx)))
 	problems.Add(<-r.checked)
 	if err := problems.Err(); err != nil {
 		return err

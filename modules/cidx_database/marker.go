@@ -86,6 +86,9 @@ func (r *runner) readMarker(ctx context.Context) (*marker, error) {
 
 // makeMarkerTable creates the table of markers where there is none.
 func (r *runner) makeMarkerTable(ctx context.Context) error {
+	if r.catalog.Tables[markerTable] != nil {
+		return nil
+	}
 	err := postgres.Run(ctx, r.conn, fmt.Sprintf(createMarker, r.markerName()))
 	if postgres.Code(err) == "42501" {
 		return cidx.Problem{What: "the role may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"}
