@@ -75,6 +75,24 @@ func (c *Controller) Environ() []string {
 	return append(env, c.Env...)
 }
 
+// WriteShell leaves the same for a shell that sources the file.
+func (c *Controller) WriteShell(path string) error {
+	known := map[string]bool{}
+	for _, pair := range os.Environ() {
+		known[pair] = true
+	}
+	var text strings.Builder
+	for _, pair := range c.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); !known[pair] && name != "HOME" {
+			fmt.Fprintf(&text, "export %s='%s'\n", name, value)
+		}
+	}
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
 // Reports is where reports are copied to.
 func (c *Controller) Reports() string { return filepath.Join(c.dir, "reports") }
 

@@ -149,14 +149,17 @@ func (n *Node) PowerCut() error {
 		return nil
 	}
 	kill(n.init)
+	// The first process of a process space ends after all others in it.
+	err := await("power cut of "+n.Name, 20*time.Second, func() error {
+		if n.init != 0 && alive(n.init) {
+			return errors.New("it is still there")
+		}
+		return nil
+	})
 	kill(n.container.Process.Pid)
-	select {
-	case <-n.ended:
-	case <-time.After(20 * time.Second):
-		return fmt.Errorf("power cut of %s: it is still there", n.Name)
-	}
+	<-n.ended
 	n.container, n.init = nil, 0
-	return nil
+	return err
 }
 
 // Shutdown ends the node as poweroff does.
@@ -195,6 +198,11 @@ func (n *Node) Command(ctx context.Context, env []string, words ...string) *exec
 	cmd := exec.CommandContext(ctx, "nsenter", append(args, words...)...)
 	cmd.Env = append([]string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"}, env...)
 	return cmd
+}
+
+// Enter is a command line for a root shell in the node.
+func (n *Node) Enter() string {
+	return fmt.Sprintf("nsenter --target %d --mount --uts --ipc --net --pid --root --wd -- bash", n.init)
 }
 
 // Run runs such a command and returns what it printed.

@@ -200,7 +200,7 @@ func (s *stage) remember() {
 // exactly as remembered, but for what a cluster leaves on the share and in PostgreSQL.
 func (s *stage) asRemembered() {
 	s.t.Helper()
-	s.judge("same", "-before", before, "-rollback", "-except", "postgres*,share/*")
+	s.judge("same", "-before", before, "-rollback", "-except", "postgres*,share,share/*")
 }
 
 // unitState is how systemd sees a unit, without what changes by itself.

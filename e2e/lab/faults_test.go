@@ -1,0 +1,317 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// fault is what can happen to a migration under way, and what an operator does
+// about it before the next command.
+type fault struct {
+	name  string
+	point string // of the journal, at which it strikes; "" means before the run
+	cause func(*stage, *Playing) error
+	mend  func(*stage) error // nil: nothing to mend
+	own   bool               // the run gets over it by itself: exit code 0
+	quick bool               // part of make lab, not only of make lab-full
+}
+
+const (
+	afterWarmCopy = "cidx_files.warm"
+	afterStop     = "cidx_service.stopped"
+	afterBackup   = "cidx_backup.taken"
+	afterLoad     = "cidx_database.loaded"
+	afterAliases  = "cidx_aliases.done"
+	cutOverBegun  = "cidx_config.begun"
+	firstLink     = "cidx_config.linked"
+	afterCutOver  = "cidx_config.done"
+	beforeStart   = "cidx_service.starting"
+	afterStart    = "cidx_service.started"
+)
+
+func faults() []fault {
+	all := []fault{
+		{name: "SSH connections reset", point: afterBackup, cause: resetSSH, own: true, quick: true},
+		{name: "network gone for 45 s", point: afterBackup, cause: networkGone, own: true},
+		{name: "PostgreSQL stopped before the load", point: afterBackup, cause: stopDatabase, mend: startDatabase},
+		{name: "PostgreSQL stopped during the load", point: afterBackup, cause: stopDatabaseInLoad, mend: startDatabase, quick: true},
+		{name: "PostgreSQL stopped after the load", point: afterLoad, cause: stopDatabase, mend: startDatabase},
+		{name: "share unmounted during the copy", point: afterLoad, cause: unmountShare, mend: mountShare, quick: true},
+		{name: "share unmounted at the cut-over", point: afterAliases, cause: unmountShare, mend: mountShare},
+		{name: "share full during the copy", point: afterLoad, cause: fillShare, mend: emptyShare},
+		{name: "node's disk full during the backup", point: afterStop, cause: fillDisk, mend: emptyDisk},
+		{name: "server dies at its start", cause: standin("fail-start"), mend: standinHealed},
+		{name: "server never healthy", cause: standin("never-healthy"), mend: standinHealed},
+		{name: "server loses repositories", cause: standin("lose-repos 2"), mend: standinHealed, quick: true},
+	}
+	for _, point := range []string{afterWarmCopy, afterStop, afterLoad, firstLink, beforeStart} {
+		all = append(all, fault{name: "controller killed", point: point, cause: killController})
+	}
+	for _, point := range []string{afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, beforeStart} {
+		all = append(all, fault{name: "helper and controller killed", point: point, cause: killBoth})
+	}
+	for _, point := range []string{afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, afterCutOver, beforeStart, afterStart} {
+		all = append(all, fault{name: "node without power", point: point, cause: cutPower, mend: bootAgain, quick: point == firstLink})
+	}
+	return all
+}
+
+// TestFaults: after each fault the same command again ends like an undisturbed
+// run, and the rollback brings the standalone server back.
+func TestFaults(t *testing.T) {
+	table := &table{}
+	t.Cleanup(func() { table.write(t) })
+	for _, f := range faults() {
+		name := f.name
+		if f.point != "" {
+			name += " at " + f.point
+		}
+		for way, finish := range map[string]func(*stage, fault) time.Duration{"then resumed": resume, "then rolled back": rollBack} {
+			t.Run(name+" "+way, func(t *testing.T) {
+				if !f.quick {
+					longer(t)
+				}
+				cell := table.cell(f, way)
+				cell.begin()
+				s := scenario(t, 8*time.Minute)
+				s.remember()
+				_, err := s.node.Run(s.ctx, "systemctl", "start", "cidx-server")
+				s.must(err)
+				s.must(s.node.Healthy(s.ctx, 20*time.Second))
+				s.strike(f)
+				cell.first = s.last.Exit
+				if f.mend != nil {
+					s.must(f.mend(s))
+				}
+				cell.took = finish(s, f)
+				cell.passed = !t.Failed()
+			})
+		}
+	}
+}
+
+// strike runs the migration with the fault in it.
+func (s *stage) strike(f fault) {
+	s.t.Helper()
+	if f.point == "" {
+		s.must(f.cause(s, nil))
+		s.play(2, "cluster-migrate.yml", "-l", "node1")
+	} else {
+		s.playAt(f.point, func(p *Playing) error { return f.cause(s, p) }, "cluster-migrate.yml", "-l", "node1")
+	}
+	switch {
+	case f.own && s.last.Exit != 0:
+		s.t.Fatalf("the run ended with %d; it should have got over the fault", s.last.Exit)
+	case !f.own && s.last.Exit == 0 && f.mend != nil:
+		s.t.Fatal("the fault did not disturb the run: the scenario proves nothing")
+	case s.last.Exit > 0 && f.point != "":
+		for _, way := range []string{"cluster-migrate.yml -l node1", "cluster-rollback.yml -l node1"} {
+			if !strings.Contains(s.last.Transcript, way) {
+				s.t.Errorf("the failed run does not tell %s", way)
+			}
+		}
+	}
+}
+
+// resume is the same command again, and once more to see that nothing is left to do.
+func resume(s *stage, f fault) time.Duration {
+	s.t.Helper()
+	again := s.migrate()
+	s.must(s.node.Healthy(s.ctx, 20*time.Second))
+	s.judge("equal", "-running")
+	s.serves(s.node)
+	s.resting(0)
+	if f.own {
+		s.unchanged(again)
+	}
+	return again.Took
+}
+
+func rollBack(s *stage, _ fault) time.Duration {
+	s.t.Helper()
+	back := s.rollback()
+	s.must(s.node.Healthy(s.ctx, 20*time.Second))
+	s.judge("same", "-before", before, "-rollback", "-except", "postgres*,share,share/*,home/*.db,home/*.db-wal,home/data")
+	s.serves(s.node)
+	s.resting(0)
+	if whole {
+		s.migrate()
+		s.judge("equal", "-running")
+	}
+	return back.Took
+}
+
+// resting wants so many drop-ins of ours on the node.
+func (s *stage) resting(want int) {
+	s.t.Helper()
+	left, _ := filepath.Glob(filepath.Join(s.node.Changes(), "etc/systemd/system/*.d/zz-cidx*"))
+	if len(left) != want {
+		s.t.Errorf("%d units are held, want %d: %s", len(left), want, left)
+	}
+	for _, unit := range []string{"cidx-auto-update.timer", "cidx-watchdog.timer"} {
+		if word, err := s.node.Unit(s.ctx, unit); err != nil || word != "active" {
+			s.t.Errorf("%s is %s, %v", unit, word, err)
+		}
+	}
+}
+
+func killController(_ *stage, p *Playing) error { return p.Kill() }
+
+func killBoth(s *stage, p *Playing) error { return errors.Join(s.killHelper(), p.Kill()) }
+
+// killHelper kills the helper's processes in the node, and what they started.
+func (s *stage) killHelper() error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return err
+	}
+	mine, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", s.node.init))
+	if err != nil {
+		return err
+	}
+	killed := 0
+	for _, e := range entries {
+		space, err := os.Readlink(filepath.Join("/proc", e.Name(), "ns/pid"))
+		if err != nil || space != mine {
+			continue
+		}
+		var pid int
+		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
+			continue
+		}
+		program, _, _ := strings.Cut(commandOf(pid), " ")
+		if base := filepath.Base(program); strings.HasPrefix(base, "h-") || base == "rsync" {
+			kill(pid)
+			killed++
+		}
+	}
+	if killed == 0 {
+		return errors.New("kill helper: there is none")
+	}
+	return nil
+}
+
+func cutPower(s *stage, p *Playing) error { return errors.Join(s.node.PowerCut(), p.Kill()) }
+
+func bootAgain(s *stage) error { return s.node.Boot(s.ctx) }
+
+// resetSSH kills the server's side of every connection.
+func resetSSH(s *stage, _ *Playing) error {
+	_, err := s.node.Run(s.ctx, "pkill", "-KILL", "-u", "ops", "sshd") // inside the node's own process space
+	return err
+}
+
+func networkGone(s *stage, _ *Playing) error {
+	if err := s.lab.net.cut(s.ctx, s.node.place, true); err != nil {
+		return err
+	}
+	time.Sleep(45 * time.Second)
+	return s.lab.net.cut(s.ctx, s.node.place, false)
+}
+
+func stopDatabase(s *stage, _ *Playing) error { return s.lab.DB.Stop() }
+
+func startDatabase(s *stage) error { return s.lab.DB.Start(s.ctx) }
+
+// stopDatabaseInLoad waits until the load has written something that is not
+// committed yet.
+func stopDatabaseInLoad(s *stage, p *Playing) error {
+	conn, err := pgx.Connect(s.ctx, s.lab.DB.fromHere("cidx"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(s.ctx))
+	for {
+		var writers int
+		err := conn.QueryRow(s.ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cidx' AND backend_xid IS NOT NULL").Scan(&writers)
+		if err != nil {
+			return err
+		}
+		if writers > 0 {
+			return s.lab.DB.Stop()
+		}
+		select {
+		case <-p.done:
+			return errors.New("the load was not seen")
+		default:
+		}
+	}
+}
+
+func unmountShare(s *stage, _ *Playing) error {
+	_, err := s.node.Run(s.ctx, "umount", "-l", Share)
+	return err
+}
+
+func mountShare(s *stage) error {
+	_, err := s.node.Run(s.ctx, "mount", Share)
+	return err
+}
+
+func fillShare(s *stage, _ *Playing) error { return fill(s.lab.share()) }
+
+func emptyShare(s *stage) error { return os.Remove(filepath.Join(s.lab.share(), filler)) }
+
+func fillDisk(s *stage, _ *Playing) error { return fill(s.node.Disk()) }
+
+func emptyDisk(s *stage) error { return os.Remove(filepath.Join(s.node.Disk(), filler)) }
+
+const filler = "filler"
+
+// fill leaves no room on a file system.
+func fill(at string) error {
+	f, err := os.Create(filepath.Join(at, filler))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	block := bytes.Repeat([]byte{1}, 1<<20)
+	for {
+		if _, err := f.Write(block); errors.Is(err, unix.ENOSPC) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// standin breaks the server in cluster mode.
+func standin(how string) func(*stage, *Playing) error {
+	return func(s *stage, _ *Playing) error { return s.node.Write("/etc/cidx-standin.faults", how+"\n", 0o644) }
+}
+
+func standinHealed(s *stage) error {
+	return os.Remove(filepath.Join(s.node.root(), "etc/cidx-standin.faults"))
+}
+
+// TestTwoControllersAtOnce: the second is refused and says why; the first is not
+// disturbed.
+func TestTwoControllersAtOnce(t *testing.T) {
+	s := scenario(t, 5*time.Minute)
+	other := mustController(s, "c2")
+	s.playAt(afterStop, func(*Playing) error {
+		second, err := other.Play(s.ctx, "cluster-migrate.yml", "-l", "node1")
+		s.keep(second)
+		if err == nil && second.Exit != 2 {
+			err = fmt.Errorf("the second controller ended with %d, want 2", second.Exit)
+		}
+		return err
+	}, "cluster-migrate.yml", "-l", "node1")
+	if s.last.Exit != 0 {
+		t.Errorf("the first controller ended with %d", s.last.Exit)
+	}
+	s.says(s.every[0], `(?i)another|already|holds|lease|under way`)
+	s.judge("equal", "-running")
+	s.serves(s.node)
+}
