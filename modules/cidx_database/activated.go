@@ -112,7 +112,12 @@ func activatedRow(user, file string) (row []sqlite.Value, missing bool, err erro
 	}
 	alias := strings.TrimSuffix(filepath.Base(file), metadataSuffix)
 	_, statErr := os.Stat(filepath.Join(filepath.Dir(file), alias))
-	touched := info.ModTime().UTC().Truncate(time.Microsecond).Format("2006-01-02T15:04:05.000000-07:00")
+	return activatedValues(user, alias, info.ModTime(), doc), errors.Is(statErr, fs.ErrNotExist), nil
+}
+
+// activatedValues makes the row of a metadata document. touched is when its
+// file was written.
+func activatedValues(user, alias string, touched time.Time, doc gjson.Result) []sqlite.Value {
 	values := map[string]sqlite.Value{
 		"username": sqlite.TextValue(user), "user_alias": sqlite.TextValue(alias),
 		"repo_path": sqlite.TextValue(""), "current_branch": sqlite.TextValue("main"),
@@ -131,18 +136,19 @@ func activatedRow(user, file string) (row []sqlite.Value, missing bool, err erro
 	if len(rest) > 0 {
 		values["metadata_json"] = sqlite.TextValue("{" + strings.Join(rest, ", ") + "}")
 	}
-	// Both must not be NULL: listing repositories fails on it, and the reaper of
+	// Neither may be NULL: listing repositories fails on it, and the reaper of
 	// idle ones takes NULL for "long ago".
-	for column, otherwise := range map[string]sqlite.Value{"activated_at": sqlite.TextValue(touched), "last_accessed": sqlite.TextValue(touched)} {
+	for _, column := range []string{"activated_at", "last_accessed"} {
 		if v := values[column]; v.IsNull() {
-			values[column] = otherwise
+			values[column] = sqlite.TextValue(stampText(touched.Truncate(time.Microsecond)))
 		}
 	}
+	var row []sqlite.Value
 	for _, column := range []string{"username", "user_alias", "golden_repo_alias", "repo_path", "current_branch", "activated_at",
 		"last_accessed", "git_committer_email", "ssh_key_used", "is_composite", "wiki_enabled", "metadata_json"} {
 		row = append(row, values[column])
 	}
-	return row, errors.Is(statErr, fs.ErrNotExist), nil
+	return row
 }
 
 func activatedValue(column string, v gjson.Result) sqlite.Value {

@@ -70,9 +70,6 @@ func (r *runner) filledTables(ctx context.Context) ([]bool, error) {
 func (r *runner) rolledBack() bool { return r.marker != nil && r.marker.RolledBack != "" }
 
 func (r *runner) classifyTable(ctx context.Context, t *table) error {
-	if len(t.columns) == 0 || len(t.key) == 0 {
-		return r.classifyWhole(ctx, t)
-	}
 	if r.rolledBack() {
 		written, err := r.sinceGivenUp(ctx, t)
 		if err != nil || !written {
@@ -80,6 +77,14 @@ func (r *runner) classifyTable(ctx context.Context, t *table) error {
 			return err
 		}
 	}
+	if len(t.columns) == 0 || len(t.key) == 0 {
+		return r.classifyWhole(ctx, t)
+	}
+	return r.classifyRows(ctx, t)
+}
+
+// classifyRows looks at every row.
+func (r *runner) classifyRows(ctx context.Context, t *table) error {
 	seeds, err := t.seeds()
 	if err != nil {
 		return err

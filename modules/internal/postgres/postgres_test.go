@@ -56,7 +56,7 @@ func TestLiteral(t *testing.T) {
 func TestConnectSpeaksLibpq(t *testing.T) {
 	ctx := context.Background()
 	dsn := pgtest.Database(t)
-	conn, err := Connect(ctx, dsn+"&keepalives_idle=30&gssencmode=disable&client_encoding=utf8&options=-c%20statement_timeout%3D1", "test")
+	conn, err := Connect(ctx, dsn+"&keepalives_idle=30&gssencmode=disable&client_encoding=utf8&options=-c%20statement_timeout%3D5000", "test")
 	if err != nil {
 		t.Fatal(err)
 	}

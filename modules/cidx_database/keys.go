@@ -1,0 +1,93 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/secret"
+)
+
+const createSecrets = `CREATE TABLE IF NOT EXISTS %s (key_name text PRIMARY KEY, key_value text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now())`
+
+// secretsTable is the cluster's own table of keys; a server start makes it.
+const secretsTable = "cluster_secrets"
+
+// planSecrets compares our keys with those in the target. It returns the rows
+// to write; a key in use that differs is a problem.
+func (r *runner) planSecrets(ctx context.Context) (write map[string]string, err error) {
+	theirs, err := r.storedSecrets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	write = map[string]string{}
+	outcome := func(name, ours string) string {
+		value, present := theirs[name]
+		switch {
+		case ours == "":
+			return "no local key"
+		case value == ours:
+			return "already there"
+		case present:
+			return "differs"
+		}
+		write[name] = ours
+		return "stored"
+	}
+	var problems cidx.Problems
+	r.secrets.report["jwt_secret"] = outcome("jwt_secret", r.secrets.jwt)
+	if r.secrets.report["jwt_secret"] == "differs" {
+		problems = append(problems, cidx.Problem{What: "key jwt_secret differs from this server's", At: r.where + ", table " + secretsTable,
+			Fix: "if no node of the cluster is in use yet, delete that row; otherwise every session of this server will end: copy the cluster's value to " + filepath.Join(r.args.Home, jwtFile)})
+	}
+	r.secrets.report["mfa_key"] = outcome("mfa_encryption_key", r.secrets.mfa)
+	if r.secrets.report["mfa_key"] == "differs" {
+		// A first start invents a key. Whether somebody uses it is in user_mfa,
+		// whose rows of others have stopped us before.
+		write["mfa_encryption_key"] = r.secrets.mfa
+		r.secrets.report["mfa_key"] = "replaced: nobody's MFA depended on the cluster's"
+	}
+	return write, problems.Err()
+}
+
+// storedSecrets reads the keys that the target has.
+func (r *runner) storedSecrets(ctx context.Context) (map[string]string, error) {
+	theirs := map[string]string{}
+	t := r.catalog.Tables[secretsTable]
+	if t == nil {
+		return theirs, nil
+	}
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT key_name, key_value FROM "+t.Qualified()+" WHERE key_name IN ('mfa_encryption_key', 'jwt_secret')")
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", secretsTable, err)
+	}
+	for _, row := range rows {
+		theirs[string(row[0])] = string(row[1])
+		secret.Keep(ctx, string(row[1]))
+	}
+	return theirs, nil
+}
+
+// storeSecrets writes the keys, in the transaction.
+func (r *runner) storeSecrets(ctx context.Context) error {
+	write, err := r.planSecrets(ctx)
+	if err != nil || len(write) == 0 {
+		return err
+	}
+	name := postgres.Quote(r.catalog.Server.Schema) + "." + secretsTable
+	if r.catalog.Tables[secretsTable] == nil {
+		if err := postgres.Run(ctx, r.conn, fmt.Sprintf(createSecrets, name)); err != nil {
+			return err
+		}
+	}
+	for key, value := range write {
+		_, err := postgres.Rows(ctx, r.conn, "INSERT INTO "+name+" (key_name, key_value) VALUES ($1, $2) ON CONFLICT (key_name) DO UPDATE SET key_value = excluded.key_value, updated_at = now()", key, value)
+		if err != nil {
+			return fmt.Errorf("store key %s: %w", key, err)
+		}
+	}
+	return nil
+}
