@@ -9,7 +9,7 @@ export GOTOOLCHAIN := local
 
 E2E_TIMEOUT ?= 25m
 
-.PHONY: help setup modules tools lint unit scenarios test demo lab lab-nfs bench bench-database bench-files collection clean
+.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full bench bench-database bench-files collection clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
@@ -28,6 +28,7 @@ lint: modules ## gofmt, go vet, staticcheck, ansible-lint (production), yamllint
 	@build/lint.sh
 
 test: modules tools lint ## Everything: lint, unit tests, scenarios, lab. The last line counts them
+	@build/setup.sh lab || echo 'test: the lab cannot be set up on this machine'
 	@go run ./build/testsum -timeout $(E2E_TIMEOUT) ./...
 
 unit: modules ## The unit tests of the modules alone
@@ -39,8 +40,13 @@ scenarios: modules tools ## The scenarios of e2e/testdata alone; RUN=pattern pic
 demo: modules tools ## Migrate a realistic standalone server on this machine and show it; README=1 puts the transcript into README.md
 	@e2e/demo.sh $(if $(README),--readme)
 
-lab: modules tools ## Real systemd nodes, SSH, two nodes, faults
-	@if [ -d e2e/lab ]; then build/setup.sh lab && go run ./build/testsum -timeout 60m ./e2e/lab/...; else echo 'lab: not in this checkout'; fi
+lab: modules tools ## Real systemd nodes, SSH, TLS, two nodes, the chief faults
+	@build/setup.sh lab
+	@go run ./build/testsum -count=1 -timeout 60m ./e2e/lab/...
+
+lab-full: modules tools ## The lab with every fault, resumed and rolled back, and the newest ansible-core; LAB_DOC=1 writes docs/faults.md
+	@build/setup.sh lab
+	@LAB=full go run ./build/testsum -count=1 -timeout 180m ./e2e/lab/...
 
 bench: bench-database bench-files ## Both benchmarks
 
@@ -55,4 +61,5 @@ collection: modules ## Build cidx-cluster-<version>.tar.gz with the helper for b
 
 clean: ## Remove everything built and every sandbox left over
 	@if [ -x .build/bin/cidx-sandbox ]; then .build/bin/cidx-sandbox sweep; fi
+	@if [ -x .build/bin/cidx-lab ]; then .build/bin/cidx-lab sweep; fi
 	@rm -rf .build

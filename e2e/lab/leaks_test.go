@@ -138,6 +138,9 @@ func TestNoSecretLeaks(t *testing.T) {
 	posix, err := posixCollection(s.ctx, filepath.Join(s.lab.repo, ".build", "cache"))
 	s.must(err)
 	had := s.below(p, s.node.Disk())
+	if len(had) == 0 {
+		t.Fatal("the search finds nothing in the home, where secrets are")
+	}
 	stop := p.processes(s.ctx)
 
 	s.by.Env = []string{"ANSIBLE_STDOUT_CALLBACK=ansible.posix.json", "ANSIBLE_COLLECTIONS_PATH=.collections:" + posix}
