@@ -25,20 +25,18 @@ type cell struct {
 	took        time.Duration
 }
 
-func (c *cell) begin() { c.run = true }
-
 func (t *table) cell(f fault, way string) *cell {
 	for _, r := range t.rows {
 		if r.fault.name == f.name && r.fault.point == f.point {
 			return r.cells[way]
 		}
 	}
-	r := &row{f, map[string]*cell{"then resumed": {}, "then rolled back": {}}}
+	r := &row{f, map[string]*cell{resumed: {}, rolledBack: {}}}
 	t.rows = append(t.rows, r)
 	return r.cells[way]
 }
 
-// write replaces docs/faults.md where LAB_DOC=1 asks for it.
+// write replaces docs/faults.md where LAB_DOC=1 asks for it, with what is known so far.
 func (t *table) write(tb testing.TB) {
 	if os.Getenv("LAB_DOC") == "" || impossible != "" {
 		return
@@ -56,7 +54,7 @@ was, and a following migration succeeds). The time is that of this command, on t
 `)
 	ran := false
 	for _, r := range t.rows {
-		again, back := r.cells["then resumed"], r.cells["then rolled back"]
+		again, back := r.cells[resumed], r.cells[rolledBack]
 		if !again.run && !back.run {
 			continue
 		}

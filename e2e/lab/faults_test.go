@@ -25,6 +25,7 @@ type fault struct {
 	mend  func(*stage) error // nil: nothing to mend
 	own   bool               // the run gets over it by itself: exit code 0
 	quick bool               // part of make lab, not only of make lab-full
+	disk  bool               // needs a share that can be frozen
 }
 
 const (
@@ -50,48 +51,60 @@ func faults() []fault {
 		{name: "share unmounted during the copy", point: afterLoad, cause: unmountShare, mend: mountShare, quick: true},
 		{name: "share unmounted at the cut-over", point: afterAliases, cause: unmountShare, mend: mountShare},
 		{name: "share full during the copy", point: afterLoad, cause: fillShare, mend: emptyShare},
+		{name: "share hangs before the copy", point: afterLoad, cause: freezeShare, mend: thawShare, disk: true},
+		{name: "share hangs at the cut-over", point: afterAliases, cause: freezeShare, mend: thawShare, disk: true},
 		{name: "node's disk full during the backup", point: afterStop, cause: fillDisk, mend: emptyDisk},
 		{name: "server dies at its start", cause: standin("fail-start"), mend: standinHealed},
 		{name: "server never healthy", cause: standin("never-healthy"), mend: standinHealed},
 		{name: "server loses repositories", cause: standin("lose-repos 2"), mend: standinHealed, quick: true},
 	}
-	for _, point := range []string{afterWarmCopy, afterStop, afterLoad, firstLink, beforeStart} {
-		all = append(all, fault{name: "controller killed", point: point, cause: killController})
+	for _, point := range []string{afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, afterCutOver, beforeStart, afterStart} {
+		all = append(all, fault{name: "node without power", point: point, cause: cutPower, mend: bootAgain, quick: point == firstLink})
 	}
 	for _, point := range []string{afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, beforeStart} {
 		all = append(all, fault{name: "helper and controller killed", point: point, cause: killBoth})
 	}
-	for _, point := range []string{afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, afterCutOver, beforeStart, afterStart} {
-		all = append(all, fault{name: "node without power", point: point, cause: cutPower, mend: bootAgain, quick: point == firstLink})
+	for _, point := range []string{afterWarmCopy, afterStop, afterLoad, firstLink, beforeStart} {
+		all = append(all, fault{name: "controller killed", point: point, cause: killController})
 	}
 	return all
 }
+
+// The two commands after a fault.
+const (
+	resumed    = "then resumed"
+	rolledBack = "then rolled back"
+)
 
 // TestFaults: after each fault the same command again ends like an undisturbed
 // run, and the rollback brings the standalone server back.
 func TestFaults(t *testing.T) {
 	table := &table{}
-	t.Cleanup(func() { table.write(t) })
 	for _, f := range faults() {
 		name := f.name
 		if f.point != "" {
 			name += " at " + f.point
 		}
-		for way, finish := range map[string]func(*stage, fault) time.Duration{"then resumed": resume, "then rolled back": rollBack} {
+		for _, way := range []string{resumed, rolledBack} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				if !f.quick {
 					longer(t)
 				}
 				cell := table.cell(f, way)
-				cell.begin()
-				s := scenario(t, 8*time.Minute)
+				cell.run = true
+				t.Cleanup(func() { table.write(t) })
+				s := scenarioOn(t, f.disk, 8*time.Minute)
 				s.judge("hash", "-out", before) // the server runs, but writes nothing unasked
 				s.strike(f)
 				cell.first = s.last.Exit
 				if f.mend != nil {
 					s.must(f.mend(s))
 				}
-				cell.took = finish(s, f)
+				if way == resumed {
+					cell.took = s.resume(f)
+				} else {
+					cell.took = s.rollBack()
+				}
 				cell.passed = !t.Failed()
 			})
 		}
@@ -122,7 +135,7 @@ func (s *stage) strike(f fault) {
 }
 
 // resume is the same command again, and once more to see that nothing is left to do.
-func resume(s *stage, f fault) time.Duration {
+func (s *stage) resume(f fault) time.Duration {
 	s.t.Helper()
 	again := s.migrate()
 	s.must(s.node.Healthy(s.ctx, 20*time.Second))
@@ -135,7 +148,8 @@ func resume(s *stage, f fault) time.Duration {
 	return again.Took
 }
 
-func rollBack(s *stage, _ fault) time.Duration {
+// rollBack is the rollback, and in the whole lab a migration after it.
+func (s *stage) rollBack() time.Duration {
 	s.t.Helper()
 	back := s.rollback()
 	s.must(s.node.Healthy(s.ctx, 20*time.Second))
@@ -256,6 +270,10 @@ func mountShare(s *stage) error {
 	return err
 }
 
+func freezeShare(s *stage, _ *Playing) error { return s.lab.Freeze(s.ctx) }
+
+func thawShare(s *stage) error { return s.lab.Thaw(s.ctx) }
+
 func fillShare(s *stage, _ *Playing) error { return fill(s.lab.share()) }
 
 func emptyShare(s *stage) error { return os.Remove(filepath.Join(s.lab.share(), filler)) }
@@ -288,8 +306,14 @@ func standin(how string) func(*stage, *Playing) error {
 	return func(s *stage, _ *Playing) error { return s.node.Write("/etc/cidx-standin.faults", how+"\n", 0o644) }
 }
 
+// standinHealed takes the fault away and restarts the server, which may still
+// run with it.
 func standinHealed(s *stage) error {
-	return os.Remove(filepath.Join(s.node.root(), "etc/cidx-standin.faults"))
+	if err := os.Remove(filepath.Join(s.node.root(), "etc/cidx-standin.faults")); err != nil {
+		return err
+	}
+	_, err := s.node.Run(s.ctx, "systemctl", "restart", "cidx-server")
+	return err
 }
 
 // TestTwoControllersAtOnce: the second is refused and says why; the first is not

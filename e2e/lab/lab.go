@@ -27,6 +27,7 @@ type Lab struct {
 
 	repo, bin string
 	root      string // the cached Debian root
+	onDisk    bool   // the share is ext4 on a disk of its own, which can be frozen, not a file system in memory
 	net       network
 	held      *os.File // lock that says: the owner lives
 }
@@ -125,6 +126,7 @@ func (l *Lab) Down() error {
 func remove(dir string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	_ = exec.CommandContext(ctx, "fsfreeze", "--unfreeze", filepath.Join(dir, "m", "share")).Run() // mostly it is not frozen
 	errs := []error{killOwned(dir), unmountBelow(dir), network{ID: filepath.Base(dir)}.down(ctx)}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take lab %s down: %w", dir, err)
@@ -203,7 +205,7 @@ func (l *Lab) Fresh(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := errors.Join(l.remountShare(), l.DB.Reset(ctx)); err != nil {
+	if err := errors.Join(l.remountShare(ctx), l.DB.Reset(ctx)); err != nil {
 		return err
 	}
 	if err := l.Node1.Create(ctx); err != nil {
@@ -218,35 +220,7 @@ func (l *Lab) Fresh(ctx context.Context) error {
 	return l.Node1.Join(ctx, "node-1")
 }
 
-// shareBytes is ample room.
-const shareBytes = 512 << 20
-
-// remountShare puts a new, empty file system at the share, owned by the
-// service's user as on a NFS server that knows it.
-func (l *Lab) remountShare() error {
-	if err := os.MkdirAll(l.share(), 0o755); err != nil {
-		return fmt.Errorf("make share: %w", err)
-	}
-	_ = unix.Unmount(l.share(), unix.MNT_DETACH) // not there the first time
-	if err := unix.Mount("cidx-share", l.share(), "tmpfs", 0, fmt.Sprintf("mode=0755,uid=1500,gid=1500,size=%d", shareBytes)); err != nil {
-		return fmt.Errorf("mount share: %w", err)
-	}
-	return nil
-}
-
-// ResizeShare makes the share's file system so large.
-func (l *Lab) ResizeShare(bytes int64) error {
-	return resize(l.share(), bytes)
-}
-
-func resize(at string, bytes int64) error {
-	if err := unix.Mount("", at, "", unix.MS_REMOUNT, fmt.Sprintf("size=%d", bytes)); err != nil {
-		return fmt.Errorf("resize %s: %w", at, err)
-	}
-	return nil
-}
-
-// run is exec.Command with the lab's mark.
+// command is exec.Command with the lab's mark.
 func (l *Lab) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), l.mark())

@@ -28,6 +28,12 @@ type stage struct {
 // scenario begins with a fresh node1 and ends within patience.
 func scenario(t *testing.T, patience time.Duration) *stage {
 	t.Helper()
+	return scenarioOn(t, false, patience)
+}
+
+// scenarioOn chooses the share: on a disk it can be frozen.
+func scenarioOn(t *testing.T, disk bool, patience time.Duration) *stage {
+	t.Helper()
 	if impossible != "" {
 		t.Skip("THE LAB IS NOT RUN ON THIS MACHINE: " + impossible)
 	}
@@ -36,6 +42,7 @@ func scenario(t *testing.T, patience time.Duration) *stage {
 	c, err := machine.Controller("c1")
 	s := &stage{t: t, ctx: ctx, lab: machine, node: machine.Node1, by: c}
 	s.must(err)
+	machine.onDisk = disk
 	s.must(machine.Fresh(ctx))
 	t.Cleanup(func() {
 		if t.Failed() {
