@@ -152,12 +152,12 @@ func (st *stage) act(action string, controller int) error {
 		return st.box.KillJobs()
 	case "kill-controller":
 		return syscall.Kill(-controller, syscall.SIGKILL)
-	case "stop-postgres":
-		return st.box.Postgres.Stop(ctx)
+	case "crash-postgres":
+		return st.box.Postgres.Crash(ctx)
 	case "unmount-share":
 		return st.box.Unmount()
 	case "fill-share":
-		return st.box.Remount(false, 1<<20)
+		return st.fill()
 	case "lock-share":
 		return st.box.Remount(true, shareBytes)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -138,7 +139,7 @@ func (st *stage) fault(c *call) error {
 	return os.WriteFile(st.box.FaultsFile(), []byte(strings.Join(c.args, " ")+"\n"), 0o644)
 }
 
-// postgres stops the database as a power cut would, or starts it again.
+// postgres stops the database in order, or starts it again.
 func (st *stage) postgres(c *call) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -155,7 +156,7 @@ func (st *stage) postgres(c *call) error {
 const shareBytes = 1 << 30
 
 // share changes the mount: unmount, mount (an empty one), readonly, writable,
-// or size BYTES.
+// fill (to the last byte) or drain.
 func (st *stage) share(c *call) error {
 	if len(c.args) == 0 {
 		return errors.New("what shall be done with the share?")
@@ -169,14 +170,31 @@ func (st *stage) share(c *call) error {
 		return st.box.Remount(true, shareBytes)
 	case "writable":
 		return st.box.Remount(false, shareBytes)
-	case "size":
-		var bytes int64
-		if _, err := fmt.Sscan(strings.Join(c.args[1:], " "), &bytes); err != nil {
-			return fmt.Errorf("size: %w", err)
-		}
-		return st.box.Remount(false, bytes)
+	case "fill":
+		return st.fill()
+	case "drain":
+		return os.Remove(st.filler())
 	}
-	return fmt.Errorf("unmount, mount, readonly, writable or size, not %q", c.args[0])
+	return fmt.Errorf("unmount, mount, readonly, writable, fill or drain, not %q", c.args[0])
+}
+
+func (st *stage) filler() string { return filepath.Join(st.box.Share, "filler") }
+
+// fill writes into one file until nothing fits any more.
+func (st *stage) fill() error {
+	f, err := os.Create(st.filler())
+	if err != nil {
+		return err
+	}
+	for size := 1 << 20; size > 0; {
+		if _, err = f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		return errors.Join(fmt.Errorf("fill share: want it full, have %w", err), f.Close())
+	}
+	return f.Close()
 }
 
 // login chooses how the playbooks log in: login key (the default), mfa (user,

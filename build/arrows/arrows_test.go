@@ -19,7 +19,9 @@ const module = "cidx-cluster/"
 // forbidden says why a file in folder may not import target (both relative to
 // the repository); "" means it may.
 func forbidden(folder, target string) string {
-	part := func(p string) string { return strings.Join(strings.SplitN(p, "/", 3)[:min(2, strings.Count(p, "/")+1)], "/") }
+	part := func(p string) string {
+		return strings.Join(strings.SplitN(p, "/", 3)[:min(2, strings.Count(p, "/")+1)], "/")
+	}
 	switch {
 	case within(folder, "e2e") || within(folder, "bench"):
 		if within(target, "modules") {

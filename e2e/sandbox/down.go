@@ -19,7 +19,7 @@ import (
 func (s *Sandbox) Down() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	errs := []error{s.endProcesses(), s.Postgres.Stop(ctx), s.Unmount()}
+	errs := []error{s.endProcesses(), s.Postgres.Crash(ctx), s.Unmount()}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take sandbox %s down: %w", s.Dir, err)
 	}

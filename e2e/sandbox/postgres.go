@@ -190,12 +190,17 @@ func (p Postgres) Start(ctx context.Context) error {
 	return p.control(ctx, "start", "-w", "-t", "60", "-s", "-l", filepath.Join(p.Data, "server.log"))
 }
 
-// Stop ends the cluster at once, as a power cut would; "" data was never made.
-func (p Postgres) Stop(ctx context.Context) error {
+// Stop ends the cluster in order, Crash as a power cut would.
+func (p Postgres) Stop(ctx context.Context) error { return p.end(ctx, "fast") }
+
+// Crash leaves recovery to the next start.
+func (p Postgres) Crash(ctx context.Context) error { return p.end(ctx, "immediate") }
+
+func (p Postgres) end(ctx context.Context, mode string) error {
 	if !p.process().Alive() {
 		return nil
 	}
-	return p.control(ctx, "stop", "-w", "-t", "60", "-s", "-m", "immediate")
+	return p.control(ctx, "stop", "-w", "-t", "60", "-s", "-m", mode)
 }
 
 func (p Postgres) control(ctx context.Context, args ...string) error {

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // Sandbox is a staged machine. It is kept in <Dir>/sandbox.json (0600), so that
@@ -121,18 +123,25 @@ func (s *Sandbox) save() error {
 	return nil
 }
 
-// freePorts asks the kernel for loopback ports that nobody uses.
+// The range of ports lies below the kernel's own for outgoing connections, so
+// that a server that was stopped finds its port free again.
+const firstPort, lastPort = 20000, 32000
+
+// freePorts finds loopback ports that nobody uses.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := firstPort + mathrand.IntN(lastPort-firstPort)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
-			return nil, fmt.Errorf("find free port: %w", err)
+			continue
 		}
 		defer l.Close() // kept until all are found, so that they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		if ports = append(ports, port); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find free port between %d and %d: all are in use", firstPort, lastPort)
 }
 
 func secret() string {
