@@ -36,17 +36,14 @@ func (n *Node) Login(ctx context.Context, a seed.Account) (Client, error) {
 		return c, err
 	}
 	if answer.Get("mfa_required").Bool() {
-		if a.TOTPSecret == "" {
-			return c, fmt.Errorf("log in as %s: a second factor is wanted", a.User)
-		}
-		code, err := totp(a.TOTPSecret, time.Now())
+		second, err := secondFactor(a, answer.Get("mfa_token").String())
 		if err != nil {
 			return c, err
 		}
-		if answer, err = c.post(ctx, "/auth/mfa/verify", map[string]any{"mfa_token": answer.Get("mfa_token").String(), "totp_code": code}); err != nil {
+		if answer, err = c.post(ctx, "/auth/mfa/verify", second); err != nil {
 			return c, err
 		}
-	} else if a.TOTPSecret != "" {
+	} else if a.TOTPSecret != "" || a.RecoveryCode != "" {
 		return c, fmt.Errorf("log in as %s: no second factor was wanted", a.User)
 	}
 	c.token = answer.Get("access_token").String()
@@ -54,6 +51,18 @@ func (n *Node) Login(ctx context.Context, a seed.Account) (Client, error) {
 		return c, fmt.Errorf("log in as %s: no token", a.User)
 	}
 	return c, nil
+}
+
+// secondFactor is a code of the account's authenticator, else its recovery code.
+func secondFactor(a seed.Account, token string) (map[string]any, error) {
+	switch {
+	case a.TOTPSecret != "":
+		code, err := totp(a.TOTPSecret, time.Now())
+		return map[string]any{"mfa_token": token, "totp_code": code}, err
+	case a.RecoveryCode != "":
+		return map[string]any{"mfa_token": token, "recovery_code": a.RecoveryCode}, nil
+	}
+	return nil, fmt.Errorf("log in as %s: a second factor is wanted", a.User)
 }
 
 // Tool calls an MCP tool and returns its inner JSON; inner failure is an error.

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -81,7 +80,6 @@ func (s *stage) below(p planted, dir string) map[string][]string {
 // and in the nodes, until stop is called, which tells what secrets they held.
 func (p planted) processes(ctx context.Context) (stop func() []string) {
 	ctx, cancel := context.WithCancel(ctx)
-	var mu sync.Mutex
 	var found []string
 	samples := 0
 	done := make(chan struct{})
@@ -95,13 +93,11 @@ func (p planted) processes(ctx context.Context) (stop func() []string) {
 					continue
 				}
 				command := commandOf(pid)
-				mu.Lock()
 				samples++
 				if names := p.in([]byte(command)); len(names) > 0 {
 					program, _, _ := strings.Cut(command, " ")
 					found = append(found, fmt.Sprintf("%s in the command line of %s", names, program))
 				}
-				mu.Unlock()
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -164,21 +160,28 @@ func TestNoSecretLeaks(t *testing.T) {
 			t.Errorf("LEAK %s in the output of run %d", name, i)
 		}
 	}
+	s.searchNode(p, had)
+}
+
+// searchNode looks through the node's journal and through all files left on node
+// and controller; had are those of the home that held secrets before.
+func (s *stage) searchNode(p planted, had map[string][]string) {
+	s.t.Helper()
 	log, err := s.node.Run(s.ctx, "journalctl", "-o", "export", "--no-pager")
 	s.must(err)
 	for _, name := range p.in([]byte(log)) {
-		t.Errorf("LEAK %s in the node's journal", name)
+		s.t.Errorf("LEAK %s in the node's journal", name)
 	}
 	for path, names := range s.below(p, s.node.Disk()) {
 		original := strings.ReplaceAll(path, ".pre-cluster/", "/")
 		if _, there := had[original]; !there && !belongsThere(path) {
-			t.Errorf("LEAK %s in /home/cidx/%s", names, path)
+			s.t.Errorf("LEAK %s in /home/cidx/%s", names, path)
 		}
 	}
 	for what, dir := range map[string]string{"the node": s.node.Changes(), "the controller": s.by.dir} {
 		for path, names := range s.below(p, dir) {
 			if !strings.HasPrefix(path, "var/log/journal/") { // searched above, uncompressed
-				t.Errorf("LEAK %s on %s in %s", names, what, path)
+				s.t.Errorf("LEAK %s on %s in %s", names, what, path)
 			}
 		}
 	}
