@@ -95,9 +95,10 @@ func (c *copier) total() (bytes, files int64) {
 // What an earlier pass has proven is not probed again: every moment counts when
 // the server stands still.
 func (c *copier) admit(ctx context.Context) error {
-	proven := !slices.ContainsFunc(c.jobs, func(j *job) bool { return j.trust != trusted || j.meta.Grain == 0 })
+	proven := !slices.ContainsFunc(c.jobs, func(j *job) bool {
+		return j.scan.census.Folders > 0 && (j.trust != trusted || j.meta.Grain == 0)
+	})
 	if proven {
-		c.info.Granularity = c.jobs[0].meta.Grain
 		return c.room().Err()
 	}
 	info, err := share.Probe(ctx, c.share, share.Deadline, append(c.probes(), share.Writing())...)

@@ -1,0 +1,131 @@
+package tree
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// fill makes a manifest with n folders in two sittings: the second lies in the
+// log.
+func fill(t *testing.T, path string, n int) {
+	t.Helper()
+	m := open(t, path)
+	for i := range n {
+		put(t, m, fmt.Sprint("d", i))
+		if i == n/2 {
+			closed(t, m)
+		}
+	}
+}
+
+func open(t *testing.T, path string) *Manifest {
+	t.Helper()
+	m, err := OpenManifest(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func put(t *testing.T, m *Manifest, path string) {
+	t.Helper()
+	if err := m.Put(path, sampleDir().Encode(), []byte{1, 2, 3, 4}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func closed(t *testing.T, m *Manifest) {
+	t.Helper()
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAManifestOutlivesItsProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m")
+	fill(t, path, 50) // not closed: as after a kill
+	m := open(t, path)
+	if m.Len() != 50 {
+		t.Errorf("%d folders, want 50", m.Len())
+	}
+	if g := m.Group("d49"); g == nil || string(g.Flags) != "\x01\x02\x03\x04" || !g.All(0, 8) || g.All(1, 0) {
+		t.Errorf("group: %+v", g)
+	}
+	if err := m.Drop("d3"); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, m)
+	if m = open(t, path); m.Len() != 49 || m.Group("d3") != nil {
+		t.Errorf("after dropping one: %d folders, %v", m.Len(), m.Group("d3"))
+	}
+	m.See("d1")
+	if n := len(m.Unseen()); n != 48 {
+		t.Errorf("%d unseen, want 48", n)
+	}
+}
+
+func TestDamageForgetsOnlyWhatFollowsIt(t *testing.T) {
+	for _, file := range []string{"", ".log"} {
+		for cut := range 40 {
+			path := filepath.Join(t.TempDir(), "m")
+			fill(t, path, 8)
+			raw, err := os.ReadFile(path + file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := len(raw) - 1 - cut*7
+			if at < 0 {
+				break
+			}
+			if cut%2 == 0 {
+				raw = raw[:at]
+			} else {
+				raw[at] ^= 0x55
+			}
+			if err := os.WriteFile(path+file, raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m := open(t, path)
+			before := m.Len()
+			if before > 8 {
+				t.Fatalf("%d folders out of 8", before)
+			}
+			for i := range 8 {
+				if g := m.Group(fmt.Sprint("d", i)); g != nil && string(g.Stats) != string(sampleDir().Encode()) {
+					t.Errorf("damaged at %d of %q: a group is wrong", at, file)
+				}
+			}
+			// What is recorded afterwards is not lost behind the damage.
+			put(t, m, "new")
+			closed(t, m)
+			if m = open(t, path); m.Group("new") == nil || m.Len() != before+1 {
+				t.Errorf("damaged at %d of %q: %d folders after %d and a new one", at, file, m.Len(), before)
+			}
+		}
+	}
+}
+
+func TestAnUnchangedManifestIsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m")
+	m := open(t, path)
+	closed(t, m)
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("an empty manifest was written")
+	}
+	fill(t, path, 3)
+	m = open(t, path)
+	put(t, m, "x")
+	closed(t, m)
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = open(t, path)
+	m.See("x")
+	closed(t, m)
+	if after, err := os.Stat(path); err != nil || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("the manifest was written again: %v", err)
+	}
+}
