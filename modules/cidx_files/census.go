@@ -1,6 +1,7 @@
 package files
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -31,9 +32,15 @@ type census struct {
 	SQLite       int64          `json:"sqlite"`
 	LeftOut      map[string]int `json:"left_out,omitempty"` // by reason
 	BadNames     map[string]int `json:"names,omitempty"`    // by kind
+	Extended     int64          `json:"extended"`           // with ACLs or extended attributes, which stay behind
+	withExtended []string
+	others       int64 // of other users, where we are not root
+	other        string
+	sqlite       []string
 	leftOut      []leftOut
 	unreadable   []leftOut
 	inodes       map[inode]bool
+	euid         uint32
 	clones       []string // repositories that git made
 }
 
@@ -46,7 +53,7 @@ type leftOut struct {
 type inode struct{ dev, ino uint64 }
 
 func newCensus() *census {
-	return &census{LeftOut: map[string]int{}, BadNames: map[string]int{}, inodes: map[inode]bool{}}
+	return &census{LeftOut: map[string]int{}, BadNames: map[string]int{}, inodes: map[inode]bool{}, euid: uint32(os.Geteuid())}
 }
 
 // omit notes an entry that is left out.
@@ -80,11 +87,21 @@ func (c *census) folder(p *part, d *tree.Dir) {
 	for i := range d.Entries {
 		e := &d.Entries[i]
 		c.name(e.Name)
+		c.owner(d.Path, e)
 		switch {
 		case e.IsSymlink():
 			c.symlink(d.Path, e)
 		case e.IsRegular():
-			c.file(e)
+			c.file(d.Path, e)
+		}
+	}
+}
+
+// owner counts what only root can copy with its owner.
+func (c *census) owner(dir string, e *tree.Entry) {
+	if c.euid != 0 && e.UID != c.euid {
+		if c.others++; c.others == 1 {
+			c.other = tree.Join(dir, e.Name)
 		}
 	}
 }
@@ -102,13 +119,15 @@ func (p *part) isRepository(d *tree.Dir) bool {
 	return d.Find(".git") >= 0 || d.Find(".code-indexer") >= 0
 }
 
-func (c *census) file(e *tree.Entry) {
+func (c *census) file(dir string, e *tree.Entry) {
 	c.Files++
 	if e.Sparse() {
 		c.Sparse++
 	}
 	if strings.HasSuffix(e.Name, ".db") || strings.HasSuffix(e.Name, ".sqlite") || strings.HasSuffix(e.Name, ".sqlite3") {
-		c.SQLite++
+		if c.SQLite++; c.SQLite <= listed {
+			c.sqlite = append(c.sqlite, tree.Join(dir, e.Name))
+		}
 	}
 	if e.Nlink > 1 {
 		key := inode{e.Dev, e.Ino}
@@ -199,6 +218,7 @@ func (c *census) add(o *census) {
 	c.HardLinks += o.HardLinks
 	c.Sparse += o.Sparse
 	c.SQLite += o.SQLite
+	c.Extended += o.Extended
 	for why, n := range o.LeftOut {
 		c.LeftOut[why] += n
 	}

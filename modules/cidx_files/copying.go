@@ -12,7 +12,6 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -66,6 +65,9 @@ func (c *copier) faults(j *job) cidx.Problems {
 	for _, u := range j.scan.census.unreadable {
 		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: j.part.source + "/" + u.Path, Fix: "run as root, or check the disk"})
 	}
+	if n := j.scan.census.others; n > 0 {
+		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d entries belong to other users, among them %s", n, j.scan.census.other), At: j.part.source, Fix: "run as root (become: true), which alone can keep owners"})
+	}
 	if j.scan.census.Folders == 0 && j.manifest.Len() > 0 {
 		problems = append(problems, cidx.Problem{What: "the folder has vanished, although it was copied before", At: j.part.source, Fix: "find out where it is; to give the copy up, remove it from the share and " + manifestPath(c.args.State(), j.part.name)})
 		return problems
@@ -89,58 +91,6 @@ func (c *copier) total() (bytes, files int64) {
 		files += j.scan.copies
 	}
 	return bytes, files
-}
-
-// admit proves, before the first byte, that the share takes what is to come.
-// What an earlier pass has proven is not probed again: every moment counts when
-// the server stands still.
-func (c *copier) admit(ctx context.Context) error {
-	proven := !slices.ContainsFunc(c.jobs, func(j *job) bool {
-		return j.scan.census.Folders > 0 && (j.trust != trusted || j.meta.Grain == 0)
-	})
-	if proven {
-		return c.room().Err()
-	}
-	info, err := share.Probe(ctx, c.share, share.Deadline, append(c.probes(), share.Writing())...)
-	if err != nil {
-		return err
-	}
-	c.info = info
-	return c.room().Err()
-}
-
-// room compares what is to be copied with what is free.
-func (c *copier) room() cidx.Problems {
-	var problems cidx.Problems
-	bytes, files := c.total()
-	var folders int64
-	for _, j := range c.jobs {
-		for _, f := range j.scan.folders {
-			if f.known == nil {
-				folders++
-			}
-		}
-	}
-	if j := slices.IndexFunc(c.jobs, func(j *job) bool { return j.trust != trusted || j.manifest.Len() == 0 }); j >= 0 && c.resumes() {
-		return nil // how much of it is there already shows only on the way
-	}
-	if free := c.info.BytesFree; uint64(max(0, bytes)) > free {
-		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%s to copy, %s free", human(bytes), human(int64(free))), At: c.share, Fix: fixFull})
-	}
-	if need := uint64(files + folders); c.info.InodesTotal > 0 && need > c.info.InodesFree {
-		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d inodes needed, %d free", need, c.info.InodesFree), At: c.share, Fix: fixFull})
-	}
-	return problems
-}
-
-// resumes reports whether the share has something of a part already.
-func (c *copier) resumes() bool {
-	for _, j := range c.jobs {
-		if e, err := tree.Lstat(atCwd, j.part.target); err == nil && e.IsDir() {
-			return true
-		}
-	}
-	return false
 }
 
 // applyAll brings every part to the share.

@@ -1,7 +1,6 @@
 package files
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -276,33 +275,6 @@ func TestAVanishedSourceIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestCheckModeWritesNothing(t *testing.T) {
-	s := newServer(t)
-	before, share := snapshot(t, s.home), snapshot(t, s.share)
-	r, err := s.run(s.args(phaseWarm), true)
-	s.do(err)
-	mustMatch(t, before, snapshot(t, s.home))
-	mustMatch(t, share, snapshot(t, s.share))
-	if !r.Changed {
-		t.Error("the rehearsal says that there is nothing to do")
-	}
-	all := r.Data["census"].(*census)
-	if all.Repositories != 3 || all.Files == 0 || all.Bytes == 0 {
-		t.Errorf("census: %+v", all)
-	}
-	done := s.must(phaseDelta)
-	copied := int64(0)
-	for _, p := range done.Data["parts"].(map[string]any) {
-		copied += p.(map[string]any)["copied_files"].(int64)
-	}
-	if want := r.Data["forecast"].(map[string]any)["copy_files"].(int64); want != copied {
-		t.Errorf("forecast %d files, copied %d", want, copied)
-	}
-	if r, err = s.run(s.args(phaseDelta), true); err != nil || r.Changed {
-		t.Errorf("a rehearsal after the copy: changed %v, error %v", r.Changed, err)
-	}
-}
-
 func TestALinkedTreeIsLeftAlone(t *testing.T) {
 	s := newServer(t)
 	s.must(phaseDelta)
@@ -318,44 +290,4 @@ func TestALinkedTreeIsLeftAlone(t *testing.T) {
 		t.Errorf("changed %v, skipped %q", r.Changed, r.Skipped)
 	}
 	mustMatch(t, before, snapshot(t, s.share))
-}
-
-func TestARunningServerMayWriteWhileTheWarmPassRuns(t *testing.T) {
-	s := newServer(t)
-	for i := range 300 {
-		s.write(repo+"src/"+string(rune('a'+i%26))+"/"+string(rune('a'+i/26))+".txt", strings.Repeat("x", i))
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan int)
-	go func() {
-		n := 0
-		for ; ctx.Err() == nil; n++ {
-			dir := s.path(repo + "src/" + string(rune('a'+n%26)))
-			path := filepath.Join(dir, "a.txt")
-			if info, err := os.Stat(path); err == nil {
-				_ = os.WriteFile(path, []byte(strings.Repeat(string(rune('a'+n%26)), int(info.Size()))), 0o644)
-				_ = os.Chtimes(path, info.ModTime(), info.ModTime())
-			}
-			_ = os.Rename(filepath.Join(dir, "b.txt"), filepath.Join(dir, "c.txt"))
-			_ = os.WriteFile(filepath.Join(dir, "b.txt"), []byte("new"), 0o644)
-			_ = os.RemoveAll(s.path(repo + "src/tmp"))
-			_ = os.MkdirAll(s.path(repo+"src/tmp/x/y"), 0o755)
-			_ = os.WriteFile(s.path(repo+"src/tmp/x/y/z"), []byte("z"), 0o644)
-		}
-		ended <- n
-	}()
-	for range 3 {
-		if _, err := s.run(s.args(phaseWarm), false); err != nil {
-			t.Errorf("warm pass beside a writer: %v", err)
-		}
-	}
-	stop()
-	if n := <-ended; n < 100 {
-		t.Logf("the writer came round only %d times", n)
-	}
-	s.must(phaseDelta)
-	s.mustEqual()
-	if r := s.must(phaseDelta); r.Changed {
-		t.Error("a second delta pass says changed")
-	}
 }

@@ -100,6 +100,7 @@ func (e *rsyncError) problem() cidx.Problem {
 		{"Input/output error", fixGone},
 		{"Transport endpoint is not connected", fixGone},
 		{"Host is down", fixGone},
+		{"send_files failed to open", "make the file readable for the user that runs the migration (become: root), or check the disk"},
 		{"chown", fixRights},
 		{"Operation not permitted", fixRights},
 		{"Permission denied", fixRights},

@@ -64,6 +64,7 @@ func Module() ansible.Module {
 			{Name: "mended", Type: "list", Doc: "Files and links whose paths were changed in the copy: C(path), C(before), C(after)."},
 			{Name: "repaired", Type: "list", Doc: "Copies that differed although their source had not changed, and were copied again."},
 			{Name: "aside", Type: "list", Doc: "Entries that a cluster wrote into the copied folders before it was rolled back; they were moved to C(.cidx-aside) at the top of the share."},
+			{Name: "sqlite", Type: "list", Doc: "SQLite files among what is copied; they are slow, and at risk with several writers, on a network file system."},
 			{Name: "git", Type: "list", Doc: "Base clones checked: C(repository), C(ok), C(detail)."},
 			{Name: "share", Type: "dict", Doc: "What the share is: type, free bytes and inodes, peculiarities."},
 		},

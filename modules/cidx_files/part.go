@@ -17,7 +17,6 @@ type part struct {
 	label  string // as the transcript calls it: "golden-repos/"
 	source string
 	target string
-	moved  bool // the cut-over has happened: the share is live
 	inside bool // the snapshots lie inside the golden-repos tree
 }
 

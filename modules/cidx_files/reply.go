@@ -46,10 +46,10 @@ func (c *copier) reply() ansible.Reply {
 	parts := map[string]any{}
 	var r ansible.Reply
 	var out struct {
-		foreign, repaired, aside []string
-		mended                   []mended
-		leftOut                  []leftOut
-		git                      []gitCheck
+		foreign, repaired, aside, sqlite []string
+		mended                           []mended
+		leftOut                          []leftOut
+		git                              []gitCheck
 	}
 	for _, j := range c.jobs {
 		all.add(j.scan.census)
@@ -60,6 +60,12 @@ func (c *copier) reply() ansible.Reply {
 		out.repaired = append(out.repaired, j.result.repaired...)
 		out.aside = append(out.aside, j.result.aside...)
 		out.mended = append(out.mended, j.result.mended...)
+		for _, path := range j.scan.census.sqlite {
+			out.sqlite = append(out.sqlite, j.part.label+path)
+		}
+		if c := j.scan.census; c.Extended > 0 {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %d entries have ACLs or extended attributes, which are not copied, among them %s", j.part.source, c.Extended, c.withExtended[0]))
+		}
 		out.git = append(out.git, j.result.git...)
 		for _, l := range j.scan.census.leftOut {
 			l.Path = j.part.label + l.Path
@@ -72,7 +78,7 @@ func (c *copier) reply() ansible.Reply {
 	r.Data = map[string]any{
 		"parts": parts, "census": all, "share": c.info, "phase": c.args.Phase,
 		"foreign": list(out.foreign), "repaired": list(out.repaired), "mended": list(out.mended), "left_out": list(out.leftOut),
-		"git": list(out.git), "aside": list(out.aside),
+		"git": list(out.git), "aside": list(out.aside), "sqlite": list(out.sqlite),
 	}
 	if len(out.aside) > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("what a cluster wrote before it was rolled back was moved to %s, %d entries among them %s", filepath.Join(c.share, asideFolder), len(out.aside), out.aside[0]))

@@ -18,12 +18,13 @@ import (
 // scan is one look at a part's source, compared with what the manifest says was
 // copied. It touches the local disk only.
 type scan struct {
-	part     *part
-	manifest *tree.Manifest
-	want     byte    // flags every entry must have to need no further work
-	percent  float64 // share of the unchanged files to read once more
-	started  time.Time
-	took     time.Duration
+	part       *part
+	manifest   *tree.Manifest
+	want       byte    // flags every entry must have to need no further work
+	attributes bool    // look for ACLs and extended attributes
+	percent    float64 // share of the unchanged files to read once more
+	started    time.Time
+	took       time.Duration
 
 	census *census
 
@@ -80,7 +81,7 @@ const racyWindow = 2 * time.Second
 
 // look scans a part.
 func look(ctx context.Context, p *part, m *tree.Manifest, want byte, percent float64) (*scan, error) {
-	s := &scan{percent: percent, part: p, manifest: m, want: want, started: time.Now(), census: newCensus(), links: map[inode]*names{}, holes: map[name]bool{}}
+	s := &scan{attributes: true, percent: percent, part: p, manifest: m, want: want, started: time.Now(), census: newCensus(), links: map[inode]*names{}, holes: map[name]bool{}}
 	options := tree.Options{
 		Skip: func(dir string, e *tree.Entry) bool {
 			why := p.leaveOut(dir, e)
@@ -111,47 +112,52 @@ func (s *scan) visit(d *tree.Dir) error {
 	s.dangling(d)
 	state := d.Encode()
 	known := s.manifest.See(d.Path)
-	settled := known != nil && string(known.Stats) == string(state) && known.All(s.want, tree.Racy)
-	f := &folder{path: d.Path, state: state, known: known}
-	var vanish, same, before int64
-	var samples []sampled
-	if settled {
-		same = count(d)
-		before = same
-		samples = s.sample(d, known)
-	} else {
-		old := decoded(d.Path, known)
-		before = count(old)
-		vanish = lost(old, d)
-		same = f.measure(d, old)
+	if known != nil && string(known.Stats) == string(state) && known.All(s.want, tree.Racy) {
+		n, samples := count(d), s.sample(d, known)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.same += n
+		s.known += n
+		s.samples = append(s.samples, samples...)
+		s.peculiar(d)
+		return nil
 	}
+	if s.attributes {
+		s.census.extended(s.part.source, d)
+	}
+	f := &folder{path: d.Path, state: state, known: known}
+	old := decoded(d.Path, known)
+	before, vanish, same := count(old), lost(old, d), f.measure(d, old)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.same += same
+	s.known += before
+	s.vanish += vanish
+	s.folders = append(s.folders, f)
+	s.copies += f.files + int64(len(f.big))
+	s.bytes += f.bytes
+	for _, b := range f.big {
+		s.bytes += b.size
+	}
+	s.peculiar(d)
+	return nil
+}
+
+// peculiar notes hard links and sparse files.
+func (s *scan) peculiar(d *tree.Dir) {
 	for i := range d.Entries {
-		if e := &d.Entries[i]; e.IsRegular() && e.Nlink > 1 {
+		e := &d.Entries[i]
+		if e.IsRegular() && e.Nlink > 1 {
 			key := inode{e.Dev, e.Ino}
 			if s.links[key] == nil {
 				s.links[key] = &names{total: e.Nlink}
 			}
 			s.links[key].here = append(s.links[key].here, name{d.Path, e.Name})
 		}
-		if d.Entries[i].Sparse() {
-			s.holes[name{d.Path, d.Entries[i].Name}] = true
+		if e.Sparse() {
+			s.holes[name{d.Path, e.Name}] = true
 		}
 	}
-	s.samples = append(s.samples, samples...)
-	s.known += before
-	s.vanish += vanish
-	s.same += same
-	if !settled {
-		s.folders = append(s.folders, f)
-		s.copies += f.files + int64(len(f.big))
-		s.bytes += f.bytes
-		for _, b := range f.big {
-			s.bytes += b.size
-		}
-	}
-	return nil
 }
 
 // mode is the folder's mode at the source.

@@ -146,15 +146,6 @@ func (p *pass) strangers(t *task, have *tree.Dir) error {
 	return nil
 }
 
-// names lists the paths of entries.
-func (t *task) names(indexes []int) []string {
-	list := make([]string, len(indexes))
-	for k, i := range indexes {
-		list[k] = tree.Join(t.path, t.now.Entries[i].Name)
-	}
-	return list
-}
-
 // done records entries as copied.
 func (p *pass) done(t *task, indexes []int, extra byte) {
 	for _, i := range indexes {
