@@ -4,7 +4,7 @@
 #   build/readme.sh --check     the transcript in README.md has the shape of the last demo's
 #   build/readme.sh --readme    put the last demo's transcript into README.md
 #
-# Shape: the same lines once numbers, sizes and times are taken out.
+# Shape: the same lines once numbers, sizes, times and passing progress are taken out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,12 +12,12 @@ migration=.build/demo/migration.txt
 begin='<!-- transcript: make demo README=1 -->'
 end='<!-- end of transcript -->'
 
-shape() { sed -E 's/[0-9]+([.,][0-9]+)*/N/g; s/N ?(B|kB|KB|MB|GB|KiB|MiB|GiB|TB|ms|s)\b/N/g; s/ +/ /g; s/ $//' | grep -v '^ *$' || true; }
+shape() { sed -E 's/[0-9]+([.,][0-9]+)*/N/g; s/N ?(B|kB|KB|MB|GB|KiB|MiB|GiB|TB|ms|s)\b/N/g; s/ +/ /g; s/ $//' | grep -v -E '^ *$|^ *\[ *(N|\.\.)%\]' || true; }
 in_readme() { sed -n "/^$begin\$/,/^$end\$/p" README.md | sed '1,2d;$d' | sed '$d'; }
 
 case ${1:---check} in
   --readme)
-    { sed "/^$begin\$/q" README.md; echo '```console'; cat $migration; echo '```'; sed -n "/^$end\$/,\$p" README.md; } > README.md.new
+    { sed "/^$begin\$/q" README.md; echo '```console'; sed -e :a -e '/^\n*$/{$d;N;ba' -e '}' $migration; echo '```'; sed -n "/^$end\$/,\$p" README.md; } > README.md.new
     mv README.md.new README.md
     echo 'README.md: transcript refreshed'
     ;;

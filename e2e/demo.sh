@@ -25,11 +25,12 @@ cleanup() { $sandbox down -dir "$dir" || true; }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# show COMMAND… runs it as an operator would and keeps what it prints.
+# show COMMAND… runs it as an operator would; keeps what it prints on standard
+# output in transcript.txt, and Ansible's warnings in warnings.txt.
 show() {
   printf '\n\033[1m$ %s\033[0m\n' "$*"
   printf '$ %s\n' "$*" >> $out/transcript.txt
-  "$@" 2>&1 | tee -a $out/transcript.txt
+  { "$@" 2>&3 | tee -a $out/transcript.txt; } 3> >(tee -a $out/warnings.txt >&2)
   echo >> $out/transcript.txt
 }
 

@@ -82,7 +82,7 @@ func (s *Sandbox) up(ctx context.Context, o Options) error {
 		return err
 	}
 	steps := []func(context.Context, Options) error{
-		s.startPostgres, s.mountShare, s.makeHome, s.startServer, s.join, s.writeInventory,
+		s.startPostgres, s.mountShare, s.makeHome, s.writeCommands, s.startServer, s.join, s.writeInventory,
 	}
 	for _, step := range steps {
 		if err := step(ctx, o); err != nil {

@@ -94,13 +94,26 @@ func (s *Sandbox) command(verb string) []string {
 	return append(args, s.Standin...)
 }
 
-// ServiceCommand is the same for an inventory: one shell line that also works for root.
-func (s *Sandbox) ServiceCommand(verb string) string {
-	words := s.command(verb)
-	if s.User != "" {
-		words = append([]string{"setpriv", "--reuid", s.User, "--regid", s.User, "--clear-groups", "env", "HOME=" + s.UserHome}, words...)
+// ServiceCommand is what an inventory names: a script of the sandbox that runs
+// the stand-in as its service user.
+func (s *Sandbox) ServiceCommand(verb string) string { return filepath.Join(s.Dir, "bin", verb) }
+
+// writeCommands makes the scripts.
+func (s *Sandbox) writeCommands(_ context.Context, _ Options) error {
+	if err := os.MkdirAll(filepath.Join(s.Dir, "bin"), 0o755); err != nil {
+		return fmt.Errorf("write service commands: %w", err)
 	}
-	return strings.Join(words, " ")
+	for _, verb := range []string{"start", "stop", "status"} {
+		words := s.command(verb)
+		if s.User != "" {
+			words = append([]string{"setpriv", "--reuid", s.User, "--regid", s.User, "--clear-groups", "env", "HOME=" + s.UserHome}, words...)
+		}
+		script := "#!/bin/sh\nexec '" + strings.Join(words, "' '") + "'\n"
+		if err := os.WriteFile(s.ServiceCommand(verb), []byte(script), 0o755); err != nil {
+			return fmt.Errorf("write service commands: %w", err)
+		}
+	}
+	return nil
 }
 
 // Server runs start, stop or status of the stand-in as its service user.
