@@ -127,6 +127,7 @@ func (r *runner) folder() (string, error) {
 		if err := os.MkdirAll(base, 0o700); err != nil {
 			return "", fmt.Errorf("make temporary folder: %w", err)
 		}
+		sweep(base)
 	}
 	dir, err := os.MkdirTemp(base, "cidx-database-")
 	if err != nil {
@@ -134,6 +135,16 @@ func (r *runner) folder() (string, error) {
 	}
 	r.temp = dir
 	return dir, nil
+}
+
+// sweep removes copies that a killed run of another day has left.
+func sweep(base string) {
+	old, _ := filepath.Glob(filepath.Join(globEscape(base), "cidx-database-*"))
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			_ = os.RemoveAll(dir) // what stays is tried again the next time
+		}
+	}
 }
 
 func (r *runner) close() {
