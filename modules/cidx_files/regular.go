@@ -134,8 +134,8 @@ func (p *pass) changed(path string, e *tree.Entry) bool {
 	return err != nil || !tree.SameSource(e, &now)
 }
 
-// moving notes that an entry changed while it was copied: the next pass's work
-// while the server runs, and an error when it is supposed to be stopped.
+// moving gives up an entry that changed while it was copied: the next pass's
+// work while the server runs, and an error when it is supposed to be stopped.
 func (p *pass) moving(t *task, path string) error {
 	t.moved = true
 	p.result.mu.Lock()
@@ -146,6 +146,11 @@ func (p *pass) moving(t *task, path string) error {
 			What: "changed while it was copied, although the server is stopped", At: filepath.Join(p.part.source, path),
 			Fix: "find out who writes there (lsof, fuser), stop it, and run again",
 		}
+	}
+	// No record names the copy that may lie on the share: if the source had lost
+	// the file by the next pass, nobody would know that the copy has to go.
+	if _, err := p.target.remove(path, 0); err != nil && !errors.Is(err, unix.EISDIR) {
+		return fault("remove", p.target.path(path), err)
 	}
 	return nil
 }
