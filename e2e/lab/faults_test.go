@@ -16,10 +16,19 @@ type fault struct {
 	cause func(*stage, *Playing) error
 	mend  func(*stage) error // nil: nothing to mend
 	own   bool               // the run gets over it by itself: exit code 0
-	quick bool               // part of make lab, not only of make lab-full
+	quick string             // what of it is part of make lab, not only of make lab-full: resumed, rolledBack, both
 	disk  bool               // needs a share that can be frozen
 }
 
+// title names a fault and its point.
+func (f fault) title() string {
+	if f.point == "" {
+		return f.name
+	}
+	return f.name + " at " + f.point
+}
+
+// Points of the journal.
 const (
 	afterWarmCopy = "cidx_files.warm"
 	afterStop     = "cidx_service.stopped"
@@ -35,12 +44,12 @@ const (
 
 func faults() []fault {
 	all := []fault{
-		{name: "SSH connections reset", point: afterBackup, cause: resetSSH, own: true, quick: true},
+		{name: "SSH connections reset", point: afterBackup, cause: resetSSH, own: true, quick: resumed},
 		{name: "network gone for 45 s", point: afterBackup, cause: networkGone, own: true},
 		{name: "PostgreSQL stopped before the load", point: afterBackup, cause: stopDatabase, mend: startDatabase},
-		{name: "PostgreSQL stopped during the load", point: afterBackup, cause: stopDatabaseInLoad, mend: startDatabase, quick: true},
+		{name: "PostgreSQL stopped during the load", point: afterBackup, cause: stopDatabaseInLoad, mend: startDatabase, quick: both},
 		{name: "PostgreSQL stopped after the load", point: afterLoad, cause: stopDatabase, mend: startDatabase},
-		{name: "share unmounted during the copy", point: afterLoad, cause: unmountShare, mend: mountShare, quick: true},
+		{name: "share unmounted during the copy", point: afterLoad, cause: unmountShare, mend: mountShare, quick: rolledBack},
 		{name: "share unmounted at the cut-over", point: afterAliases, cause: unmountShare, mend: mountShare},
 		{name: "share full during the copy", point: afterLoad, cause: fillShare, mend: emptyShare},
 		{name: "share hangs before the copy", point: afterLoad, cause: freezeShare, mend: thawShare, disk: true},
@@ -48,10 +57,10 @@ func faults() []fault {
 		{name: "node's disk full during the backup", point: afterStop, cause: fillDisk, mend: emptyDisk},
 		{name: "server dies at its start", cause: standin("fail-start"), mend: standinHealed},
 		{name: "server never healthy", cause: standin("never-healthy"), mend: standinHealed},
-		{name: "server loses repositories", cause: standin("lose-repos 2"), mend: standinHealed, quick: true},
+		{name: "server loses repositories", cause: standin("lose-repos 2"), mend: standinHealed, quick: rolledBack},
 	}
 	for _, point := range []string{afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, afterCutOver, beforeStart, afterStart} {
-		all = append(all, fault{name: "node without power", point: point, cause: cutPower, mend: bootAgain, quick: point == firstLink})
+		all = append(all, fault{name: "node without power", point: point, cause: cutPower, mend: bootAgain, quick: map[string]string{firstLink: both}[point]})
 	}
 	for _, point := range []string{afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, beforeStart} {
 		all = append(all, fault{name: "helper and controller killed", point: point, cause: killBoth})
@@ -66,38 +75,34 @@ func faults() []fault {
 const (
 	resumed    = "then resumed"
 	rolledBack = "then rolled back"
+	both       = "both"
 )
 
 // TestFaults: after each fault the same command again ends like an undisturbed
 // run, and the rollback brings the standalone server back.
 func TestFaults(t *testing.T) {
-	table := &table{}
 	for _, f := range faults() {
-		name := f.name
-		if f.point != "" {
-			name += " at " + f.point
-		}
 		for _, way := range []string{resumed, rolledBack} {
-			t.Run(name+" "+way, func(t *testing.T) {
-				if !f.quick {
+			name := f.title() + " " + way
+			t.Run(name, func(t *testing.T) {
+				if f.quick != both && f.quick != way {
 					longer(t)
 				}
-				cell := table.cell(f, way)
-				cell.run = true
-				t.Cleanup(func() { table.write(t) })
 				s := scenarioOn(t, f.disk, 8*time.Minute)
+				var c cell
+				t.Cleanup(func() { record(t, name, c) })
 				s.judge("hash", "-out", before) // the server runs, but writes nothing unasked
 				s.strike(f)
-				cell.first = s.last.Exit
+				c.First = s.last.Exit
 				if f.mend != nil {
 					s.must(f.mend(s))
 				}
 				if way == resumed {
-					cell.took = s.resume(f)
+					c.Seconds = s.resume(f).Seconds()
 				} else {
-					cell.took = s.rollBack()
+					c.Seconds = s.rollBack().Seconds()
 				}
-				cell.passed = !t.Failed()
+				c.Passed = !t.Failed()
 			})
 		}
 	}
