@@ -43,7 +43,7 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("no command\n" + usage)
+		return fmt.Errorf("no command\n%s", usage)
 	}
 	commands := map[string]func(context.Context, *flag.FlagSet, []string, io.Writer) error{"hash": hash, "same": same, "equal": equal}
 	do, known := commands[args[0]]

@@ -38,7 +38,7 @@ func main() {
 
 func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("no command\n" + usage)
+		return fmt.Errorf("no command\n%s", usage)
 	}
 	commands := map[string]func(context.Context, *flag.FlagSet, []string) error{
 		"home": home, "join": join, "schema": schema, "firststart": firstStart,
