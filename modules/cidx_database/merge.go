@@ -55,15 +55,14 @@ func (c *canonicalRow) field(i int) []byte {
 
 // merging walks both sides of a table in the order of its key.
 type merging struct {
-	t       *table
-	d       *reader
-	visit   func(difference) error
-	source  digest.Source
-	ours    canonicalRow
-	theirs  canonicalRow
-	more    bool
-	equal   int64
-	failure error
+	t      *table
+	d      *reader
+	visit  func(difference) error
+	source digest.Source
+	ours   canonicalRow
+	theirs canonicalRow
+	more   bool
+	equal  int64
 }
 
 // merge compares a table row by row, in the order of its key and in constant
