@@ -34,6 +34,9 @@ func TestRewrittenAliasesAreNoDamage(t *testing.T) {
 		if told := r.Data["repaired"].([]string); len(told) > 0 || len(r.Warnings) > 0 {
 			t.Errorf("compare %s: repaired %v, warnings %v", compare, told, r.Warnings)
 		}
+		if r.Changed {
+			t.Errorf("compare %s says changed", compare)
+		}
 		mustMatch(t, before, snapshot(t, s.share))
 	}
 }

@@ -58,7 +58,12 @@ const attempts = 5
 // folder vanishes under it: then it is started anew with what still exists.
 func (p *pass) transfer(ctx context.Context, t transfer) error {
 	t.source, t.target = p.part.source, p.part.target
-	t.temporary = p.target.path(workFolder)
+	if !t.inPlace && len(t.names) > 0 {
+		if err := p.target.openWork(); err != nil {
+			return err
+		}
+		t.temporary = p.target.path(workFolder)
+	}
 	for i := 1; len(t.names) > 0; i++ {
 		p.target.writes.Add(int64(len(t.names)))
 		err := p.rsync.run(ctx, t, p.meter)

@@ -69,7 +69,7 @@ func (r *result) warn(text string) {
 
 // apply brings the share into the state that the scan saw.
 func (p *pass) apply(ctx context.Context) error {
-	if err := p.target.openWork(); err != nil {
+	if err := p.target.closeWork(); err != nil { // of a run that was killed
 		return err
 	}
 	if err := p.removeFolders(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,8 @@ type target struct {
 	granularity int64 // of mtimes, in ns
 	writes      atomic.Int64
 	names       atomic.Int64 // numbers temporary names
+	mu          sync.Mutex
+	working     bool // there is a work folder
 }
 
 // openTarget opens a part's folder on the share; with create it makes it first,
@@ -119,16 +122,23 @@ func (t *target) chmod(p string, perm uint32) error {
 	return nil
 }
 
-// temporary is a new name in the work folder.
-func (t *target) temporary() string {
-	return fmt.Sprintf("%s/l%d", workFolder, t.names.Add(1))
+// temporary is a new name in the work folder, which is made when it is needed
+// first: a comparison that finds nothing writes nothing.
+func (t *target) temporary() (string, error) {
+	if err := t.openWork(); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s/l%d", workFolder, t.names.Add(1)), nil
 }
 
 // symlink makes a symbolic link, replacing what is there (unless a folder).
 func (t *target) symlink(p string, want *tree.Entry) error {
 	err := again(func() error { return unix.Symlinkat(want.Link, t.fd, p) })
 	if errors.Is(err, unix.EEXIST) {
-		name := t.temporary()
+		name, errWork := t.temporary()
+		if errWork != nil {
+			return errWork
+		}
 		if err = unix.Symlinkat(want.Link, t.fd, name); err == nil {
 			err = unix.Renameat(t.fd, name, t.fd, p)
 		}
@@ -143,7 +153,10 @@ func (t *target) symlink(p string, want *tree.Entry) error {
 // write makes a small file with the attributes of want, replacing what is there
 // in one step.
 func (t *target) write(p string, content []byte, want *tree.Entry) error {
-	name := t.temporary()
+	name, err := t.temporary()
+	if err != nil {
+		return err
+	}
 	fd, err := unix.Openat(t.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fault("write", t.path(p), err)
@@ -179,7 +192,10 @@ func (t *target) link(first, p string) (changed bool, err error) {
 	if a.Dev == b.Dev && a.Ino == b.Ino {
 		return false, nil
 	}
-	name := t.temporary()
+	name, err := t.temporary()
+	if err != nil {
+		return false, err
+	}
 	if err := unix.Linkat(t.fd, first, t.fd, name, 0); err != nil {
 		return false, err
 	}
@@ -199,20 +215,32 @@ func (t *target) remove(p string, flags int) (removed bool, err error) {
 	return err == nil, err
 }
 
-// openWork makes the folder for temporary files, without what a killed run left
-// in it. closeWork removes it.
+// openWork makes the folder for temporary files.
 func (t *target) openWork() error {
-	if err := os.RemoveAll(t.path(workFolder)); err != nil {
-		return fault("remove folder", t.path(workFolder), err)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.working {
+		return nil
 	}
-	if err := unix.Mkdirat(t.fd, workFolder, 0o700); err != nil {
+	if err := again(func() error { return unix.Mkdirat(t.fd, workFolder, 0o700) }); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fault("make folder", t.path(workFolder), err)
 	}
 	t.writes.Add(1)
+	t.working = true
 	return nil
 }
 
+// closeWork removes it again, or what a killed run has left of it.
 func (t *target) closeWork() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.working {
+		if _, err := tree.Lstat(t.fd, workFolder); errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		t.writes.Add(1)
+	}
+	t.working = false
 	return fault("remove folder", t.path(workFolder), os.RemoveAll(t.path(workFolder)))
 }
 
