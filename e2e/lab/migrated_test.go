@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 )
@@ -138,4 +139,35 @@ func mustController(s *stage, name string) *Controller {
 	c, err := s.lab.Controller(name)
 	s.must(err)
 	return c
+}
+
+// TestRolledBackByHand: no controller at all; the three commands that the failed
+// run has printed bring the standalone server back, hold or no hold.
+func TestRolledBackByHand(t *testing.T) {
+	longer(t)
+	s := scenario(t, 6*time.Minute)
+	s.playAt(afterLoad, stopped(s), "cluster-migrate.yml", "-l", "node1")
+	if s.last.Exit != 2 {
+		t.Fatalf("exit code %d, want 2", s.last.Exit)
+	}
+	found := regexp.MustCompile(`(?m)^ +(sudo systemctl stop .*|cp .*pre-cluster .*|sudo systemctl start .*)$`).FindAllStringSubmatch(s.last.Transcript, 3)
+	if len(found) != 3 {
+		t.Fatalf("%d commands are printed, want 3", len(found))
+	}
+	for _, command := range found {
+		_, err := s.node.Run(s.ctx, "sh", "-c", command[1])
+		s.must(err)
+	}
+	s.must(s.node.Healthy(s.ctx, 20*time.Second))
+	s.serves(s.node)
+	s.must(errors.Join(s.lab.DB.Start(s.ctx), mountShare(s)))
+	s.rollback()
+	s.migrate()
+	s.judge("equal", "-running")
+	s.resting(0)
+}
+
+// stopped takes PostgreSQL and the share away.
+func stopped(s *stage) func(*Playing) error {
+	return func(p *Playing) error { return errors.Join(stopDatabase(s, p), unmountShare(s, p)) }
 }
