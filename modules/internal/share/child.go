@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -119,11 +118,6 @@ func readAnswers(replies *os.File) (answer, error) {
 		return last, fmt.Errorf("the probe ended in the middle of %q", last.Doing)
 	}
 	return last, nil
-}
-
-// workFolder is the name of a new probe folder; stale ones have the same start.
-func workFolder(dir string) string {
-	return filepath.Join(dir, fmt.Sprintf("%s%d-%d", workPrefix, os.Getpid(), time.Now().UnixNano()))
 }
 
 const (
