@@ -109,9 +109,18 @@ func mountShare(s *stage) error {
 	return err
 }
 
-func freezeShare(s *stage, _ *Playing) error { return s.lab.Freeze(s.ctx) }
-
-func thawShare(s *stage) error { return s.lab.Thaw(s.ctx) }
+// hangShare makes every write to the share wait for a minute, as a hard mount
+// does whose server is restarted. A job that writes cannot be killed meanwhile.
+func hangShare(s *stage, p *Playing) error {
+	if err := s.lab.Freeze(s.ctx); err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+	case <-time.After(time.Minute):
+	}
+	return s.lab.Thaw(context.WithoutCancel(s.ctx))
+}
 
 func fillShare(s *stage, _ *Playing) error { return fill(s.lab.share()) }
 
