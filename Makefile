@@ -29,13 +29,13 @@ lint: modules ## gofmt, go vet, staticcheck, ansible-lint (production), yamllint
 
 test: modules tools lint ## Everything: lint, unit tests, scenarios, lab. The last line counts them
 	@build/setup.sh lab || echo 'test: the lab cannot be set up on this machine'
-	@go run ./build/testsum -timeout $(E2E_TIMEOUT) ./...
+	@go run ./build/testsum -count=1 -timeout $(E2E_TIMEOUT) ./...
 
 unit: modules ## The unit tests of the modules alone
 	@go run ./build/testsum ./modules/... ./e2e/seed/... ./e2e/judge/... ./e2e/standin/...
 
 scenarios: modules tools ## The scenarios of e2e/testdata alone; RUN=pattern picks some
-	@go run ./build/testsum -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
+	@go run ./build/testsum -count=1 -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
 
 demo: modules tools ## Migrate a realistic standalone server on this machine and show it; README=1 puts the transcript into README.md
 	@e2e/demo.sh $(if $(README),--readme)
