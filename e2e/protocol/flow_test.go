@@ -147,17 +147,25 @@ func TestFlows(t *testing.T) {
 		},
 		"a rollback": {
 			playbook: "cluster-rollback",
-			calls:    []string{"service real stopped", "database real rollback", "config real standalone", "backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"},
+			calls:    []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone", "backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"},
 		},
 		"a rollback without PostgreSQL": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_database.real": broken},
-			calls: []string{"service real stopped", "database real rollback", "config real standalone", "backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"},
+			calls: []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone", "backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"},
 			shown: []string{"cannot be listed; the rollback goes on", "broken pipe"},
 		},
 		"a rollback that fails": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.real": broken}, code: 2,
-			calls: []string{"service real stopped", "database real rollback", "config real standalone"},
+			calls: []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone"},
 			shown: []string{"broken pipe", `The rollback stopped at "Switch the configuration and the folders"`, "it goes on there: ansible-playbook cluster-rollback.yml -l node1"},
+		},
+		"a rollback where nothing is left to do": {
+			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.check": unchanged + `, "plan": [], "unfinished": false`, "cidx_verify.real": unchanged},
+			calls: []string{"config check standalone", "verify real standalone"}, shown: []string{"nothing was changed", "changed=0"},
+		},
+		"a rollback that was interrupted before the release": {
+			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.check": unchanged + `, "plan": [], "unfinished": true`, "cidx_config.real": unchanged + `, "plan": [], "unfinished": true`},
+			calls: []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone", "backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"},
 		},
 		"a verification": {playbook: "cluster-verify", calls: []string{"verify real cluster", "database real verify", "report real verified"}},
 		"only the databases": {

@@ -80,6 +80,7 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 	if s.standing, err = c.Standing(); err != nil {
 		return s, err
 	}
+	c.unfinished = s.standing.Unfinished()
 	if s.layout, err = cidx.Detect(c.Home, c.share); err != nil {
 		return s, err
 	}

@@ -83,7 +83,14 @@ func TestThereAndBackAgain(t *testing.T) {
 	}
 	if reply := to(t, h, cidx.ToStandalone); reply.Changed {
 		t.Errorf("a second way back changes: %v", reply.Data["plan"])
+	} else if reply.Data["unfinished"] != false {
+		t.Error("a finished way back is told as unfinished")
 	}
+	must(t, os.WriteFile(h.Path(".cluster-migrate/hold"), nil, 0o600))
+	if reply := to(t, h, cidx.ToStandalone); reply.Data["unfinished"] != true {
+		t.Error("a run that stopped before the release is told as finished")
+	}
+	must(t, os.Remove(h.Path(".cluster-migrate/hold")))
 	if diff := cmp.Diff(share, hometest.Snapshot(t, h.Share)); diff != "" {
 		t.Errorf("the share was changed:\n%s", diff)
 	}

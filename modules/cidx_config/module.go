@@ -41,6 +41,7 @@ func Module() ansible.Module {
 		Returns: []ansible.Return{
 			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
 			{Name: "unchecked", Type: "list", Doc: "In check mode: what can only be checked when the files are on the share."},
+			{Name: "unfinished", Type: "bool", Doc: "Whether an earlier run stopped between the stop of the server and the release of its units."},
 			{Name: "repositories", Type: "int", Doc: "Registered repositories that were found on the share."},
 			{Name: "aliases", Type: "int", Doc: "Aliases whose targets were found on the share."},
 		},
@@ -61,10 +62,11 @@ type cutover struct {
 	share string
 	reply ansible.Reply
 
-	plan      []step
-	done      []string // of plan, told so far
-	unchecked []string
-	found     proof
+	unfinished bool // an earlier run was
+	plan       []step
+	done       []string // of plan, told so far
+	unchecked  []string
+	found      proof
 
 	// reached, if set, is called before each change; tests stop there.
 	reached func(what string)
@@ -96,7 +98,7 @@ func (c *cutover) run(ctx context.Context) (ansible.Reply, error) {
 		told = append(told, c.done...)
 	}
 	c.reply.Changed = len(told) > 0
-	c.reply.Data = map[string]any{"plan": told, "unchecked": list(c.unchecked), "repositories": c.found.repos, "aliases": c.found.aliases}
+	c.reply.Data = map[string]any{"plan": told, "unchecked": list(c.unchecked), "unfinished": c.unfinished, "repositories": c.found.repos, "aliases": c.found.aliases}
 	if err != nil {
 		c.reply.Msg = ""
 	}

@@ -28,15 +28,16 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.unfinished = standing.Unfinished() || standing.Cutover == cidx.ToCluster
 	if err := c.planStandalone(ctx, now, standing.Entries); err != nil {
 		return err
 	}
-	if c.mode.Check {
-		c.reply.Msg = "the home would be made standalone"
-		return nil
-	}
 	if len(c.plan) == 0 && standing.Begun == "" && standing.Cutover != cidx.ToCluster {
 		c.reply.Msg = "the home is standalone already"
+		return nil
+	}
+	if c.mode.Check {
+		c.reply.Msg = "the home would be made standalone"
 		return nil
 	}
 	// A run that goes on keeps what the first one found: the backup step
