@@ -53,6 +53,6 @@ CIDX_POSTGRES_DSN="postgresql://$PGUSER:$PGPASSWORD@$PGHOST:$PGPORT/$PGDATABASE"
   cidx-judge equal -home "$dir/home/.cidx-server" -share "$dir/share" -running | tee $out/verdict.txt
 
 cp -r "$dir"/reports $out/
-sed -n '/^\$ ansible-playbook cluster-migrate.yml -l node1$/,$p' $out/transcript.txt > $out/migration.txt
+sed -n '/^\$ ansible-playbook cluster-migrate.yml -l node1$/,$p' $out/transcript.txt | sed "s#$dir#/tmp/cidx-demo#g" > $out/migration.txt
 build/readme.sh ${1:---check}
 say "Transcript: $out/transcript.txt    Report: $(find $out/reports -name report.html)"
