@@ -37,7 +37,9 @@ unit: modules ## The unit tests of the modules alone
 scenarios: modules tools ## The scenarios of e2e/testdata alone; RUN=pattern picks some
 	@go run ./build/testsum -count=1 -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
 
-demo: modules tools ## Migrate a realistic standalone server on this machine and show it; README=1 puts the transcript into README.md
+demo: setup ## Migrate a realistic standalone server on this machine and show it; README=1 puts the transcript into README.md
+	@build/helper.sh "$$(go env GOHOSTARCH)"
+	@go build -o .build/bin/ ./e2e/cmd/cidx-sandbox ./e2e/cmd/cidx-standin ./e2e/cmd/cidx-judge
 	@e2e/demo.sh $(if $(README),--readme)
 
 lab: modules tools ## Real systemd nodes, SSH, TLS, two nodes, the chief faults
