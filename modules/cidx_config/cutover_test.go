@@ -15,6 +15,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/hometest"
+	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
 )
 
@@ -91,6 +92,15 @@ func TestThereAndBackAgain(t *testing.T) {
 		t.Error("a run that stopped before the release is told as finished")
 	}
 	must(t, os.Remove(h.Path(".cluster-migrate/hold")))
+	for _, last := range []struct {
+		event  string
+		loaded bool
+	}{{cidx.DatabaseLoaded, true}, {cidx.DatabaseRolledBack, false}, {cidx.DatabaseUnreached, true}, {cidx.DatabaseRolledBack, false}} {
+		must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), cidx.DatabaseModule, last.event, nil))
+		if reply := to(t, h, cidx.ToStandalone); reply.Changed || reply.Data["loaded"] != last.loaded {
+			t.Errorf("after %s: changed %v, loaded %v", last.event, reply.Changed, reply.Data["loaded"])
+		}
+	}
 	if diff := cmp.Diff(share, hometest.Snapshot(t, h.Share)); diff != "" {
 		t.Errorf("the share was changed:\n%s", diff)
 	}

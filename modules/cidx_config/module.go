@@ -42,6 +42,7 @@ func Module() ansible.Module {
 			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
 			{Name: "unchecked", Type: "list", Doc: "In check mode: what can only be checked when the files are on the share."},
 			{Name: "unfinished", Type: "bool", Doc: "Whether an earlier run stopped between the stop of the server and the release of its units."},
+			{Name: "loaded", Type: "bool", Doc: "With C(state=standalone): whether PostgreSQL may hold a load that no rollback has marked there as given up."},
 			{Name: "repositories", Type: "int", Doc: "Registered repositories that were found on the share."},
 			{Name: "aliases", Type: "int", Doc: "Aliases whose targets were found on the share."},
 		},
@@ -63,6 +64,7 @@ type cutover struct {
 	reply ansible.Reply
 
 	unfinished bool // an earlier run was
+	loaded     bool // as cidx.Standing has it
 	plan       []step
 	done       []string // of plan, told so far
 	unchecked  []string
@@ -98,7 +100,7 @@ func (c *cutover) run(ctx context.Context) (ansible.Reply, error) {
 		told = append(told, c.done...)
 	}
 	c.reply.Changed = len(told) > 0
-	c.reply.Data = map[string]any{"plan": told, "unchecked": list(c.unchecked), "unfinished": c.unfinished, "repositories": c.found.repos, "aliases": c.found.aliases}
+	c.reply.Data = map[string]any{"plan": told, "unchecked": list(c.unchecked), "unfinished": c.unfinished, "loaded": c.loaded, "repositories": c.found.repos, "aliases": c.found.aliases}
 	if err != nil {
 		c.reply.Msg = ""
 	}

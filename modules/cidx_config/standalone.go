@@ -29,6 +29,7 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 		return err
 	}
 	c.unfinished = standing.Unfinished() || standing.Cutover == cidx.ToCluster
+	c.loaded = standing.Loaded
 	if err := c.planStandalone(ctx, now, standing.Entries); err != nil {
 		return err
 	}

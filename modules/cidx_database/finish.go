@@ -16,9 +16,6 @@ import (
 	"cidx-cluster/modules/internal/postgres"
 )
 
-// moduleName is how the journal calls us.
-const moduleName = "cidx_database"
-
 // finish does what follows the commit. Nothing of it can undo the load, and all
 // of it is done again by the next run if this one does not get that far.
 func (r *runner) finish(ctx context.Context) error {
@@ -79,7 +76,7 @@ func (r *runner) keepRecord(m *marker) error {
 	if err := writeFile(r.state.Database(), append(raw, '\n')); err != nil {
 		return err
 	}
-	return journal.Append(r.state.Journal(), moduleName, "loaded", map[string]any{"source_id": m.Source, "tables": len(m.Tables), "rows": sumRows(m.Tables)})
+	return journal.Append(r.state.Journal(), cidx.DatabaseModule, cidx.DatabaseLoaded, map[string]any{"source_id": m.Source, "tables": len(m.Tables), "rows": sumRows(m.Tables)})
 }
 
 func sumRows(marks map[string]tableMark) int64 {

@@ -194,6 +194,19 @@ func TestRollbackDoesNotNeedPostgreSQL(t *testing.T) {
 	if r.Failed || r.Changed || !strings.Contains(r.text(), "PostgreSQL was not asked") {
 		t.Errorf("told is: %s", r.text())
 	}
+	loaded := func() bool {
+		standing, err := cidx.Common{Home: f.path("")}.Standing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return standing.Loaded
+	}
+	if !loaded() {
+		t.Error("forgotten that PostgreSQL still has to be told")
+	}
+	if r := f.run(t, map[string]any{"phase": "rollback"}); r.Failed || !r.Changed || loaded() {
+		t.Errorf("asked again: still to be told: %v, told is: %s", loaded(), r.text())
+	}
 }
 
 func TestSaltFileIsMadeForTheOtherNodes(t *testing.T) {

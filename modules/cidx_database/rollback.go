@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
 )
@@ -21,7 +22,7 @@ func (r *runner) rollback(ctx context.Context) error {
 		r.warnings.add("PostgreSQL was not asked what the cluster has written (%v); run the rollback again when it is back, otherwise a later migration will stop", err)
 		r.out.Data["reachable"] = false
 		r.out.Msg = "PostgreSQL cannot be reached; its data is left as it is"
-		return nil
+		return r.noteRollback(cidx.DatabaseUnreached, "")
 	}
 	if err != nil {
 		return err
@@ -29,10 +30,10 @@ func (r *runner) rollback(ctx context.Context) error {
 	switch {
 	case m == nil:
 		r.out.Skipped = "no data was loaded into this database"
-		return nil
+		return r.noteRollback(cidx.DatabaseRolledBack, "")
 	case m.RolledBack != "":
 		r.out.Skipped = "the load was marked as given up at " + m.RolledBack
-		return nil
+		return r.noteRollback(cidx.DatabaseRolledBack, m.Source)
 	}
 	list, err := r.reviewTables(ctx, m, true)
 	if err != nil {
@@ -81,7 +82,24 @@ func (r *runner) giveUp(ctx context.Context, m *marker, list []*review) error {
 			}
 		}
 	}
-	return journal.Append(r.state.Journal(), moduleName, "rolled-back", map[string]any{"source_id": m.Source})
+	return r.noteRollback(cidx.DatabaseRolledBack, m.Source)
+}
+
+// noteRollback keeps in the journal whether PostgreSQL knows of the rollback,
+// where the journal does not say so already.
+func (r *runner) noteRollback(event, source string) error {
+	if r.mode.Check {
+		return nil
+	}
+	standing, err := r.args.Standing()
+	if err != nil || standing.Loaded == (event == cidx.DatabaseUnreached) {
+		return err
+	}
+	var data map[string]any
+	if source != "" {
+		data = map[string]any{"source_id": source}
+	}
+	return journal.Append(r.state.Journal(), cidx.DatabaseModule, event, data)
 }
 
 // sinceGivenUp reports whether a table was written after its load was given up.

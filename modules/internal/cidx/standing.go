@@ -23,6 +23,14 @@ const (
 	ToStandalone = "standalone"
 )
 
+// Names of cidx_database's journal entries.
+const (
+	DatabaseModule     = "cidx_database"
+	DatabaseLoaded     = "loaded"
+	DatabaseRolledBack = "rolled-back" // PostgreSQL knows that the load is given up, or holds none
+	DatabaseUnreached  = "unreached"   // a rollback could not tell PostgreSQL
+)
+
 // Standing is where a home stands on its way to the cluster, as the state
 // folder tells: the journal, the hold and the record of the units.
 type Standing struct {
@@ -31,6 +39,7 @@ type Standing struct {
 	Begun   string // a cut-over that was begun and not completed: "", ToCluster or ToStandalone
 	Held    bool   // the server is kept from starting
 	Stopped bool   // the units were stopped and not yet released
+	Loaded  bool   // PostgreSQL holds, or may hold, a load that is not marked there as given up
 }
 
 // Standing reads the state folder.
@@ -42,15 +51,16 @@ func (c Common) Standing() (Standing, error) {
 	}
 	s := Standing{Entries: entries}
 	for _, e := range entries {
-		if e.Module != ConfigModule {
-			continue
-		}
 		direction, _ := e.Data["state"].(string)
-		switch e.Event {
-		case ConfigBegun:
+		switch e.Module + " " + e.Event {
+		case ConfigModule + " " + ConfigBegun:
 			s.Begun = direction
-		case ConfigDone:
+		case ConfigModule + " " + ConfigDone:
 			s.Cutover, s.Begun = direction, ""
+		case DatabaseModule + " " + DatabaseLoaded, DatabaseModule + " " + DatabaseUnreached:
+			s.Loaded = true
+		case DatabaseModule + " " + DatabaseRolledBack:
+			s.Loaded = false
 		}
 	}
 	if s.Held, err = exists(state.Hold()); err != nil {
