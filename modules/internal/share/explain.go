@@ -3,6 +3,8 @@ package share
 import (
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"cidx-cluster/modules/internal/cidx"
 )
 
@@ -19,6 +21,24 @@ func (p *prober) explain(a answer) {
 	}
 }
 
+const fixSquash = "export the share with no_root_squash, and without all_squash, for this node, at least until the migration is done"
+
+// notWritable tells why nothing can be created. A mount that is read-write here
+// may be exported read-only; only an attempt to write shows that.
+func (p *prober) notWritable(r Result) cidx.Problem {
+	problem := cidx.Problem{What: fmt.Sprintf("%s as %s: %s", r.Name, r.As, r.Detail), At: p.request.Dir}
+	switch {
+	case r.Detail == unix.EROFS.Error():
+		problem.What = "exported read-only: " + problem.What
+		problem.Fix = "export the share read-write (rw) for this node on the file server"
+	case r.As == "root":
+		problem.Fix = fixSquash + "; and read-write"
+	default:
+		problem.Fix = "let " + r.As + " write there: every folder of the path needs x for that user; chown the exported folder to it"
+	}
+	return problem
+}
+
 func (p *prober) meaning(r Result, i Info) (cidx.Problem, bool) {
 	at := p.request.Dir
 	what := fmt.Sprintf("%s as %s: %s", r.Name, r.As, r.Detail)
@@ -31,11 +51,11 @@ func (p *prober) meaning(r Result, i Info) (cidx.Problem, bool) {
 	case "lock", "hard link":
 		return cidx.Problem{}, false // CIDX falls back; whether links are needed, the census knows
 	case "access", "create folder", "create":
-		fix = "let " + r.As + " write there: every folder of the path needs x for that user; chown the exported folder, or export it with no_root_squash for this node"
+		return p.notWritable(r), true
 	case "chown":
-		fix = "use the same numeric ids on the file server (no idmapping)"
+		fix = "use the same numeric ids on the file server: no idmapping, no all_squash"
 		if i.RootSquash {
-			fix = "export the share with no_root_squash for this node, at least until the migration is done"
+			fix = fixSquash
 		}
 	case "chmod", "mtime", "rename", "symlink":
 		fix = "export the share from a POSIX file system, without options that fix modes or owners"
