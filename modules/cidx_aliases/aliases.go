@@ -55,10 +55,49 @@ func Module() ansible.Module {
 }
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
-	s, err := open(ctx, a, mode.Check)
-	if err != nil {
-		return ansible.Reply{Msg: "alias files cannot be planned"}, err
+	lost := ansible.Reply{Msg: "alias files cannot be moved", Changed: !mode.Check} // some may have been
+	return share.Guard(ctx, share.Watch{Mount: a.KnownMount(ctx)}, lost, func(ctx context.Context) (ansible.Reply, error) {
+		s, err := open(ctx, a, mode.Check)
+		if err != nil {
+			return ansible.Reply{Msg: "alias files cannot be planned"}, err
+		}
+		if err := s.chooseWriter(ctx, mode); err != nil {
+			return ansible.Reply{}, err
+		}
+		return s.run(ctx, mode)
+	})
+}
+
+// chooseWriter ends a real run with the wish to become the user as whom the
+// share is written, where root may not.
+func (s *step) chooseWriter(ctx context.Context, mode ansible.Mode) error {
+	user, err := reach.Service("", s.layout.Home)
+	if err != nil || user.Name == "" || mode.Check || mode.As != "" || s.notOurs() != "" {
+		return err
 	}
+	probe := func(more ...share.Option) (share.Info, error) {
+		options := append([]share.Option{share.As(user.Name)}, more...)
+		if !s.mounted {
+			options = append(options, share.Folder())
+		}
+		return share.Probe(ctx, s.share, share.Deadline, options...)
+	}
+	info, err := probe()
+	if err != nil {
+		return err
+	}
+	as, err := writer.Choose(s.state, info, func() (share.Info, error) { return probe(share.Writing()) })
+	if err != nil || as == "" {
+		return err
+	}
+	if err := writer.HandOver(s.state, user); err != nil {
+		return err
+	}
+	return ansible.Become{User: user}
+}
+
+// run plans, and in a real run applies.
+func (s *step) run(ctx context.Context, mode ansible.Mode) (ansible.Reply, error) {
 	if why := s.notOurs(); why != "" {
 		progress.Line(ctx, "  Left alone: %s", why)
 		return ansible.Reply{Skipped: why}, nil
@@ -93,7 +132,7 @@ type step struct {
 	check  bool
 }
 
-// open finds the trees and proves that the share reacts.
+// open proves that the share reacts and finds the trees.
 func open(ctx context.Context, a args, check bool) (*step, error) {
 	config, err := a.ClusterConfig(ctx)
 	if err != nil {
@@ -103,11 +142,11 @@ func open(ctx context.Context, a args, check bool) (*step, error) {
 	if err != nil {
 		return nil, err
 	}
-	layout, err := cidx.Detect(a.Home, mount)
-	if err != nil {
+	if err := share.Alive(ctx, mount, share.Deadline); err != nil {
 		return nil, err
 	}
-	if err := share.Alive(ctx, mount, share.Deadline); err != nil {
+	layout, err := cidx.Detect(a.Home, mount)
+	if err != nil {
 		return nil, err
 	}
 	s := &step{state: a.State(), config: config, layout: layout, share: mount, check: check}

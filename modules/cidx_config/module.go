@@ -18,6 +18,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/secret"
+	"cidx-cluster/modules/internal/share"
 )
 
 type args struct {
@@ -52,7 +53,14 @@ func Module() ansible.Module {
     state: cluster`,
 	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		secret.KeepDSN(ctx, a.DSN)
-		return (&cutover{args: a, mode: mode}).run(ctx)
+		if a.Wanted == cidx.ToStandalone {
+			return (&cutover{args: a, mode: mode}).run(ctx) // it does without the share
+		}
+		// A cut-over that hangs on the share ends as if it had been killed there.
+		lost := ansible.Reply{Changed: !mode.Check}
+		return share.Guard(ctx, share.Watch{Mount: a.KnownMount(ctx)}, lost, func(ctx context.Context) (ansible.Reply, error) {
+			return (&cutover{args: a, mode: mode}).run(ctx)
+		})
 	})
 }
 

@@ -17,6 +17,7 @@ type findings struct {
 	err       error       // of cluster
 	mount     string
 	mountErr  error
+	hung      error // the share does not answer
 	standing  cidx.Standing
 	standErr  error
 	layout    cidx.Layout
@@ -38,7 +39,7 @@ func (e *examiner) look(ctx context.Context) {
 }
 
 // where looks which layout the home has. It may touch the share, through links
-// that are in place already, so it asks first whether the share answers.
+// that somebody else has made, so it asks first whether the share answers.
 func (e *examiner) where(ctx context.Context) (cidx.Layout, error) {
 	f := &e.found
 	if f.looked {
@@ -57,10 +58,10 @@ func (e *examiner) where(ctx context.Context) (cidx.Layout, error) {
 	return f.layout, f.layoutErr
 }
 
-// linked reports whether any tree is a link.
+// linked reports whether any tree is a link that no cut-over has made.
 func (e *examiner) linked() bool {
 	for _, t := range cidx.AllTrees(e.Home, e.found.mount) {
-		if info, err := os.Lstat(t.Link); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		if info, err := os.Lstat(t.Link); err == nil && info.Mode()&os.ModeSymlink != 0 && !t.Moved() {
 			return true
 		}
 	}

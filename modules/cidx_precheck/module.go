@@ -9,6 +9,7 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
@@ -66,6 +67,8 @@ type examiner struct {
 	check   bool
 	control service.Control
 	plain   bool // tests: the share is a plain folder
+
+	patience time.Duration // tests: of probes; 0: share.Deadline
 
 	found    findings
 	reply    ansible.Reply

@@ -1,6 +1,7 @@
 package precheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,9 +44,15 @@ func (e *examiner) share(ctx context.Context) outcome {
 	if err == nil && user.Name != "" {
 		options = append(options, share.As(user.Name))
 	}
-	info, err := share.Probe(ctx, f.mount, share.Deadline, options...)
+	if f.hung != nil {
+		return outcome{problems: cidx.ProblemsOf(f.hung)}
+	}
+	info, err := share.Probe(ctx, f.mount, e.deadline(), options...)
 	e.reply.Data["share"] = info
 	if err != nil {
+		if info.Hung {
+			f.hung = err
+		}
 		return outcome{problems: cidx.ProblemsOf(err)}
 	}
 	e.warnings = append(e.warnings, peculiar(f.mount, info)...)
@@ -75,13 +82,17 @@ func peculiar(mount string, info share.Info) []string {
 	return list
 }
 
-// alive asks whether the share reacts.
+// alive asks whether the share reacts; one that did not is not asked again.
 func (e *examiner) alive(ctx context.Context) error {
-	if e.found.mount == "" {
-		return nil
+	f := &e.found
+	if f.mount != "" && f.hung == nil {
+		f.hung = share.Alive(ctx, f.mount, e.deadline())
 	}
-	return share.Alive(ctx, e.found.mount, share.Deadline)
+	return f.hung
 }
+
+// deadline bounds a probe.
+func (e *examiner) deadline() time.Duration { return cmp.Or(e.patience, share.Deadline) }
 
 // compact shows a size as the transcript does: "450GB".
 func compact(bytes int64) string {
@@ -119,7 +130,9 @@ func (e *examiner) space(ctx context.Context) outcome {
 	problems := e.compare(need, room)
 	if len(problems) > 0 {
 		// An earlier run may have copied much of it already.
-		there, err := e.need(ctx, layout, true)
+		there, err := share.Guard(ctx, share.Watch{Mount: f.mount}, amount{}, func(ctx context.Context) (amount, error) {
+			return e.need(ctx, layout, true)
+		})
 		if err != nil {
 			return outcome{problems: cidx.ProblemsOf(err)}
 		}

@@ -22,6 +22,7 @@ import (
 	"cidx-cluster/modules/internal/cidxapi"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
+	"cidx-cluster/modules/internal/share"
 )
 
 // args are the arguments of cidx_verify.
@@ -70,6 +71,18 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	if mode.Check {
 		return ansible.Reply{Skipped: "the server is verified in a real run only"}, nil
 	}
+	watch := share.Watch{}
+	if a.Mode == "cluster" { // a standalone server does without the share
+		watch.Mount = a.KnownMount(ctx)
+	}
+	lost := ansible.Reply{Msg: "verification failed"}
+	return share.Guard(ctx, watch, lost, func(ctx context.Context) (ansible.Reply, error) {
+		return verify(ctx, a)
+	})
+}
+
+// verify does everything there is to do.
+func verify(ctx context.Context, a args) (ansible.Reply, error) {
 	v, err := prepare(ctx, a)
 	if err != nil {
 		return ansible.Reply{Msg: "verification cannot start"}, err

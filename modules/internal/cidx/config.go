@@ -108,3 +108,17 @@ func (c Common) MountPoint(config Config) (string, error) {
 	}
 	return filepath.Clean(share), nil
 }
+
+// KnownMount is the mount point, "" where configuration and arguments name none
+// that could be used.
+func (c Common) KnownMount(ctx context.Context) string {
+	config, err := c.ClusterConfig(ctx)
+	if err != nil {
+		return ""
+	}
+	mount, err := c.MountPoint(config)
+	if err != nil {
+		return ""
+	}
+	return mount
+}

@@ -42,7 +42,9 @@ type Tree struct {
 // Moved reports whether the cut-over has happened for this tree.
 func (t Tree) Moved() bool { return t.Local != t.Link }
 
-// Detect finds the layout of a home. The error is a Problem, or Problems.
+// Detect finds the layout of a home. After the cut-over it looks at what was
+// moved aside and never follows the links: the share may be away. The error is
+// a Problem, or Problems.
 func Detect(home, share string) (Layout, error) {
 	realRepos := filepath.Join(home, "data", "golden-repos")
 	oldRepos := filepath.Join(home, "golden-repos")
@@ -54,7 +56,7 @@ func Detect(home, share string) (Layout, error) {
 	if err != nil {
 		return Layout{}, err
 	}
-	realAliases, oldAliases := holdsAliases(realRepos), holdsAliases(oldRepos)
+	realAliases, oldAliases := holdsAliases(localOf(realRepos)), holdsAliases(localOf(oldRepos))
 	if realAliases && oldAliases {
 		return Layout{}, Problem{
 			What: "alias files in both data/golden-repos and golden-repos",
@@ -83,11 +85,16 @@ func Detect(home, share string) (Layout, error) {
 
 func (l Layout) tree(name, link, target string) Tree {
 	t := Tree{Name: name, Link: filepath.Join(l.Home, link), Target: filepath.Join(l.Share, target)}
-	t.Local = t.Link
-	if aside := t.Link + PreCluster; isDir(aside) && !isRealDir(t.Link) {
-		t.Local = aside
-	}
+	t.Local = localOf(t.Link)
 	return t
+}
+
+// localOf is the folder that holds a tree's standalone data.
+func localOf(link string) string {
+	if aside := link + PreCluster; isDir(aside) && !isRealDir(link) {
+		return aside
+	}
+	return link
 }
 
 // Tree returns the tree of that name; ok is false where the layout has none.
@@ -109,7 +116,7 @@ func (l Layout) AliasDirs() []string { return []string{"aliases", "."} }
 // aliases folder or at least one git repository. A path that is no folder is a
 // Problem.
 func holdsRepositories(dir string) (bool, error) {
-	if isDir(dir+PreCluster) && !isRealDir(dir) {
+	if localOf(dir) != dir {
 		return true, nil
 	}
 	info, err := os.Stat(dir)

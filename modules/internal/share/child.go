@@ -32,9 +32,9 @@ type answer struct {
 func (a answer) fill(into *Info) {
 	into.Results = append(into.Results, a.Results...)
 	if a.Looked {
-		mount, mounted, results := into.Mount, into.Mounted, into.Results
+		mount, mounted, results, hung := into.Mount, into.Mounted, into.Results, into.Hung
 		*into = a.Info
-		into.Mount, into.Mounted, into.Results = mount, mounted, results
+		into.Mount, into.Mounted, into.Results, into.Hung = mount, mounted, results, hung
 		return
 	}
 	into.RootSquash = into.RootSquash || a.Info.RootSquash
@@ -56,6 +56,7 @@ func (p *prober) run(do string, r request) answer {
 	case errors.Is(err, os.ErrDeadlineExceeded) && p.caller.Err() != nil:
 		p.problem("run the step again", "probe interrupted")
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.info.Hung = true
 		p.problem("check the file server and the network; a mount that stays dead is removed with: umount -f -l "+r.Mount,
 			"the share does not answer: %s hangs since %.0f s", cmp.Or(last.Doing, "start"), time.Since(p.start).Seconds())
 	default:

@@ -31,12 +31,14 @@ type Info struct {
 	NameMax     uint64   `json:"name_max"` // longest file name in bytes
 	ReadOnly    bool     `json:"read_only"`
 	RootSquash  bool     `json:"root_squash"` // root's files belong to somebody else
+	WriteAs     string   `json:"write_as"`    // the service user, where it can write and root cannot
 	HardLinks   bool     `json:"hard_links"`
 	Granularity int64    `json:"time_granularity"` // of mtimes, in ns; 0: not probed
 	Caseless    bool     `json:"caseless"`         // "A" and "a" are one file
 	BadNames    []string `json:"bad_names"`        // kinds of names refused: "newline", "not UTF-8", "255 bytes"
 	Results     []Result `json:"results"`          // every probe, in order
 	Untested    []string `json:"untested"`         // what only a writing probe can tell
+	Hung        bool     `json:"hung"`             // a probe got no answer
 }
 
 // Result is the outcome of one probe.
