@@ -38,7 +38,7 @@ func (b *bench) build(ctx context.Context) error {
 			return err
 		}
 	}
-	return goBuild(ctx, filepath.Join(b.dir, "fuseshare"), "./bench/fuseshare")
+	return goBuild(ctx, filepath.Join(b.dir, "cidx-share"), "./e2e/cmd/cidx-share")
 }
 
 func goBuild(ctx context.Context, to, from string) error {
@@ -56,7 +56,7 @@ func (b *bench) measure(ctx context.Context) error {
 		return err
 	}
 	slow := &latency{
-		program: filepath.Join(b.dir, "fuseshare"), backing: backing, point: filepath.Join(b.dir, "share"),
+		program: filepath.Join(b.dir, "cidx-share"), backing: backing, point: filepath.Join(b.dir, "share"),
 		counters: filepath.Join(b.dir, "counters.json"), delay: b.options.delay,
 	}
 	b.undo = append(b.undo, func() { _ = slow.stop() })

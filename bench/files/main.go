@@ -2,7 +2,7 @@
 // trees to the same places, one contender after the other.
 //
 // The places are a share on which every operation takes half a millisecond (a
-// FUSE pass-through, bench/fuseshare) and a local disk; the trees are many small
+// FUSE pass-through, e2e/cmd/cidx-share) and a local disk; the trees are many small
 // files, as CIDX's indexes and git's objects are, and a few large ones, as packs
 // are. Before each measurement on the share it is mounted anew, so that nobody
 // lives on what the kernel remembers. Peers: rsync, fpsync, rclone; one that is

@@ -26,7 +26,9 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/share"
+	"cidx-cluster/modules/internal/writer"
 )
 
 // args are the arguments of cidx_aliases.
@@ -76,11 +78,8 @@ func (s *step) chooseWriter(ctx context.Context, mode ansible.Mode) error {
 		return err
 	}
 	probe := func(more ...share.Option) (share.Info, error) {
-		options := append([]share.Option{share.As(user.Name)}, more...)
-		if !s.mounted {
-			options = append(options, share.Folder())
-		}
-		return share.Probe(ctx, s.share, share.Deadline, options...)
+		// Whether it is mounted, the steps before have proven.
+		return share.Probe(ctx, s.share, share.Deadline, append(more, share.As(user.Name), share.Folder())...)
 	}
 	info, err := probe()
 	if err != nil {

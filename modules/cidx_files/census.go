@@ -1,7 +1,8 @@
 package files
 
 import (
-	"os"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,13 +35,12 @@ type census struct {
 	BadNames     map[string]int `json:"names,omitempty"`    // by kind
 	Extended     int64          `json:"extended"`           // with ACLs or extended attributes, which stay behind
 	withExtended []string
-	others       int64 // of other users, where we are not root
-	other        string
+	others       int64 // whose owner a copy would not get
+	other        []string
 	sqlite       []string
 	leftOut      []leftOut
 	unreadable   []leftOut
 	inodes       map[inode]bool
-	euid         uint32
 	clones       []string // repositories that git made
 }
 
@@ -53,7 +53,7 @@ type leftOut struct {
 type inode struct{ dev, ino uint64 }
 
 func newCensus() *census {
-	return &census{LeftOut: map[string]int{}, BadNames: map[string]int{}, inodes: map[inode]bool{}, euid: uint32(os.Geteuid())}
+	return &census{LeftOut: map[string]int{}, BadNames: map[string]int{}, inodes: map[inode]bool{}}
 }
 
 // omit notes an entry that is left out.
@@ -78,6 +78,9 @@ func (c *census) folder(p *part, d *tree.Dir) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.Folders++
+	if d.Path == "" {
+		c.owner(p, "", &d.Self)
+	}
 	if p.isRepository(d) {
 		c.Repositories++
 		if d.Find(".git") >= 0 {
@@ -87,7 +90,7 @@ func (c *census) folder(p *part, d *tree.Dir) {
 	for i := range d.Entries {
 		e := &d.Entries[i]
 		c.name(e.Name)
-		c.owner(d.Path, e)
+		c.owner(p, d.Path, e)
 		switch {
 		case e.IsSymlink():
 			c.symlink(d.Path, e)
@@ -97,12 +100,13 @@ func (c *census) folder(p *part, d *tree.Dir) {
 	}
 }
 
-// owner counts what only root can copy with its owner.
-func (c *census) owner(dir string, e *tree.Entry) {
-	if c.euid != 0 && e.UID != c.euid {
-		if c.others++; c.others == 1 {
-			c.other = tree.Join(dir, e.Name)
-		}
+// owner counts what cannot be copied with its owner.
+func (c *census) owner(p *part, dir string, e *tree.Entry) {
+	if p.owners.has(e) {
+		return
+	}
+	if c.others++; len(c.other) < 3 {
+		c.other = append(c.other, fmt.Sprintf("%s (%d:%d)", filepath.Join(p.source, dir, e.Name), e.UID, e.GID))
 	}
 }
 

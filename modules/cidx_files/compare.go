@@ -81,11 +81,13 @@ func (p *pass) copyAgain(ctx context.Context, tasks []*task, differing []differe
 				continue
 			}
 			e := &t.now.Entries[d.index]
-			if _, further := p.links.first(t.path, e.Name); further {
-				t.late = append(t.late, d.index)
-			} else if e.IsSymlink() || p.mends(t.path, e) {
+			_, further := p.links.first(t.path, e.Name)
+			switch {
+			case e.IsSymlink() || p.mends(t.path, e):
 				t.other = append(t.other, d.index)
-			} else {
+			case further:
+				t.late = append(t.late, d.index)
+			default:
 				t.copy = append(t.copy, d.index)
 			}
 		}

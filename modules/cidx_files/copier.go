@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -22,6 +24,7 @@ const atCwd = unix.AT_FDCWD
 type copier struct {
 	args     args
 	check    bool
+	as       string // the user as whom the share is written, where root may not
 	settings settings
 	share    string
 	info     share.Info
@@ -53,12 +56,15 @@ func (j *job) work() bool { return j.scan.work() || j.meta.Open }
 
 // start finds everything out, then forecasts or copies.
 func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.Reply, error) {
-	c := &copier{args: a, check: mode.Check, settings: s}
+	c := &copier{args: a, check: mode.Check, settings: s, as: mode.As}
 	if err := c.prepare(ctx); err != nil {
 		return ansible.Reply{}, err
 	}
 	if len(c.parts) == 0 {
 		return ansible.Reply{Skipped: "the repositories are on the share already"}, nil
+	}
+	if err := c.chooseWriter(ctx); err != nil {
+		return ansible.Reply{}, err
 	}
 	if mode.Check {
 		return c.forecast(ctx)
@@ -134,8 +140,8 @@ func (c *copier) probes() []share.Option {
 	if c.settings.plainFolder {
 		list = append(list, share.Folder())
 	}
-	if c.args.ServiceUser != "" {
-		list = append(list, share.As(c.args.ServiceUser))
+	if u, err := reach.Service(c.args.ServiceUser, c.args.Home); c.args.ServiceUser != "" || err == nil && u.Name != "" {
+		list = append(list, share.As(cmp.Or(c.args.ServiceUser, u.Name)))
 	}
 	return list
 }

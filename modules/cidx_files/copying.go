@@ -29,6 +29,9 @@ func (c *copier) copy(ctx context.Context) (ansible.Reply, error) {
 		if err := c.admit(ctx); err != nil {
 			return c.reply(), err
 		}
+		if c.as == "" && c.info.WriteAs != "" { // only writing has shown it
+			return ansible.Reply{}, c.become(c.info.WriteAs)
+		}
 	}
 	bytes, files := c.total()
 	c.meter = newMeter(ctx, "files", bytes, files)
@@ -66,7 +69,7 @@ func (c *copier) faults(j *job) cidx.Problems {
 		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: j.part.source + "/" + u.Path, Fix: "run as root, or check the disk"})
 	}
 	if n := j.scan.census.others; n > 0 {
-		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d entries belong to other users, among them %s", n, j.scan.census.other), At: j.part.source, Fix: "run as root (become: true), which alone can keep owners"})
+		problems = append(problems, j.part.alien(n, j.scan.census.other))
 	}
 	if j.scan.census.Folders == 0 && j.manifest.Len() > 0 {
 		problems = append(problems, cidx.Problem{What: "the folder has vanished, although it was copied before", At: j.part.source, Fix: "find out where it is; to give the copy up, remove it from the share and " + manifestPath(c.args.State(), j.part.name)})

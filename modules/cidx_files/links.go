@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -13,7 +14,8 @@ import (
 )
 
 // links knows which names of a part are the same file. The first name of a
-// group is copied; the others become links to its copy.
+// group is copied; the others become links to its copy, unless git's paths in
+// them have to be mended: then they become files of their own.
 type links struct {
 	firstOf map[name]string // every further name -> path of the first; absolute if in another part
 }
@@ -25,7 +27,7 @@ func newLinks(s *scan, elsewhere map[inode]string) *links {
 	for key, all := range s.links {
 		names := all.here
 		slices.SortFunc(names, func(a, b name) int {
-			return strings.Compare(tree.Join(a.dir, a.name), tree.Join(b.dir, b.name))
+			return cmp.Or(cmp.Compare(a.mayMend(), b.mayMend()), strings.Compare(tree.Join(a.dir, a.name), tree.Join(b.dir, b.name)))
 		})
 		first, rest := elsewhere[key], names
 		if first == "" {
@@ -36,6 +38,15 @@ func newLinks(s *scan, elsewhere map[inode]string) *links {
 		}
 	}
 	return l
+}
+
+// mayMend is 1 for a name under which git keeps paths; such a one is the first
+// of a group only where there is no other.
+func (n name) mayMend() int {
+	if gitFile(n.dir, &tree.Entry{Name: n.name, Mode: unix.S_IFREG, Size: 1}) != "" {
+		return 1
+	}
+	return 0
 }
 
 // elsewhere finds, for files that have names in several parts, one that is
@@ -60,8 +71,8 @@ func (c *copier) elsewhere(j *job) (map[inode]string, error) {
 			return nil, err
 		}
 		m.Each(func(path string, g *tree.Group) bool {
-			for _, e := range decoded(path, g).Entries {
-				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] {
+			for i, e := range decoded(path, g).Entries {
+				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] || g.Flags[i+1]&tree.Mended != 0 {
 					continue
 				}
 				file := tree.Join(path, e.Name)
@@ -119,6 +130,9 @@ func (p *pass) linkLate(ctx context.Context, late []*task) error {
 func (p *pass) link(dir string, e *tree.Entry) (ok bool, err error) {
 	path := tree.Join(dir, e.Name)
 	first := p.links.firstOf[name{dir, e.Name}]
+	if p.mendedFirst(first, e) {
+		return false, nil
+	}
 	c, err := tree.Lstat(p.target.fd, first)
 	if err != nil || e.Differs(&c, p.target.granularity) != "" {
 		return false, nil // the first name vanished or changed meanwhile
@@ -137,4 +151,15 @@ func (p *pass) link(dir string, e *tree.Entry) (ok bool, err error) {
 	p.meter.files.Add(1)
 	p.meter.moved()
 	return true, nil
+}
+
+// mendedFirst reports whether the copy of a file's first name has other content.
+func (p *pass) mendedFirst(first string, e *tree.Entry) bool {
+	if filepath.IsAbs(first) {
+		return false // of another part; elsewhere has looked
+	}
+	dir, file := tree.Parent(first)
+	as := *e
+	as.Name = file
+	return p.mends(dir, &as)
 }

@@ -100,6 +100,51 @@ func TestMendContent(t *testing.T) {
 	}
 }
 
+// A snapshot made with cp -al shares git's configuration, too.
+func TestHardLinkedFilesThatAreMendedBecomeFilesOfTheirOwn(t *testing.T) {
+	s := newServer(t)
+	config := "[remote \"golden\"]\n\turl = " + s.path("data/golden-repos/flask") + "\n"
+	const versioned = "data/golden-repos/.versioned/flask/"
+	names := map[string]string{ // what each name has to say on the share
+		versioned + "v_1767312000/.git/modules/a/config": strings.ReplaceAll(config, s.path("data"), s.share),
+		versioned + "v_1767312000/.git/modules/b/config": strings.ReplaceAll(config, s.path("data"), s.share),
+		versioned + "v_1767312000/notes/config":          config,
+		versioned + "v_1767312000/notes/zz":              config,
+	}
+	first := versioned + "v_1767312000/.git/modules/a/config"
+	s.write(first, config)
+	for rel := range names {
+		if rel != first {
+			s.mkdir(filepath.Dir(rel))
+			s.do(os.Link(s.path(first), s.path(rel)))
+		}
+	}
+	check := func() {
+		t.Helper()
+		for rel, want := range names {
+			got, err := os.ReadFile(filepath.Join(s.share, strings.TrimPrefix(rel, "data/")))
+			if err != nil || string(got) != want {
+				t.Errorf("%s: %q, %v, want %q", rel, got, err, want)
+			}
+		}
+		a, errA := os.Stat(filepath.Join(s.share, "golden-repos/.versioned/flask/v_1767312000/notes/config"))
+		b, errB := os.Stat(filepath.Join(s.share, "golden-repos/.versioned/flask/v_1767312000/notes/zz"))
+		if errA != nil || errB != nil || !os.SameFile(a, b) {
+			t.Errorf("the names that need no mending are no longer one file: %v %v", errA, errB)
+		}
+	}
+	s.must(phaseWarm)
+	check()
+	s.must(phaseDelta)
+	check()
+	a := s.args(phaseDelta)
+	a.Compare = compareAll
+	if r := s.mustArgs(a); len(r.Data["repaired"].([]string)) > 0 {
+		t.Errorf("the comparison takes mended files for spoilt: %v", r.Data["repaired"])
+	}
+	check()
+}
+
 func TestHardLinksAreKeptAcrossParts(t *testing.T) {
 	s := newServer(t)
 	s.do(os.RemoveAll(s.path("data/activated-repos/ann@example.org/flask")))

@@ -18,6 +18,7 @@ type part struct {
 	source string
 	target string
 	inside bool // the snapshots lie inside the golden-repos tree
+	owners *owners
 }
 
 // partsOf lists the parts of a layout that are wanted, in the order of copying.

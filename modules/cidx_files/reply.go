@@ -80,6 +80,9 @@ func (c *copier) reply() ansible.Reply {
 		"foreign": list(out.foreign), "repaired": list(out.repaired), "mended": list(out.mended), "left_out": list(out.leftOut),
 		"git": list(out.git), "aside": list(out.aside), "sqlite": list(out.sqlite),
 	}
+	if c.as != "" {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("root may not write on %s (root_squash): everything there is written as %s", c.share, c.as))
+	}
 	if len(out.aside) > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("what a cluster wrote before it was rolled back was moved to %s, %d entries among them %s", filepath.Join(c.share, asideFolder), len(out.aside), out.aside[0]))
 	}

@@ -74,6 +74,10 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 			}
 		}
 	}
+	if p.mends(t.path, e) { // also as one of several names: what has to be mended depends on the name
+		t.other = append(t.other, i)
+		return nil
+	}
 	first, linked := p.links.first(t.path, e.Name)
 	there, err := false, error(nil)
 	if !linked || first {
@@ -82,8 +86,6 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 	switch {
 	case linked && !first:
 		t.late = append(t.late, i)
-	case p.mends(t.path, e):
-		t.other = append(t.other, i)
 	case there:
 		t.flags[i+1] = tree.Copied | p.racy(e)
 	case e.IsSymlink():

@@ -76,6 +76,8 @@ func (p program) command(words []string) int {
 	switch {
 	case len(words) == 2 && words[0] == "module":
 		return p.module(words[1])
+	case len(words) == 2 && words[0] == "as": // how a module starts itself as another user
+		return p.as(words[1])
 	case len(words) > 0 && words[0] == "job":
 		return p.job(words[1:])
 	case len(words) > 0 && words[0] == "doc":

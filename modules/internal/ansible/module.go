@@ -19,6 +19,7 @@ type Mode struct {
 	Check     bool // plan only: change nothing anywhere
 	Diff      bool // tell what changes, before and after
 	Verbosity int
+	As        string // the user that root has become for this run (see Become); "" otherwise
 }
 
 // Doc describes a module; arguments document themselves in their struct tags.

@@ -26,6 +26,11 @@ const grace = 20 * time.Second
 // the module is expected to stop and to say how far it came; the reply is given
 // without it after a grace period.
 func (m Module) Run(ctx context.Context, input []byte, sink progress.Sink) []byte {
+	return m.serve(ctx, input, sink, "")
+}
+
+// serve is Run, in a child of runAs in the name of the user as.
+func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, as string) []byte {
 	keeper := secret.New()
 	ctx = secret.With(ctx, keeper)
 	transcript := &lines{keeper: keeper, next: sink}
@@ -33,10 +38,22 @@ func (m Module) Run(ctx context.Context, input []byte, sink progress.Sink) []byt
 
 	args, mode, secrets, err := m.Decode(input)
 	keeper.Keep(secrets...)
+	mode.As = as
 	var reply Reply
 	if err == nil {
-		m.heading(ctx, args)
+		if as == "" {
+			m.heading(ctx, args)
+		}
 		reply, err = m.await(ctx, args, mode)
+	}
+	var other Become
+	if errors.As(err, &other) && as == "" {
+		var out map[string]any
+		if out, err = m.runAs(ctx, other.User, input, transcript.add); err == nil {
+			optional(out, "lines", transcript.all(), len(transcript.all()) > 0)
+			return mask(out, keeper)
+		}
+		reply = Reply{Changed: !mode.Check} // it may have been
 	}
 	if err != nil && ctx.Err() != nil && reply.Hint == "" {
 		reply.Hint = "interrupted by a signal; run the same command again: it goes on where this one stopped"

@@ -29,7 +29,7 @@ func serve() error {
 		return fmt.Errorf("read request: %w", err)
 	}
 	if r.Switch {
-		if err := r.User.become(); err != nil {
+		if err := r.User.Become(); err != nil {
 			return err
 		}
 	}
@@ -42,8 +42,8 @@ func serve() error {
 	return nil
 }
 
-// become gives up root for good.
-func (i Identity) become() error {
+// Become gives up root for good, in every thread of this process.
+func (i Identity) Become() error {
 	if err := syscall.Setgroups(i.Groups); err != nil {
 		return fmt.Errorf("become %s: %w", i, err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"cidx-cluster/modules/internal/cidx"
 )
 
@@ -124,7 +126,41 @@ func (p *prober) look() {
 		// Whether something can be written, the attempt will tell, and why not.
 		a.Results = slices.DeleteFunc(a.Results, func(r Result) bool { return r.Name == "access" })
 	}
+	if denied(a) && p.onlyService("look") {
+		return
+	}
 	p.explain(a)
+}
+
+// denied reports whether root lacks rights: it is nobody on that share.
+func denied(a answer) bool {
+	return a.Info.RootSquash || slices.ContainsFunc(a.Results, func(r Result) bool {
+		return !r.OK && (r.Detail == unix.EACCES.Error() || r.Detail == unix.EPERM.Error())
+	})
+}
+
+// onlyService repeats a task that root has no rights for as the service user.
+// Where that one has them all, what root lacks is no problem: Info.WriteAs tells.
+func (p *prober) onlyService(do string) bool {
+	if p.request.userName == "" || os.Geteuid() != 0 || p.hung() {
+		return false
+	}
+	service := p.request
+	if service.become(p.request.userName) != nil || service.UID == 0 {
+		return false // told by write
+	}
+	service.Switch, service.Work = true, ""
+	trial := &prober{caller: p.caller, ctx: p.ctx, start: p.start, request: service}
+	a := trial.run(do, service)
+	trial.work = a.Work
+	trial.explain(a)
+	trial.remove()
+	if len(trial.problems) > 0 {
+		return false
+	}
+	a.fill(&p.info)
+	p.info.WriteAs = service.As
+	return true
 }
 
 // write runs the probes that write, as the current user and as the service user.
@@ -147,6 +183,9 @@ func (p *prober) write() {
 	defer p.remove()
 	a.fill(&p.info)
 	p.work = a.Work
+	if denied(a) && p.onlyService("write") {
+		return
+	}
 	p.explain(a)
 	if p.request.userName == "" || !root || service.UID == 0 || p.hung() {
 		return

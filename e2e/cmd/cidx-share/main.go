@@ -1,7 +1,11 @@
-// Command fuseshare shows a folder at a mount point with an artificial delay in
-// front of every operation, as a file server across a network would have it.
+// Command cidx-share shows a folder at a mount point as a file server across a
+// network would: with a delay in front of every operation, or with root squashed.
 //
-//	fuseshare -delay 500us -counters FILE BACKING MOUNTPOINT
+//	cidx-share [-delay 500us] [-squash] [-counters FILE] BACKING MOUNTPOINT
+//
+// With -squash, root is nobody (65534) there and every user is itself, as an
+// export with root_squash has it; the kernel remembers nothing between calls,
+// so that every single one is judged by the caller's rights.
 //
 // It prints "ready" when mounted, and serves until SIGTERM, then unmounts.
 // Operations are counted by kind; SIGUSR1 writes the counters to FILE as JSON
@@ -27,31 +31,41 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	delay := flag.Duration("delay", 500*time.Microsecond, "what every operation costs")
+	delay := flag.Duration("delay", 0, "what every operation costs")
+	squashed := flag.Bool("squash", false, "root is nobody on the share")
 	counters := flag.String("counters", "", "file for the counters, written on SIGUSR1")
 	flag.Parse()
 	if flag.NArg() != 2 {
-		log.Fatal("usage: fuseshare [-delay d] [-counters file] backing mountpoint")
+		log.Fatal("usage: cidx-share [-delay d] [-squash] [-counters file] backing mountpoint")
 	}
 	// A sleeping operation holds a processor of the scheduler: there must be
 	// enough of them for all that sleep at once.
 	runtime.GOMAXPROCS(128)
-	if err := serve(flag.Arg(0), flag.Arg(1), *counters, *delay); err != nil {
-		log.Fatalf("fuseshare: %v", err)
+	if err := serve(flag.Arg(0), flag.Arg(1), *counters, *delay, *squashed); err != nil {
+		log.Fatalf("cidx-share: %v", err)
 	}
 }
 
-func serve(backing, point, counters string, delay time.Duration) error {
+func serve(backing, point, counters string, delay time.Duration, squashed bool) error {
 	root, err := fs.NewLoopbackRoot(backing)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", backing, err)
 	}
-	ttl := 30 * time.Second
-	slow := &slow{RawFileSystem: fs.NewNodeFS(root, &fs.Options{EntryTimeout: &ttl, AttrTimeout: &ttl}), delay: delay}
+	ttl, options := 30*time.Second, []string{"default_permissions"}
+	if squashed {
+		ttl, options = 0, nil
+	}
+	files := fs.NewNodeFS(root, &fs.Options{EntryTimeout: &ttl, AttrTimeout: &ttl})
+	if squashed {
+		if files, err = newSquash(files); err != nil {
+			return err
+		}
+	}
+	slow := &slow{RawFileSystem: files, delay: delay}
 	server, err := fuse.NewServer(slow, point, &fuse.MountOptions{
 		FsName: "cidx-latency", Name: "latency", AllowOther: true, DirectMountStrict: true,
 		MaxWrite: 1 << 20, MaxBackground: 128, DisableXAttrs: true, IgnoreSecurityLabels: true,
-		Options: []string{"default_permissions"},
+		Options: options,
 		// Reads and writes must pass through here, or they would cost nothing.
 		DisabledCapabilities: fuse.CAP_PASSTHROUGH,
 	})
@@ -68,7 +82,7 @@ func serve(backing, point, counters string, delay time.Duration) error {
 	for s := range signals {
 		if s == syscall.SIGUSR1 {
 			if err := slow.write(counters); err != nil {
-				log.Printf("fuseshare: %v", err)
+				log.Printf("cidx-share: %v", err)
 			}
 			continue
 		}
