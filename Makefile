@@ -9,7 +9,7 @@ export GOTOOLCHAIN := local
 
 E2E_TIMEOUT ?= 25m
 
-.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full bench bench-database bench-files collection clean
+.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files collection clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
@@ -28,10 +28,12 @@ lint: modules ## gofmt, go vet, staticcheck, ansible-lint (production), yamllint
 	@build/lint.sh
 
 test: modules tools lint ## Everything: lint, unit tests, scenarios, lab. The last line counts them
+	@build/setup.sh test
 	@build/setup.sh lab || echo 'test: the lab cannot be set up on this machine'
 	@go run ./build/testsum -count=1 -timeout $(E2E_TIMEOUT) ./...
 
 unit: modules ## The unit tests of the modules alone
+	@build/setup.sh test
 	@go run ./build/testsum ./modules/... ./e2e/seed/... ./e2e/judge/... ./e2e/standin/...
 
 scenarios: modules tools ## The scenarios of e2e/testdata alone; RUN=pattern picks some
@@ -49,6 +51,10 @@ lab: modules tools ## Real systemd nodes, SSH, TLS, two nodes, the chief faults
 lab-full: modules tools ## The lab with every fault, resumed and rolled back, and the newest ansible-core; LAB_DOC=1 writes docs/faults.md
 	@build/setup.sh lab
 	@LAB=full go run ./build/testsum -count=1 -timeout 180m ./e2e/lab/...
+
+lab-nfs: modules ## Migrate onto a true NFS share in an emulated machine: squash, id mapping, outages; LAB_DOC=1 writes docs/nfs.md
+	@build/setup.sh nfs
+	@LAB=nfs go run ./build/testsum -count=1 -timeout 60m ./e2e/nfs/...
 
 bench: bench-database bench-files ## Both benchmarks
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what cidx-cluster needs to be built, tested and demonstrated on
 # Debian 12 or 13, and nothing that is there already; a second call takes well
-# under a second. Groups: core (default), lint, lab.
+# under a second. Groups: core (default), lint, test, lab, nfs.
 #
 #   build/setup.sh [group…]
 #
@@ -55,30 +55,54 @@ missing_packages() {
       have ansible-lint || echo ansible-lint
       have yamllint     || echo yamllint
       ;;
+    test)
+      have pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
+      ;;
     lab)
       have systemd-nspawn || echo systemd-container
       have mmdebstrap     || echo mmdebstrap
       have ip             || echo iproute2
       have ssh            || echo openssh-client
       ;;
-    *) fail "unknown group: $1 (core, lint, lab)" ;;
+    nfs)
+      have qemu-system-x86_64 || echo qemu-system-x86
+      have mmdebstrap         || echo mmdebstrap
+      have mke2fs             || echo e2fsprogs
+      have ssh                || echo openssh-client
+      ;;
+    *) fail "unknown group: $1 (core, lint, test, lab, nfs)" ;;
   esac
 }
 
 # install_packages keeps Debian from making and starting its own PostgreSQL
-# cluster: the tests make theirs, and a server nobody asked for may not stay.
+# cluster, or any other server: the tests start theirs, and one nobody asked for
+# may not stay.
 install_packages() {
   say "installing $*"
-  local dropin=/etc/postgresql-common/createcluster.d/cidx-cluster-setup.conf made=no
+  local dropin=/etc/postgresql-common/createcluster.d/cidx-cluster-setup.conf policy=/usr/sbin/policy-rc.d
   have apt-get || fail "no apt-get here: install $* yourself"
-  if [[ " $* " == *" postgresql "* ]]; then
+  trap as_before EXIT
+  if [ ! -e $dropin ]; then
     as_root mkdir -p "$(dirname $dropin)"
     echo "create_main_cluster = false" | as_root tee $dropin >/dev/null
-    made=yes
+    added+=("$dropin")
+  fi
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+    as_root chmod 755 $policy
+    added+=("$policy")
   fi
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" </dev/null >&2
-  if [ $made = yes ]; then as_root rm -f $dropin; fi
+  as_before
+}
+
+added=() # files of install_packages
+
+# as_before removes them, also after a failure.
+as_before() {
+  if [ ${#added[@]} -gt 0 ]; then as_root rm -f "${added[@]}"; fi
+  added=()
 }
 
 # go_tool prints the go command to use.

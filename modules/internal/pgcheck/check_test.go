@@ -96,9 +96,21 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 func TestCheckTellsAPoolerInTransactionMode(t *testing.T) {
 	dsn := pgtest.Database(t)
 	schema(t, dsn)
-	pool := transactionPool(t, dsn)
-	_, _, err := Check(context.Background(), strings.Replace(dsn, fmt.Sprint(pgtest.Port(t)), fmt.Sprint(pool), 1), false)
+	_, _, err := Check(context.Background(), pgtest.PgBouncer(t, dsn, "transaction"), false)
 	if err == nil || !strings.Contains(err.Error(), "pooler in transaction mode") {
+		t.Errorf("got %v", err)
+	}
+	f, _, err := Check(context.Background(), pgtest.PgBouncer(t, dsn, "session"), false)
+	if err != nil || !f.Pooler {
+		t.Errorf("in session mode: pooler seen %v, got %v", f.Pooler, err)
+	}
+}
+
+func TestCheckTellsAReplica(t *testing.T) {
+	dsn := pgtest.Database(t)
+	schema(t, dsn)
+	_, _, err := Check(context.Background(), pgtest.Standby(t, dsn), false)
+	if err == nil || !strings.Contains(err.Error(), "the server is a replica (in recovery)") || !strings.Contains(err.Error(), "name the primary") {
 		t.Errorf("got %v", err)
 	}
 }
