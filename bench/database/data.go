@@ -15,18 +15,20 @@ import (
 )
 
 // mix is what a busy server's database is made of: share of the rows per
-// table, and how a row looks. Parents stand before children.
+// table, and how a row looks. Parents stand before children. Each search is an
+// event and at least one embedding call, each index job makes hundreds of
+// calls, and jobs are cleaned up: so calls are the most, jobs the fewest.
 var mix = []struct {
 	table   string
 	percent int
 	columns string
 	row     func(r *rand.Rand, i int) []any
 }{
-	{"research_sessions", 2, "id,name,folder_path,created_at,updated_at,claude_session_id", session},
-	{"research_messages", 18, "session_id,role,content,created_at", message},
-	{"background_jobs", 35, "job_id,operation_type,status,created_at,started_at,completed_at,result,error,progress,username,is_admin,cancelled,repo_alias,resolution_attempts,claude_actions,extended_error,metadata,executing_node", job},
+	{"research_sessions", 1, "id,name,folder_path,created_at,updated_at,claude_session_id", session},
+	{"research_messages", 9, "session_id,role,content,created_at", message},
+	{"background_jobs", 10, "job_id,operation_type,status,created_at,started_at,completed_at,result,error,progress,username,is_admin,cancelled,repo_alias,resolution_attempts,claude_actions,extended_error,metadata,executing_node", job},
 	{"search_event_log", 30, "timestamp,username,repo_alias,search_type,query_text,voyage_cache_hit,voyage_latency_ms,cohere_cache_hit,total_latency_ms,result_count,node_id,correlation_id", event},
-	{"embedding_call_stats", 15, "provider,call_type,model,item_count,token_count,batch_size,purpose,golden_repo_alias,job_id,success,latency_ms,occurred_at", call},
+	{"embedding_call_stats", 50, "provider,call_type,model,item_count,token_count,batch_size,purpose,golden_repo_alias,job_id,success,latency_ms,occurred_at", call},
 }
 
 var start = time.Date(2025, 3, 1, 8, 0, 0, 0, time.UTC)

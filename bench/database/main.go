@@ -25,7 +25,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var o options
-	flag.StringVar(&o.helper, "helper", ".build/bin/cidx-helper", "the helper to measure")
+	flag.StringVar(&o.helper, "helper", "build/cidx-helper", "the helper to measure")
 	flag.StringVar(&o.seed, "seed", ".build/bin/cidx-seed", "cidx-seed, which makes the home and the schema")
 	flag.StringVar(&o.doc, "doc", "docs/benchmarks.md", "where to write the table, between its markers; \"\" for nowhere")
 	flag.IntVar(&o.large, "rows", 1_000_000, "rows of the large run")

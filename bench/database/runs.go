@@ -99,7 +99,7 @@ func (b *bench) peersOf(ctx context.Context, home string, rows, round int, all b
 		if s, err := b.pgloader(ctx, home, "peer", tables); err != nil {
 			say("pgloader at %d rows: %v", rows, err)
 		} else {
-			s.note = b.loaded(ctx, "peer", tables)
+			s.note = b.loaded(ctx, "peer", filepath.Base(home), tables)
 			b.keep("pgloader", rows, s)
 		}
 	}
@@ -127,9 +127,10 @@ func (b *bench) filled(ctx context.Context, home string, most int) ([]string, er
 	return filledTables(ctx, filepath.Join(home, "data/cidx_server.db"), columns, most)
 }
 
-// loaded says how many rows a peer has really left in its database: pgloader
-// exits 0 also where it lost some.
-func (b *bench) loaded(ctx context.Context, database string, tables []string) string {
+// loaded says how many rows, and how many of the template's indexes and
+// constraints, a peer has really left in its database: pgloader exits 0 also
+// where it lost some.
+func (b *bench) loaded(ctx context.Context, database, template string, tables []string) string {
 	counts := make([]string, len(tables))
 	for i, t := range tables {
 		counts[i] = fmt.Sprintf("(SELECT count(*) FROM %s)", t)
@@ -138,5 +139,14 @@ func (b *bench) loaded(ctx context.Context, database string, tables []string) st
 	if err != nil {
 		return err.Error()
 	}
-	return out + " rows there"
+	made, wanted := b.definitions(ctx, database), b.definitions(ctx, template)
+	return fmt.Sprintf("%s rows, %s of %s indexes and constraints there", out, made, wanted)
+}
+
+func (b *bench) definitions(ctx context.Context, database string) string {
+	out, err := b.cluster.psql(ctx, database, "SELECT (SELECT count(*) FROM pg_indexes WHERE schemaname = 'public') + (SELECT count(*) FROM pg_constraint WHERE connamespace = 'public'::regnamespace)")
+	if err != nil {
+		return err.Error()
+	}
+	return out
 }
