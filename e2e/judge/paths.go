@@ -70,6 +70,16 @@ func (p *pathRule) moved(path string) string {
 	return path
 }
 
+// movedURL is moved for a value that may be a file:// URL.
+func (p *pathRule) movedURL(value string) string {
+	for _, head := range []string{"file://localhost", "file://"} {
+		if rest, in := strings.CutPrefix(value, head); in {
+			return head + p.moved(rest)
+		}
+	}
+	return p.moved(value)
+}
+
 func (p *pathRule) equal(was, is string) bool {
 	switch p.spelling {
 	case SpellLocal:

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,24 +56,64 @@ func TestSpoiltFilesAreFound(t *testing.T) {
 	wantNames(t, f.equal(), names...)
 }
 
-// What lives in git's own files, and absolute links into a tree that moved, may
-// be spelled for the share; links and paths that only look alike may not.
-func TestMendedPathsAreAccepted(t *testing.T) {
+// What lives in git's own files, and absolute links into a tree that moved, must
+// be spelled for the share, exactly; what only looks alike must not.
+func TestOnlyExactlyMendedPathsAreAccepted(t *testing.T) {
 	f := newFixture(t, "real")
 	f.copyTrees()
 	f.cutOver()
 	f.comparison.Only = []string{PartFiles}
-	f.shell(`cd "$SHARE/golden-repos"
-		ln -sfn "$(readlink billing/assets/link-absolute | sed "s#^$GOLDEN/#$SHARE/golden-repos/#")" billing/assets/link-absolute
-		sed -i "s#$GOLDEN/#$SHARE/golden-repos/#" data.pipeline-v2/.git/objects/info/alternates Mobile_App/.git/config
-		touch billing/assets data.pipeline-v2/.git/objects/info
-		touch billing/src`)
-	wantNames(t, f.equal(), "golden-repos/billing/src")
-	f.shell(`cd "$SHARE/golden-repos"
-		ln -sfn "$SHARE/golden-repos-old/README.md" billing/assets/link-sibling
-		sed -i 's#filemode = true#filemode = false#' Mobile_App/.git/config
-		sed -i "s#$GOLDEN/#$SHARE/golden-repos/#" cidx-meta/.code-indexer/config.json`)
-	r := f.equal()
-	wantNames(t, r, "golden-repos/billing/src", "golden-repos/billing/assets/link-sibling", "golden-repos/Mobile_App/.git/config",
-		"golden-repos/Mobile_App/.git", "golden-repos/cidx-meta/.code-indexer/config.json", "golden-repos/cidx-meta/.code-indexer")
+	wantNames(t, f.equal())
+	const clone = "golden-repos/payments_core/"
+	spoilt := map[string]string{ // an edit of sed -E -i; all of them keep time stamps
+		clone + "assets/review/.git":                                 `s#gitdir: #gitdir:  #`,
+		clone + "assets/hotfix/.git":                                 `s#$SHARE/golden-repos/#$GOLDEN/#`,
+		clone + ".git/worktrees/review/gitdir":                       `s#$SHARE/golden-repos/#$GOLDEN/#`,
+		clone + ".git/worktrees/hotfix/commondir":                    `s#/\.git#/.git/#`,
+		clone + ".git/worktrees/review/commondir":                    `s#\.\./\.\.#../../#`,
+		clone + ".git/worktrees/review/config.worktree":              `s#made in $GOLDEN#made in $SHARE/golden-repos#`,
+		clone + ".git/worktrees/hotfix/config.worktree":              `s#$SHARE/golden-repos#$GOLDEN#`,
+		clone + ".git/objects/info/alternates":                       `s#borrowed from $GOLDEN#borrowed from $SHARE/golden-repos#`,
+		clone + ".git/config":                                        `s#cd $GOLDEN#cd $SHARE/golden-repos#`,
+		clone + ".git/modules/lib/config":                            `s#worktree = .*#worktree = /elsewhere#`,
+		"golden-repos/Mobile_App/.git/config":                        `s#filemode = true#filemode = false#`,
+		"golden-repos/cidx-meta/.code-indexer/config.json":           `s#$GOLDEN/#$SHARE/golden-repos/#`,
+		"golden-repos/data.pipeline-v2/.git/objects/info/alternates": `s#objects#objects/#`,
+	}
+	var names []string
+	for name, edit := range spoilt {
+		names = append(names, name)
+		f.shell(`file="$SHARE/` + name + `"; cp -p "$file" "$SHARE/../kept"; touch -r "$(dirname "$file")" "$SHARE/../folder"
+			sed -E -i "` + edit + `" "$file"; if cmp -s "$file" "$SHARE/../kept"; then echo "no change"; exit 1; fi
+			touch -r "$SHARE/../kept" "$file"; touch -r "$SHARE/../folder" "$(dirname "$file")"`)
+	}
+	link := `ln -sfn "%s" "$SHARE/golden-repos/billing/assets/%s"; `
+	f.shell(fmt.Sprintf(link, "$SHARE/golden-repos-old/README.md", "link-sibling") + fmt.Sprintf(link, "$GOLDEN/web-portal/README.md", "link-absolute") +
+		`for name in link-sibling link-absolute; do touch -h -r "$GOLDEN.pre-cluster/billing/assets/$name" "$SHARE/golden-repos/billing/assets/$name"; done
+		touch -r "$GOLDEN.pre-cluster/billing/assets" "$SHARE/golden-repos/billing/assets"`)
+	wantNames(t, f.equal(), append(names, "golden-repos/billing/assets/link-sibling", "golden-repos/billing/assets/link-absolute")...)
+}
+
+// What belongs to processes of the old machine must not arrive.
+func TestWhatStaysBehindIsNotWanted(t *testing.T) {
+	f := newFixture(t, "real")
+	f.copyTrees()
+	f.comparison.Only = []string{PartFiles}
+	arrived := map[string]string{
+		"golden-repos/payments_core/.git/gc.pid":                 `cp -p "$GOLDEN/payments_core/.git/gc.pid" "$SHARE/golden-repos/payments_core/.git/"`,
+		"golden-repos/payments_core/.git/refs/heads/stale.lock":  `cp -p "$GOLDEN/payments_core/.git/refs/heads/stale.lock" "$SHARE/golden-repos/payments_core/.git/refs/heads/"`,
+		"golden-repos/payments_core/assets/queue":                `mkfifo "$SHARE/golden-repos/payments_core/assets/queue"`,
+		"golden-repos/aliases/.billing-global.json.x1y2.tmp":     `touch "$SHARE/golden-repos/aliases/.billing-global.json.x1y2.tmp"`,
+		"golden-repos/.snapshot":                                 `mkdir "$SHARE/golden-repos/.snapshot"`,
+		"golden-repos/payments_core/assets/yarn.lock":            `rm "$SHARE/golden-repos/payments_core/assets/yarn.lock"`,
+		"golden-repos/payments_core/.git/hooks/folder.lock/keep": `rm "$SHARE/golden-repos/payments_core/.git/hooks/folder.lock/keep"`,
+		"activated-repos/pia/.snapshot/of-the-user":              `rm "$SHARE/activated-repos/pia/.snapshot/of-the-user"`,
+	}
+	f.comparison.Ignore.Mtime = true
+	var names []string
+	for name, script := range arrived {
+		names = append(names, name)
+		f.shell(script)
+	}
+	wantNames(t, f.equal(), names...)
 }

@@ -45,7 +45,7 @@ func (w *world) makeFiles(ctx context.Context) error {
 	}
 	steps := []func() error{
 		w.makeTreeRest, w.makeAliases, func() error { return w.makeActivated(ctx) },
-		w.makeConfig, func() error { return w.secrets.write(w.Home) },
+		w.makeHazards, w.makeConfig, func() error { return w.secrets.write(w.Home) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

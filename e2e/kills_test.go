@@ -1,0 +1,224 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cidx-cluster/e2e/sandbox"
+)
+
+// TestKilledCopies kills the copy with signal 9 at random moments, by turns the
+// one that goes on while the server answers and the one after the stop, and
+// starts it again each time. The judge has to find both trees equal and the
+// source untouched, every time. KILLS in the environment says how often
+// (default 3); a further SEED repeats a run.
+func TestKilledCopies(t *testing.T) {
+	k := newKiller(t)
+	for i := range k.wanted {
+		if i%2 == 0 {
+			k.round("warm", k.emptyShare)
+		} else {
+			k.round("delta", k.changeSource)
+		}
+	}
+	t.Logf("%d of %d killed copies were finished by the next run: trees equal, source untouched", k.equal, k.wanted)
+}
+
+// killer is one series of killed copies of one server's trees.
+type killer struct {
+	t             *testing.T
+	st            *stage
+	random        *rand.Rand
+	wanted, equal int
+	took          map[string]time.Duration // an undisturbed run, by phase
+	changes       int
+}
+
+func newKiller(t *testing.T) *killer {
+	k := &killer{t: t, wanted: numberOf(t, "KILLS", 3), took: map[string]time.Duration{}}
+	seed := numberOf(t, "SEED", int(time.Now().UnixNano()%1e9))
+	t.Logf("SEED=%d", seed)
+	k.random = rand.New(rand.NewPCG(uint64(seed), 1))
+
+	dir, err := sandbox.New()
+	k.do(err)
+	o := sandbox.Defaults()
+	o.Dir, o.Bin, o.Cache, o.Owner, o.NoServer = dir, bin, cache, os.Getpid(), true
+	o.Seed.Repos, o.Seed.Rows, o.Seed.FilesPerRepo = 8, 15, 150
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	k.st = &stage{work: t.TempDir()}
+	t.Cleanup(k.st.down)
+	k.st.box, err = sandbox.Up(ctx, o)
+	k.do(err)
+	// A file that is copied by a process of its own.
+	large := filepath.Join(k.golden(), "billing", "large.pack")
+	k.do(os.WriteFile(large, bytes.Repeat([]byte("0123456789abcdef"), 5<<20), 0o644))
+
+	// The first copy from nothing fills caches; the second one is measured.
+	for range 2 {
+		k.emptyShare()
+		k.took["warm"] = k.finish("warm")
+	}
+	k.changeSource()
+	k.took["delta"] = k.finish("delta")
+	return k
+}
+
+func numberOf(t *testing.T, name string, otherwise int) int {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s: not a number above 0: %q", name, text)
+	}
+	return n
+}
+
+func (k *killer) golden() string { return filepath.Join(k.st.box.Home, "data", "golden-repos") }
+
+func (k *killer) do(err error) {
+	k.t.Helper()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// round kills one copy and lets the next run finish it.
+func (k *killer) round(phase string, prepare func()) {
+	k.t.Helper()
+	for range 20 { // a run that was faster than its killer does not count
+		prepare()
+		k.judge("hash", "-out", k.stateFile())
+		after := time.Duration(k.random.Int64N(int64(k.took[phase])))
+		if !k.kill(phase, after) {
+			continue
+		}
+		entries := k.onShare()
+		again := k.finish(phase)
+		k.judge("equal", "-share", k.st.box.Share, "-only", "files")
+		k.judge("same", "-before", k.stateFile(), "-except", "home,home/.cluster-migrate") // which it makes
+		k.equal++
+		k.t.Logf("%-5s killed after %4d ms of about %4d with %5d entries on the share; the next run took %4d ms: equal",
+			phase, after.Milliseconds(), k.took[phase].Milliseconds(), entries, again.Milliseconds())
+		return
+	}
+	k.t.Fatalf("%s: 20 runs ended before they could be killed", phase)
+}
+
+func (k *killer) stateFile() string { return filepath.Join(k.st.work, "before.hash") }
+
+// emptyShare begins from nothing: no copy, and no memory of one.
+func (k *killer) emptyShare() {
+	entries, err := os.ReadDir(k.st.box.Share)
+	k.do(err)
+	for _, e := range entries {
+		k.do(os.RemoveAll(filepath.Join(k.st.box.Share, e.Name())))
+	}
+	k.do(os.RemoveAll(filepath.Join(k.st.box.Home, ".cluster-migrate")))
+}
+
+// changeSource does to every seventh vector what a server does to files: write
+// them anew, add, rename and remove some; and a folder becomes another.
+func (k *killer) changeSource() {
+	k.changes++
+	files, err := filepath.Glob(filepath.Join(k.golden(), "*", ".code-indexer", "index", "*", "*", "*", "*.json"))
+	k.do(err)
+	if len(files) < 100 {
+		k.t.Fatalf("only %d vectors in %s", len(files), k.golden())
+	}
+	for i, path := range files {
+		switch (i + k.changes) % 28 {
+		case 0:
+			k.do(os.WriteFile(path, fmt.Appendf(nil, `{"round": %d}`, k.changes), 0o644))
+		case 7:
+			k.do(os.WriteFile(filepath.Join(filepath.Dir(path), fmt.Sprintf("vector_%d_%d.json", k.changes, i)), []byte("{}"), 0o600))
+		case 14:
+			k.do(os.Rename(path, strings.TrimSuffix(path, ".json")+"a.json"))
+		case 21:
+			k.do(os.Remove(path))
+		}
+	}
+	fresh := filepath.Join(k.golden(), "billing", fmt.Sprintf("round-%d", k.changes))
+	k.do(os.MkdirAll(fresh, 0o755))
+	k.do(os.WriteFile(filepath.Join(fresh, "note"), bytes.Repeat([]byte("x"), k.changes*1000), 0o640))
+	k.do(os.RemoveAll(filepath.Join(k.golden(), "billing", fmt.Sprintf("round-%d", k.changes-1))))
+}
+
+// onShare counts what has been copied.
+func (k *killer) onShare() (n int) {
+	k.do(filepath.WalkDir(k.st.box.Share, func(_ string, _ fs.DirEntry, err error) error { n++; return err }))
+	return n - 1
+}
+
+// copy prepares the helper, without Ansible around it.
+func (k *killer) copy(ctx context.Context, phase string) *exec.Cmd {
+	input, err := json.Marshal(map[string]any{"home": k.st.box.Home, "share": k.st.box.Share, "phase": phase})
+	k.do(err)
+	cmd := exec.CommandContext(ctx, filepath.Join(repo, "build", "cidx-helper"), "module", "cidx_files")
+	cmd.Env = append(os.Environ(), k.st.box.AnsibleEnv()...)
+	cmd.Stdin = bytes.NewReader(input)
+	return cmd
+}
+
+// finish copies undisturbed.
+func (k *killer) finish(phase string) time.Duration {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Minute)
+	defer cancel()
+	begun := time.Now()
+	out, err := k.copy(ctx, phase).Output()
+	var reply struct {
+		Failed bool
+		Msg    string
+	}
+	if decodeErr := json.Unmarshal(out, &reply); decodeErr != nil || reply.Failed {
+		k.t.Fatalf("%s: %v %v %s", phase, err, decodeErr, reply.Msg)
+	}
+	return time.Since(begun)
+}
+
+// kill copies until after; killed is false if the copy was faster.
+func (k *killer) kill(phase string, after time.Duration) (killed bool) {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), after)
+	defer cancel()
+	cmd := k.copy(ctx, phase)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGKILL) }
+	if err := cmd.Run(); err == nil {
+		return false
+	} else if cmd.ProcessState == nil { // not even started
+		return false
+	}
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		k.t.Fatalf("%s: the copy failed by itself: %v", phase, cmd.ProcessState)
+	}
+	return true
+}
+
+// judge asks cidx-judge; any difference fails the test.
+func (k *killer) judge(verb string, flags ...string) {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "cidx-judge"), append([]string{verb, "-home", k.st.box.Home}, flags...)...).CombinedOutput()
+	if err != nil {
+		k.t.Fatalf("judge %s: %s", verb, errors.Join(err, errors.New(string(out))))
+	}
+}
