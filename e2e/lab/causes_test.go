@@ -18,19 +18,30 @@ import (
 
 func killController(_ *stage, p *Playing) error { return p.Kill() }
 
-func killBoth(s *stage, p *Playing) error { return errors.Join(s.killHelper(), p.Kill()) }
+// killHelper kills the helper that is at work, or the next one.
+func killHelper(s *stage, p *Playing) error {
+	for {
+		if killed, err := s.killHelpers(); err != nil || killed > 0 {
+			return err
+		}
+		select {
+		case <-p.done:
+			return errors.New("kill helper: there is none")
+		default:
+		}
+	}
+}
 
-// killHelper kills the helper's processes in the node, and what they started.
-func (s *stage) killHelper() error {
+// killHelpers kills the helper's processes in the node, and what they started.
+func (s *stage) killHelpers() (killed int, err error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	mine, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", s.node.init))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	killed := 0
 	for _, e := range entries {
 		space, err := os.Readlink(filepath.Join("/proc", e.Name(), "ns/pid"))
 		if err != nil || space != mine {
@@ -46,10 +57,7 @@ func (s *stage) killHelper() error {
 			killed++
 		}
 	}
-	if killed == 0 {
-		return errors.New("kill helper: there is none")
-	}
-	return nil
+	return killed, nil
 }
 
 func cutPower(s *stage, p *Playing) error { return errors.Join(s.node.PowerCut(), p.Kill()) }
@@ -99,6 +107,22 @@ func stopDatabaseInLoad(s *stage, p *Playing) error {
 	}
 }
 
+// secondController starts the same run elsewhere: it is refused and says why.
+func secondController(s *stage, _ *Playing) error {
+	other, err := s.lab.Controller("c2")
+	if err != nil {
+		return err
+	}
+	second, err := other.Play(s.ctx, "cluster-migrate.yml", "-l", "node1")
+	if err != nil {
+		return err
+	}
+	if second.Exit != 2 || !strings.Contains(second.Transcript, "another run is at work") {
+		return fmt.Errorf("the second controller ended with %d:\n%s", second.Exit, tail([]byte(second.Transcript), 1000))
+	}
+	return nil
+}
+
 func unmountShare(s *stage, _ *Playing) error {
 	_, err := s.node.Run(s.ctx, "umount", "-l", Share)
 	return err
@@ -109,18 +133,31 @@ func mountShare(s *stage) error {
 	return err
 }
 
-// hangShare makes every write to the share wait for a minute, as a hard mount
-// does whose server is restarted. A job that writes cannot be killed meanwhile.
+// hangShare makes every call to the share wait, as a hard mount of a dead file
+// server does. The run has to say so soon.
 func hangShare(s *stage, p *Playing) error {
-	if err := s.lab.Freeze(s.ctx); err != nil {
+	if err := s.lab.Hang(); err != nil || p == nil {
 		return err
 	}
-	select {
-	case <-p.done:
-	case <-time.After(time.Minute):
+	begun := time.Now()
+	for !strings.Contains(p.out.String(), "the share does not answer") {
+		select {
+		case <-p.done:
+			return errors.New("the run does not say that the share does not answer")
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
-	return s.lab.Thaw(context.WithoutCancel(s.ctx))
+	if took := time.Since(begun); took > toldWithin {
+		return fmt.Errorf("the run says after %.1f s that the share does not answer", took.Seconds())
+	}
+	return nil
 }
+
+// toldWithin is when an operator must know that the share hangs: 10 s after the
+// first call that waits, which on a busy machine comes some seconds later.
+const toldWithin = 20 * time.Second
+
+func recoverShare(s *stage) error { return s.lab.Recover() }
 
 func fillShare(s *stage, _ *Playing) error { return fill(s.lab.share()) }
 

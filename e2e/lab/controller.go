@@ -68,7 +68,7 @@ func (l *Lab) Controller(name string) (*Controller, error) {
 func (c *Controller) Environ() []string {
 	env := append(os.Environ(), c.lab.mark(), "HOME="+c.dir, "ANSIBLE_INVENTORY="+filepath.Join(c.lab.repo, "inventory", "lab"),
 		"CIDX_LAB_DIR="+c.lab.Dir, "CIDX_LAB_NODE1="+c.lab.Node1.Addr(), "CIDX_LAB_NODE2="+c.lab.Node2.Addr(), "CIDX_LAB_REPORTS="+c.Reports(),
-		"ANSIBLE_NOCOLOR=1", "ANSIBLE_FORCE_COLOR=0", "PYTHONDONTWRITEBYTECODE=1", "ANSIBLE_SSH_CONTROL_PATH_DIR="+filepath.Join(c.dir, "cp"))
+		"ANSIBLE_NOCOLOR=1", "ANSIBLE_FORCE_COLOR=0", "PYTHONDONTWRITEBYTECODE=1", "PYTHONFAULTHANDLER=1", "ANSIBLE_SSH_CONTROL_PATH_DIR="+filepath.Join(c.dir, "cp"))
 	if c.Bin != "" {
 		env = append(env, "PATH="+c.Bin+":"+os.Getenv("PATH"))
 	}
@@ -111,22 +111,30 @@ func (c *Controller) Start(ctx context.Context, args ...string) (*Playing, error
 	if c.Bin != "" {
 		program = filepath.Join(c.Bin, program)
 	}
+	ctx, cancel := context.WithTimeout(ctx, longestPlay)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env = c.lab.repo, c.Environ()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	// One that takes too long says where it is (PYTHONFAULTHANDLER) and ends.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGABRT) }
 	cmd.WaitDelay = 5 * time.Second // masters of SSH connections inherit the pipes
 	p := &Playing{cmd: cmd, out: new(shared), started: time.Now(), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
 	if err := cmd.Start(); err != nil {
+		cancel()
 		return nil, fmt.Errorf("start ansible-playbook: %w", err)
 	}
 	go func() {
 		p.err = cmd.Wait()
+		cancel()
+		_ = p.Kill() // what is left of its group
 		close(p.done)
 	}()
 	return p, nil
 }
+
+// longestPlay is more than any playbook takes, on a busy machine too.
+const longestPlay = 4 * time.Minute
 
 // Played is how a playbook ended.
 type Played struct {

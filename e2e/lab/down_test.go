@@ -21,6 +21,7 @@ func TestSweepTakesWhatItsOwnerLeft(t *testing.T) {
 	if impossible != "" {
 		t.Skip("THE LAB IS NOT RUN ON THIS MACHINE: " + impossible)
 	}
+	t.Parallel()
 	dir := killedLab(t)
 	if found, err := owned(dir); err != nil || len(found) == 0 {
 		t.Fatalf("processes of the killed lab: %v, %v; want some", found, err)

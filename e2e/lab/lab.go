@@ -27,7 +27,8 @@ type Lab struct {
 
 	repo, bin string
 	root      string // the cached Debian root
-	onDisk    bool   // the share is ext4 on a disk of its own, which can be frozen, not a file system in memory
+	kind      shareKind
+	filer     *exec.Cmd // serves the share
 	net       network
 	held      *os.File // lock that says: the owner lives
 }
@@ -51,7 +52,7 @@ func Up(ctx context.Context, repo string) (*Lab, error) {
 
 func (l *Lab) up(ctx context.Context) error {
 	var err error
-	if l.root, err = makeRoot(ctx, filepath.Join(l.repo, ".build", "cache")); err != nil {
+	if l.root, err = DebianRoot(ctx, filepath.Join(l.repo, ".build", "cache"), "lab", packages); err != nil {
 		return err
 	}
 	if err := l.claim(ctx); err != nil {
@@ -126,7 +127,6 @@ func (l *Lab) Down() error {
 func remove(dir string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_ = exec.CommandContext(ctx, "fsfreeze", "--unfreeze", filepath.Join(dir, "m", "share")).Run() // mostly it is not frozen
 	errs := []error{killOwned(dir), unmountBelow(dir), network{ID: filepath.Base(dir)}.down(ctx)}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take lab %s down: %w", dir, err)
@@ -200,6 +200,7 @@ func (l *Lab) readFacts() error {
 // and node1 booted with its standalone server running and joined by what
 // cluster-join.sh does.
 func (l *Lab) Fresh(ctx context.Context) error {
+	l.stopServing() // a node that waits for the share cannot end
 	for _, n := range []*Node{l.Node1, l.Node2} {
 		if err := n.Discard(); err != nil {
 			return err

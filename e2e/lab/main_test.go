@@ -2,16 +2,25 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 )
 
-// machine is the lab of all scenarios of a run; each begins with Fresh.
+// machine is the first lab of a run.
 var machine *Lab
+
+// free are the labs in which no scenario is under way; each scenario begins with
+// Fresh. Two at a time keep two cores busy: a playbook is mostly one process.
+var free = make(chan *Lab, lanes)
+
+const lanes = 2
 
 // whole tells whether the scenarios that take longer run too (make lab-full).
 var whole = os.Getenv("LAB") == "full"
@@ -31,24 +40,31 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "lab: sweep:", err)
 		return 1
 	}
-	l, err := stageAll()
+	labs, err := stageAll()
+	defer func() {
+		for _, l := range labs {
+			if err := l.Down(); err != nil {
+				fmt.Fprintln(os.Stderr, "lab:", err)
+			}
+		}
+	}()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		return 1
 	}
-	machine = l
-	defer func() {
-		if err := l.Down(); err != nil {
-			fmt.Fprintln(os.Stderr, "lab:", err)
-		}
-	}()
+	machine = labs[0]
+	for _, l := range labs {
+		free <- l
+	}
 	return m.Run()
 }
 
 // impossible is why scenarios are skipped.
 var impossible string
 
-func stageAll() (*Lab, error) {
+// stageAll builds what is needed and stages the labs; those that stand are
+// returned with an error, too.
+func stageAll() ([]*Lab, error) {
 	repo, err := filepath.Abs("../..")
 	if err != nil {
 		return nil, err
@@ -65,5 +81,11 @@ func stageAll() (*Lab, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	return Up(ctx, repo)
+	var all sync.WaitGroup
+	found, errs := make([]*Lab, lanes), make([]error, lanes)
+	for i := range lanes {
+		all.Go(func() { found[i], errs[i] = Up(ctx, repo) })
+	}
+	all.Wait()
+	return slices.DeleteFunc(found, func(l *Lab) bool { return l == nil }), errors.Join(errs...)
 }

@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestMigratedRepeatedAndRolledBack is the night as it should be, through SSH as
@@ -19,6 +22,7 @@ func TestMigratedRepeatedAndRolledBack(t *testing.T) {
 	s.judge("same", "-before", before)
 
 	s.says(s.migrate(), `Migration complete!`)
+	s.passedEveryPoint()
 	s.judge("equal", "-running")
 	s.must(s.node.Healthy(s.ctx, 10*time.Second))
 	s.serves(s.node)
@@ -42,6 +46,21 @@ func TestMigratedRepeatedAndRolledBack(t *testing.T) {
 
 	s.migrate()
 	s.judge("equal", "-running")
+}
+
+// passedEveryPoint wants the journal of an undisturbed migration to have the
+// points at which the faults strike, and no others.
+func (s *stage) passedEveryPoint() {
+	s.t.Helper()
+	var passed []string
+	for _, e := range s.journal() {
+		if !slices.Contains(passed, e.point()) {
+			passed = append(passed, e.point())
+		}
+	}
+	if diff := cmp.Diff(points, passed); diff != "" {
+		s.t.Errorf("points of the journal:\n%s", diff)
+	}
 }
 
 // TestMigratedWhileSudoWarns: sudo prints a warning before every answer, as on a
@@ -133,12 +152,6 @@ func (s *stage) sameLogins(nodes ...*Node) {
 			s.t.Errorf("%s: %v", n.Name, err)
 		}
 	}
-}
-
-func mustController(s *stage, name string) *Controller {
-	c, err := s.lab.Controller(name)
-	s.must(err)
-	return c
 }
 
 // TestRolledBackByHand: no controller at all; the three commands that the failed

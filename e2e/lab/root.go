@@ -24,16 +24,16 @@ var packages = []string{
 // release is the Debian release of the nodes.
 const release = "bookworm"
 
-// makeRoot returns the Debian root for the nodes below cache and makes it if it
-// is not there. Its name has a hash of all that it depends on, so that a change
-// of the package list makes a new one.
-func makeRoot(ctx context.Context, cache string) (string, error) {
+// DebianRoot returns a Debian root with these packages beyond the minimal system
+// below cache, and makes it if it is not there. Its name has a hash of all that
+// it depends on, so that a change of the package list makes a new one.
+func DebianRoot(ctx context.Context, cache, name string, packages []string) (string, error) {
 	sum := sha256.Sum256([]byte(release + " " + strings.Join(packages, " ")))
-	root := filepath.Join(cache, "lab-"+hex.EncodeToString(sum[:6]))
+	root := filepath.Join(cache, name+"-"+hex.EncodeToString(sum[:6]))
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("make cache: %w", err)
 	}
-	unlock, err := waitLock(filepath.Join(cache, "lab.lock"))
+	unlock, err := waitLock(filepath.Join(cache, name+".lock"))
 	if err != nil {
 		return "", err
 	}
@@ -41,7 +41,7 @@ func makeRoot(ctx context.Context, cache string) (string, error) {
 	if _, err := os.Stat(root); err == nil {
 		return root, nil
 	}
-	nursery, err := os.MkdirTemp(cache, "new-lab-")
+	nursery, err := os.MkdirTemp(cache, "new-"+name+"-")
 	if err != nil {
 		return "", fmt.Errorf("make root: %w", err)
 	}

@@ -28,22 +28,26 @@ type stage struct {
 // scenario begins with a fresh node1 and ends within patience.
 func scenario(t *testing.T, patience time.Duration) *stage {
 	t.Helper()
-	return scenarioOn(t, false, patience)
+	return scenarioOn(t, inMemory, patience)
 }
 
-// scenarioOn chooses the share: on a disk it can be frozen.
-func scenarioOn(t *testing.T, disk bool, patience time.Duration) *stage {
+// scenarioOn chooses the share. It waits for a lab: as many scenarios are under
+// way at once as there are labs.
+func scenarioOn(t *testing.T, kind shareKind, patience time.Duration) *stage {
 	t.Helper()
 	if impossible != "" {
 		t.Skip("THE LAB IS NOT RUN ON THIS MACHINE: " + impossible)
 	}
+	t.Parallel()
+	l := <-free
+	t.Cleanup(func() { free <- l })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
-	c, err := machine.Controller("c1")
-	s := &stage{t: t, ctx: ctx, lab: machine, node: machine.Node1, by: c}
+	c, err := l.Controller("c1")
+	s := &stage{t: t, ctx: ctx, lab: l, node: l.Node1, by: c}
 	s.must(err)
-	machine.onDisk = disk
-	s.must(machine.Fresh(ctx))
+	l.kind = kind
+	s.must(l.Fresh(ctx))
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.explain()
@@ -183,10 +187,14 @@ func (s *stage) playAt(point string, do func(*Playing) error, args ...string) Pl
 	return played
 }
 
-// judge runs cidx-judge inside the node; what it finds is an error of the test.
+// judge runs cidx-judge inside the node, as root where root may read the share;
+// what it finds is an error of the test.
 func (s *stage) judge(verb string, args ...string) {
 	s.t.Helper()
 	words := append([]string{"cidx-judge", verb, "-home", Home, "-share", Share}, args...)
+	if s.lab.kind == squashed {
+		words = append([]string{"setpriv", "--reuid", "cidx", "--regid", "cidx", "--init-groups", "env", "HOME=/home/cidx"}, words...)
+	}
 	out, err := s.node.Command(s.ctx, []string{"CIDX_POSTGRES_DSN=" + s.lab.DB.DSN()}, words...).CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("judge %s: %v\n%s", verb, err, tail(out, 4000))
