@@ -72,7 +72,7 @@ type prober struct {
 	request  request
 	info     Info
 	problems cidx.Problems
-	work     string // the probe folder
+	work     string // the probe folder to be removed, for messages
 }
 
 func newProber(ctx context.Context, deadline time.Duration, r request) (*prober, context.CancelFunc) {
@@ -152,9 +152,8 @@ func (p *prober) onlyService(do string) bool {
 	service.Switch, service.Work = true, ""
 	trial := &prober{caller: p.caller, ctx: p.ctx, start: p.start, request: service}
 	a := trial.run(do, service)
-	trial.work = a.Work
 	trial.explain(a)
-	trial.remove()
+	trial.remove(service, a.Work)
 	if len(trial.problems) > 0 {
 		return false
 	}
@@ -180,9 +179,8 @@ func (p *prober) write() {
 		}
 	}
 	a := p.run("write", p.request)
-	defer p.remove()
+	defer p.remove(p.request, a.Work)
 	a.fill(&p.info)
-	p.work = a.Work
 	if denied(a) && p.onlyService("write") {
 		return
 	}
@@ -194,21 +192,26 @@ func (p *prober) write() {
 	b := p.run("write", service)
 	b.fill(&p.info)
 	p.explain(b)
-	if a.Given == "" && b.Work != "" {
-		defer func(work string) { service.Work = work; p.run("remove", service) }(b.Work)
+	if a.Given == "" {
+		p.remove(service, b.Work)
 	}
 }
 
 func (p *prober) hung() bool { return p.ctx.Err() != nil }
 
-// remove takes the probe folder away.
-func (p *prober) remove() {
-	if p.work == "" || p.hung() {
+// remove takes a probe folder away as its maker, else as ourselves: where ids
+// are mapped, the maker does not own it, and only root may in a sticky folder.
+func (p *prober) remove(maker request, work string) {
+	if work == "" || p.hung() {
 		return
 	}
-	r := p.request
-	r.Work = p.work
-	p.explain(p.run("remove", r))
+	maker.Work, p.work = work, work
+	a := p.run("remove", maker)
+	if maker.Switch && slices.ContainsFunc(a.Results, func(r Result) bool { return !r.OK }) {
+		maker.Switch = false
+		a = p.run("remove", maker)
+	}
+	p.explain(a)
 }
 
 // become looks the ids of a user up, by name or number.

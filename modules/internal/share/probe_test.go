@@ -156,6 +156,28 @@ func TestProbeRefuses(t *testing.T) {
 	}
 }
 
+// Where the file server maps ids, a probe folder does not belong to its maker.
+func TestAProbeFolderThatItsMakerMayNotRemoveIsRemovedByRoot(t *testing.T) {
+	dir := mountTmpfs(t, "size=1m,mode=1777")
+	work := filepath.Join(dir, workPrefix+"x")
+	if err := os.Mkdir(work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	maker := request{Mount: dir, Dir: dir, Switch: true}
+	if err := maker.become("nobody"); err != nil {
+		t.Fatal(err)
+	}
+	p, cancel := newProber(context.Background(), Deadline, request{Mount: dir, Dir: dir})
+	defer cancel()
+	p.remove(maker, work)
+	if err := p.problems.Err(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(work); !os.IsNotExist(err) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
 func TestAlive(t *testing.T) {
 	if err := Alive(context.Background(), t.TempDir(), Deadline); err != nil {
 		t.Errorf("a folder is alive: %v", err)
