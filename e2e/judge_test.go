@@ -17,7 +17,8 @@ import (
 //	judge same NAME [flags]    compares with that ("!": they must differ)
 //	judge equal [flags]        compares the standalone data with the cluster
 //
-// With -serving, "same" leaves out what a quiet running server writes by itself
+// With -as-user the judge is the service user, to read a share on which root is
+// nobody. With -serving, "same" leaves out what a quiet running server writes by itself
 // whenever anybody asks whether it is healthy: a row in each database. With
 // -probed it leaves out the time stamp of the share's top folder, in which a
 // real run's pre-checks have made and removed a file.
@@ -26,6 +27,11 @@ func (st *stage) judge(c *call) error {
 		return errors.New("hash, same or equal?")
 	}
 	verb, rest := c.args[0], c.args[1:]
+	words := []string{filepath.Join(bin, "cidx-judge")}
+	if len(rest) > 0 && rest[0] == "-as-user" {
+		rest = rest[1:]
+		words = append([]string{"setpriv", "--reuid", st.box.User, "--regid", st.box.User, "--clear-groups"}, words...)
+	}
 	args := []string{verb, "-home", st.box.Home, "-share", st.box.Share}
 	switch {
 	case verb == "equal":
@@ -41,7 +47,8 @@ func (st *stage) judge(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "cidx-judge"), append(args, rest...)...)
+	words = append(append(words, args...), rest...)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Env = append(os.Environ(), "CIDX_POSTGRES_DSN="+st.box.Postgres.DSN())
 	cmd.Stdout, cmd.Stderr = c.out, c.ts.Stderr()
 	err := cmd.Run()

@@ -155,8 +155,8 @@ func (st *stage) postgres(c *call) error {
 // shareBytes is ample room.
 const shareBytes = 1 << 30
 
-// share changes the mount: unmount, mount (an empty one), readonly, writable,
-// fill (to the last byte) or drain.
+// share changes the mount: unmount, mount (an empty one), squash (an empty one
+// on which root is nobody), readonly, writable, fill (to the last byte) or drain.
 func (st *stage) share(c *call) error {
 	if len(c.args) == 0 {
 		return errors.New("what shall be done with the share?")
@@ -166,6 +166,10 @@ func (st *stage) share(c *call) error {
 		return st.box.Unmount()
 	case "mount":
 		return st.box.Mount(shareBytes, 1<<20)
+	case "squash":
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		return st.box.Export(ctx, "-squash")
 	case "readonly":
 		return st.box.Remount(true, shareBytes)
 	case "writable":
@@ -175,7 +179,7 @@ func (st *stage) share(c *call) error {
 	case "drain":
 		return os.Remove(st.filler())
 	}
-	return fmt.Errorf("unmount, mount, readonly, writable, fill or drain, not %q", c.args[0])
+	return fmt.Errorf("unmount, mount, squash, readonly, writable, fill or drain, not %q", c.args[0])
 }
 
 func (st *stage) filler() string { return filepath.Join(st.box.Share, "filler") }

@@ -70,8 +70,11 @@ func (s *Sandbox) owns(pid int) bool {
 	}
 	words := strings.Split(string(command), "\x00")
 	name := filepath.Base(words[0])
-	if name == "cidx-standin" {
+	switch name {
+	case "cidx-standin":
 		return slices.Contains(words, s.Home)
+	case "cidx-share":
+		return slices.Contains(words, s.Share)
 	}
 	ours := strings.HasPrefix(name, "h-") || name == "rsync" || name == "git" ||
 		len(words) > 1 && filepath.Base(words[1]) == "ansible-playbook"
@@ -147,7 +150,7 @@ func (s *Sandbox) KillJobs() error {
 	}
 	for _, p := range found {
 		program, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.Pid), "cmdline"))
-		if err != nil || bytes.Contains(program, []byte("cidx-standin\x00")) || bytes.Contains(program, []byte("ansible-playbook\x00")) {
+		if err != nil || bytes.Contains(program, []byte("cidx-standin\x00")) || bytes.Contains(program, []byte("cidx-share\x00")) || bytes.Contains(program, []byte("ansible-playbook\x00")) {
 			continue
 		}
 		if err := syscall.Kill(p.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -1,11 +1,14 @@
 package sandbox
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +50,45 @@ func (s *Sandbox) Remount(readOnly bool, bytes int64) error {
 	}
 	return nil
 }
+
+// Export replaces the share by an empty one as a file server gives it, through
+// cidx-share with these flags (-squash, -delay 500us). The files lie in Backing.
+func (s *Sandbox) Export(ctx context.Context, flags ...string) error {
+	if err := s.Unmount(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Backing(), 0o755); err != nil {
+		return fmt.Errorf("make backing folder: %w", err)
+	}
+	if err := s.own(s.Backing()); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Share, 0o755); err != nil {
+		return fmt.Errorf("make share: %w", err)
+	}
+	// It outlives this call, and ends with the sandbox (processes).
+	server := exec.Command(filepath.Join(s.Bin, "cidx-share"), append(flags, s.Backing(), s.Share)...)
+	server.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	out, err := server.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("export share: %w", err)
+	}
+	if err := server.Start(); err != nil {
+		return fmt.Errorf("export share: %w", err)
+	}
+	ended := context.AfterFunc(ctx, func() { _ = server.Process.Kill() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	ended()
+	go server.Wait() //nolint:errcheck // reaps; whoever used the share knows more
+	if err != nil {
+		return fmt.Errorf("export share: no answer: %q: %w", line, err)
+	}
+	s.Mounted = true
+	return s.save()
+}
+
+// Backing is the folder behind an exported share.
+func (s *Sandbox) Backing() string { return filepath.Join(s.Dir, "backing") }
 
 // Unmount takes the file system away; the folder below it appears.
 func (s *Sandbox) Unmount() error {

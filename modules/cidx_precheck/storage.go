@@ -76,6 +76,9 @@ func peculiar(mount string, info share.Info) []string {
 	if info.Caseless {
 		list = append(list, mount+" does not tell A from a; repositories with such names would collide")
 	}
+	if info.WriteAs != "" {
+		list = append(list, fmt.Sprintf("root may not write on %s (root_squash): everything there is written as %s, to whom every entry of the repositories has to belong", mount, info.WriteAs))
+	}
 	for _, kind := range info.BadNames {
 		list = append(list, mount+" refuses file names of this kind: "+kind)
 	}

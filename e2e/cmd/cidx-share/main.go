@@ -72,27 +72,32 @@ func serve(backing, point, counters string, delay time.Duration, squashed bool) 
 	if err != nil {
 		return fmt.Errorf("mount %s: %w", point, err)
 	}
-	go server.Serve()
+	unmounted := make(chan struct{})
+	go func() { server.Serve(); close(unmounted) }()
 	if err := server.WaitMount(); err != nil {
 		return fmt.Errorf("mount %s: %w", point, err)
 	}
 	fmt.Println("ready")
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
-	for s := range signals {
-		if s == syscall.SIGUSR1 {
-			if err := slow.write(counters); err != nil {
-				log.Printf("cidx-share: %v", err)
+	for {
+		select {
+		case <-unmounted: // by somebody else
+			return nil
+		case s := <-signals:
+			if s == syscall.SIGUSR1 {
+				if err := slow.write(counters); err != nil {
+					log.Printf("cidx-share: %v", err)
+				}
+				continue
 			}
-			continue
+			// What still has files open there must not keep it mounted for ever.
+			if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil {
+				return fmt.Errorf("unmount %s: %w", point, err)
+			}
+			return nil
 		}
-		// What still has files open there must not keep it mounted for ever.
-		if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount %s: %w", point, err)
-		}
-		return nil
 	}
-	return nil
 }
 
 // write tells the counters and starts anew.

@@ -34,6 +34,21 @@ func Choose(s cidx.State, info share.Info, probe func() (share.Info, error)) (st
 	return info.WriteAs, err
 }
 
+// Recorded answers the user whom an earlier step had to become to write on the
+// share; root can read there no more than anybody. ok is false where there is
+// none, or where the caller is not root.
+func Recorded(s cidx.State) (u reach.Identity, ok bool, err error) {
+	name, err := os.ReadFile(record(s))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && os.Geteuid() != 0 {
+		return u, false, nil
+	}
+	if err != nil {
+		return u, false, fmt.Errorf("read who writes on the share: %w", err)
+	}
+	u, err = reach.Lookup(strings.TrimSpace(string(name)))
+	return u, err == nil, err
+}
+
 // record is the file that remembers the user.
 func record(s cidx.State) string { return filepath.Join(s.Files(), "writer") }
 
@@ -99,7 +114,7 @@ func give(path string, u reach.Identity) error {
 		return nil
 	}
 	if err := os.Lchown(path, u.UID, u.GID); err != nil {
-		return fmt.Errorf("give file to %s: %w", strings.TrimSpace(u.String()), err)
+		return fmt.Errorf("give file to %s: %w", u, err)
 	}
 	return nil
 }
