@@ -11,6 +11,7 @@ package service
 
 import (
 	"context"
+	"errors"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
@@ -108,6 +109,12 @@ type step struct {
 	do   func(context.Context) error
 }
 
+// warning is the error of a step that could not be done completely, where
+// nothing depends on it.
+type warning string
+
+func (w warning) Error() string { return string(w) }
+
 func managerOf(c service.Control) manager {
 	if c.Manager == service.ByCommand {
 		return byCommand{c}
@@ -125,7 +132,12 @@ func (s *switcher) perform(ctx context.Context, steps []step) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := st.do(ctx); err != nil {
+		err := st.do(ctx)
+		if w, only := errors.AsType[warning](err); only {
+			s.warnings = append(s.warnings, string(w))
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}

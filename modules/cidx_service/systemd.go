@@ -12,6 +12,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
+	"cidx-cluster/modules/internal/share"
 )
 
 // bySystemd works on units.
@@ -110,6 +111,9 @@ func (m bySystemd) holdSteps(ctx context.Context, r record) ([]step, error) {
 		return steps, nil
 	}
 	return append(steps, step{"hold " + strings.Join(missing, ", "), func(ctx context.Context) error {
+		if err := m.shareAnswers(ctx); err != nil {
+			return err
+		}
 		for _, id := range missing {
 			if err := m.Drops.Write(id, rules[id]); err != nil {
 				return cidx.Problem{What: err.Error(), At: id, Fix: "make /etc/systemd/system writable for root"}
@@ -202,7 +206,20 @@ func (m bySystemd) startSteps(ctx context.Context) ([]step, error) {
 	return steps, nil
 }
 
-// letGo removes a hold and the drop-ins of units.
+// shareAnswers must hold before a daemon-reload: systemd looks at every mount
+// then, and a share that hangs makes it deaf for a minute or more.
+func (m bySystemd) shareAnswers(ctx context.Context) error {
+	if mount := m.Common.KnownMount(ctx); mount != "" {
+		return share.Alive(ctx, mount, sharePatience)
+	}
+	return nil
+}
+
+const sharePatience = 4 * time.Second
+
+// letGo removes a hold and the drop-ins of units. Without its hold a drop-in
+// holds nothing: a share that hangs is no reason to stop, since a rollback does
+// without it.
 func (m bySystemd) letGo(hold string, ids []string) ([]step, error) {
 	var steps []step
 	there, err := isThere(hold)
@@ -221,6 +238,9 @@ func (m bySystemd) letGo(hold string, ids []string) ([]step, error) {
 			if err := m.Drops.Remove(id); err != nil {
 				return err
 			}
+		}
+		if err := m.shareAnswers(ctx); err != nil {
+			return warning(fmt.Sprintf("%v; when it answers again: systemctl daemon-reload (until then systemd remembers drop-ins that hold nothing)", err))
 		}
 		return m.systemd.Reload(ctx)
 	}}), nil

@@ -113,7 +113,7 @@ func (c Common) MountPoint(config Config) (string, error) {
 // that could be used.
 func (c Common) KnownMount(ctx context.Context) string {
 	config, err := c.ClusterConfig(ctx)
-	if err != nil {
+	if err != nil && c.Share == "" {
 		return ""
 	}
 	mount, err := c.MountPoint(config)
