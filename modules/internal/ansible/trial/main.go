@@ -7,17 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/secret"
 )
 
 type args struct {
 	cidx.Common
-	Act      string   `arg:"act" choices:"ok,change,fail,panic,crash,print,secret,wait,deaf" default:"ok" doc:"What to do."`
+	Act      string   `arg:"act" choices:"ok,change,fail,panic,crash,print,secret,wait,deaf,become" default:"ok" doc:"What to do."`
 	File     string   `arg:"file" kind:"path" doc:"File to wait for, or to write."`
 	Number   int      `arg:"number" default:"1" doc:"Some number."`
 	Flag     bool     `arg:"flag" doc:"Some flag."`
@@ -64,8 +66,23 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 		return wait(ctx, a, reply)
 	case "deaf":
 		select {}
+	case "become":
+		return become(mode, reply)
 	}
 	return reply, nil
+}
+
+// become starts this program again as somebody else.
+func become(mode ansible.Mode, reply ansible.Reply) (ansible.Reply, error) {
+	if mode.As == "" {
+		user, err := reach.Lookup("nobody")
+		if err != nil {
+			return reply, err
+		}
+		return reply, ansible.Become{User: user}
+	}
+	reply.Msg = "started as " + mode.As
+	return reply, exec.Command("/proc/self/exe", "version").Run()
 }
 
 // change writes the file unless it is there.
