@@ -64,7 +64,7 @@ func faults() []fault {
 		{name: "share full during the copy", point: afterLoad, cause: fillShare, mend: emptyShare, late: true},
 	}
 	for _, point := range []string{"", afterWarmCopy, afterLoad, afterAliases, firstLink, beforeStart} {
-		all = append(all, fault{name: "share hangs", point: point, cause: hangShare, mend: recoverShare, late: true, share: served, quick: map[string]string{afterAliases: resumed}[point]})
+		all = append(all, fault{name: "share hangs", point: point, cause: hangShare, mend: recoverShare, late: point != "", share: served, quick: map[string]string{afterAliases: resumed}[point]})
 	}
 	all = append(all,
 		fault{name: "node's disk full during the backup", point: afterStop, cause: fillDisk, mend: emptyDisk},
