@@ -25,6 +25,7 @@ type findings struct {
 	looked    bool // layout was looked for
 	migrated  bool
 	running   bool
+	nodes     []string // of the cluster, that were alive within the last minutes
 	halfway   cidx.Problems
 }
 

@@ -212,6 +212,11 @@ var faults = map[string]fault{
 		"API", "no credentials for the API", "http://", "cidx_api_key"},
 	"wrong credentials": {func(_ *testing.T, s *stage) { s.args.APIKey = "cidx_sk_wrong-Key" },
 		"API", "401", "/api/admin/golden-repos", "cidx_api_key"},
+	"a server that was restarted after cluster-join.sh": {func(t *testing.T, s *stage) {
+		s.args.APIKey = "cidx_sk_of-a-user-in-SQLite"
+		pgtest.Exec(t, s.DSN, "CREATE TABLE cluster_nodes (node_id text, last_heartbeat timestamptz)", "INSERT INTO cluster_nodes VALUES ('node-7', now()), ('node-8', now() - interval '1 day')")
+	},
+		"API", "runs in cluster mode already (node node-7)", "http://", "stop it, then run again"},
 	"nobody answers": {func(_ *testing.T, s *stage) { s.args.URL = "http://127.0.0.1:1" },
 		"API", "connection refused", ":1/healthz", "cidx_url"},
 }

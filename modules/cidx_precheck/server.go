@@ -26,7 +26,7 @@ func (e *examiner) postgres(ctx context.Context) outcome {
 		return outcome{blocked: "config.json has no postgres_dsn"}
 	}
 	facts, warnings, err := pgcheck.Check(ctx, dsn, e.SchemaCommand != "")
-	e.reply.Data["postgres"] = facts
+	e.reply.Data["postgres"], e.found.nodes = facts, facts.Nodes
 	e.warnings = append(e.warnings, warnings...)
 	return outcome{detail: facts.Address, more: facts.Address + ", PostgreSQL " + facts.Version, problems: cidx.ProblemsOf(err)}
 }
@@ -162,10 +162,23 @@ func (e *examiner) api(ctx context.Context) outcome {
 	// Only an administrator sees this list, and the verification needs it.
 	repos, err := client.GoldenRepos(ctx)
 	if err != nil {
-		return outcome{problems: cidx.ProblemsOf(err)}
+		return outcome{problems: append(cidx.ProblemsOf(err), e.clusterAlready(client)...)}
 	}
 	e.early(ctx, client)
 	return outcome{detail: fmt.Sprintf("%s, %d repositories", base, len(repos))}
+}
+
+// clusterAlready explains why a server refuses the credentials of its own users:
+// see early.
+func (e *examiner) clusterAlready(client *cidxapi.Client) cidx.Problems {
+	if len(e.found.nodes) == 0 || e.found.migrated {
+		return nil
+	}
+	return cidx.Problems{{
+		What: fmt.Sprintf("a server runs in cluster mode already (node %s), though the data was not migrated: restarted after cluster-join.sh, it works on a PostgreSQL without your users", strings.Join(e.found.nodes, ", ")),
+		At:   client.Base(),
+		Fix:  "stop it, then run again: a stopped server is migrated as well, and what was written to PostgreSQL meanwhile is listed first",
+	}}
 }
 
 // early warns of a server that was restarted after cluster-join.sh and before

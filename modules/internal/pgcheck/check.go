@@ -40,6 +40,7 @@ type Facts struct {
 	Free     int      `json:"free"`     // connections that are left
 	Missing  []string `json:"missing"`  // landmark tables that are not there
 	Pooler   bool     `json:"pooler"`   // something stands between us and the server
+	Nodes    []string `json:"nodes"`    // cluster nodes that were alive within the last minutes
 
 	number   int  // server_version_num
 	replica  bool // in recovery
@@ -68,6 +69,7 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 		func(ctx context.Context, conn *pgconn.PgConn) (cidx.Problems, error) {
 			return f.schema(ctx, conn, schemaCommand)
 		},
+		f.nodes,
 	} {
 		more, err := ask(ctx, conn)
 		problems = append(problems, more...)
@@ -186,6 +188,19 @@ func (f *Facts) schema(ctx context.Context, conn *pgconn.PgConn, schemaCommand b
 			fmt.Sprintf("as the tables' owner: GRANT ALL ON ALL TABLES IN SCHEMA public TO %[1]s; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO %[1]s", postgres.Quote(f.user))))
 	}
 	return problems, err
+}
+
+// nodes finds servers that work on this database; CIDX's nodes write a
+// heartbeat into cluster_nodes every few seconds.
+func (f *Facts) nodes(ctx context.Context, conn *pgconn.PgConn) (cidx.Problems, error) {
+	rows, err := postgres.Rows(ctx, conn, `SELECT count(*) = 2 AND bool_and(has_table_privilege(attrelid, 'SELECT')) FROM pg_attribute
+		WHERE attrelid = to_regclass('public.cluster_nodes') AND attname IN ('node_id', 'last_heartbeat')`)
+	if err != nil || string(rows[0][0]) != "t" {
+		return nil, err
+	}
+	rows, err = postgres.Rows(ctx, conn, `SELECT node_id FROM public.cluster_nodes WHERE last_heartbeat > now() - interval '5 minutes' ORDER BY 1`)
+	f.Nodes = column(rows)
+	return nil, err
 }
 
 func texts(row [][]byte) []string {
