@@ -7,6 +7,10 @@
 // are. Before each measurement on the share it is mounted anew, so that nobody
 // lives on what the kernel remembers. Peers: rsync, fpsync, rclone; one that is
 // not installed is passed over with a line that says so. It needs root.
+//
+// With -downtime it measures something else: whole migrations of a sandbox with
+// a large seed by the real playbook, and which share of them the server stands
+// still.
 package main
 
 import (
@@ -27,6 +31,8 @@ type options struct {
 	small, local, large  int
 	largeSize            int64
 	delay                time.Duration
+	downtime             bool
+	repos, perRepo       int
 }
 
 func main() {
@@ -42,6 +48,9 @@ func main() {
 	flag.IntVar(&o.large, "large", 6, "large files")
 	flag.Int64Var(&o.largeSize, "large-size", 100<<20, "bytes of a large file")
 	flag.DurationVar(&o.delay, "delay", 500*time.Microsecond, "what every operation on the share takes")
+	flag.BoolVar(&o.downtime, "downtime", false, "measure the downtime of whole migrations instead")
+	flag.IntVar(&o.repos, "repos", 40, "with -downtime: golden repositories, each with two snapshots")
+	flag.IntVar(&o.perRepo, "files-per-repo", 1700, "with -downtime: files of a base clone")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		log.Fatalf("bench files: %v", err)
@@ -55,6 +64,9 @@ func run(ctx context.Context, o options) (err error) {
 	dir, err := os.MkdirTemp(o.scratch, "cidx-bench-files-")
 	if err != nil {
 		return fmt.Errorf("make scratch folder: %w", err)
+	}
+	if o.downtime {
+		return errors.Join(downtime(ctx, o, dir), os.RemoveAll(dir))
 	}
 	b := &bench{options: o, dir: dir}
 	defer func() { err = errors.Join(err, b.clean()) }()

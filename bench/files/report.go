@@ -24,7 +24,7 @@ func (b *bench) report(w io.Writer) error {
 	table := b.table()
 	fmt.Fprintf(w, "\n%s\n", table)
 	if b.options.doc != "" {
-		if err := replace(b.options.doc, table); err != nil {
+		if err := replace(b.options.doc, "Files", begin, end, table); err != nil {
 			return err
 		}
 	}
@@ -36,8 +36,8 @@ func (b *bench) report(w io.Writer) error {
 
 func (b *bench) table() string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%s, %d cores; %s an operation on the share, %d files of 1–8 KB there and %d on the local disk, %d files of %d MB. Each measurement starts with cold caches of the share. \"ours\" copies like the peers, without reading back; \"ours, compared\" reads everything back, as it does by default.\n\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), b.options.delay, b.options.small, b.options.local, b.options.large, b.options.largeSize>>20)
+	fmt.Fprintf(&t, "%s; %s an operation on the share, %d files of 1–8 KB there and %d on the local disk, %d files of %d MB. Each measurement starts with cold caches of the share. \"ours\" copies like the peers, without reading back; \"ours, compared\" reads everything back, as it does by default.\n\n",
+		setting(), b.options.delay, b.options.small, b.options.local, b.options.large, b.options.largeSize>>20)
 	t.WriteString("| place | files | step | contender | seconds | operations | time / ours |\n|---|---|---|---|---:|---:|---:|\n")
 	for _, m := range b.samples {
 		ratio := ""
@@ -84,8 +84,14 @@ func (b *bench) results() []string {
 	return list
 }
 
-// replace puts text between the markers of a document, which is made if needed.
-func replace(path, text string) error {
+// setting says when and on what was measured.
+func setting() string {
+	return fmt.Sprintf("%s, %d cores", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU())
+}
+
+// replace puts text between the markers of a document; document and heading are
+// made if needed.
+func replace(path, heading, begin, end, text string) error {
 	raw, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read document: %w", err)
@@ -98,9 +104,9 @@ func replace(path, text string) error {
 	case found && closed:
 		document = head + part + tail
 	case document == "":
-		document = "# Benchmarks\n\n## Files\n\n" + part + "\n"
+		document = "# Benchmarks\n\n## " + heading + "\n\n" + part + "\n"
 	default:
-		document = strings.TrimRight(document, "\n") + "\n\n## Files\n\n" + part + "\n"
+		document = strings.TrimRight(document, "\n") + "\n\n## " + heading + "\n\n" + part + "\n"
 	}
 	if err := os.WriteFile(path, []byte(document), 0o644); err != nil {
 		return fmt.Errorf("write document: %w", err)
