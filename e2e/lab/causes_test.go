@@ -62,7 +62,23 @@ func (s *stage) killHelpers() (killed int, err error) {
 
 func cutPower(s *stage, p *Playing) error { return errors.Join(s.node.PowerCut(), p.Kill()) }
 
-func bootAgain(s *stage) error { return s.node.Boot(s.ctx) }
+// bootAgain brings the node back. While a migration holds the server, neither
+// the boot nor anybody else starts it.
+func bootAgain(s *stage) error {
+	if err := s.node.Boot(s.ctx); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.node.State("hold")); err != nil {
+		return nil // not held yet, or not any more
+	}
+	if _, err := s.node.Run(s.ctx, "systemctl", "start", "cidx-server", "cidx-auto-update.service"); err != nil {
+		return err
+	}
+	if word, err := s.node.Unit(s.ctx, "cidx-server"); err != nil || word != "inactive" {
+		return fmt.Errorf("the server is %s after the reboot, %v", word, err)
+	}
+	return nil
+}
 
 // resetSSH kills the server's side of every connection.
 func resetSSH(s *stage, _ *Playing) error {

@@ -194,21 +194,3 @@ func TestRestartSignalAfterwards(t *testing.T) {
 	s.serves(s.node)
 	s.judge("equal", "-running")
 }
-
-// TestRebootedWhileHeld: in the middle of the window the power goes; the node
-// comes back by itself, the server does not.
-func TestRebootedWhileHeld(t *testing.T) {
-	s := scenario(t, 6*time.Minute)
-	s.playAt(afterLoad, func(p *Playing) error {
-		return errors.Join(s.node.PowerCut(), p.Kill())
-	}, "cluster-migrate.yml", "-l", "node1")
-	s.must(s.node.Boot(s.ctx))
-	_, err := s.node.Run(s.ctx, "systemctl", "start", "cidx-server", "cidx-auto-update.service")
-	s.must(err)
-	if word, err := s.node.Unit(s.ctx, "cidx-server"); err != nil || word != "inactive" {
-		t.Errorf("the server is %s after the reboot (%v)", word, err)
-	}
-	s.migrate()
-	s.judge("equal", "-running")
-	s.serves(s.node)
-}
