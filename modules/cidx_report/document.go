@@ -73,6 +73,7 @@ type event struct {
 // downtime is from the order to stop until the server was healthy again.
 type downtime struct {
 	Stopped *time.Time `json:"stopped"` // null: the server was not stopped
+	Started *time.Time `json:"started"` // null: not started since
 	Healthy *time.Time `json:"healthy"` // null: it is still down, or not proven healthy
 	Seconds float64    `json:"seconds"` // 0 unless both are known
 }

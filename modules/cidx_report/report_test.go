@@ -216,10 +216,15 @@ func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
 	delete(r, "config")
 	delete(r, "verify")
 	home := newHome(t)
+	journal := filepath.Join(home, ".cluster-migrate/journal.jsonl")
+	raw, err := os.ReadFile(journal)
+	must(t, err)
+	before, _, _ := strings.Cut(string(raw), `{"data":{"parts":{"golden-repos":{"bytes":30`)
+	put(t, journal, before) // up to the stop
 	reply := call(t, home, failed, map[string]any{"replies": r, "host": "node1", "service_manager": "command", "service_stop_command": "/opt/cidx stop", "service_start_command": "/opt/cidx start"})
 	text := lines(reply, "lines")
 	for _, want := range []string{
-		"  done      configuration, databases and aliases kept aside", "  failed    databases in PostgreSQL", "  begun     repositories on the share", "  not done  server proven to work",
+		"  done      server stopped", "  not done  server started in cluster mode\n  not done  server proven to work", "  done      configuration, databases and aliases kept aside", "  failed    databases in PostgreSQL", "  begun     repositories on the share", "  not done  server proven to work",
 		`  ! users.17: column is_admin: not a boolean: "maybe" (fix: correct the row)`,
 		"The server is down, and must not be started before", "To resume, when the cause is gone:\n  ansible-playbook cluster-migrate.yml -l node1",
 		"  /opt/cidx stop\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json\n  /opt/cidx start", "cluster-rollback.yml -l node1",
@@ -230,6 +235,28 @@ func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
 	}
 	if reply.Get("report.steps.3.state").Str != stepFailed || reply.Get("report.problems.0.step").Str != "database" || reply.Get("report.downtime.healthy").Str != "" {
 		t.Error(reply.Get("report").Raw)
+	}
+}
+
+func TestFailureAfterTheStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		failed string // reply
+		want   string
+	}{
+		"it did not come up":       {"service", "  failed    server started in cluster mode\n  not done  server proven to work"},
+		"it is not proven to work": {"verify", "  done      server started in cluster mode\n  failed    server proven to work"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := replies(t)
+			delete(r, "verify")
+			r[c.failed] = map[string]any{"failed": true, "msg": "not healthy"}
+			text := lines(call(t, newHome(t), failed, map[string]any{"replies": r, "host": "node1"}), "lines")
+			for _, want := range []string{"  done      server stopped\n", c.want, "The server was started at 01:06:52 UTC and is not proven to work; leave it as it is"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q is missing in\n%s", want, text)
+				}
+			}
+		})
 	}
 }
 

@@ -45,8 +45,11 @@ func downtimeOf(entries []journal.Entry, replies []reply) downtime {
 			if d.Stopped == nil || started != nil {
 				d.Stopped, started = &at, nil
 			}
+			d.Started = nil
+		case "starting":
+			d.Started = &at
 		case "started":
-			started = &at
+			d.Started, started = &at, &at
 		}
 	}
 	if d.Stopped == nil || started == nil {

@@ -103,13 +103,14 @@ func (d *document) rehearsalLines() []string {
 
 // told are the steps in an operator's words.
 var told = map[string]string{
-	"precheck": "prechecks", "service": "service", "backup": "configuration, databases and aliases kept aside",
+	"precheck": "prechecks", "service": "server stopped", "backup": "configuration, databases and aliases kept aside",
 	"database": "databases in PostgreSQL", "files": "repositories on the share", "aliases": "alias files pointed at the share",
 	"config": "cut-over to cluster mode", "verify": "server proven to work",
 }
 
 func (d *document) failureLines() []string {
 	lines := []string{"", "The migration failed. What was done:"}
+	start := stepMissing // of the server, which the step service does as well
 	for _, s := range d.Steps {
 		state := s.State
 		switch state {
@@ -118,14 +119,24 @@ func (d *document) failureLines() []string {
 		case stepRehearsed:
 			state = stepMissing
 		}
+		if s.Name == "service" && d.Downtime.Started != nil {
+			start, state = state, stepDone
+		}
+		if s.Name == "verify" {
+			lines = append(lines, fmt.Sprintf("  %-9s server started in cluster mode", start))
+		}
 		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %-9s %s", state, told[s.Name]), " "))
 	}
 	for _, p := range d.Problems {
 		lines = append(lines, "  ! "+p.Error())
 	}
 	state := "The server's standalone data is untouched."
-	if d.Downtime.Stopped != nil && d.Downtime.Healthy == nil {
+	switch {
+	case d.Downtime.Stopped == nil || d.Downtime.Healthy != nil:
+	case d.Downtime.Started == nil:
 		state += " The server is down, and must not be started before one of these:"
+	default:
+		state += " The server was started at " + d.Downtime.Started.Format("15:04:05 UTC") + " and is not proven to work; leave it as it is before one of these:"
 	}
 	lines = append(lines, state, "To resume, when the cause is gone:", "  "+d.Resume)
 	return append(lines, d.rollbackLines("To roll back:")...)
