@@ -143,6 +143,9 @@ func (p *pass) compareEntry(t *task, i int) (why string, err error) {
 		if err != nil {
 			return "", fault("look at", p.target.path(t.path), err)
 		}
+		if t.path == "" {
+			c.Mtime = t.now.Self.Mtime // the work folder comes and goes there; settleRoot puts it right
+		}
 		if why = t.now.Self.Differs(&c, p.target.granularity); why == "" {
 			t.flags[0] |= tree.Verified
 		}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -97,8 +98,14 @@ func (p *pass) settleRoot() error {
 	if err != nil {
 		return fault("look at", p.part.source, err)
 	}
-	if err := p.target.settle("", &root); err != nil || !p.part.inside {
+	if err := p.target.settle("", &root); err != nil {
 		return err
+	}
+	if c, err := tree.Lstat(p.target.fd, "."); err != nil || !tree.SameTime(root.Mtime, c.Mtime, p.target.granularity) {
+		return cidx.Problem{What: "the folder does not keep its time", At: p.target.root, Fix: "check the share (it does not keep what is written), and run again"}
+	}
+	if !p.part.inside {
+		return nil
 	}
 	above, err := tree.Lstat(p.source, "..")
 	if err != nil {
