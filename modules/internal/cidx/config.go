@@ -19,7 +19,7 @@ const (
 	ModePostgres = "postgres"
 )
 
-// Config is a config.json as it lies on disk. Raw is what to edit (with sjson):
+// Config is a config.json as it lies on disk. Raw is what to edit (with jsonfile):
 // unknown keys and formatting have to survive.
 type Config struct {
 	Path        string
