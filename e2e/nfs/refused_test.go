@@ -1,0 +1,47 @@
+package nfs
+
+import (
+	"maps"
+	"slices"
+	"testing"
+)
+
+// refusal is an export onto which nothing can be migrated.
+type refusal struct {
+	shared
+	want string // of the line with the cause
+	fix  string // of the line with the remedy
+}
+
+var refusals = map[string]refusal{
+	"root is squashed, and the server's user may not write": {
+		shared: shared{"rw,root_squash", "hard", "root:root 755"}, want: `create folder as root: permission denied`, fix: `no_root_squash`},
+	"every id becomes nobody": {
+		shared: shared{"rw,all_squash", "hard", "root:root 1777"}, want: `belongs to uid 65534 there \(id mapping\)`, fix: `no all_squash`},
+	"every id becomes another one": {
+		shared: shared{"rw,all_squash,anonuid=1700,anongid=1700", "hard", "root:root 1777"}, want: `belongs to uid 1700 there \(id mapping\)`, fix: `no all_squash`},
+	"the export is read-only": {
+		shared: shared{"ro,no_root_squash", "hard", "cidx:cidx 755"}, want: `exported read-only`, fix: `read-write \(rw\)`},
+	"the mount is read-only": {
+		shared: shared{"rw,no_root_squash", "hard,ro", "cidx:cidx 755"}, want: `mounted read-only`, fix: `remount,rw`},
+}
+
+// TestRefused: an export that cannot take the repositories is told before
+// anything has changed, and the server goes on running.
+func TestRefused(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(refusals)) {
+		r := refusals[name]
+		t.Run(name, func(t *testing.T) {
+			s := scenario(t, r.shared)
+			was := s.process()
+			s.remember()
+			p := s.play(2, migrate...)
+			said := s.says(p, r.want)
+			s.says(p, r.fix)
+			s.says(p, `This run changed nothing`)
+			s.untouched(serving, probed)
+			s.running(was)
+			record(name, r.shared, p, said)
+		})
+	}
+}
