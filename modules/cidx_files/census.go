@@ -103,6 +103,9 @@ func (c *census) folder(p *part, d *tree.Dir) {
 // owner counts what cannot be copied with its owner.
 func (c *census) owner(p *part, dir string, e *tree.Entry) {
 	if p.owners.has(e) {
+		if p.owners != nil && e.IsRegular() && e.Mode&0o400 == 0 {
+			c.unreadable = append(c.unreadable, leftOut{Path: tree.Join(dir, e.Name), Why: fmt.Sprintf("mode %04o forbids its owner to read it", e.Perm())})
+		}
 		return
 	}
 	if c.others++; len(c.other) < 3 {

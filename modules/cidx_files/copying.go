@@ -66,7 +66,7 @@ func (c *copier) lookAtAll(ctx context.Context) error {
 func (c *copier) faults(j *job) cidx.Problems {
 	var problems cidx.Problems
 	for _, u := range j.scan.census.unreadable {
-		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: j.part.source + "/" + u.Path, Fix: "run as root, or check the disk"})
+		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: j.part.source + "/" + u.Path, Fix: "run as root (on a share that does not squash it), make it readable, or check the disk"})
 	}
 	if n := j.scan.census.others; n > 0 {
 		problems = append(problems, j.part.alien(n, j.scan.census.other))

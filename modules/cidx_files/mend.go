@@ -89,11 +89,16 @@ func gitFile(dir string, e *tree.Entry) string {
 }
 
 // mendContent changes the absolute paths of a git file that lie in moved
-// folders, and nothing else. outside lists the absolute paths that do not.
+// folders, and nothing else. outside lists the absolute paths that do not, and
+// lines of a configuration that hold such a path otherwise: in a command, a
+// condition, or with escapes.
 func mendContent(kind string, content []byte, moves map[string]string) (after []byte, outside []string) {
 	lines := strings.SplitAfter(string(content), "\n")
 	for i, line := range lines {
 		prefix, value, suffix := pathOf(kind, line)
+		if value == "" && kind == "config" && mentions(line, moves) {
+			outside = append(outside, strings.TrimSpace(line))
+		}
 		if !strings.HasPrefix(value, "/") && !strings.HasPrefix(value, "file://") {
 			continue
 		}
@@ -105,6 +110,20 @@ func mendContent(kind string, content []byte, moves map[string]string) (after []
 		lines[i] = prefix + changed + suffix
 	}
 	return []byte(strings.Join(lines, "")), outside
+}
+
+// mentions reports whether a line that is no comment holds the path of a moved
+// folder.
+func mentions(line string, moves map[string]string) bool {
+	if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") {
+		return false
+	}
+	for from := range moves {
+		if _, after, ok := strings.Cut(line, from); ok && (after == "" || strings.ContainsAny(after[:1], `/"' \`)) {
+			return true
+		}
+	}
+	return false
 }
 
 // pathOf splits a line around the path in it; value is empty if it has none.
@@ -135,6 +154,9 @@ func configPath(body, suffix string) (prefix, value, rest string) {
 	key, after, ok := strings.Cut(body, "=")
 	if !ok {
 		return body + suffix, "", ""
+	}
+	if end := strings.LastIndexByte(key, ']'); end >= 0 && strings.HasPrefix(strings.TrimSpace(key), "[") {
+		key = key[end+1:] // section and variable in one line
 	}
 	switch strings.ToLower(strings.TrimSpace(key)) {
 	case "worktree", "url", "pushurl", "hookspath", "excludesfile", "attributesfile", "templatedir", "path":

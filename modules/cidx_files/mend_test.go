@@ -3,6 +3,7 @@ package files
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -85,6 +86,7 @@ func TestMendContent(t *testing.T) {
 		"a value with escapes stays":            {"config", "\turl = \"/old/repos/a\\\"b\"\n", "\turl = \"/old/repos/a\\\"b\"\n"},
 		"another key stays":                     {"config", "\tname = /old/repos/a\n", "\tname = /old/repos/a\n"},
 		"ssh and https stay":                    {"config", "\turl = host:/old/repos/a\n\turl = https://h/old/repos/a\n", "\turl = host:/old/repos/a\n\turl = https://h/old/repos/a\n"},
+		"section and variable in one line":      {"config", "[remote \"o\"] url = /old/repos/a\n", "[remote \"o\"] url = /new/repos/a\n"},
 		"an included file":                      {"config", "[include]\n\tpath = /old/repos/a/x\n", "[include]\n\tpath = /new/repos/a/x\n"},
 	}
 	for name, c := range cases {
@@ -95,6 +97,30 @@ func TestMendContent(t *testing.T) {
 			}
 			if again, _ := mendContent(c.kind, got, moves); string(again) != string(got) {
 				t.Errorf("a second time: %q", again)
+			}
+		})
+	}
+}
+
+func TestPathsThatAreNotMendedAreListed(t *testing.T) {
+	moves := map[string]string{"/old/repos": "/new/repos"}
+	cases := map[string]struct {
+		in   string
+		want []string
+	}{
+		"a command":                      {"[alias]\n\tgo = !cd /old/repos/a && git status\n", []string{"go = !cd /old/repos/a && git status"}},
+		"a condition":                    {"[includeIf \"gitdir:/old/repos/\"]\n", []string{"[includeIf \"gitdir:/old/repos/\"]"}},
+		"a value with escapes":           {"\turl = \"/old/repos/a\\\"b\"\n", []string{"url = \"/old/repos/a\\\"b\""}},
+		"a path out of the copy":         {"\turl = /srv/git/a\n", []string{"/srv/git/a"}},
+		"a sibling in a command is none": {"\tgo = !cd /old/repos-2\n", nil},
+		"a comment is none":              {"# /old/repos/a\n", nil},
+		"a mended line is none":          {"\turl = /old/repos/a # was /old/repos/b\n", nil},
+		"another machine's is none":      {"\turl = ssh://h/old/repos/a\n", nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if _, got := mendContent("config", []byte(c.in), moves); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}
