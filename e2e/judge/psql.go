@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -97,8 +98,21 @@ func keywordPairs(dsn string) (map[string]string, error) {
 	return out, nil
 }
 
+// program is one of PostgreSQL's, of its newest release: Debian's /usr/bin/psql is
+// a script that looks for it and takes ten times as long as the program itself.
+func program(name string) string {
+	best, newest := name, 0
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // well-formed
+	for _, path := range found {
+		if release, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path)))); err == nil && release > newest {
+			best, newest = path, release
+		}
+	}
+	return best
+}
+
 func (p *psql) command(ctx context.Context, sql string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
+	cmd := exec.CommandContext(ctx, program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
 		"-c", "SET extra_float_digits = 3", "-c", "SET bytea_output = 'hex'", "-c", sql)
 	cmd.Env = p.env
 	return cmd
@@ -156,7 +170,7 @@ func (p *psql) state(ctx context.Context, s State) error {
 
 // dump answers a hash of pg_dump --schema-only, without the lines that are random in each run.
 func (p *psql) dump(ctx context.Context) (string, error) {
-	cmd := exec.CommandContext(ctx, "pg_dump", "--schema-only")
+	cmd := exec.CommandContext(ctx, program("pg_dump"), "--schema-only")
 	cmd.Env = p.env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
