@@ -80,6 +80,21 @@ func bootAgain(s *stage) error {
 	return nil
 }
 
+// bootAgainAndStop: nothing has held the server yet. It comes back as what
+// cluster-join.sh has configured, a cluster node on an empty database; the
+// precheck wants it stopped.
+func bootAgainAndStop(s *stage) error {
+	if err := s.node.Boot(s.ctx); err != nil {
+		return err
+	}
+	if err := s.node.Healthy(s.ctx, 20*time.Second); err != nil {
+		return err
+	}
+	s.says(s.play(2, "cluster-migrate.yml", "-l", "node1"), "a server runs in cluster mode already")
+	_, err := s.node.Run(s.ctx, "systemctl", "stop", "cidx-server")
+	return err
+}
+
 // resetSSH kills the server's side of every connection.
 func resetSSH(s *stage, _ *Playing) error {
 	_, err := s.node.Run(s.ctx, "pkill", "-KILL", "-u", "ops", "sshd") // inside the node's own process space

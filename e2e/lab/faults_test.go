@@ -51,6 +51,10 @@ const (
 // points are all of them; TestMigratedRepeatedAndRolledBack compares them with a real journal.
 var points = []string{afterWarmCopy, beforeStop, afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, configured, afterCutOver, beforeStart, afterStart, released, reported}
 
+// held are those at which nothing can start the server. Before and after, a
+// rollback has to stop it first, and systemd needs mounts that answer for that.
+var held = points[slices.Index(points, afterStop) : slices.Index(points, beforeStart)]
+
 func faults() []fault {
 	all := []fault{
 		{name: "SSH connections reset", point: afterBackup, cause: resetSSH, own: true, quick: resumed},
@@ -64,7 +68,7 @@ func faults() []fault {
 		{name: "share full during the copy", point: afterLoad, cause: fillShare, mend: emptyShare, late: true},
 	}
 	for _, point := range []string{"", afterWarmCopy, afterLoad, afterAliases, firstLink, beforeStart} {
-		all = append(all, fault{name: "share hangs", point: point, cause: hangShare, mend: recoverShare, late: point != "", share: served, quick: map[string]string{afterAliases: resumed}[point]})
+		all = append(all, fault{name: "share hangs", point: point, cause: hangShare, mend: recoverShare, late: slices.Contains(held, point), share: served, quick: map[string]string{afterAliases: resumed}[point]})
 	}
 	all = append(all,
 		fault{name: "node's disk full during the backup", point: afterStop, cause: fillDisk, mend: emptyDisk},
@@ -73,7 +77,11 @@ func faults() []fault {
 		fault{name: "server loses repositories", cause: standin("lose-repos 2"), mend: standinHealed, quick: rolledBack},
 	)
 	for _, point := range points {
-		all = append(all, fault{name: "node without power", point: point, cause: cutPower, mend: bootAgain, quick: map[string]string{firstLink: both}[point]})
+		mend := bootAgain
+		if point == afterWarmCopy {
+			mend = bootAgainAndStop
+		}
+		all = append(all, fault{name: "node without power", point: point, cause: cutPower, mend: mend, quick: map[string]string{firstLink: both}[point]})
 	}
 	for _, point := range points[:len(points)-1] { // nothing follows the last
 		all = append(all, fault{name: "helper killed", point: point, cause: killHelper})
@@ -190,6 +198,9 @@ func (s *stage) rollBack(f fault) time.Duration {
 	s.serves(s.node)
 	s.resting(0)
 	if whole && f.again {
+		if f.late {
+			s.rollback() // which tells PostgreSQL what the first one could not
+		}
 		s.migrate()
 		s.judge("equal", "-running")
 	}
