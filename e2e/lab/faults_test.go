@@ -53,7 +53,7 @@ var points = []string{afterWarmCopy, beforeStop, afterStop, afterBackup, afterLo
 
 // held are those at which nothing can start the server. Before and after, a
 // rollback has to stop it first, and systemd needs mounts that answer for that.
-var held = points[slices.Index(points, afterStop) : slices.Index(points, beforeStart)]
+var held = points[slices.Index(points, afterStop):slices.Index(points, beforeStart)]
 
 func faults() []fault {
 	all := []fault{
