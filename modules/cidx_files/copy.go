@@ -57,12 +57,11 @@ const attempts = 5
 // transfer runs one rsync of this part. rsync gives a whole transfer up when a
 // folder vanishes under it: then it is started anew with what still exists.
 func (p *pass) transfer(ctx context.Context, t transfer) error {
-	t.source, t.target = p.part.source, p.part.target
+	t.source, t.target = p.part.source, p.target
 	if !t.inPlace && len(t.names) > 0 {
 		if err := p.target.openWork(); err != nil {
 			return err
 		}
-		t.temporary = p.target.path(workFolder)
 	}
 	for i := 1; len(t.names) > 0; i++ {
 		p.target.writes.Add(int64(len(t.names)))

@@ -161,6 +161,28 @@ func TestAReadOnlyShareIsToldAndContinued(t *testing.T) {
 	s.mustEqual()
 }
 
+// Below a mount point lies a folder of the local disk; it must stay empty.
+func TestAShareThatIsUnmountedInTheMiddleLeavesNothingOnTheLocalDisk(t *testing.T) {
+	s := newServer(t)
+	s.onTmpfs("size=64m")
+	rsync, err := exec.LookPath("rsync")
+	s.do(err)
+	bin := t.TempDir()
+	script := "#!/bin/sh\nif [ ! -e " + bin + "/ran ] && [ $# -gt 1 ]; then : > " + bin + "/ran; umount -l " + s.share + "; fi\nexec " + rsync + " \"$@\"\n"
+	s.do(os.WriteFile(filepath.Join(bin, "rsync"), []byte(script), 0o755))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	_, _ = s.run(s.args(phaseWarm), false) // it may notice, or finish where it has begun
+	if _, err := os.Stat(filepath.Join(bin, "ran")); err != nil {
+		t.Fatal("nothing was unmounted")
+	}
+	if left, err := os.ReadDir(s.share); err != nil || len(left) > 0 {
+		t.Errorf("below the mount point: %v, %v", left, err)
+	}
+	s.onTmpfs("size=64m")
+	s.must(phaseDelta)
+	s.mustEqual()
+}
+
 func TestAPlainFolderIsRefused(t *testing.T) {
 	s := newServer(t)
 	_, err := start(context.Background(), s.args(phaseDelta), ansible.Mode{}, settings{})

@@ -39,11 +39,11 @@ func findRsync() (*rsync, error) {
 // transfer is what one rsync process copies: regular files by their paths below
 // source. Each is transferred, whatever the target has.
 type transfer struct {
-	source, target string
-	names          []string
-	inPlace        bool // the folders were made by us in this pass: no temporary files
-	sparse         bool
-	temporary      string // folder for temporary files, without inPlace
+	source  string
+	target  *target
+	names   []string
+	inPlace bool // the folders were made by us in this pass: no temporary files
+	sparse  bool
 }
 
 // run copies and adds to the meter. What vanished meanwhile is no error; a
@@ -52,7 +52,16 @@ func (r *rsync) run(ctx context.Context, t transfer, m *meter) error {
 	if len(t.names) == 0 {
 		return nil
 	}
-	cmd := exec.CommandContext(ctx, r.path, r.arguments(t)...)
+	// Names of the share are taken from the open folder: were it unmounted
+	// meanwhile, its path would lead to the local disk below it.
+	var inherited []*os.File
+	if r.lock != nil {
+		inherited = append(inherited, r.lock)
+	}
+	const firstInherited = 3
+	into := fmt.Sprintf("/proc/self/fd/%d", firstInherited+len(inherited))
+	inherited = append(inherited, t.target.file)
+	cmd := exec.CommandContext(ctx, r.path, r.arguments(t, into)...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	cmd.Stdin = strings.NewReader("./" + strings.Join(t.names, "\x00./") + "\x00")
@@ -61,9 +70,7 @@ func (r *rsync) run(ctx context.Context, t transfer, m *meter) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	if r.lock != nil {
-		cmd.ExtraFiles = []*os.File{r.lock}
-	}
+	cmd.ExtraFiles = inherited
 	p := &progressReader{meter: m}
 	words := &tail{}
 	cmd.Stdout, cmd.Stderr = p, words
@@ -79,12 +86,12 @@ func (r *rsync) run(ctx context.Context, t transfer, m *meter) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit):
-		return &rsyncError{code: exit.ExitCode(), words: words.String(), target: t.target}
+		return &rsyncError{code: exit.ExitCode(), words: strings.ReplaceAll(words.String(), into, t.target.root), target: t.target.root}
 	}
 	return fmt.Errorf("run rsync: %w", err)
 }
 
-func (r *rsync) arguments(t transfer) []string {
+func (r *rsync) arguments(t transfer, into string) []string {
 	list := []string{
 		"--files-from=-", "--from0", "--no-implied-dirs",
 		"--links", "--perms", "--times", "--owner", "--group", "--numeric-ids",
@@ -102,9 +109,9 @@ func (r *rsync) arguments(t transfer) []string {
 	if t.inPlace {
 		list = append(list, "--inplace")
 	} else {
-		list = append(list, "--temp-dir="+t.temporary)
+		list = append(list, "--temp-dir="+into+"/"+workFolder)
 	}
-	return append(list, "--", t.source+"/", t.target+"/")
+	return append(list, "--", t.source+"/", into+"/")
 }
 
 // progressReader reads lines of --info=progress2:

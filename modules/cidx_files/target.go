@@ -19,8 +19,9 @@ import (
 // nothing.
 type target struct {
 	root        string
-	fd          int
-	granularity int64 // of mtimes, in ns
+	file        *os.File // the folder, open: what is mounted there later is another one
+	fd          int      // of file
+	granularity int64    // of mtimes, in ns
 	writes      atomic.Int64
 	names       atomic.Int64 // numbers temporary names
 	mu          sync.Mutex
@@ -47,11 +48,11 @@ func openTarget(root string, granularity int64, create bool) (*target, error) {
 	if err != nil {
 		return nil, fault("open folder", root, err)
 	}
-	t.fd = fd
+	t.fd, t.file = fd, os.NewFile(uintptr(fd), root)
 	return t, nil
 }
 
-func (t *target) close() { unix.Close(t.fd) }
+func (t *target) close() { t.file.Close() }
 
 // path is for messages.
 func (t *target) path(p string) string { return filepath.Join(t.root, p) }
@@ -241,7 +242,7 @@ func (t *target) closeWork() error {
 		t.writes.Add(1)
 	}
 	t.working = false
-	return fault("remove folder", t.path(workFolder), os.RemoveAll(t.path(workFolder)))
+	return fault("remove folder", t.path(workFolder), os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", t.fd, workFolder)))
 }
 
 // sync asks the share to make everything durable.
