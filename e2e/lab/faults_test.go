@@ -40,7 +40,6 @@ const (
 	afterAliases  = "cidx_aliases.done"
 	cutOverBegun  = "cidx_config.begun"
 	firstLink     = "cidx_config.linked"
-	configured    = "cidx_config.configured"
 	afterCutOver  = "cidx_config.done"
 	beforeStart   = "cidx_service.starting"
 	afterStart    = "cidx_service.started"
@@ -49,7 +48,7 @@ const (
 )
 
 // points are all of them; TestMigratedRepeatedAndRolledBack compares them with a real journal.
-var points = []string{afterWarmCopy, beforeStop, afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, configured, afterCutOver, beforeStart, afterStart, released, reported}
+var points = []string{afterWarmCopy, beforeStop, afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, afterCutOver, beforeStart, afterStart, released, reported}
 
 // held are those at which nothing can start the server. Before and after, a
 // rollback has to stop it first, and systemd needs mounts that answer for that.
