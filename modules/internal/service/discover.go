@@ -88,7 +88,7 @@ func (s Systemd) list(ctx context.Context) ([]string, error) {
 		{"list-unit-files", types, "--no-legend", "--plain", "--full"},
 		{"list-units", types, "--all", "--no-legend", "--plain", "--full"},
 	} {
-		text, err := s.systemctl(ctx, s.quick(), args...)
+		text, err := s.listing(ctx, args...)
 		if err != nil {
 			return nil, err
 		}

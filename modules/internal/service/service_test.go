@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -225,5 +226,32 @@ func TestListener(t *testing.T) {
 	l.Close()
 	if p, ok := Listener(port); ok {
 		t.Errorf("%v still listens", p)
+	}
+}
+
+// patient is a Runner that remembers how long the listings may take.
+type patient struct{ commands []Command }
+
+func (p *patient) Run(_ context.Context, c Command) (Output, error) {
+	if strings.HasPrefix(c.Argv[2], "list-") {
+		p.commands = append(p.commands, c)
+	}
+	return Output{Text: "Id=cidx-server.service\nLoadState=loaded\n"}, nil
+}
+
+// A busy node, or an emulated one, needs more than systemctl's own 25 s to list
+// its unit files.
+func TestListingsOfUnitsGetAMinute(t *testing.T) {
+	p := &patient{}
+	if _, err := (Systemd{Runner: p}).Discover(context.Background(), "cidx-server.service", nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.commands) != 2 {
+		t.Fatalf("%d listings, want 2", len(p.commands))
+	}
+	for _, c := range p.commands {
+		if c.Timeout != time.Minute || !slices.Contains(c.Env, "SYSTEMD_BUS_TIMEOUT=60s") {
+			t.Errorf("%s: deadline %s, environment %v", c.Argv[2], c.Timeout, c.Env)
+		}
 	}
 }

@@ -50,7 +50,19 @@ var properties = []string{
 
 // systemctl runs systemctl; a status other than 0 is an error that quotes it.
 func (s Systemd) systemctl(ctx context.Context, timeout time.Duration, args ...string) (string, error) {
-	out, err := s.Runner.Run(ctx, Command{Argv: append([]string{"systemctl", "--no-pager"}, args...), Timeout: timeout})
+	return s.call(ctx, Command{Timeout: timeout}, args)
+}
+
+// listing is systemctl for a call in which systemd looks at every unit file: on
+// a busy node that takes its time, and systemctl itself would give up after 25 s.
+func (s Systemd) listing(ctx context.Context, args ...string) (string, error) {
+	timeout := 3 * s.quick()
+	return s.call(ctx, Command{Timeout: timeout, Env: []string{fmt.Sprintf("SYSTEMD_BUS_TIMEOUT=%ds", int(timeout.Seconds()))}}, args)
+}
+
+func (s Systemd) call(ctx context.Context, c Command, args []string) (string, error) {
+	c.Argv = append([]string{"systemctl", "--no-pager"}, args...)
+	out, err := s.Runner.Run(ctx, c)
 	if err != nil {
 		return "", err
 	}
