@@ -18,7 +18,8 @@ import (
 
 func killController(_ *stage, p *Playing) error { return p.Kill() }
 
-// killHelper kills the helper that is at work, or the next one.
+// killHelper kills the module that is at work, or the next one. What follows it
+// for the controller is left alone: that finds out by itself.
 func killHelper(s *stage, p *Playing) error {
 	for {
 		if killed, err := s.killHelpers(); err != nil || killed > 0 {
@@ -32,7 +33,7 @@ func killHelper(s *stage, p *Playing) error {
 	}
 }
 
-// killHelpers kills the helper's processes in the node, and what they started.
+// killHelpers kills the helper's jobs in the node.
 func (s *stage) killHelpers() (killed int, err error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -51,8 +52,7 @@ func (s *stage) killHelpers() (killed int, err error) {
 		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
 			continue
 		}
-		program, _, _ := strings.Cut(commandOf(pid), " ")
-		if base := filepath.Base(program); strings.HasPrefix(base, "h-") || base == "rsync" {
+		if strings.Contains(commandOf(pid), " job work cidx_") {
 			kill(pid)
 			killed++
 		}
