@@ -26,7 +26,19 @@ import (
 // source untouched, every time. KILLS in the environment says how often
 // (default 3); a further SEED repeats a run.
 func TestKilledCopies(t *testing.T) {
-	k := newKiller(t)
+	newKiller(t, numberOf(t, "KILLS", 3), "").series()
+}
+
+// TestKilledCopiesAsTheServiceUser is the same where root is nobody on the
+// share: then the process that is killed is not the one that copies.
+func TestKilledCopiesAsTheServiceUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("becoming another user needs root")
+	}
+	newKiller(t, numberOf(t, "KILLS", 2), "backup").series()
+}
+
+func (k *killer) series() {
 	for i := range k.wanted {
 		if i%2 == 0 {
 			k.round("warm", k.emptyShare)
@@ -34,7 +46,7 @@ func TestKilledCopies(t *testing.T) {
 			k.round("delta", k.changeSource)
 		}
 	}
-	t.Logf("%d of %d killed copies were finished by the next run: trees equal, source untouched", k.equal, k.wanted)
+	k.t.Logf("%d of %d killed copies were finished by the next run: trees equal, source untouched", k.equal, k.wanted)
 }
 
 // killer is one series of killed copies of one server's trees.
@@ -47,8 +59,9 @@ type killer struct {
 	changes       int
 }
 
-func newKiller(t *testing.T) *killer {
-	k := &killer{t: t, wanted: numberOf(t, "KILLS", 3), took: map[string]time.Duration{}}
+// newKiller stages a server; with a user it is that one's, and root is squashed.
+func newKiller(t *testing.T, wanted int, user string) *killer {
+	k := &killer{t: t, wanted: wanted, took: map[string]time.Duration{}}
 	seed := numberOf(t, "SEED", int(time.Now().UnixNano()%1e9))
 	t.Logf("SEED=%d", seed)
 	k.random = rand.New(rand.NewPCG(uint64(seed), 1))
@@ -56,18 +69,25 @@ func newKiller(t *testing.T) *killer {
 	dir, err := sandbox.New()
 	k.do(err)
 	o := sandbox.Defaults()
-	o.Dir, o.Bin, o.Cache, o.Owner, o.NoServer = dir, bin, cache, os.Getpid(), true
+	o.Dir, o.Bin, o.Cache, o.Owner, o.NoServer, o.User = dir, bin, cache, os.Getpid(), true, user
 	o.Seed.Repos, o.Seed.Rows, o.Seed.FilesPerRepo = 8, 15, 150
+	if user != "" { // the squashed share asks its backing for every single name
+		o.Seed.Repos, o.Seed.FilesPerRepo = 3, 90
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	k.st = &stage{work: t.TempDir()}
 	t.Cleanup(k.st.down)
 	k.st.box, err = sandbox.Up(ctx, o)
 	k.do(err)
+	if user != "" {
+		k.do(k.st.box.Export(ctx, "-squash"))
+	}
 	// A file that is copied by a process of its own.
 	large := filepath.Join(k.golden(), "billing", "large.pack")
 	k.do(os.WriteFile(large, bytes.Repeat([]byte("0123456789abcdef"), 5<<20), 0o644))
 
+	k.own()
 	// The first copy from nothing fills caches; the second one is measured.
 	for range 2 {
 		k.emptyShare()
@@ -88,6 +108,24 @@ func numberOf(t *testing.T, name string, otherwise int) int {
 		t.Fatalf("%s: not a number above 0: %q", name, text)
 	}
 	return n
+}
+
+// stored is where the files of the share lie for root.
+func (k *killer) stored() string {
+	if k.st.box.User != "" {
+		return k.st.box.Backing()
+	}
+	return k.st.box.Share
+}
+
+// own gives the home to its user, as everything that the server wrote is.
+func (k *killer) own() {
+	if user := k.st.box.User; user != "" {
+		out, err := exec.Command("chown", "-hR", user+":"+user, filepath.Join(k.st.box.Home, "data")).CombinedOutput()
+		if err != nil {
+			k.t.Fatalf("chown: %v: %s", err, out)
+		}
+	}
 }
 
 func (k *killer) golden() string { return filepath.Join(k.st.box.Home, "data", "golden-repos") }
@@ -125,10 +163,10 @@ func (k *killer) stateFile() string { return filepath.Join(k.st.work, "before.ha
 
 // emptyShare begins from nothing: no copy, and no memory of one.
 func (k *killer) emptyShare() {
-	entries, err := os.ReadDir(k.st.box.Share)
+	entries, err := os.ReadDir(k.stored())
 	k.do(err)
 	for _, e := range entries {
-		k.do(os.RemoveAll(filepath.Join(k.st.box.Share, e.Name())))
+		k.do(os.RemoveAll(filepath.Join(k.stored(), e.Name())))
 	}
 	k.do(os.RemoveAll(filepath.Join(k.st.box.Home, ".cluster-migrate")))
 }
@@ -158,11 +196,12 @@ func (k *killer) changeSource() {
 	k.do(os.MkdirAll(fresh, 0o755))
 	k.do(os.WriteFile(filepath.Join(fresh, "note"), bytes.Repeat([]byte("x"), k.changes*1000), 0o640))
 	k.do(os.RemoveAll(filepath.Join(k.golden(), "billing", fmt.Sprintf("round-%d", k.changes-1))))
+	k.own()
 }
 
 // onShare counts what has been copied.
 func (k *killer) onShare() (n int) {
-	k.do(filepath.WalkDir(k.st.box.Share, func(_ string, _ fs.DirEntry, err error) error { n++; return err }))
+	k.do(filepath.WalkDir(k.stored(), func(_ string, _ fs.DirEntry, err error) error { n++; return err }))
 	return n - 1
 }
 
@@ -217,7 +256,11 @@ func (k *killer) judge(verb string, flags ...string) {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "cidx-judge"), append([]string{verb, "-home", k.st.box.Home}, flags...)...).CombinedOutput()
+	words := append([]string{filepath.Join(bin, "cidx-judge"), verb, "-home", k.st.box.Home}, flags...)
+	if user := k.st.box.User; user != "" && verb == "equal" {
+		words = append([]string{"setpriv", "--reuid", user, "--regid", user, "--clear-groups"}, words...)
+	}
+	out, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
 	if err != nil {
 		k.t.Fatalf("judge %s: %s", verb, errors.Join(err, errors.New(string(out))))
 	}
