@@ -124,27 +124,10 @@ func (s *step) irregular(p *plan, path string) error {
 func (s *step) invalid(p *plan, rel, path string, raw []byte) error {
 	aliasPlace := filepath.Dir(rel) == "aliases" || s.layout.Kind == "assumed"
 	if !aliasPlace {
-		p.leftAlone = append(p.leftAlone, leftAlone{path, "is not valid JSON: " + fault(raw)})
+		p.leftAlone = append(p.leftAlone, leftAlone{path, "is not valid JSON: " + cidx.JSONFault(raw)})
 		return nil
 	}
-	return cidx.Problem{What: "not valid JSON: " + fault(raw), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
-}
-
-// fault says where raw stops being JSON.
-func fault(raw []byte) string {
-	var doc json.RawMessage
-	err := json.Unmarshal(raw, &doc)
-	var syntax *json.SyntaxError
-	if !errors.As(err, &syntax) {
-		return "malformed document"
-	}
-	before := raw
-	if int(syntax.Offset) < len(raw) || !bytes.HasSuffix([]byte(syntax.Error()), []byte("end of JSON input")) {
-		before = raw[:max(syntax.Offset-1, 0)] // Offset counts the byte that is wrong
-	}
-	line := bytes.Count(before, []byte("\n")) + 1
-	column := len(before) - bytes.LastIndexByte(before, '\n')
-	return fmt.Sprintf("line %d, column %d: %v", line, column, syntax)
+	return cidx.Problem{What: "not valid JSON: " + cidx.JSONFault(raw), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
 }
 
 // strangers are alias files on the share without an original, for example of a

@@ -160,7 +160,7 @@ var faults = map[string]fault{
 	"an alias that is no JSON": {func(t *testing.T, s *stage) {
 		s.Write(t, "data/golden-repos/aliases/web-global.json", `{"target_path": "/x"`)
 	},
-		"Cluster config", "not valid JSON: line 1, column 20", "/aliases/web-global.json", "restore the alias file"},
+		"Cluster config", "not valid JSON: line 1, column 21", "/aliases/web-global.json", "restore the alias file"},
 	"a file where the folder of repositories should be": {func(t *testing.T, s *stage) {
 		must(t, os.RemoveAll(s.Path("data/golden-repos")))
 		s.Write(t, "data/golden-repos", "")

@@ -50,7 +50,7 @@ func ReadConfig(ctx context.Context, path string) (Config, error) {
 // ParseConfig is ReadConfig for bytes already read; path is used in messages.
 func ParseConfig(ctx context.Context, path string, raw []byte) (Config, error) {
 	if !gjson.ValidBytes(raw) {
-		return Config{}, Problem{What: "not valid JSON: " + jsonFault(raw), At: path, Fix: "repair the file, or restore config.json.bak.<timestamp> beside it and run cluster-join.sh again"}
+		return Config{}, Problem{What: "not valid JSON: " + JSONFault(raw), At: path, Fix: "repair the file, or restore config.json.bak.<timestamp> beside it and run cluster-join.sh again"}
 	}
 	doc := gjson.ParseBytes(raw)
 	if !doc.IsObject() {

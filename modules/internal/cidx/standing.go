@@ -204,6 +204,3 @@ func Spellings(home string, config Config) []string {
 	}
 	return list
 }
-
-// JSONFault says where a document stops being JSON: line, column and cause.
-func JSONFault(raw []byte) string { return jsonFault(raw) }
