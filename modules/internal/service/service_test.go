@@ -229,29 +229,38 @@ func TestListener(t *testing.T) {
 	}
 }
 
-// patient is a Runner that remembers how long the listings may take.
+// patient is a Runner on a node with many units; it remembers what it was asked.
 type patient struct{ commands []Command }
 
 func (p *patient) Run(_ context.Context, c Command) (Output, error) {
-	if strings.HasPrefix(c.Argv[2], "list-") {
-		p.commands = append(p.commands, c)
+	p.commands = append(p.commands, c)
+	var text strings.Builder
+	for i := range 30 {
+		fmt.Fprintf(&text, "u%d.service loaded\n", i)
 	}
-	return Output{Text: "Id=cidx-server.service\nLoadState=loaded\n"}, nil
+	return Output{Text: text.String()}, nil
 }
 
-// A busy node, or an emulated one, needs more than systemctl's own 25 s to list
-// its unit files.
+// A busy node, or an emulated one, needs more than systemctl's own 25 s to tell
+// about all its units.
 func TestListingsOfUnitsGetAMinute(t *testing.T) {
 	p := &patient{}
-	if _, err := (Systemd{Runner: p}).Discover(context.Background(), "cidx-server.service", nil); err != nil {
+	s := Systemd{Runner: p}
+	if _, err := s.Discover(context.Background(), "cidx-server.service", nil); err != nil {
 		t.Fatal(err)
 	}
-	if len(p.commands) != 2 {
-		t.Fatalf("%d listings, want 2", len(p.commands))
+	if len(p.commands) < 3 {
+		t.Fatalf("%d calls, want two listings and the properties", len(p.commands))
 	}
 	for _, c := range p.commands {
 		if c.Timeout != time.Minute || !slices.Contains(c.Env, "SYSTEMD_BUS_TIMEOUT=60s") {
 			t.Errorf("%s: deadline %s, environment %v", c.Argv[2], c.Timeout, c.Env)
 		}
+	}
+	if _, err := s.Show(context.Background(), "cidx-server.service"); err != nil {
+		t.Fatal(err)
+	}
+	if last := p.commands[len(p.commands)-1]; last.Timeout != 20*time.Second {
+		t.Errorf("one unit gets %s, want 20 s", last.Timeout)
 	}
 }

@@ -53,8 +53,11 @@ func (s Systemd) systemctl(ctx context.Context, timeout time.Duration, args ...s
 	return s.call(ctx, Command{Timeout: timeout}, args)
 }
 
-// listing is systemctl for a call in which systemd looks at every unit file: on
-// a busy node that takes its time, and systemctl itself would give up after 25 s.
+// few units are told at once; more take their time on a busy node.
+const few = 10
+
+// listing is systemctl for a call about many units: on a busy node that takes
+// its time, and systemctl itself would give up after 25 s.
 func (s Systemd) listing(ctx context.Context, args ...string) (string, error) {
 	timeout := 3 * s.quick()
 	return s.call(ctx, Command{Timeout: timeout, Env: []string{fmt.Sprintf("SYSTEMD_BUS_TIMEOUT=%ds", int(timeout.Seconds()))}}, args)
@@ -99,7 +102,12 @@ func (s Systemd) Show(ctx context.Context, ids ...string) ([]Unit, error) {
 	var units []Unit
 	for batch := range slices.Chunk(ids, 100) {
 		args := []string{"show", "--property=" + strings.Join(properties, ","), "--"}
-		text, err := s.systemctl(ctx, s.quick(), append(args, batch...)...)
+		args = append(args, batch...)
+		ask := s.listing
+		if len(batch) <= few {
+			ask = func(ctx context.Context, args ...string) (string, error) { return s.systemctl(ctx, s.quick(), args...) }
+		}
+		text, err := ask(ctx, args...)
 		if err != nil {
 			return nil, err
 		}
