@@ -146,8 +146,12 @@ func (p *pass) compareEntry(t *task, i int) (why string, err error) {
 		if t.path == "" {
 			c.Mtime = t.now.Self.Mtime // the work folder comes and goes there; settleRoot puts it right
 		}
-		if why = t.now.Self.Differs(&c, p.target.granularity); why == "" {
+		why = t.now.Self.Differs(&c, p.target.granularity)
+		switch {
+		case why == "":
 			t.flags[0] |= tree.Verified
+		case t.moved.Load() && p.args.Phase == phaseWarm:
+			why = "" // taking a copy back has changed its time; the next pass looks again
 		}
 		return why, nil
 	}

@@ -178,6 +178,11 @@ func TestAShareThatIsUnmountedInTheMiddleLeavesNothingOnTheLocalDisk(t *testing.
 	if left, err := os.ReadDir(s.share); err != nil || len(left) > 0 {
 		t.Errorf("below the mount point: %v, %v", left, err)
 	}
+	for _, stray := range []string{"/golden-repos", "/activated-repos"} {
+		if _, err := os.Lstat(stray); err == nil {
+			t.Errorf("%s appeared", stray)
+		}
+	}
 	s.onTmpfs("size=64m")
 	s.must(phaseDelta)
 	s.mustEqual()

@@ -109,7 +109,7 @@ func (p *pass) checkCopies(t *task, partial *rsyncError) error {
 			continue
 		}
 		if partial.uprooted() && p.args.Phase == phaseWarm {
-			t.moved = true // its turn has not come; the next pass copies it
+			t.moved.Store(true) // its turn has not come; the next pass copies it
 			continue
 		}
 		problem := partial.problem()
@@ -137,7 +137,7 @@ func (p *pass) changed(path string, e *tree.Entry) bool {
 // moving gives up an entry that changed while it was copied: the next pass's
 // work while the server runs, and an error when it is supposed to be stopped.
 func (p *pass) moving(t *task, path string) error {
-	t.moved = true
+	t.moved.Store(true)
 	p.result.mu.Lock()
 	p.result.moving++
 	p.result.mu.Unlock()

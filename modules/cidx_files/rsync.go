@@ -52,17 +52,10 @@ func (r *rsync) run(ctx context.Context, t transfer, m *meter) error {
 	if len(t.names) == 0 {
 		return nil
 	}
-	// Names of the share are taken from the open folder: were it unmounted
-	// meanwhile, its path would lead to the local disk below it.
-	var inherited []*os.File
-	if r.lock != nil {
-		inherited = append(inherited, r.lock)
-	}
-	const firstInherited = 3
-	into := fmt.Sprintf("/proc/self/fd/%d", firstInherited+len(inherited))
-	inherited = append(inherited, t.target.file)
-	cmd := exec.CommandContext(ctx, r.path, r.arguments(t, into)...)
-	cmd.Dir = "/"
+	cmd := exec.CommandContext(ctx, r.path, r.arguments(t)...)
+	// It starts in the open folder: were the share unmounted meanwhile, its path
+	// would lead to the local disk below it.
+	cmd.Dir = t.target.self()
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	cmd.Stdin = strings.NewReader("./" + strings.Join(t.names, "\x00./") + "\x00")
 	// An own process group, so that the receiving side ends with the sending
@@ -70,7 +63,9 @@ func (r *rsync) run(ctx context.Context, t transfer, m *meter) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	cmd.ExtraFiles = inherited
+	if r.lock != nil {
+		cmd.ExtraFiles = []*os.File{r.lock}
+	}
 	p := &progressReader{meter: m}
 	words := &tail{}
 	cmd.Stdout, cmd.Stderr = p, words
@@ -86,12 +81,12 @@ func (r *rsync) run(ctx context.Context, t transfer, m *meter) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit):
-		return &rsyncError{code: exit.ExitCode(), words: strings.ReplaceAll(words.String(), into, t.target.root), target: t.target.root}
+		return &rsyncError{code: exit.ExitCode(), words: words.String(), target: t.target.root}
 	}
 	return fmt.Errorf("run rsync: %w", err)
 }
 
-func (r *rsync) arguments(t transfer, into string) []string {
+func (r *rsync) arguments(t transfer) []string {
 	list := []string{
 		"--files-from=-", "--from0", "--no-implied-dirs",
 		"--links", "--perms", "--times", "--owner", "--group", "--numeric-ids",
@@ -109,9 +104,9 @@ func (r *rsync) arguments(t transfer, into string) []string {
 	if t.inPlace {
 		list = append(list, "--inplace")
 	} else {
-		list = append(list, "--temp-dir="+into+"/"+workFolder)
+		list = append(list, "--temp-dir="+workFolder) // relative to the target
 	}
-	return append(list, "--", t.source+"/", into+"/")
+	return append(list, "--", t.source+"/", "./")
 }
 
 // progressReader reads lines of --info=progress2:

@@ -19,9 +19,8 @@ import (
 // nothing.
 type target struct {
 	root        string
-	file        *os.File // the folder, open: what is mounted there later is another one
-	fd          int      // of file
-	granularity int64    // of mtimes, in ns
+	fd          int   // what is mounted there later is another folder
+	granularity int64 // of mtimes, in ns
 	writes      atomic.Int64
 	names       atomic.Int64 // numbers temporary names
 	mu          sync.Mutex
@@ -48,11 +47,15 @@ func openTarget(root string, granularity int64, create bool) (*target, error) {
 	if err != nil {
 		return nil, fault("open folder", root, err)
 	}
-	t.fd, t.file = fd, os.NewFile(uintptr(fd), root)
+	t.fd = fd
 	return t, nil
 }
 
-func (t *target) close() { t.file.Close() }
+func (t *target) close() { unix.Close(t.fd) }
+
+// self is the open folder by a path that leads nowhere else, whatever happens to
+// the mount.
+func (t *target) self() string { return fmt.Sprintf("/proc/self/fd/%d", t.fd) }
 
 // path is for messages.
 func (t *target) path(p string) string { return filepath.Join(t.root, p) }
@@ -242,7 +245,7 @@ func (t *target) closeWork() error {
 		t.writes.Add(1)
 	}
 	t.working = false
-	return fault("remove folder", t.path(workFolder), os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", t.fd, workFolder)))
+	return fault("remove folder", t.path(workFolder), os.RemoveAll(filepath.Join(t.self(), workFolder)))
 }
 
 // sync asks the share to make everything durable.

@@ -3,6 +3,7 @@ package files
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -14,13 +15,13 @@ import (
 type task struct {
 	*folder
 	now   *tree.Dir
-	old   *tree.Dir // as the manifest has it; empty for none
-	flags []byte    // of the folder, then of each entry
-	copy  []int     // entries for rsync
-	other []int     // symbolic links and files whose content is mended
-	late  []int     // further names of a file that is copied under another one
-	lost  []int     // entries of old that the source has no more
-	moved bool      // something changed at the source meanwhile
+	old   *tree.Dir   // as the manifest has it; empty for none
+	flags []byte      // of the folder, then of each entry
+	copy  []int       // entries for rsync
+	other []int       // symbolic links and files whose content is mended
+	late  []int       // further names of a file that is copied under another one
+	lost  []int       // entries of old that the source has no more
+	moved atomic.Bool // something changed at the source meanwhile
 }
 
 // open decides what each entry of a folder needs.
