@@ -60,7 +60,7 @@ func faults() []fault {
 		{name: "network gone for 45 s", point: afterBackup, cause: networkGone, own: true},
 		{name: "second controller started", point: afterStop, cause: secondController, own: true, quick: resumed},
 		{name: "PostgreSQL stopped before the load", point: afterBackup, cause: stopDatabase, mend: startDatabase, late: true},
-		{name: "PostgreSQL stopped during the load", point: afterBackup, cause: stopDatabaseInLoad, mend: startDatabase, quick: resumed},
+		{name: "PostgreSQL stopped during the load", point: afterBackup, cause: stopDatabaseInLoad, mend: startDatabase, quick: resumed, late: true},
 		{name: "PostgreSQL stopped after the load", point: afterLoad, cause: stopDatabase, mend: startDatabase, late: true},
 		{name: "share unmounted during the copy", point: afterLoad, cause: unmountShare, mend: mountShare, quick: rolledBack, late: true},
 		{name: "share unmounted at the cut-over", point: afterAliases, cause: unmountShare, mend: mountShare, late: true},
