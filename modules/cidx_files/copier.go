@@ -3,6 +3,7 @@ package files
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -105,11 +106,28 @@ func (c *copier) prepare(ctx context.Context) error {
 // probed is the folder to probe in: one whose time this run puts right again.
 func (c *copier) probed() string {
 	for _, j := range c.jobs {
-		if j.work() {
+		if j.work() && c.settled(j.part) {
 			return j.part.target
 		}
 	}
 	return c.share
+}
+
+// settled reports whether a part's folder on the share, and the one around it,
+// are as a finished copy leaves them, or not there. In others only their maker
+// may look, not the service user.
+func (c *copier) settled(p *part) bool {
+	for source, target := p.source, p.target; len(target) > len(c.share); source, target = filepath.Dir(source), filepath.Dir(target) {
+		is, err := tree.Lstat(atCwd, target)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
+		was, failed := tree.Lstat(atCwd, source)
+		if err != nil || failed != nil || is.Mode != was.Mode || is.UID != was.UID || is.GID != was.GID {
+			return false
+		}
+	}
+	return true
 }
 
 // choose leaves out the parts that are on the share already: moved there, or

@@ -2,6 +2,7 @@ package files
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -50,4 +51,21 @@ func TestEntriesThatWouldChangeTheirOwnerAreTold(t *testing.T) {
 			t.Errorf("the refusal lacks %q: %v", want, err)
 		}
 	}
+}
+
+// A killed run leaves folders that are still root's alone; the service user, as
+// whom the share is probed too, gets them at the end only.
+func TestARunAfterAKilledOneProbesWhereTheServiceUserMayLook(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("giving files away needs root")
+	}
+	s := newServer(t)
+	s.command("chown", "-R", "nobody:nogroup", s.home)
+	for dir := s.share; dir != os.TempDir(); dir = filepath.Dir(dir) {
+		s.do(os.Chmod(dir, 0o755))
+	}
+	s.do(os.Mkdir(filepath.Join(s.share, "golden-repos"), 0o700))
+	s.must(phaseWarm)
+	s.must(phaseDelta)
+	s.mustEqual()
 }
