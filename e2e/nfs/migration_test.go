@@ -26,7 +26,7 @@ func TestMigratedWithoutRoot(t *testing.T) {
 			s.play(0, "cluster-rollback.yml", "-l", "node1")
 			s.must(node1.healthy(s.ctx, time.Minute))
 			s.sameAgain()
-			record(name+": migrated, repeated, rolled back", squashed[name], first, said)
+			s.record(name+": migrated, repeated, rolled back", squashed[name], first, said)
 		})
 	}
 }
@@ -39,22 +39,22 @@ func TestMigrated(t *testing.T) {
 	rehearsal := s.play(0, append(slices.Clone(migrate), "--check", "--diff")...)
 	s.untouched(serving)
 	s.running(was)
-	record("rehearsed", proper, rehearsal, s.says(rehearsal, `NFS mount: OK`))
+	s.record("rehearsed", proper, rehearsal, s.says(rehearsal, `NFS mount: OK`))
 
 	first := s.play(0, migrate...)
 	s.must(node1.healthy(s.ctx, time.Minute))
 	s.judge("equal", "-share", share, "-running")
-	record("migrated", proper, first, s.says(first, `Migration verified`))
+	s.record("migrated", proper, first, s.says(first, `Migration verified`))
 
 	again := s.play(0, migrate...)
 	s.unchanged(again)
 	s.judge("equal", "-share", share, "-running")
-	record("the same command again", proper, again, s.says(again, `^node1 +: `))
+	s.record("the same command again", proper, again, s.says(again, `^node1 +: `))
 
 	back := s.play(0, "cluster-rollback.yml", "-l", "node1")
 	s.must(node1.healthy(s.ctx, time.Minute))
 	s.sameAgain()
-	record("rolled back", proper, back, s.says(back, `(?i)standalone`))
+	s.record("rolled back", proper, back, s.says(back, `(?i)standalone`))
 
 	s.play(0, migrate...)
 	s.judge("equal", "-share", share, "-running")

@@ -35,7 +35,7 @@ func TestFileServerStoppedBeforeTheRun(t *testing.T) {
 			s.running(was)
 			s.startServer()
 			s.untouched(serving, probed)
-			record("file server stopped before the run", how, p, said)
+			s.record(name+" mount: file server stopped before the run", how, p, said)
 		})
 	}
 }
@@ -75,7 +75,7 @@ func TestFileServerStoppedDuringTheWarmCopy(t *testing.T) {
 			s.startServer()
 			s.play(0, migrate...)
 			s.judge("equal", "-share", share, "-running")
-			record("file server stopped during the warm copy, then the same command", how, p, said)
+			s.record(name+" mount: file server stopped during the warm copy, then the same command", how, p, said)
 		})
 	}
 }
@@ -93,7 +93,7 @@ func TestFileServerStoppedDuringTheMove(t *testing.T) {
 			s.startServer()
 			s.play(0, migrate...)
 			s.judge("equal", "-share", share, "-running")
-			record("file server stopped after the load, then the same command", how, p, said)
+			s.record(name+" mount: file server stopped after the load, then the same command", how, p, said)
 		})
 		t.Run(name+", then rolled back without it", func(t *testing.T) {
 			s := scenario(t, how)
@@ -104,7 +104,7 @@ func TestFileServerStoppedDuringTheMove(t *testing.T) {
 			s.must(node1.healthy(s.ctx, time.Minute))
 			s.startServer()
 			s.sameAgain()
-			record("file server stopped after the load, then rolled back without it", how, back, s.says(back, `(?i)standalone`))
+			s.record(name+" mount: file server stopped after the load, then rolled back without it", how, back, s.says(back, `(?i)standalone`))
 		})
 	}
 }
@@ -120,7 +120,7 @@ func TestRolledBackWhileTheFileServerIsDead(t *testing.T) {
 	s.must(node1.healthy(s.ctx, time.Minute))
 	s.startServer()
 	s.sameAgain()
-	record("migrated, file server stopped, rolled back without it", proper, back, s.says(back, `(?i)standalone`))
+	s.record("migrated, file server stopped, rolled back without it", proper, back, s.says(back, `(?i)standalone`))
 }
 
 // struck runs the migration, and on node1 what strikes it; the run must fail.

@@ -41,7 +41,7 @@ func TestRefused(t *testing.T) {
 			s.says(p, `This run changed nothing`)
 			s.untouched(serving, probed)
 			s.running(was)
-			record(name, r.shared, p, said)
+			s.record(name, r.shared, p, said)
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func scenario(t *testing.T, s shared) *stage {
 	if skipped != "" {
 		t.Skip(skipped)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	t.Cleanup(cancel)
 	st := &stage{t: t, ctx: ctx, dsn: postgres.Database(t)}
 	st.must(seed.ApplySchema(ctx, st.dsn, false))
@@ -189,5 +190,9 @@ func (s *stage) explain() {
 	s.t.Logf("node1: %s", log)
 	if err = errors.Join(err, ctx.Err()); err != nil {
 		s.t.Logf("node1 answered: %v\n%s", err, node1.console())
+	}
+	if os.Getenv("KEEP") != "" {
+		fmt.Fprintf(os.Stderr, "nfs: kept for 30 minutes: ssh -i %[1]s/key -o UserKnownHostsFile=%[1]s/known_hosts -p %[2]d ops@127.0.0.1\n", node1.dir, node1.ssh)
+		time.Sleep(30 * time.Minute)
 	}
 }
