@@ -33,7 +33,8 @@ func killHelper(s *stage, p *Playing) error {
 	}
 }
 
-// killHelpers kills the helper's jobs in the node.
+// killHelpers kills the helper's jobs in the node, and counts those that had not
+// replied yet.
 func (s *stage) killHelpers() (killed int, err error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -52,8 +53,13 @@ func (s *stage) killHelpers() (killed int, err error) {
 		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
 			continue
 		}
-		if strings.Contains(commandOf(pid), " job work cidx_") {
-			kill(pid)
+		words := strings.Fields(commandOf(pid))
+		if len(words) != 5 || words[1] != "job" || words[2] != "work" {
+			continue
+		}
+		kill(pid)
+		reply := filepath.Join(s.node.Changes(), "root/.cache/cidx-helper/jobs", words[4], "reply.json")
+		if _, err := os.Stat(reply); err != nil { // one that has replied was as good as gone
 			killed++
 		}
 	}
