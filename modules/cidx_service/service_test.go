@@ -278,3 +278,20 @@ func TestRefusals(t *testing.T) {
 type runner func(context.Context, service.Command) (service.Output, error)
 
 func (r runner) Run(ctx context.Context, c service.Command) (service.Output, error) { return r(ctx, c) }
+
+func TestAStopThatAnotherStartCancelsIsAskedForAgain(t *testing.T) {
+	m := newMachine(t)
+	a, c := m.node(t, 5)
+	cancelled := 2
+	c.Runner = runner(func(ctx context.Context, command service.Command) (service.Output, error) {
+		if cancelled > 0 && slices.Contains(command.Argv, "stop") && slices.Contains(command.Argv, "cidx-server.service") {
+			cancelled--
+			return service.Output{Code: 1, Text: "Job for cidx-server.service canceled."}, nil
+		}
+		return m.Run(ctx, command)
+	})
+	ask(t, a, c, "stopped")
+	if u := m.units["cidx-server.service"]; u.Active != "inactive" || cancelled != 0 {
+		t.Errorf("the server is %s, %d jobs left to cancel", u.Active, cancelled)
+	}
+}

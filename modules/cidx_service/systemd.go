@@ -145,8 +145,17 @@ func (m bySystemd) rules(ctx context.Context, r record) (map[string]service.Rule
 
 func (m bySystemd) config() string { return filepath.Join(m.Common.Home, "config.json") }
 
+// stopUnits stops units. Whoever starts one at the same moment replaces our job
+// (systemd calls it cancelled); that start is refused, and we ask again.
 func (m bySystemd) stopUnits(ctx context.Context, ids []string) error {
-	if err := m.systemd.Stop(ctx, m.Limit(), ids...); err != nil {
+	err := m.systemd.Stop(ctx, m.Limit(), ids...)
+	for until := time.Now().Add(m.Limit()); err != nil && strings.Contains(err.Error(), "canceled") && time.Now().Before(until); {
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+		err = m.systemd.Stop(ctx, m.Limit(), ids...)
+	}
+	if err != nil {
 		return cidx.Problem{What: err.Error(), At: strings.Join(ids, ", "), Fix: "stop it by hand (systemctl stop), or raise cidx_service_timeout, then run again"}
 	}
 	return nil
