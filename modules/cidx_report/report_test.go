@@ -251,7 +251,7 @@ func TestFailureAfterTheStart(t *testing.T) {
 			delete(r, "verify")
 			r[c.failed] = map[string]any{"failed": true, "msg": "not healthy"}
 			text := lines(call(t, newHome(t), failed, map[string]any{"replies": r, "host": "node1"}), "lines")
-			for _, want := range []string{"  done      server stopped\n", c.want, "The server was started at 01:06:52 UTC and is not proven to work; leave it as it is"} {
+			for _, want := range []string{"  done      server stopped\n", c.want, "The server was told to start at 01:06:52 UTC and is not proven to work; leave it as it is"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%q is missing in\n%s", want, text)
 				}

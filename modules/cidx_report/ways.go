@@ -136,7 +136,7 @@ func (d *document) failureLines() []string {
 	case d.Downtime.Started == nil:
 		state += " The server is down, and must not be started before one of these:"
 	default:
-		state += " The server was started at " + d.Downtime.Started.Format("15:04:05 UTC") + " and is not proven to work; leave it as it is before one of these:"
+		state += " The server was told to start at " + d.Downtime.Started.Format("15:04:05 UTC") + " and is not proven to work; leave it as it is before one of these:"
 	}
 	lines = append(lines, state, "To resume, when the cause is gone:", "  "+d.Resume)
 	return append(lines, d.rollbackLines("To roll back:")...)
