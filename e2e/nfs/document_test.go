@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -101,5 +102,32 @@ func document(recorded map[string]row) string {
 	for _, r := range rows {
 		fmt.Fprintf(&b, "| %s | `%s` | `%s` | %d | `%s` | %.0f s |\n", r.Scenario, r.Export, r.Mount, r.Exit, strings.ReplaceAll(r.Said, "|", "\\|"), r.Seconds)
 	}
+	if missing := missing(rows); len(missing) > 0 {
+		fmt.Fprintf(&b, "\nNot run since the page was begun: %s.\n", strings.Join(missing, ", "))
+	}
 	return b.String()
+}
+
+// missing are the tests without a row.
+func missing(rows []row) []string {
+	return slices.DeleteFunc(slices.Clone(order), func(test string) bool {
+		return slices.ContainsFunc(rows, func(r row) bool { return r.Test == test || strings.HasPrefix(r.Test, test+"/") })
+	})
+}
+
+// TestDocument needs no machine.
+func TestDocument(t *testing.T) {
+	at := time.Date(2026, 11, 22, 21, 0, 0, 0, time.UTC)
+	page := document(map[string]row{
+		"read-only": {Scenario: "read-only", Test: "TestRefused/read-only", Export: "ro", Exit: 2, Said: "a|b", Seconds: 29.6, Time: at},
+		"migrated":  {Scenario: "migrated", Test: "TestMigrated", Export: "rw", Said: "verified", Time: at.Add(time.Hour)},
+	})
+	for _, want := range []string{"between 2026-11-22 21:00 and 2026-11-22 22:00", "| read-only | `ro` | `` | 2 | `a\\|b` | 30 s |", "Not run since the page was begun: TestMigratedWithoutRoot, TestFileServer"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	if strings.Index(page, "| migrated") > strings.Index(page, "| read-only") {
+		t.Error("the chapters are out of order")
+	}
 }

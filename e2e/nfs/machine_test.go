@@ -84,9 +84,8 @@ func (m *machine) start(made image) error {
 		if err != nil {
 			return
 		}
-		if err := m.emulator.Wait(); err != nil {
-			m.how = fmt.Errorf("%w: %s", err, strings.TrimSpace(words.String()))
-		}
+		_ = m.emulator.Wait() // ProcessState tells
+		m.how = fmt.Errorf("%s %s", m.emulator.ProcessState, strings.TrimSpace(words.String()))
 		close(m.ended)
 	}()
 	if err := <-started; err != nil {
