@@ -11,9 +11,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"cidx-cluster/e2e/internal/transcript"
 )
 
 // playbook runs the real ansible-playbook in the repository's root with the
@@ -37,7 +38,7 @@ func (st *stage) playbook(c *call) error {
 	cmd.Env = st.ansibleEnv(c)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	all := new(ordered)
+	all := new(transcript.Buffer)
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(all, c.out), io.MultiWriter(all, c.ts.Stderr())
 	started := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -162,22 +163,4 @@ func (st *stage) act(action string, controller int) error {
 		return st.box.Remount(true, shareBytes)
 	}
 	return fmt.Errorf("unknown action %q", action)
-}
-
-// ordered keeps what two streams print, in the order in which it arrives.
-type ordered struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *ordered) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *ordered) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }

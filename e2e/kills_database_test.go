@@ -1,21 +1,13 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"cidx-cluster/e2e/sandbox"
 )
 
 // TestKilledLoads kills the load of the databases with signal 9 at random
@@ -33,40 +25,21 @@ func TestKilledLoads(t *testing.T) {
 
 // loads is one series of killed loads of one stopped server's databases.
 type loads struct {
-	t      *testing.T
-	st     *stage
-	random *rand.Rand
-	wanted int
-	took   time.Duration // an undisturbed load
+	*kills
+	took time.Duration // an undisturbed load
 }
 
 func newLoads(t *testing.T) *loads {
-	l := &loads{t: t, st: &stage{work: t.TempDir()}, wanted: numberOf(t, "KILLS", 1)}
-	rows, seed := numberOf(t, "ROWS", 4000), numberOf(t, "SEED", int(time.Now().UnixNano()%1e9))
-	t.Logf("SEED=%d", seed)
-	l.random = rand.New(rand.NewPCG(uint64(seed), 2))
-
-	dir, err := sandbox.New()
-	l.do(err)
-	o := sandbox.Defaults()
-	o.Dir, o.Bin, o.Cache, o.Owner, o.NoServer = dir, bin, cache, os.Getpid(), true
-	o.Seed.Repos, o.Seed.Events, o.Seed.FilesPerRepo = 2, rows/4, 10
+	l := &loads{kills: newKills(t, numberOf(t, "KILLS", 1), 2)}
+	o := l.options()
+	o.Seed.Repos, o.Seed.Events, o.Seed.FilesPerRepo = 2, numberOf(t, "ROWS", 4000)/4, 10
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	t.Cleanup(l.st.down)
-	l.st.box, err = sandbox.Up(ctx, o)
-	l.do(err)
+	l.up(ctx, o)
 	l.helper("cidx_backup", map[string]any{"state": "taken"})
 	l.postgres("CREATE DATABASE fresh TEMPLATE cidx")
 	l.took = l.load()
 	return l
-}
-
-func (l *loads) do(err error) {
-	l.t.Helper()
-	if err != nil {
-		l.t.Fatal(err)
-	}
 }
 
 // round kills one load and lets the next run finish it.
@@ -77,7 +50,7 @@ func (l *loads) round() {
 		l.postgres("DROP DATABASE cidx", "CREATE DATABASE cidx TEMPLATE fresh OWNER cidx")
 		l.judge("hash", "-out", before)
 		after := time.Duration(l.random.Int64N(int64(l.took)))
-		if !l.kill(after) {
+		if !l.killLoad(after) {
 			continue
 		}
 		if found := l.judged("same", "-before", before, "-except", "home/.cluster-migrate"); found != nil {
@@ -96,55 +69,26 @@ func (l *loads) round() {
 	l.t.Fatal("20 loads ended before they could be killed")
 }
 
-// command prepares the helper, without Ansible around it.
-func (l *loads) command(ctx context.Context, module string, arguments map[string]any) *exec.Cmd {
-	all := map[string]any{"home": l.st.box.Home, "share": l.st.box.Share}
-	for name, value := range arguments {
-		all[name] = value
-	}
-	input, err := json.Marshal(all)
-	l.do(err)
-	cmd := exec.CommandContext(ctx, filepath.Join(repo, "build", "cidx-helper"), "module", module)
-	cmd.Env = append(os.Environ(), l.st.box.AnsibleEnv()...)
-	cmd.Stdin = bytes.NewReader(input)
-	return cmd
-}
-
-// helper calls a module undisturbed.
-func (l *loads) helper(module string, arguments map[string]any) {
+// helper calls a module undisturbed and says how long it took.
+func (l *loads) helper(module string, arguments map[string]any) time.Duration {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
-	defer cancel()
-	out, err := l.command(ctx, module, arguments).Output()
-	var reply struct {
-		Failed bool
-		Msg    string
+	took, err := l.call(5*time.Minute, module, arguments)
+	if err != nil {
+		l.t.Fatalf("%s: %v", module, err)
 	}
-	if decodeErr := json.Unmarshal(out, &reply); decodeErr != nil || reply.Failed {
-		l.t.Fatalf("%s: %v %v %s", module, err, decodeErr, reply.Msg)
-	}
+	return took
 }
 
 func (l *loads) load() time.Duration {
 	l.t.Helper()
-	begun := time.Now()
-	l.helper("cidx_database", nil)
-	return time.Since(begun)
+	return l.helper("cidx_database", nil)
 }
 
-// kill loads until after, and waits until PostgreSQL has noticed; killed is
+// killLoad loads until after, and waits until PostgreSQL has noticed; killed is
 // false if the load was faster.
-func (l *loads) kill(after time.Duration) (killed bool) {
+func (l *loads) killLoad(after time.Duration) (killed bool) {
 	l.t.Helper()
-	cmd := l.command(l.t.Context(), "cidx_database", nil)
-	l.do(cmd.Start())
-	time.Sleep(after)                       // the moment is what is random
-	_ = cmd.Process.Signal(syscall.SIGKILL) // it may be gone
-	_ = cmd.Wait()
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
-		if cmd.ProcessState.ExitCode() != 0 {
-			l.t.Fatalf("the load failed by itself: %v", cmd.ProcessState)
-		}
+	if !l.kill("the load", after, "cidx_database", nil) {
 		return false
 	}
 	const others = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'cidx'"
@@ -187,12 +131,5 @@ func (l *loads) judge(verb string, flags ...string) {
 }
 
 func (l *loads) judged(verb string, flags ...string) error {
-	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "cidx-judge"), append([]string{verb, "-home", l.st.box.Home}, flags...)...)
-	cmd.Env = append(os.Environ(), "CIDX_POSTGRES_DSN="+l.st.box.Postgres.DSN())
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("judge %s: %w\n%s", verb, err, out)
-	}
-	return nil
+	return l.kills.judged(5*time.Minute, []string{"CIDX_POSTGRES_DSN=" + l.st.box.Postgres.DSN()}, verb, flags...)
 }

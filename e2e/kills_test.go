@@ -3,21 +3,14 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"cidx-cluster/e2e/sandbox"
 )
 
 // TestKilledCopies kills the copy with signal 9 at random moments, by turns the
@@ -51,35 +44,24 @@ func (k *killer) series() {
 
 // killer is one series of killed copies of one server's trees.
 type killer struct {
-	t             *testing.T
-	st            *stage
-	random        *rand.Rand
-	wanted, equal int
-	took          map[string]time.Duration // an undisturbed run, by phase
-	changes       int
+	*kills
+	equal   int
+	took    map[string]time.Duration // an undisturbed run, by phase
+	changes int
 }
 
 // newKiller stages a server; with a user it is that one's, and root is squashed.
 func newKiller(t *testing.T, wanted int, user string) *killer {
-	k := &killer{t: t, wanted: wanted, took: map[string]time.Duration{}}
-	seed := numberOf(t, "SEED", int(time.Now().UnixNano()%1e9))
-	t.Logf("SEED=%d", seed)
-	k.random = rand.New(rand.NewPCG(uint64(seed), 1))
-
-	dir, err := sandbox.New()
-	k.do(err)
-	o := sandbox.Defaults()
-	o.Dir, o.Bin, o.Cache, o.Owner, o.NoServer, o.User = dir, bin, cache, os.Getpid(), true, user
+	k := &killer{kills: newKills(t, wanted, 1), took: map[string]time.Duration{}}
+	o := k.options()
+	o.User = user
 	o.Seed.Repos, o.Seed.Rows, o.Seed.FilesPerRepo = 8, 15, 150
 	if user != "" { // the squashed share asks its backing for every single name
 		o.Seed.Repos, o.Seed.FilesPerRepo = 3, 90
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	k.st = &stage{work: t.TempDir()}
-	t.Cleanup(k.st.down)
-	k.st.box, err = sandbox.Up(ctx, o)
-	k.do(err)
+	k.up(ctx, o)
 	if user != "" {
 		k.do(k.st.box.Export(ctx, "-squash"))
 	}
@@ -96,18 +78,6 @@ func newKiller(t *testing.T, wanted int, user string) *killer {
 	k.changeSource()
 	k.took["delta"] = k.finish("delta")
 	return k
-}
-
-func numberOf(t *testing.T, name string, otherwise int) int {
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s: not a number above 0: %q", name, text)
-	}
-	return n
 }
 
 // stored is where the files of the share lie for root.
@@ -130,13 +100,6 @@ func (k *killer) own() {
 
 func (k *killer) golden() string { return filepath.Join(k.st.box.Home, "data", "golden-repos") }
 
-func (k *killer) do(err error) {
-	k.t.Helper()
-	if err != nil {
-		k.t.Fatal(err)
-	}
-}
-
 // round kills one copy and lets the next run finish it.
 func (k *killer) round(phase string, prepare func()) {
 	k.t.Helper()
@@ -144,7 +107,7 @@ func (k *killer) round(phase string, prepare func()) {
 		prepare()
 		k.judge("hash", "-out", k.stateFile())
 		after := time.Duration(k.random.Int64N(int64(k.took[phase])))
-		if !k.kill(phase, after) {
+		if !k.kill(phase+": the copy", after, "cidx_files", map[string]any{"phase": phase}) {
 			continue
 		}
 		entries := k.onShare()
@@ -205,63 +168,18 @@ func (k *killer) onShare() (n int) {
 	return n - 1
 }
 
-// copy prepares the helper, without Ansible around it.
-func (k *killer) copy(ctx context.Context, phase string) *exec.Cmd {
-	input, err := json.Marshal(map[string]any{"home": k.st.box.Home, "share": k.st.box.Share, "phase": phase})
-	k.do(err)
-	cmd := exec.CommandContext(ctx, filepath.Join(repo, "build", "cidx-helper"), "module", "cidx_files")
-	cmd.Env = append(os.Environ(), k.st.box.AnsibleEnv()...)
-	cmd.Stdin = bytes.NewReader(input)
-	return cmd
-}
-
 // finish copies undisturbed.
 func (k *killer) finish(phase string) time.Duration {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Minute)
-	defer cancel()
-	begun := time.Now()
-	out, err := k.copy(ctx, phase).Output()
-	var reply struct {
-		Failed bool
-		Msg    string
+	took, err := k.call(2*time.Minute, "cidx_files", map[string]any{"phase": phase})
+	if err != nil {
+		k.t.Fatalf("%s: %v", phase, err)
 	}
-	if decodeErr := json.Unmarshal(out, &reply); decodeErr != nil || reply.Failed {
-		k.t.Fatalf("%s: %v %v %s", phase, err, decodeErr, reply.Msg)
-	}
-	return time.Since(begun)
-}
-
-// kill copies until after; killed is false if the copy was faster.
-func (k *killer) kill(phase string, after time.Duration) (killed bool) {
-	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), after)
-	defer cancel()
-	cmd := k.copy(ctx, phase)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGKILL) }
-	if err := cmd.Run(); err == nil {
-		return false
-	} else if cmd.ProcessState == nil { // not even started
-		return false
-	}
-	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if !ok || !status.Signaled() {
-		k.t.Fatalf("%s: the copy failed by itself: %v", phase, cmd.ProcessState)
-	}
-	return true
+	return took
 }
 
 // judge asks cidx-judge; any difference fails the test.
 func (k *killer) judge(verb string, flags ...string) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), time.Minute)
-	defer cancel()
-	words := append([]string{filepath.Join(bin, "cidx-judge"), verb, "-home", k.st.box.Home}, flags...)
-	if user := k.st.box.User; user != "" && verb == "equal" {
-		words = append([]string{"setpriv", "--reuid", user, "--regid", user, "--clear-groups"}, words...)
-	}
-	out, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
-	if err != nil {
-		k.t.Fatalf("judge %s: %s", verb, errors.Join(err, errors.New(string(out))))
-	}
+	k.do(k.judged(time.Minute, nil, verb, flags...))
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -115,6 +116,25 @@ func (c Client) post(ctx context.Context, path string, body any) (gjson.Result, 
 		return gjson.Result{}, fmt.Errorf("request %s: %s: %.300s", path, res.Status, answer)
 	}
 	return gjson.ParseBytes(answer), nil
+}
+
+// Probe asks the server at url for /healthz once, as anybody; nil says that it
+// answers 200, any other status is the error.
+func Probe(ctx context.Context, url string, timeout time.Duration) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return errors.New(res.Status)
+	}
+	return nil
 }
 
 // totp is the code of RFC 6238 with CIDX's settings: SHA-1, 30 s, six digits.

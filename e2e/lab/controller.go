@@ -5,14 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"cidx-cluster/e2e/internal/transcript"
 )
 
 // writeController leaves what the operator has on the controller: the secret
@@ -99,7 +99,7 @@ func (c *Controller) Reports() string { return filepath.Join(c.dir, "reports") }
 // Playing is an ansible-playbook under way.
 type Playing struct {
 	cmd     *exec.Cmd
-	out     *shared
+	out     *transcript.Buffer
 	started time.Time
 	done    chan struct{}
 	err     error
@@ -118,7 +118,7 @@ func (c *Controller) Start(ctx context.Context, args ...string) (*Playing, error
 	// One that takes too long says where it is (PYTHONFAULTHANDLER) and ends.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGABRT) }
 	cmd.WaitDelay = 5 * time.Second // masters of SSH connections inherit the pipes
-	p := &Playing{cmd: cmd, out: new(shared), started: time.Now(), done: make(chan struct{})}
+	p := &Playing{cmd: cmd, out: new(transcript.Buffer), started: time.Now(), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
 	if err := cmd.Start(); err != nil {
 		cancel()
@@ -165,24 +165,4 @@ func (c *Controller) Play(ctx context.Context, args ...string) (Played, error) {
 		return Played{}, err
 	}
 	return p.Wait()
-}
-
-// shared is a buffer that several goroutines use.
-type shared struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-var _ io.Writer = (*shared)(nil)
-
-func (s *shared) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.Write(p)
-}
-
-func (s *shared) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.String()
 }

@@ -1,16 +1,13 @@
 package lab
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"cidx-cluster/e2e/internal/results"
 )
 
 // cell is how one fault and one command after it ended.
@@ -21,43 +18,18 @@ type cell struct {
 	Time    time.Time `json:"time"`
 }
 
-var recording sync.Mutex
-
-// record keeps the cell with those of earlier runs, so that the table can be
-// made in pieces, and with LAB_DOC=1 writes docs/faults.md anew.
+// record keeps the cell for docs/faults.md.
 func record(tb testing.TB, name string, c cell) {
 	tb.Helper()
-	recording.Lock()
-	defer recording.Unlock()
-	cells, err := recorded()
-	if err == nil {
-		c.Time = time.Now().UTC()
-		cells[name] = c
-		var text []byte
-		if text, err = json.MarshalIndent(cells, "", "  "); err == nil {
-			err = os.WriteFile(recordPath(), text, 0o644)
-		}
-	}
-	if err == nil && os.Getenv("LAB_DOC") != "" {
-		err = os.WriteFile(filepath.Join(machine.repo, "docs", "faults.md"), []byte(document(cells)), 0o644)
-	}
+	c.Time = time.Now().UTC()
+	err := results.Table[cell]{
+		Kept:  filepath.Join(machine.repo, ".build", "cache", "lab-faults.json"),
+		Page:  filepath.Join(machine.repo, "docs", "faults.md"),
+		Write: document,
+	}.Record(name, c)
 	if err != nil {
 		tb.Errorf("record %s: %v", name, err)
 	}
-}
-
-func recordPath() string { return filepath.Join(machine.repo, ".build", "cache", "lab-faults.json") }
-
-func recorded() (map[string]cell, error) {
-	cells := map[string]cell{}
-	text, err := os.ReadFile(recordPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return cells, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return cells, json.Unmarshal(text, &cells)
 }
 
 const preamble = `# Faults, and how a migration gets over them

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -220,22 +219,7 @@ func (n *Node) Join(ctx context.Context, nodeID string) error {
 
 // Healthy waits until the server answers its anonymous probe with 200.
 func (n *Node) Healthy(ctx context.Context, patience time.Duration) error {
-	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	err := await(n.Name+"'s server", patience, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL()+"/healthz", nil)
-		if err != nil {
-			return err
-		}
-		res, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return errors.New(res.Status)
-		}
-		return nil
-	})
+	err := await(n.Name+"'s server", patience, func() error { return Probe(ctx, n.URL(), 3*time.Second) })
 	if err != nil {
 		log, _ := n.Run(ctx, "journalctl", "-u", "cidx-server", "-n", "15", "--no-pager", "-o", "cat")
 		return fmt.Errorf("%w\n%s", err, log)

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,7 +32,10 @@ func (l *Lab) prepare(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	if err := l.accounts(ctx, root); err != nil {
+	if err := Accounts(ctx, root, l.key(), Share, exportPath); err != nil {
+		return err
+	}
+	if _, err := said(exec.CommandContext(ctx, "chroot", root, "install", "-d", "-m", "2755", "/var/log/journal")); err != nil {
 		return err
 	}
 	for name, target := range map[string]string{
@@ -74,32 +76,6 @@ func (l *Lab) overlay(dir string, lower ...string) (root string, done func(), er
 		return "", nil, fmt.Errorf("mount layer: %w", err)
 	}
 	return paths["root"], func() { _ = unix.Unmount(paths["root"], unix.MNT_DETACH) }, nil
-}
-
-// accounts makes the service's user and an ordinary one who logs in.
-func (l *Lab) accounts(ctx context.Context, root string) error {
-	if _, err := said(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", l.key())); err != nil {
-		return err
-	}
-	public, err := os.ReadFile(l.key() + ".pub")
-	if err != nil {
-		return fmt.Errorf("read key: %w", err)
-	}
-	for _, words := range [][]string{
-		{"useradd", "-m", "-u", "1500", "-s", "/bin/bash", "cidx"},
-		{"useradd", "-m", "-u", "1600", "-s", "/bin/bash", "ops"},
-		{"install", "-d", "-o", "ops", "-g", "ops", "-m", "700", "/home/ops/.ssh"},
-		{"install", "-d", "-m", "755", Share, exportPath},
-		{"install", "-d", "-m", "2755", "/var/log/journal"},
-	} {
-		if _, err := said(exec.CommandContext(ctx, "chroot", append([]string{root}, words...)...)); err != nil {
-			return err
-		}
-	}
-	return errors.Join(
-		put(root, "/etc/sudoers.d/ops", "ops ALL=(ALL) NOPASSWD: ALL\n", 0o440),
-		put(root, "/home/ops/.ssh/authorized_keys", string(public), 0o644),
-	)
 }
 
 // settings are the files of a node that are no units.

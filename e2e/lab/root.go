@@ -59,6 +59,33 @@ func DebianRoot(ctx context.Context, cache, name string, packages []string) (str
 	return root, nil
 }
 
+// Accounts makes in a Debian root the service's user, cidx (1500), and an ordinary
+// one who logs in with a new key and has sudo, ops (1600); and root's folders,
+// with mode 755. The private key goes to key, the public one to key.pub.
+func Accounts(ctx context.Context, root, key string, folders ...string) error {
+	if _, err := said(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)); err != nil {
+		return err
+	}
+	public, err := os.ReadFile(key + ".pub")
+	if err != nil {
+		return fmt.Errorf("read key: %w", err)
+	}
+	for _, words := range [][]string{
+		{"useradd", "-m", "-u", "1500", "-s", "/bin/bash", "cidx"},
+		{"useradd", "-m", "-u", "1600", "-s", "/bin/bash", "ops"},
+		{"install", "-d", "-o", "ops", "-g", "ops", "-m", "700", "/home/ops/.ssh"},
+		append([]string{"install", "-d", "-m", "755"}, folders...),
+	} {
+		if _, err := said(exec.CommandContext(ctx, "chroot", append([]string{root}, words...)...)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		put(root, "/etc/sudoers.d/ops", "ops ALL=(ALL) NOPASSWD: ALL\n", 0o440),
+		put(root, "/home/ops/.ssh/authorized_keys", string(public), 0o644),
+	)
+}
+
 // waitLock waits for a lock on a file; the lock ends with unlock or with this process.
 func waitLock(path string) (unlock func(), err error) {
 	f, err := lock(path, 0)

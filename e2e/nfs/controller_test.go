@@ -1,7 +1,6 @@
 package nfs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"cidx-cluster/e2e/internal/transcript"
 )
 
 const inventory = `---
@@ -55,7 +55,7 @@ type played struct {
 // playing is an ansible-playbook under way.
 type playing struct {
 	cmd     *exec.Cmd
-	out     transcript
+	out     transcript.Buffer
 	started time.Time
 	done    chan error
 }
@@ -90,22 +90,4 @@ func (p *playing) wait() (played, error) {
 		err = nil
 	}
 	return end, err
-}
-
-// transcript is written by one goroutine and read by another.
-type transcript struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (s *transcript) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.Write(p)
-}
-
-func (s *transcript) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.String()
 }

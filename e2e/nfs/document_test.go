@@ -2,16 +2,14 @@ package nfs
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"cidx-cluster/e2e/internal/results"
 )
 
 // row is what one scenario showed.
@@ -26,40 +24,17 @@ type row struct {
 	Time     time.Time `json:"time"`
 }
 
-// record keeps what a scenario showed, once all of it has passed, with what
-// earlier runs on this machine have kept, so that the page can be made in
-// pieces; with LAB_DOC=1 it writes docs/nfs.md anew.
+// record keeps what a scenario showed for docs/nfs.md, once all of it has passed.
 func (s *stage) record(scenario string, how shared, p played, said string) {
 	s.t.Helper()
 	if s.t.Failed() {
 		return
 	}
-	rows, err := recorded()
-	if err == nil {
-		rows[scenario] = row{scenario, s.t.Name(), how.export, how.mount, p.exit, said, p.took.Seconds(), time.Now().UTC()}
-		var text []byte
-		if text, err = json.MarshalIndent(rows, "", "  "); err == nil {
-			err = os.WriteFile(recordPath(), text, 0o644)
-		}
-	}
-	if err == nil && os.Getenv("LAB_DOC") != "" {
-		err = os.WriteFile(filepath.Join(repo, "docs", "nfs.md"), []byte(document(rows)), 0o644)
-	}
-	s.must(err)
-}
-
-func recordPath() string { return filepath.Join(repo, ".build", "cache", "nfs-scenarios.json") }
-
-func recorded() (map[string]row, error) {
-	rows := map[string]row{}
-	text, err := os.ReadFile(recordPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return rows, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return rows, json.Unmarshal(text, &rows)
+	s.must(results.Table[row]{
+		Kept:  filepath.Join(repo, ".build", "cache", "nfs-scenarios.json"),
+		Page:  filepath.Join(repo, "docs", "nfs.md"),
+		Write: document,
+	}.Record(scenario, row{scenario, s.t.Name(), how.export, how.mount, p.exit, said, p.took.Seconds(), time.Now().UTC()}))
 }
 
 const preamble = `# Onto a true NFS share

@@ -72,30 +72,9 @@ func (m *machine) makeImage(ctx context.Context) (image, error) {
 	return made, err
 }
 
-// accounts makes the service's user and an ordinary one who logs in.
+// accounts are those of the lab.
 func (m *machine) accounts(ctx context.Context, root string) error {
-	key := filepath.Join(m.dir, "key")
-	if _, err := said(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)); err != nil {
-		return err
-	}
-	public, err := os.ReadFile(key + ".pub")
-	if err != nil {
-		return fmt.Errorf("read key: %w", err)
-	}
-	for _, words := range [][]string{
-		{"useradd", "-m", "-u", "1500", "-s", "/bin/bash", "cidx"},
-		{"useradd", "-m", "-u", "1600", "-s", "/bin/bash", "ops"},
-		{"install", "-d", "-o", "ops", "-g", "ops", "-m", "700", "/home/ops/.ssh"},
-		{"install", "-d", "-m", "755", share, export, template},
-	} {
-		if _, err := said(exec.CommandContext(ctx, "chroot", append([]string{root}, words...)...)); err != nil {
-			return err
-		}
-	}
-	return errors.Join(
-		put(root, "/etc/sudoers.d/ops", "ops ALL=(ALL) NOPASSWD: ALL\n", 0o440),
-		put(root, "/home/ops/.ssh/authorized_keys", string(public), 0o644),
-	)
+	return lab.Accounts(ctx, root, filepath.Join(m.dir, "key"), share, export, template)
 }
 
 // programs are those of the tests, and the service, which is that of the lab.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/e2e/lab"
 	"cidx-cluster/e2e/seed"
 )
 
@@ -142,21 +142,8 @@ func (m *machine) console() string {
 
 // healthy waits until the server answers its anonymous probe with 200.
 func (m *machine) healthy(ctx context.Context, patience time.Duration) error {
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	return m.await("node1's server", patience, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/healthz", m.http), nil)
-		if err != nil {
-			return err
-		}
-		res, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return errors.New(res.Status)
-		}
-		return nil
+		return lab.Probe(ctx, fmt.Sprintf("http://127.0.0.1:%d", m.http), 10*time.Second)
 	})
 }
 
