@@ -158,6 +158,27 @@ func (f *fixture) session(t *testing.T, statements string) {
 	}
 }
 
+// stops fails the test unless the module stops, tells all that is wanted and
+// leaves PostgreSQL as it was: as the tests' own role sees it, whichever f uses.
+func (f *fixture) stops(t *testing.T, wanted []string) {
+	t.Helper()
+	admin := *f
+	admin.dsn = shared
+	before := admin.target(t)
+	r := f.run(t, nil)
+	if !r.Failed || r.Changed {
+		t.Errorf("not stopped: %s", r.text())
+	}
+	for _, want := range wanted {
+		if !strings.Contains(r.text(), want) {
+			t.Errorf("not told: %s\ntold is: %s", want, r.text())
+		}
+	}
+	if got := admin.target(t); got != before {
+		t.Errorf("PostgreSQL has changed:\n%s\nwas\n%s", got, before)
+	}
+}
+
 func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 	old := lockTimeout
 	lockTimeout = "300ms"
@@ -218,21 +239,7 @@ func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := auditFixture(t, 3000)
 			c.prepare(t, f)
-			admin := *f
-			admin.dsn = shared
-			before := admin.target(t)
-			r := f.run(t, nil)
-			if !r.Failed || r.Changed {
-				t.Errorf("not stopped: %s", r.text())
-			}
-			for _, want := range c.want {
-				if !strings.Contains(r.text(), want) {
-					t.Errorf("not told: %s\ntold is: %s", want, r.text())
-				}
-			}
-			if got := admin.target(t); got != before {
-				t.Errorf("PostgreSQL has changed:\n%s\nwas\n%s", got, before)
-			}
+			f.stops(t, c.want)
 		})
 	}
 }
