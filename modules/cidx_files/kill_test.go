@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/hungtest"
 )
 
 // victim is the variable by which a test binary knows that it has to copy, so
@@ -198,26 +198,12 @@ func TestAPlainFolderIsRefused(t *testing.T) {
 }
 
 func TestAHungShareEndsTheRun(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skipf("no /dev/fuse: %v", err)
-	}
 	s := newServer(t)
-	if err := unix.Mount("cidx-hung", s.share, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
-		unix.Close(fd)
-		t.Skipf("cannot mount FUSE here: %v", err)
-	}
-	t.Cleanup(func() {
-		unix.Close(fd)
-		_ = unix.Unmount(s.share, unix.MNT_DETACH)
-	})
+	hungtest.Over(t, s.share)
 	c := &copier{settings: settings{silence: time.Second, patience: time.Second}, share: s.share, meter: newMeter(context.Background(), "files", 0, 0)}
 	defer c.meter.end()
 	begun := time.Now()
-	err = c.watched(context.Background(), func(ctx context.Context) error {
+	err := c.watched(context.Background(), func(ctx context.Context) error {
 		<-make(chan struct{}) // a call that never comes back
 		return nil
 	})
@@ -226,5 +212,3 @@ func TestAHungShareEndsTheRun(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
-
-var _ = cidx.Problem{}

@@ -2,35 +2,18 @@ package precheck
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"cidx-cluster/modules/internal/hungtest"
 	"cidx-cluster/modules/internal/service"
 )
 
 // hang puts a mount over the share whose file server never answers.
 func (s *stage) hang(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skipf("no /dev/fuse: %v", err)
-	}
-	if err := unix.Mount("cidx-hung", s.Share, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
-		unix.Close(fd)
-		t.Skipf("cannot mount FUSE here: %v", err)
-	}
-	t.Cleanup(func() {
-		unix.Close(fd)
-		_ = unix.Unmount(s.Share, unix.MNT_DETACH)
-	})
+	hungtest.Over(t, s.Share)
 	s.real = true
 }
 

@@ -2,38 +2,13 @@ package service
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/hungtest"
 )
-
-// hungMount is a mount whose file server never answers.
-func hungMount(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skipf("no /dev/fuse: %v", err)
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("cidx-hung", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
-		unix.Close(fd)
-		t.Skipf("cannot mount FUSE here: %v", err)
-	}
-	t.Cleanup(func() {
-		unix.Close(fd)
-		_ = unix.Unmount(dir, unix.MNT_DETACH)
-	})
-	return dir
-}
 
 // A rollback starts the server while the share hangs: systemd is not made to
 // look at it.
@@ -43,7 +18,7 @@ func TestStartedWhileTheShareHangs(t *testing.T) {
 	a, c := m.node(t, 5)
 	ask(t, a, c, "stopped")
 	m.log = nil
-	a.Share = hungMount(t)
+	a.Share = hungtest.Share(t)
 	c.Common = a.Common
 	r := ask(t, a, c, "started")
 	if u := m.units["cidx-server.service"]; u.Active != "active" {
@@ -61,7 +36,7 @@ func TestNothingIsStoppedWhileTheShareHangs(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	a, c := m.node(t, 5)
-	a.Share, a.Wanted = hungMount(t), "stopped"
+	a.Share, a.Wanted = hungtest.Share(t), "stopped"
 	c.Common = a.Common
 	_, err := run(context.Background(), a, ansible.Mode{}, c)
 	if err == nil || !strings.Contains(err.Error(), "does not answer") {

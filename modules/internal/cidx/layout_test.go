@@ -1,42 +1,18 @@
 package cidx
 
 import (
-	"fmt"
+	"cidx-cluster/modules/internal/hungtest"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-// hungMount is a mount whose file server never answers.
-func hungMount(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skipf("no /dev/fuse: %v", err)
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("cidx-hung", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
-		unix.Close(fd)
-		t.Skipf("cannot mount FUSE here: %v", err)
-	}
-	t.Cleanup(func() {
-		unix.Close(fd)
-		_ = unix.Unmount(dir, unix.MNT_DETACH)
-	})
-	return dir
-}
 
 // A rollback must find the layout while the share is away.
 func TestDetectDoesNotWaitForTheShareAfterTheCutOver(t *testing.T) {
 	for kind, place := range map[string]string{"real": "data/golden-repos", "assumed": "golden-repos"} {
 		t.Run(kind, func(t *testing.T) {
-			share, home := hungMount(t), t.TempDir()
+			share, home := hungtest.Share(t), t.TempDir()
 			link := filepath.Join(home, place)
 			if err := os.MkdirAll(filepath.Join(link+PreCluster, "aliases"), 0o755); err != nil {
 				t.Fatal(err)

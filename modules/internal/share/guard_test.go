@@ -1,6 +1,7 @@
 package share
 
 import (
+	"cidx-cluster/modules/internal/hungtest"
 	"context"
 	"errors"
 	"os"
@@ -19,7 +20,7 @@ func TestGuardPassesOnWhatTheWorkReturns(t *testing.T) {
 }
 
 func TestGuardEndsWorkThatHangsOnAShare(t *testing.T) {
-	dir := mountHung(t)
+	dir := hungtest.Share(t)
 	start := time.Now()
 	got, err := Guard(context.Background(), Watch{Mount: dir, Silence: 100 * time.Millisecond, Patience: time.Second}, "given up", func(context.Context) (string, error) {
 		_, err := os.Stat(dir + "/golden-repos")
@@ -42,7 +43,7 @@ func TestGuardTellsWithinTenSeconds(t *testing.T) {
 
 // The share is not asked while the work moves: an answer may take long just then.
 func TestGuardLeavesWorkAloneThatMoves(t *testing.T) {
-	dir := mountHung(t)
+	dir := hungtest.Share(t)
 	var steps atomic.Int64
 	w := Watch{Mount: dir, Moves: steps.Load, Silence: time.Second, Patience: 100 * time.Millisecond}
 	_, err := Guard(context.Background(), w, false, func(context.Context) (bool, error) {

@@ -3,7 +3,6 @@ package share
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/hungtest"
 )
 
 func needRoot(t *testing.T) {
@@ -37,26 +37,6 @@ func mountTmpfs(t *testing.T, options string) string {
 		t.Skipf("cannot mount here: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	return dir
-}
-
-// mountHung mounts a FUSE file system whose server never answers.
-func mountHung(t *testing.T) string {
-	t.Helper()
-	needRoot(t)
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skipf("no /dev/fuse: %v", err)
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("cidx-hung", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
-		unix.Close(fd)
-		t.Skipf("cannot mount FUSE here: %v", err)
-	}
-	t.Cleanup(func() {
-		unix.Close(fd)
-		_ = unix.Unmount(dir, unix.MNT_DETACH)
-	})
 	return dir
 }
 
@@ -140,7 +120,7 @@ func TestProbeRefuses(t *testing.T) {
 		"a plain folder":     {func(t *testing.T) string { return t.TempDir() }, "not a mount point"},
 		"a missing folder":   {func(t *testing.T) string { return filepath.Join(t.TempDir(), "gone") }, "not a mount point"},
 		"a read-only mount":  {func(t *testing.T) string { return mountTmpfs(t, "size=1m,ro") }, "read-only"},
-		"a mount that hangs": {mountHung, "does not answer"},
+		"a mount that hangs": {func(t *testing.T) string { return hungtest.Share(t) }, "does not answer"},
 		"a folder that the service user may not enter": {func(t *testing.T) string { return mountTmpfs(t, "size=1m,mode=0700") }, "as nobody"},
 	}
 	for name, c := range cases {
@@ -182,13 +162,13 @@ func TestAlive(t *testing.T) {
 	if err := Alive(context.Background(), t.TempDir(), Deadline); err != nil {
 		t.Errorf("a folder is alive: %v", err)
 	}
-	err := Alive(context.Background(), mountHung(t), time.Second)
+	err := Alive(context.Background(), hungtest.Share(t), time.Second)
 	mustProblem(t, err, "does not answer")
 }
 
 func TestAnInterruptedProbeSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := Probe(ctx, mountHung(t), Deadline)
+	_, err := Probe(ctx, hungtest.Share(t), Deadline)
 	mustProblem(t, err, "interrupted")
 }
