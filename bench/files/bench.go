@@ -30,13 +30,10 @@ type sample struct {
 	operations int64
 }
 
-// build makes the programs that are not there.
+// build makes the share, and checks that there is a helper to measure.
 func (b *bench) build(ctx context.Context) error {
 	if _, err := os.Stat(b.options.helper); err != nil {
-		b.options.helper = filepath.Join(b.dir, "cidx-helper")
-		if err := goBuild(ctx, b.options.helper, "./modules"); err != nil {
-			return err
-		}
+		return fmt.Errorf("find the helper: %w; make modules builds it", err)
 	}
 	return goBuild(ctx, filepath.Join(b.dir, "cidx-share"), "./e2e/cmd/cidx-share")
 }

@@ -40,7 +40,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var o options
-	flag.StringVar(&o.helper, "helper", ".build/bin/cidx-helper", "the helper to measure; built if it does not exist")
+	flag.StringVar(&o.helper, "helper", "build/cidx-helper", "the helper to measure; make modules builds it")
 	flag.StringVar(&o.doc, "doc", "docs/benchmarks.md", "where to write the table, between its markers; \"\" for nowhere")
 	flag.StringVar(&o.scratch, "scratch", "", "folder on a local disk for trees and copies (default: a temporary one)")
 	flag.IntVar(&o.small, "small", 10_000, "small files on the share")
