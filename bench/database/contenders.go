@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // peak is the largest resident set of a finished process, in MiB.
@@ -56,6 +58,10 @@ func (b *bench) ours(ctx context.Context, home, database string) (sample, error)
 	return s, nil
 }
 
+// patience is how long pgloader may take: it has been seen to hang after an
+// error of its own.
+const patience = 10 * time.Minute
+
 // pgloader loads the tables of the SQLite file that hold rows.
 func (b *bench) pgloader(ctx context.Context, home, database string, tables []string) (sample, error) {
 	if err := b.cluster.fresh(ctx, database, filepath.Base(home)); err != nil {
@@ -75,6 +81,8 @@ INCLUDING ONLY TABLE NAMES LIKE %s;
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
 		return sample{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, "pgloader", "--no-ssl-cert-verification", "--root-dir", filepath.Join(b.dir, "pgloader"), path)
 	s, out, err := b.timed(cmd)
 	if err == nil && strings.Contains(string(out), "Heap exhausted") {
@@ -83,14 +91,17 @@ INCLUDING ONLY TABLE NAMES LIKE %s;
 	return s, err
 }
 
+//go:embed rowwise.py
+var rowwisePy []byte
+
 // rowwise runs the loader in the vendor's manner.
 func (b *bench) rowwise(ctx context.Context, home, database string, tables []string) (sample, error) {
 	if err := b.cluster.fresh(ctx, database, filepath.Base(home)); err != nil {
 		return sample{}, err
 	}
-	script := filepath.Join(filepath.Dir(b.doc), "..", "bench", "database", "rowwise.py")
-	if b.doc == "" {
-		script = "bench/database/rowwise.py"
+	script := filepath.Join(b.dir, "rowwise.py")
+	if err := os.WriteFile(script, rowwisePy, 0o600); err != nil {
+		return sample{}, err
 	}
 	cmd := exec.CommandContext(ctx, "/usr/bin/python3", append([]string{script, filepath.Join(home, "data/cidx_server.db")}, tables...)...)
 	cmd.Env = b.cluster.env(database)
