@@ -15,6 +15,7 @@ import (
 // encoder turns rows into tuples of a binary COPY, and sums up their digest.
 type encoder struct {
 	columns []column
+	sending bool // PostgreSQL sees the rows, and refuses text that is no UTF-8 itself
 	source  digest.Source
 	canon   []byte
 	sum     digest.Sum
@@ -34,6 +35,11 @@ func (e *encoder) append(dst []byte, row []sqlite.Value) (out []byte, i int, fau
 		c := &e.columns[i]
 		if c.NotNull && row[i].Class == sqlite.Null {
 			return dst[:start], i, missing
+		}
+		if e.sending && c.Type.Kind == convert.Text && row[i].Class == sqlite.Text {
+			dst = binary.BigEndian.AppendUint32(dst, uint32(len(row[i].Bytes)))
+			dst = append(dst, row[i].Bytes...)
+			continue
 		}
 		if dst, fault = c.Append(dst, &row[i]); fault != nil {
 			return dst[:start], i, fault
@@ -91,7 +97,7 @@ func (s *stream) stop() {
 var trailer = []byte{0xff, 0xff}
 
 func newStream(ctx context.Context, d *reader, m *meter, buf []byte) *stream {
-	s := &stream{ctx: ctx, rows: d, meter: m, enc: encoder{columns: d.t.columns}}
+	s := &stream{ctx: ctx, rows: d, meter: m, enc: encoder{columns: d.t.columns, sending: true}}
 	s.buf = append(buf[:0], "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 	return s
 }
