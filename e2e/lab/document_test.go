@@ -45,34 +45,60 @@ tells it that the migration was given up). A rollback that has to stop a running
 
 `
 
-// document is the table of all faults; cells that no run of this machine has filled say so.
+const backPreamble = `
+# Faults of a rollback
+
+The migration has succeeded; its rollback is disturbed. Then the same command again brings the standalone server back (`+"`cidx-judge same`"+`), or the migration the cluster node (`+"`cidx-judge equal`"+`).
+
+`
+
+// document has the tables of all faults; cells that no run of this machine has
+// filled say so.
 func document(cells map[string]cell) string {
+	var p period
+	forward := p.table(cells, faults(), "", resumed, rolledBack)
+	back := p.table(cells, backFaults(), "rollback: ", rolledBack, migrated)
+	return preamble + p.String() + "| fault | at | the disturbed run | same command again | rollback |\n|---|---|---|---|---|\n" + forward +
+		backPreamble + "| fault | at | the disturbed rollback | same command again | migration |\n|---|---|---|---|---|\n" + back
+}
+
+// period is when the cells were run.
+type period struct{ oldest, newest time.Time }
+
+func (p *period) add(t time.Time) {
+	if p.oldest.IsZero() || t.Before(p.oldest) {
+		p.oldest = t
+	}
+	if t.After(p.newest) {
+		p.newest = t
+	}
+}
+
+func (p *period) String() string {
+	const minute = "2006-01-02 15:04"
+	return fmt.Sprintf("Cells were run between %s and %s UTC.\n\n", p.oldest.Format(minute), p.newest.Format(minute))
+}
+
+// table has a row per fault, with a cell for each of two commands after it.
+func (p *period) table(cells map[string]cell, of []fault, prefix string, ways ...string) string {
 	var rows strings.Builder
-	var oldest, newest time.Time
-	for _, f := range faults() {
+	for _, f := range of {
 		at := "before the run"
 		if f.point != "" {
 			at = "`" + f.point + "`"
 		}
-		again, knownAgain := cells[f.title()+" "+resumed]
-		back, knownBack := cells[f.title()+" "+rolledBack]
-		ending := ""
-		for _, c := range []cell{again, back} {
-			if c.Time.IsZero() {
-				continue
+		ending, ends := "", ""
+		for _, way := range ways {
+			c, known := cells[prefix+f.title()+" "+way]
+			if known {
+				ending = c.ending()
+				p.add(c.Time)
 			}
-			ending = c.ending()
-			if oldest.IsZero() || c.Time.Before(oldest) {
-				oldest = c.Time
-			}
-			if c.Time.After(newest) {
-				newest = c.Time
-			}
+			ends += " " + c.text(known) + " |"
 		}
-		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", f.name, at, ending, again.text(knownAgain), back.text(knownBack))
+		fmt.Fprintf(&rows, "| %s | %s | %s |%s\n", f.name, at, ending, ends)
 	}
-	period := fmt.Sprintf("Cells were run between %s and %s UTC.\n\n", oldest.Format("2006-01-02 15:04"), newest.Format("2006-01-02 15:04"))
-	return preamble + period + "| fault | at | the disturbed run | same command again | rollback |\n|---|---|---|---|---|\n" + rows.String()
+	return rows.String()
 }
 
 func (c cell) ending() string {

@@ -1,0 +1,84 @@
+package lab
+
+import (
+	"testing"
+	"time"
+)
+
+// Points of the journal of a rollback, in order.
+const (
+	backStopping = "cidx_service.stopping"
+	backStopped  = "cidx_service.stopped"
+	backTold     = "cidx_database.rolled-back"
+	backBegun    = "cidx_config.begun"
+	backConfig   = "cidx_config.configured"
+	backUnlinked = "cidx_config.unlinked"
+	backDone     = "cidx_config.done"
+	backRestored = "cidx_backup.restored"
+	backStarting = "cidx_service.starting"
+	backStarted  = "cidx_service.started"
+	backReleased = "cidx_service.released"
+	backReported = "cidx_report.rolled-back"
+)
+
+// backPoints are all of them; TestMigratedRepeatedAndRolledBack compares them with a real journal.
+var backPoints = []string{backStopping, backStopped, backTold, backBegun, backConfig, backUnlinked, backDone, backRestored, backStarting, backStarted, backReleased, backReported}
+
+// backFaults are what can happen to the rollback of a migration that had succeeded.
+func backFaults() []fault {
+	var all []fault
+	for _, point := range backPoints {
+		all = append(all, fault{name: "node without power", point: point, cause: cutPower, mend: bootAgain, quick: map[string]string{backUnlinked: rolledBack}[point]})
+	}
+	for _, point := range backPoints[:len(backPoints)-1] { // nothing follows the last
+		all = append(all, fault{name: "helper killed", point: point, cause: killHelper})
+	}
+	for _, point := range []string{backStopped, backConfig, backStarting} {
+		all = append(all, fault{name: "controller killed", point: point, cause: killController})
+	}
+	return all
+}
+
+// migrated is the other command after a rollback that was disturbed: forward again.
+const migrated = "then migrated again"
+
+// TestFaultsOfARollback: after each fault the rollback again brings the
+// standalone server back, and so does the migration the cluster node.
+func TestFaultsOfARollback(t *testing.T) {
+	t.Parallel()
+	for _, f := range backFaults() {
+		for _, way := range []string{rolledBack, migrated} {
+			name := "rollback: " + f.title() + " " + way
+			t.Run(name, func(t *testing.T) {
+				if f.quick != way {
+					longer(t)
+				}
+				s := scenario(t, 8*time.Minute)
+				var c cell
+				t.Cleanup(func() { record(t, name, c) })
+				s.judge("hash", "-out", before)
+				s.migrate()
+				s.strikeBack(f)
+				c.First = s.last.Exit
+				if way == rolledBack {
+					c.Seconds = s.rollBack(f).Seconds()
+				} else {
+					c.Seconds = s.resume(f).Seconds()
+				}
+				c.Passed = !t.Failed()
+			})
+		}
+	}
+}
+
+// strikeBack runs the rollback with the fault in it.
+func (s *stage) strikeBack(f fault) {
+	s.t.Helper()
+	s.playAt(f.point, func(p *Playing) error { return f.cause(s, p) }, "cluster-rollback.yml", "-l", "node1")
+	if s.last.Exit == 0 && f.point != backReported {
+		s.t.Fatal("the fault did not disturb the rollback: the scenario proves nothing")
+	}
+	if s.last.Exit > 0 {
+		s.says(s.last, `cluster-rollback\.yml -l node1`)
+	}
+}
