@@ -48,7 +48,7 @@ tells it that the migration was given up). A rollback that has to stop a running
 const backPreamble = `
 # Faults of a rollback
 
-The migration has succeeded; its rollback is disturbed. Then the same command again brings the standalone server back (`+"`cidx-judge same`"+`), or the migration the cluster node (`+"`cidx-judge equal`"+`).
+The migration has succeeded; its rollback is disturbed. Then the same command again brings the standalone server back (` + "`cidx-judge same`" + `), or the migration the cluster node (` + "`cidx-judge equal`" + `).
 
 `
 

@@ -14,6 +14,7 @@ const (
 	backConfig   = "cidx_config.configured"
 	backUnlinked = "cidx_config.unlinked"
 	backDone     = "cidx_config.done"
+	backSetAside = "cidx_backup.restoring"
 	backRestored = "cidx_backup.restored"
 	backStarting = "cidx_service.starting"
 	backStarted  = "cidx_service.started"
@@ -22,7 +23,7 @@ const (
 )
 
 // backPoints are all of them; TestMigratedRepeatedAndRolledBack compares them with a real journal.
-var backPoints = []string{backStopping, backStopped, backTold, backBegun, backConfig, backUnlinked, backDone, backRestored, backStarting, backStarted, backReleased, backReported}
+var backPoints = []string{backStopping, backStopped, backTold, backBegun, backConfig, backUnlinked, backDone, backSetAside, backRestored, backStarting, backStarted, backReleased, backReported}
 
 // backFaults are what can happen to the rollback of a migration that had succeeded.
 func backFaults() []fault {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -113,6 +114,33 @@ func TestThereAndBackAgain(t *testing.T) {
 	}
 	if !strings.Contains(string(config.Raw), "\n  \"server_threadpool_size\": 40\n}\n") {
 		t.Error("other values of config.json have changed")
+	}
+}
+
+// While the server is held, a standalone config.json that is newer than the hold
+// means that an operator has gone back by hand, and lets it start. What we write
+// there must not: a boot in the middle of a rollback would start the server on
+// databases that are still to be restored.
+func TestTheServerStaysHeldWhenTheConfigurationChanges(t *testing.T) {
+	h := ready(t)
+	hold := h.Path(".cluster-migrate/hold")
+	must(t, os.MkdirAll(filepath.Dir(hold), 0o700))
+	for _, state := range []string{cidx.ToCluster, cidx.ToStandalone} {
+		must(t, os.WriteFile(hold, []byte(state), 0o600))
+		held, err := os.Stat(hold)
+		must(t, err)
+		to(t, h, state)
+		config, err := os.Stat(h.Path("config.json"))
+		must(t, err)
+		if config.ModTime().After(held.ModTime()) {
+			t.Errorf("to %s: config.json is newer than the hold", state)
+		}
+	}
+	must(t, os.Remove(hold))
+	begun := time.Now().Add(-time.Second)
+	to(t, h, cidx.ToCluster)
+	if info, err := os.Stat(h.Path("config.json")); err != nil || info.ModTime().Before(begun) {
+		t.Errorf("without a hold config.json is written with an old time: %v", err)
 	}
 }
 

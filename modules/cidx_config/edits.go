@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -84,10 +85,21 @@ func (c *cutover) replaceStep(now cidx.Config, after []byte, what string) step {
 			if err != nil {
 				return fmt.Errorf("write configuration: %w", err)
 			}
-			return jsonfile.WriteAtomic(now.Path, raw, info)
+			return jsonfile.WriteAtomicAt(now.Path, raw, info, c.heldSince())
 		}
 	}
 	return step{what: what, event: "configured", do: write(after), undo: write(now.Raw)}
+}
+
+// heldSince is when the server was held; zero if it is not. A config.json that is
+// newer means that an operator has gone back by hand, and the drop-in of
+// cidx_service lets the server start then: ours must not look like that.
+func (c *cutover) heldSince() time.Time {
+	info, err := os.Stat(c.State().Hold())
+	if err != nil {
+		return time.Time{} // not held
+	}
+	return info.ModTime()
 }
 
 // keepStep stores the cluster's configuration for the next migration.

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tidwall/gjson"
 )
@@ -106,11 +107,17 @@ func EditFile(path string, edits ...Edit) (changed bool, err error) {
 // folder. A symbolic link stays one; its target is replaced. What was written
 // is read back and compared.
 func WriteAtomic(path string, data []byte, like os.FileInfo) error {
+	return WriteAtomicAt(path, data, like, time.Time{})
+}
+
+// WriteAtomicAt is WriteAtomic of a file that appears with the modification time
+// at; a zero at is the present.
+func WriteAtomicAt(path string, data []byte, like os.FileInfo, at time.Time) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".cidx-cluster.tmp")
-	if err := writeTemp(temp, path, data, like); err != nil {
+	if err := writeTemp(temp, path, data, like, at); err != nil {
 		return fmt.Errorf("write %s: %w", path, errors.Join(err, removeIfThere(temp)))
 	}
 	if err := os.Rename(temp, path); err != nil {

@@ -8,13 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // writeTemp writes data to temp, as much like the file at path as can be, syncs
 // it and reads it back.
-func writeTemp(temp, path string, data []byte, like os.FileInfo) error {
+func writeTemp(temp, path string, data []byte, like os.FileInfo, at time.Time) error {
 	// A leftover of a killed run; a live second writer fails at O_EXCL below.
 	if err := removeIfThere(temp); err != nil {
 		return err
@@ -29,6 +30,11 @@ func writeTemp(temp, path string, data []byte, like os.FileInfo) error {
 	}
 	if err := resemble(f, path, like); err != nil {
 		return err
+	}
+	if !at.IsZero() {
+		if err := os.Chtimes(temp, at, at); err != nil {
+			return err
+		}
 	}
 	if err := f.Sync(); err != nil {
 		return err
