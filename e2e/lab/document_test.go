@@ -41,7 +41,7 @@ with what it was before; for the first point of each fault a following migration
 
 What befalls PostgreSQL or the share while the server is held is mended after the rollback only: it does without them (once PostgreSQL is back, a second rollback
 tells it that the migration was given up). A rollback that has to stop a running server first needs a share that answers, or is unmounted: systemd hangs with it otherwise. A share that hangs is told within 10 s of the first call that waits.
-` + "`make lab-nfs`" + ` does the same with a true NFS mount. A node without power loses every process at once; its disks keep what was written, synced or not. "Helper killed" is ` + "`kill -9`" + ` of the module that is at work at that point, or of the next one.
+` + "`make lab-nfs`" + ` does the same with a true NFS mount: [nfs.md](nfs.md). A node without power loses every process at once; its disks keep what was written, synced or not. "Helper killed" is ` + "`kill -9`" + ` of the module that is at work at that point, or of the next one.
 
 `
 

@@ -17,6 +17,7 @@ import (
 type stage struct {
 	t    *testing.T
 	ctx  context.Context
+	how  shared
 	dsn  string // as node1 reaches PostgreSQL
 	last played
 }
@@ -43,7 +44,7 @@ func scenario(t *testing.T, s shared) *stage {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	t.Cleanup(cancel)
-	st := &stage{t: t, ctx: ctx, dsn: postgres.Database(t)}
+	st := &stage{t: t, ctx: ctx, how: s, dsn: postgres.Database(t)}
 	st.must(seed.ApplySchema(ctx, st.dsn, false))
 	st.dsn = strings.NewReplacer("127.0.0.1", "10.0.2.2", ":test@", ":Pw-lab-nfs-51c0@").Replace(st.dsn) // any password is good
 	t.Cleanup(func() {
@@ -53,7 +54,7 @@ func scenario(t *testing.T, s shared) *stage {
 	})
 	st.node("systemctl start nfs-server; rm -f /etc/systemd/system/*.d/zz-cidx*; systemctl daemon-reload; systemctl stop cidx-server\n" +
 		"umount -f -l " + share + " || true\n" +
-		"rm -rf " + home + "; cp -a " + template + "/. /home/cidx/")
+		"rm -rf " + home + " " + before + "; cp -a " + template + "/. /home/cidx/")
 	st.exported(s)
 	st.node("systemctl start cidx-server")
 	st.must(node1.healthy(ctx, time.Minute))
@@ -124,10 +125,15 @@ func (s *stage) unchanged(p played) {
 	s.says(p, `^node1 +: .*changed=0 .*failures=0`)
 }
 
-// judge runs cidx-judge on node1; what it finds ends the test.
+// judge runs cidx-judge on node1, as root where root may read the share; what it
+// finds ends the test.
 func (s *stage) judge(verb string, args ...string) {
 	s.t.Helper()
-	s.node("CIDX_POSTGRES_DSN='" + s.dsn + "' cidx-judge " + verb + " -home " + home + " " + strings.Join(args, " "))
+	as := ""
+	if strings.Contains(s.how.export, "root_squash") && !strings.Contains(s.how.export, "no_root_squash") {
+		as = "setpriv --reuid cidx --regid cidx --init-groups env HOME=/home/cidx "
+	}
+	s.node("CIDX_POSTGRES_DSN='" + s.dsn + "' " + as + "cidx-judge " + verb + " -home " + home + " " + strings.Join(args, " "))
 }
 
 const before = "/var/tmp/before.hash"
