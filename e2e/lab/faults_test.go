@@ -11,15 +11,16 @@ import (
 // fault is what can happen to a migration under way, and what an operator does
 // about it before the next command.
 type fault struct {
-	name  string
-	point string // of the journal, at which it strikes; "" means before the run
-	cause func(*stage, *Playing) error
-	mend  func(*stage) error // nil: nothing to mend
-	own   bool               // the run gets over it by itself: exit code 0
-	late  bool               // it is mended after the rollback, which must do without
-	quick string             // what of it is part of make lab, not only of make lab-full: resumed, rolledBack, both
-	again bool               // its rollback is followed by a migration, in the whole lab; set by faults
-	share shareKind
+	name   string
+	point  string // of the journal, at which it strikes; "" means before the run
+	cause  func(*stage, *Playing) error
+	mend   func(*stage) error // nil: nothing to mend
+	own    bool               // the run gets over it by itself: exit code 0
+	spared bool               // a rollback goes on without the step that it strikes: exit code 0
+	late   bool               // it is mended after the rollback, which must do without
+	quick  string             // what of it is part of make lab, not only of make lab-full: resumed, rolledBack, both
+	again  bool               // its rollback is followed by a migration, in the whole lab; set by faults
+	share  shareKind
 }
 
 // title names a fault and its point.
