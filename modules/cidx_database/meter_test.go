@@ -6,15 +6,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/progress/progresstest"
 )
 
 // A large table is told at least every second, also while the server works
 // alone and no row moves.
 func TestALargeTableIsToldEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told []progress.Event
-		ctx := progress.With(context.Background(), func(e progress.Event) { told = append(told, e) })
+		ctx, heard := progresstest.Listen(context.Background())
 		begun := time.Now()
 		m := startMeter(ctx, 0) // 0: the default
 		m.begin("audit_logs", 1000, "")
@@ -25,13 +24,8 @@ func TestALargeTableIsToldEverySecond(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		m.stop()
 
-		before := begun.UTC()
-		for _, e := range told {
-			if gap := e.Time.Sub(before); gap > time.Second {
-				t.Errorf("silent for %s after %s", gap, before.Sub(begun))
-			}
-			before = e.Time
-		}
+		told := *heard
+		told.EverySecond(t, begun, time.Now())
 		if len(told) < 9 {
 			t.Fatalf("told %d times in ten seconds", len(told))
 		}

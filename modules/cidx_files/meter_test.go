@@ -6,15 +6,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/progress/progresstest"
 )
 
 // Many processes, one state of the whole: told at least every second, with a
 // rate and a remaining time that follow whichever is further behind.
 func TestTheWholeIsToldEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told []progress.Event
-		ctx := progress.With(context.Background(), func(e progress.Event) { told = append(told, e) })
+		ctx, heard := progresstest.Listen(context.Background())
 		begun := time.Now()
 		m := newMeter(ctx, "golden-repos", 8000, 100)
 		for range 10 { // ten seconds, in each 100 bytes and ten files
@@ -25,18 +24,11 @@ func TestTheWholeIsToldEverySecond(t *testing.T) {
 		m.add(2000, 0)
 		time.Sleep(900 * time.Millisecond)
 		m.end()
+		ended := time.Now()
 		time.Sleep(time.Minute)
 
-		before := begun.UTC()
-		for _, e := range told {
-			if gap := e.Time.Sub(before); gap > time.Second {
-				t.Errorf("silent for %s after %s", gap, before.Sub(begun))
-			}
-			before = e.Time
-		}
-		if gap := begun.Add(10900 * time.Millisecond).Sub(before); gap > time.Second {
-			t.Errorf("silent for %s before the end", gap)
-		}
+		told := *heard
+		told.EverySecond(t, begun, ended)
 		if len(told) == 0 {
 			t.Fatal("nothing was told")
 		}
