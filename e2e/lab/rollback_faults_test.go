@@ -5,25 +5,18 @@ import (
 	"time"
 )
 
-// Points of the journal of a rollback, in order.
+// Points of the journal that only a rollback has; the others are a migration's.
 const (
-	backStopping = "cidx_service.stopping"
-	backStopped  = "cidx_service.stopped"
 	backTold     = "cidx_database.rolled-back"
-	backBegun    = "cidx_config.begun"
 	backConfig   = "cidx_config.configured"
 	backUnlinked = "cidx_config.unlinked"
-	backDone     = "cidx_config.done"
 	backSetAside = "cidx_backup.restoring"
 	backRestored = "cidx_backup.restored"
-	backStarting = "cidx_service.starting"
-	backStarted  = "cidx_service.started"
-	backReleased = "cidx_service.released"
 	backReported = "cidx_report.rolled-back"
 )
 
-// backPoints are all of them; TestMigratedRepeatedAndRolledBack compares them with a real journal.
-var backPoints = []string{backStopping, backStopped, backTold, backBegun, backConfig, backUnlinked, backDone, backSetAside, backRestored, backStarting, backStarted, backReleased, backReported}
+// backPoints are all points of a rollback, in order; TestMigratedRepeatedAndRolledBack compares them with a real journal.
+var backPoints = []string{beforeStop, afterStop, backTold, cutOverBegun, backConfig, backUnlinked, afterCutOver, backSetAside, backRestored, beforeStart, afterStart, released, backReported}
 
 // backFaults are what can happen to the rollback of a migration that had succeeded.
 func backFaults() []fault {
@@ -33,10 +26,10 @@ func backFaults() []fault {
 	}
 	for _, point := range backPoints[:len(backPoints)-1] { // nothing follows the last
 		// What the cluster has written is good to know, and no condition.
-		spared := point == backStopped || point == backTold
+		spared := point == afterStop || point == backTold
 		all = append(all, fault{name: "helper killed", point: point, cause: killHelper, spared: spared})
 	}
-	for _, point := range []string{backStopped, backConfig, backStarting} {
+	for _, point := range []string{afterStop, backConfig, beforeStart} {
 		all = append(all, fault{name: "controller killed", point: point, cause: killController})
 	}
 	return all

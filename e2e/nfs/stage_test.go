@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,7 +131,7 @@ func (s *stage) unchanged(p played) {
 func (s *stage) judge(verb string, args ...string) {
 	s.t.Helper()
 	as := ""
-	if strings.Contains(s.how.export, "root_squash") && !strings.Contains(s.how.export, "no_root_squash") {
+	if slices.Contains(strings.Split(s.how.export, ","), "root_squash") {
 		as = "setpriv --reuid cidx --regid cidx --init-groups env HOME=/home/cidx "
 	}
 	s.node("CIDX_POSTGRES_DSN='" + s.dsn + "' " + as + "cidx-judge " + verb + " -home " + home + " " + strings.Join(args, " "))
