@@ -99,22 +99,30 @@ func (r *Rows) Read(row []Value) {
 	}
 }
 
+// read asks for the column's sqlite3_value once: each sqlite3_column_* call would
+// look it up again. Such a value is valid until the next step, and unprotected,
+// which matters only where threads share a connection
+// (https://sqlite.org/c3ref/value.html).
 func (r *Rows) read(i int32, v *Value) {
-	tls, stmt := r.c.tls, r.stmt
+	tls := r.c.tls
+	value := lib.Xsqlite3_column_value(tls, r.stmt, i)
 	v.Bytes = nil
-	switch lib.Xsqlite3_column_type(tls, stmt, i) {
+	switch lib.Xsqlite3_value_type(tls, value) {
 	case lib.SQLITE_INTEGER:
-		v.Class, v.Int = Integer, lib.Xsqlite3_column_int64(tls, stmt, i)
+		v.Class, v.Int = Integer, lib.Xsqlite3_value_int64(tls, value)
 	case lib.SQLITE_FLOAT:
-		v.Class, v.Real = Real, lib.Xsqlite3_column_double(tls, stmt, i)
+		v.Class, v.Real = Real, lib.Xsqlite3_value_double(tls, value)
 	case lib.SQLITE_TEXT:
 		v.Class = Text
-		p := lib.Xsqlite3_column_text(tls, stmt, i) // before the length: it may convert from UTF-16
-		v.Bytes = view(p, lib.Xsqlite3_column_bytes(tls, stmt, i))
+		p := lib.Xsqlite3_value_text(tls, value) // before the length: it may convert from UTF-16
+		v.Bytes = view(p, lib.Xsqlite3_value_bytes(tls, value))
+		if p == 0 { // the conversion found no memory; Next ends the rows
+			r.err = r.c.fault(lib.SQLITE_NOMEM)
+		}
 	case lib.SQLITE_BLOB:
 		v.Class = Blob
-		p := lib.Xsqlite3_column_blob(tls, stmt, i)
-		v.Bytes = view(p, lib.Xsqlite3_column_bytes(tls, stmt, i))
+		p := lib.Xsqlite3_value_blob(tls, value)
+		v.Bytes = view(p, lib.Xsqlite3_value_bytes(tls, value))
 	default:
 		v.Class = Null
 	}
