@@ -17,8 +17,8 @@ import (
 	"cidx-cluster/e2e/internal/transcript"
 )
 
-// playbook runs the real ansible-playbook in the repository's root with the
-// sandbox's inventory, as an operator would:
+// playbook runs the real ansible-playbook in the operator's folder (the
+// repository's root, or see installed) with the sandbox's inventory:
 //
 //	playbook [-exit N] [-at MODULE.EVENT ACTION] NAME.yml [arguments of ansible-playbook]
 //
@@ -34,8 +34,7 @@ func (st *stage) playbook(c *call) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "ansible-playbook", run.args...)
-	cmd.Dir = repo
-	cmd.Env = st.ansibleEnv(c)
+	cmd.Dir, cmd.Env = st.folder, st.ansibleEnv(c)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	all := new(transcript.Buffer)
@@ -78,8 +77,8 @@ func wantExit(err error, want int) error {
 // ansibleEnv is the test's environment, the sandbox's, and what the script set
 // for Ansible with "env".
 func (st *stage) ansibleEnv(c *call) []string {
-	env := append(os.Environ(), st.box.AnsibleEnv()...)
-	for _, name := range []string{"ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_CONFIG", "ANSIBLE_INVENTORY"} {
+	env := append(append(os.Environ(), st.box.AnsibleEnv()...), "PWD="+st.folder)
+	for _, name := range []string{"ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_CONFIG", "ANSIBLE_INVENTORY"} {
 		if value := c.ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}

@@ -10,10 +10,10 @@ import (
 )
 
 // printed carries out what the last playbook told the operator to do, word for
-// word, in a shell in the repository's root:
+// word, in a shell in the operator's folder:
 //
-//	printed resume       the line with cluster-migrate.yml
-//	printed rollback     the line with cluster-rollback.yml
+//	printed resume       the line with ansible-playbook and cluster-migrate.yml
+//	printed rollback     the line with ansible-playbook and cluster-rollback.yml
 //	printed by-hand      the three commands after "Rollback (if needed):" or "To roll back:"
 //
 // The output is the new transcript when a playbook ran.
@@ -36,7 +36,7 @@ func (st *stage) printed(c *call) error {
 			continue
 		}
 		cmd := exec.Command("bash", "-c", command)
-		cmd.Dir, cmd.Env = repo, st.ansibleEnv(c)
+		cmd.Dir, cmd.Env = st.folder, st.ansibleEnv(c)
 		cmd.Stdout, cmd.Stderr = c.out, c.ts.Stderr()
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(strings.Fields(command)[0]), err)
@@ -46,8 +46,8 @@ func (st *stage) printed(c *call) error {
 }
 
 var playbookLine = map[string]*regexp.Regexp{
-	"resume":   regexp.MustCompile(`(?m)(ansible-playbook cluster-migrate\.yml .*)$`),
-	"rollback": regexp.MustCompile(`(?m)(ansible-playbook cluster-rollback\.yml .*)$`),
+	"resume":   regexp.MustCompile(`(?m)(ansible-playbook .*cluster[-_]migrate.* .*)$`),
+	"rollback": regexp.MustCompile(`(?m)(ansible-playbook .*cluster[-_]rollback.* .*)$`),
 }
 
 var byHand = regexp.MustCompile(`(?m)^(Rollback \(if needed\)|To roll back):$`)

@@ -17,7 +17,7 @@ func TestScenarios(t *testing.T) {
 		RequireUniqueNames:  true,
 		Condition:           condition,
 		Setup: func(env *testscript.Env) error {
-			st := &stage{work: env.WorkDir}
+			st := &stage{work: env.WorkDir, folder: repo}
 			env.Values[stageKey{}] = st
 			env.Defer(st.down)
 			env.Setenv("REPO", repo)
@@ -26,25 +26,26 @@ func TestScenarios(t *testing.T) {
 			return nil
 		},
 		Cmds: commands(map[string]func(*stage, *call) error{
-			"sandbox":  (*stage).sandboxUp,
-			"playbook": (*stage).playbook,
-			"printed":  (*stage).printed,
-			"judge":    (*stage).judge,
-			"server":   (*stage).server,
-			"join":     (*stage).join,
-			"fault":    (*stage).fault,
-			"postgres": (*stage).postgres,
-			"psql":     (*stage).psql,
-			"share":    (*stage).share,
-			"sqlite":   (*stage).sqlite,
-			"json":     (*stage).json,
-			"dsn":      (*stage).dsn,
-			"cmpshape": (*stage).cmpshape,
-			"login":    (*stage).login,
-			"seedrows": (*stage).seedrows,
-			"leaks":    (*stage).leaks,
-			"write":    (*stage).write,
-			"api":      (*stage).api,
+			"sandbox":   (*stage).sandboxUp,
+			"playbook":  (*stage).playbook,
+			"printed":   (*stage).printed,
+			"installed": (*stage).installed,
+			"judge":     (*stage).judge,
+			"server":    (*stage).server,
+			"join":      (*stage).join,
+			"fault":     (*stage).fault,
+			"postgres":  (*stage).postgres,
+			"psql":      (*stage).psql,
+			"share":     (*stage).share,
+			"sqlite":    (*stage).sqlite,
+			"json":      (*stage).json,
+			"dsn":       (*stage).dsn,
+			"cmpshape":  (*stage).cmpshape,
+			"login":     (*stage).login,
+			"seedrows":  (*stage).seedrows,
+			"leaks":     (*stage).leaks,
+			"write":     (*stage).write,
+			"api":       (*stage).api,
 		}),
 	})
 }

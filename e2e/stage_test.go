@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 // stage is the sandbox of one script and what happened in it.
 type stage struct {
 	work       string // the script's own folder
+	folder     string // where the operator stands: the repository's root, or see installed
 	box        *sandbox.Sandbox
 	transcript string // all that the last playbook printed, in order
 }
@@ -88,6 +90,30 @@ func (st *stage) sandboxUp(c *call) error {
 	} {
 		c.ts.Setenv(name, value)
 	}
+	return nil
+}
+
+// installed builds the collection and installs it in a folder of its own, where
+// the operator stands from then on: no checkout, no ansible.cfg.
+func (st *stage) installed(c *call) error {
+	folder := filepath.Join(st.work, "elsewhere")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, args := range [][]string{
+		{"collection", "build", "--output-path", folder, "."},
+		{"collection", "install", "--offline", "-p", filepath.Join(folder, "collections"), filepath.Join(folder, "cidx-cluster-1.0.0.tar.gz")},
+	} {
+		cmd := exec.CommandContext(ctx, "ansible-galaxy", args...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = repo, c.out, c.ts.Stderr()
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("ansible-galaxy collection %s: %w", args[1], err)
+		}
+	}
+	st.folder = folder
+	c.ts.Setenv("ANSIBLE_COLLECTIONS_PATH", filepath.Join(folder, "collections"))
 	return nil
 }
 

@@ -42,6 +42,8 @@ type args struct {
 	Manager string         `arg:"service_manager" choices:"systemd,command" default:"systemd" doc:"How the server is started and stopped, for the commands of a rollback by hand."`
 	Unit    string         `arg:"service_unit" default:"cidx-server" doc:"The server's unit, with C(systemd)."`
 	Start   string         `arg:"service_start_command" doc:"Command that starts the server, with C(command)."`
+	Resume  string         `arg:"migrate_command" doc:"Command that migrates again. Default is C(ansible-playbook cluster-migrate.yml) for C(host)."`
+	Back    string         `arg:"rollback_command" doc:"Command that rolls back. Default is C(ansible-playbook cluster-rollback.yml) for C(host)."`
 	Stop    string         `arg:"service_stop_command" doc:"Command that stops the server, with C(command)."`
 }
 

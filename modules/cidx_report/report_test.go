@@ -103,7 +103,7 @@ func TestMigrated(t *testing.T) {
 	must(t, os.Chtimes(stale, time.Time{}, time.Date(2026, 11, 22, 1, 0, 10, 0, time.UTC)))
 	fresh := filepath.Join(home, ".cluster-migrate/report/quarantine.jsonl")
 	must(t, os.Chtimes(fresh, time.Time{}, time.Date(2026, 11, 22, 1, 6, 0, 0, time.UTC)))
-	reply := call(t, home, migrated, map[string]any{"replies": replies(t), "host": "node1"})
+	reply := call(t, home, migrated, map[string]any{"replies": replies(t), "host": "node1", "rollback_command": "ansible-playbook -i inventory.yml cidx.cluster.cluster_rollback -l node1"})
 	if reply.Get("failed").Bool() || !reply.Get("changed").Bool() {
 		t.Fatal(reply.Raw)
 	}
@@ -130,7 +130,7 @@ func TestMigrated(t *testing.T) {
 	wanted := "\nMigration complete!\nThis server is now the first node of the cluster.\nTo add more nodes: run 'scripts/cluster-join.sh' on each new server.\n" +
 		"Downtime: 4 min 20 s\n1 warning: see the report\n2 lines in " + folder + "/quarantine.jsonl (rows that PostgreSQL cannot take)\n" +
 		"\nRollback (if needed):\n  sudo systemctl stop cidx-server\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json\n  sudo systemctl start cidx-server\n" +
-		"or with the proof that everything is back:\n  ansible-playbook cluster-rollback.yml -l node1"
+		"or with the proof that everything is back:\n  ansible-playbook -i inventory.yml cidx.cluster.cluster_rollback -l node1"
 	if diff := cmp.Diff(wanted, lines(reply, "lines")); diff != "" {
 		t.Error(diff)
 	}

@@ -164,7 +164,7 @@ func (d *document) forecast(replies []reply) {
 var beside = []artifact{
 	{Path: "problems.jsonl", What: "every problem of the databases, one a line"},
 	{Path: "quarantine.jsonl", What: "rows that PostgreSQL cannot take"},
-	{Path: "cluster-writes.jsonl", What: "what the cluster has written since the migration"},
+	{Path: "cluster-writes.jsonl", What: "what the cluster has written since the migration, the searches of the verification included"},
 }
 
 func (d *document) artifacts(state cidx.State) {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -14,14 +15,14 @@ func (d *document) ways(a args) {
 	if a.Host != "" {
 		limit = " -l " + quoted(a.Host)
 	}
-	d.Resume = "ansible-playbook cluster-migrate.yml" + limit
+	d.Resume = cmp.Or(a.Resume, "ansible-playbook cluster-migrate.yml"+limit)
 	stop, start := a.Stop, a.Start
 	if a.Manager != "command" {
 		stop, start = "sudo systemctl stop "+quoted(a.Unit), "sudo systemctl start "+quoted(a.Unit)
 	}
 	config := filepath.Join(a.Home, "config.json")
 	d.Rollback = commands{
-		Playbook: "ansible-playbook cluster-rollback.yml" + limit,
+		Playbook: cmp.Or(a.Back, "ansible-playbook cluster-rollback.yml"+limit),
 		ByHand:   []string{stop, fmt.Sprintf("cp %s %s", quoted(config+cidx.PreCluster), quoted(config)), start},
 	}
 }
