@@ -25,7 +25,7 @@ const name = "cidx_service"
 type args struct {
 	cidx.Common
 	service.Args
-	Wanted string `arg:"state" required:"true" choices:"stopped,started,released" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. C(released) gives those back, as they were before the stop."`
+	Wanted string `arg:"state" required:"true" choices:"stopped,started,released" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. It refuses to where the home is neither that of a standalone server nor of a migrated one. C(released) gives those back, as they were before the stop."`
 }
 
 // Module returns cidx_service.

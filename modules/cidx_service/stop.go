@@ -2,6 +2,10 @@ package service
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -121,6 +125,11 @@ func (s *switcher) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(steps) > 0 {
+		if err := s.whole(ctx); err != nil {
+			return err
+		}
+	}
 	if len(steps) > 0 && !s.check {
 		if err := s.note("starting", nil); err != nil {
 			return err
@@ -140,6 +149,34 @@ func (s *switcher) start(ctx context.Context) error {
 		return err
 	}
 	return s.note("started", nil)
+}
+
+// whole is nil where the home is that of a standalone server or of a migrated
+// one. In between nothing may start: a server that was joined and not migrated
+// runs on an empty PostgreSQL and deletes what it does not find there.
+func (s *switcher) whole(ctx context.Context) error {
+	home := s.control.Common.Home
+	path := filepath.Join(home, "config.json")
+	config := cidx.Config{StorageMode: cidx.ModeSQLite} // as CIDX takes a missing one
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		if config, err = cidx.ReadConfig(ctx, path); err != nil {
+			return err
+		}
+	}
+	standing, err := s.control.Common.Standing()
+	if err != nil {
+		return err
+	}
+	const fix = "run cluster-migrate.yml without --tags to finish the migration, or cluster-rollback.yml to undo it"
+	switch {
+	case standing.Begun == cidx.ToStandalone:
+		return cidx.Problem{What: "not started: a rollback was interrupted", At: home, Fix: "run cluster-rollback.yml, which finishes it"}
+	case config.Cluster() && (standing.Cutover != cidx.ToCluster || standing.Begun != ""):
+		return cidx.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: home, Fix: fix}
+	case standing.Begun != "":
+		return cidx.Problem{What: "not started: the cut-over is not finished", At: home, Fix: fix}
+	}
+	return nil
 }
 
 // release gives the resting units back.
