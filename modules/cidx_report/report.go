@@ -15,6 +15,7 @@ package report
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/ansible"
@@ -61,7 +62,7 @@ func Module() ansible.Module {
 		Returns: []ansible.Return{
 			{Name: "report", Type: "dict", Doc: "The document that C(report.json) holds."},
 			{Name: "html", Type: "str", Doc: "The document that C(report.html) holds; empty where the reply would become too large."},
-			{Name: "files", Type: "list", Doc: "Files that were written on the node."},
+			{Name: "files", Type: "list", Doc: "Files that were written on the node; none where it cannot keep them, which is a warning."},
 			{Name: "summary", Type: "list", Doc: "The lines that end the transcript."},
 			{Name: "truncated", Type: "bool", Doc: "Whether lists were shortened to keep the reply small; the files on the node are complete."},
 		},
@@ -87,13 +88,14 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	}
 	if !mode.Check && writes(a.Outcome) {
 		files, err := doc.write(a.State(), page)
-		if err != nil {
-			return r, err
+		if err == nil {
+			r.Changed, r.Data["files"] = true, files
+			r.Msg = "report written to " + filepath.Dir(files[0])
+			err = journal.Append(a.State().Journal(), name, a.Outcome, nil)
 		}
-		r.Changed, r.Data["files"] = true, files
-		r.Msg = "report written to " + filepath.Dir(files[0])
-		if err := journal.Append(a.State().Journal(), name, a.Outcome, nil); err != nil {
-			return r, err
+		if err != nil {
+			// The outcome stands. Without files, the controller keeps the reply's.
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the report cannot be kept on the node: %v", err))
 		}
 	}
 	if err := doc.fit(r.Data, page); err != nil {

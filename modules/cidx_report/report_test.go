@@ -332,6 +332,31 @@ func TestAReportIsWrittenEvenWhereTheHomeIsDamaged(t *testing.T) {
 	}
 }
 
+// At this moment the server is migrated and proven: that its report finds no
+// place on the node makes no failure of it.
+func TestAReportThatTheNodeCannotKeepIsInTheReply(t *testing.T) {
+	home := newHome(t)
+	folder := filepath.Join(home, ".cluster-migrate/report")
+	must(t, os.RemoveAll(folder))
+	put(t, folder, "no folder")
+	reply := call(t, home, migrated, map[string]any{"replies": replies(t), "host": "node1"})
+	if reply.Get("failed").Bool() {
+		t.Fatal(reply.Raw)
+	}
+	if warning := reply.Get("warnings.0").Str; !strings.Contains(warning, "the report cannot be kept on the node: ") || !strings.Contains(warning, folder) {
+		t.Errorf("warnings: %s", reply.Get("warnings").Raw)
+	}
+	if files := reply.Get("files").Raw; files != "[]" {
+		t.Errorf("files: %s", files)
+	}
+	if reply.Get("report.outcome").Str != migrated || !strings.Contains(reply.Get("html").Str, "</html>") {
+		t.Error("the documents are not in the reply")
+	}
+	if text := lines(reply, "lines"); !strings.Contains(text, "Migration complete!") {
+		t.Errorf("lines: %s", text)
+	}
+}
+
 func TestQuoted(t *testing.T) {
 	for word, want := range map[string]string{"node1": "node1", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "/home/cidx/.cidx-server/config.json": "/home/cidx/.cidx-server/config.json", "$(x)": "'$(x)'"} {
 		if got := quoted(word); got != want {
