@@ -18,7 +18,7 @@ import (
 )
 
 // playbook runs the real ansible-playbook in the operator's folder (the
-// repository's root, or see installed) with the sandbox's inventory:
+// repository's root, or see installed and stand) with the sandbox's inventory:
 //
 //	playbook [-exit N] [-at MODULE.EVENT ACTION] NAME.yml [arguments of ansible-playbook]
 //

@@ -30,6 +30,7 @@ func TestScenarios(t *testing.T) {
 			"playbook":  (*stage).playbook,
 			"printed":   (*stage).printed,
 			"installed": (*stage).installed,
+			"stand":     (*stage).stand,
 			"judge":     (*stage).judge,
 			"server":    (*stage).server,
 			"join":      (*stage).join,

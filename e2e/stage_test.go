@@ -22,7 +22,7 @@ import (
 // stage is the sandbox of one script and what happened in it.
 type stage struct {
 	work       string // the script's own folder
-	folder     string // where the operator stands: the repository's root, or see installed
+	folder     string // where the operator stands: the repository's root, or see installed and stand
 	box        *sandbox.Sandbox
 	transcript string // all that the last playbook printed, in order
 }
@@ -114,6 +114,15 @@ func (st *stage) installed(c *call) error {
 	}
 	st.folder = folder
 	c.ts.Setenv("ANSIBLE_COLLECTIONS_PATH", filepath.Join(folder, "collections"))
+	return nil
+}
+
+// stand lets the operator stand in another folder: stand $WORK.
+func (st *stage) stand(c *call) error {
+	if len(c.args) != 1 {
+		return errors.New("a folder")
+	}
+	st.folder = c.args[0]
 	return nil
 }
 

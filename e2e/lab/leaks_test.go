@@ -139,7 +139,7 @@ func TestNoSecretLeaks(t *testing.T) {
 	}
 	stop := p.processes(s.ctx)
 
-	s.by.Env = []string{"ANSIBLE_STDOUT_CALLBACK=ansible.posix.json", "ANSIBLE_COLLECTIONS_PATH=.collections:" + posix}
+	s.by.Env = []string{"ANSIBLE_STDOUT_CALLBACK=ansible.posix.json", "ANSIBLE_COLLECTIONS_PATH=collections:" + posix}
 	s.migrate("--check", "--diff", "-vvvv")
 	s.by.Env = []string{"ANSIBLE_STDOUT_CALLBACK=ansible.builtin.default"}
 	s.migrate("--diff", "-vvvv")

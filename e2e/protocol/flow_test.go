@@ -125,7 +125,7 @@ func TestFlows(t *testing.T) {
 		"a failure of which the node cannot tell": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_aliases.real": broken, "cidx_report.real": broken}, code: 2,
 			calls: join(precheck("real"), rehearsal, stop, move[:4], []string{"report real failed"}),
-			shown: []string{"resume:    ansible-playbook cluster-migrate.yml -l node1", "roll back: ansible-playbook cluster-rollback.yml -l node1", "sudo systemctl stop cidx-server", "config.json.pre-cluster", "sudo systemctl start cidx-server"},
+			shown: []string{"resume:    ansible-playbook -i /", "/hosts.yml cluster-migrate.yml -l node1\n", "roll back: ansible-playbook -i /", "/hosts.yml cluster-rollback.yml -l node1\n", "sudo systemctl stop cidx-server", "config.json.pre-cluster", "sudo systemctl start cidx-server"},
 		},
 		"a verification that fails": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_verify.real": broken}, code: 2,
@@ -157,7 +157,7 @@ func TestFlows(t *testing.T) {
 		"a rollback that fails": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.real": broken}, code: 2,
 			calls: []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone"},
-			shown: []string{"broken pipe", `The rollback stopped at "Switch the configuration and the folders"`, "it goes on there: ansible-playbook cluster-rollback.yml -l node1"},
+			shown: []string{"broken pipe", `The rollback stopped at "Switch the configuration and the folders"`, "it goes on there: ansible-playbook -i /", "/hosts.yml cluster-rollback.yml -l node1"},
 		},
 		"a rollback where nothing is left to do": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.check": unchanged + `, "plan": [], "unfinished": false`, "cidx_verify.real": unchanged},

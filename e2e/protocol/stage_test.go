@@ -81,7 +81,7 @@ func bareStage(t *testing.T, helper []byte) *stage {
 		}
 		s.write(name, string(raw))
 	}
-	link := filepath.Join(s.dir, ".collections/ansible_collections/cidx/cluster")
+	link := filepath.Join(s.dir, "collections/ansible_collections/cidx/cluster")
 	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func (s *stage) command(program string, args ...string) *exec.Cmd {
 	c.Dir = s.dir
 	c.WaitDelay = 5 * time.Second
 	c.Env = append(os.Environ(), "ANSIBLE_NOCOLOR=1", "ANSIBLE_CALLBACK_RESULT_FORMAT=json", "ANSIBLE_INVENTORY=", "ANSIBLE_CONFIG="+filepath.Join(s.dir, "ansible.cfg"),
-		"ANSIBLE_LOCAL_TEMP="+s.path("tmp"), "ANSIBLE_REMOTE_TEMP="+s.path("tmp"), "PYTHONDONTWRITEBYTECODE=1")
+		"ANSIBLE_LOCAL_TEMP="+s.path("tmp"), "ANSIBLE_REMOTE_TEMP="+s.path("tmp"), "PYTHONDONTWRITEBYTECODE=1", "PWD="+s.dir)
 	return c
 }
 

@@ -83,7 +83,10 @@ func TestSameCallAttachesAndAnotherIsRefused(t *testing.T) {
 
 func TestRealJobsOfOneHomeRunOneAfterTheOther(t *testing.T) {
 	n := newNode(t)
-	n.mustStart(Request{Module: "a", Home: "/h"}, "await="+n.flag)
+	first := n.mustStart(Request{Module: "a", Home: "/h"}, "say=begun await="+n.flag)
+	if _, err := n.Follow(context.Background(), first, 0); err != nil { // it has the home
+		t.Fatal(err)
+	}
 	second := n.mustStart(Request{Module: "b", Home: "/h"}, "say=second")
 	n.eventually("the waiting to be told", func() bool {
 		news, _, err := since(filepath.Join(n.jobs(), second), 0)
