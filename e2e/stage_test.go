@@ -103,11 +103,11 @@ func (st *stage) installed(c *call) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, args := range [][]string{
-		{"collection", "build", "--output-path", folder, "."},
-		{"collection", "install", "--offline", "-p", filepath.Join(folder, "collections"), filepath.Join(folder, "cidx-cluster-1.0.0.tar.gz")},
+		{"collection", "build", repo},
+		{"collection", "install", "--offline", "-p", "collections", "cidx-cluster-1.0.0.tar.gz"},
 	} {
 		cmd := exec.CommandContext(ctx, "ansible-galaxy", args...)
-		cmd.Dir, cmd.Stdout, cmd.Stderr = repo, c.out, c.ts.Stderr()
+		cmd.Dir, cmd.Stdout, cmd.Stderr = folder, c.out, c.ts.Stderr()
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("ansible-galaxy collection %s: %w", args[1], err)
 		}
