@@ -73,6 +73,9 @@ func Module() ansible.Module {
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 	// The reply repeats its arguments; those would make it twice as large.
 	defer clear(a.Replies)
+	if err := a.happened(); err != nil {
+		return ansible.Reply{}, err
+	}
 	doc, err := gather(ctx, a, mode.Check)
 	if err != nil {
 		return ansible.Reply{Msg: "report cannot be gathered"}, err
@@ -107,6 +110,19 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 		}
 	}
 	return r, nil
+}
+
+// happened refuses to call a home migrated whose journal, if it can be read, knows
+// of no cut-over: with --tags the report may be all that is run.
+func (a args) happened() error {
+	if a.Outcome != migrated {
+		return nil
+	}
+	standing, err := a.Standing()
+	if err != nil || standing.Cutover == cidx.ToCluster && standing.Begun == "" {
+		return nil
+	}
+	return cidx.Problem{What: "no migration to report: the cut-over has not taken place", At: a.Home, Fix: "run cluster-migrate.yml without --tags"}
 }
 
 // name of the module in the journal.

@@ -332,6 +332,27 @@ func TestAReportIsWrittenEvenWhereTheHomeIsDamaged(t *testing.T) {
 	}
 }
 
+// "--tags report" on a standalone server must not call it the first node of a cluster.
+func TestNoMigrationIsReportedWithoutItsCutOver(t *testing.T) {
+	for name, journal := range map[string]string{
+		"nothing was done":          "",
+		"a cut-over was only begun": `{"time":"2026-11-22T01:00:00Z","module":"cidx_config","event":"begun","data":{"state":"cluster"}}` + "\n",
+		"it was rolled back":        `{"time":"2026-11-22T01:00:00Z","module":"cidx_config","event":"done","data":{"state":"standalone"}}` + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := newHome(t)
+			put(t, filepath.Join(home, ".cluster-migrate/journal.jsonl"), journal)
+			reply := call(t, home, migrated, map[string]any{"host": "node1"})
+			if !reply.Get("failed").Bool() || !strings.Contains(reply.Get("msg").Str, "the cut-over has not taken place") {
+				t.Error(reply.Raw)
+			}
+			if _, err := os.Stat(filepath.Join(home, ".cluster-migrate/report")); err == nil || strings.Contains(lines(reply, "lines"), "complete") {
+				t.Error("a migration was reported")
+			}
+		})
+	}
+}
+
 // At this moment the server is migrated and proven: that its report finds no
 // place on the node makes no failure of it.
 func TestAReportThatTheNodeCannotKeepIsInTheReply(t *testing.T) {
