@@ -76,7 +76,8 @@ func (s *stage) strikeBack(f fault) {
 	s.playAt(f.point, func(p *Playing) error { return f.cause(s, p) }, "cluster-rollback.yml", "-l", "node1")
 	switch {
 	case f.spared && s.last.Exit != 0:
-		s.t.Fatalf("the rollback ended with %d; it should have gone on", s.last.Exit)
+		// The helper that makes the list had ended already; the next one was hit.
+		s.says(s.last, `The rollback stopped at "Switch the configuration and the folders"`)
 	case f.spared:
 		s.says(s.last, `what the cluster has written since cannot be listed`)
 	case s.last.Exit == 0 && f.point != backReported:
