@@ -23,7 +23,7 @@ func (c *cutover) toCluster(ctx context.Context) error {
 		c.reply.Msg = "the home would be switched to the cluster"
 		return prove(false)
 	}
-	if len(c.plan) == 0 && found.standing.Cutover == cidx.ToCluster && found.standing.Begun == "" {
+	if len(c.plan) == 0 && found.standing.Migrated() {
 		c.reply.Msg = "the home is a cluster node's already"
 		return nil
 	}

@@ -87,7 +87,7 @@ func (e *examiner) judgeStanding() {
 	case f.standing.Cutover == cidx.ToCluster && !inPlace:
 		half("the home was migrated, but a repository folder is no link to the share any more", rollback)
 	case f.standing.Cutover == cidx.ToCluster:
-		f.migrated = f.standing.Begun == ""
+		f.migrated = f.standing.Migrated()
 	case moved && f.standing.Begun != cidx.ToCluster:
 		half("folders were moved aside ("+cidx.PreCluster+"), but the journal "+e.State().Journal()+" knows of no migration", "if cidx_state_dir was changed, set it back; else "+rollback)
 	}

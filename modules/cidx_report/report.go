@@ -43,9 +43,9 @@ type args struct {
 	Manager string         `arg:"service_manager" choices:"systemd,command" default:"systemd" doc:"How the server is started and stopped, for the commands of a rollback by hand."`
 	Unit    string         `arg:"service_unit" default:"cidx-server" doc:"The server's unit, with C(systemd)."`
 	Start   string         `arg:"service_start_command" doc:"Command that starts the server, with C(command)."`
+	Stop    string         `arg:"service_stop_command" doc:"Command that stops the server, with C(command)."`
 	Resume  string         `arg:"migrate_command" doc:"Command that migrates again. Default is C(ansible-playbook cluster-migrate.yml) for C(host)."`
 	Back    string         `arg:"rollback_command" doc:"Command that rolls back. Default is C(ansible-playbook cluster-rollback.yml) for C(host)."`
-	Stop    string         `arg:"service_stop_command" doc:"Command that stops the server, with C(command)."`
 }
 
 // Module is cidx_report.
@@ -119,7 +119,7 @@ func (a args) happened() error {
 		return nil
 	}
 	standing, err := a.Standing()
-	if err != nil || standing.Cutover == cidx.ToCluster && standing.Begun == "" {
+	if err != nil || standing.Migrated() {
 		return nil
 	}
 	return cidx.Problem{What: "no migration to report: the cut-over has not taken place", At: a.Home, Fix: "run cluster-migrate.yml without --tags"}

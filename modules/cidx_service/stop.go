@@ -171,7 +171,7 @@ func (s *switcher) whole(ctx context.Context) error {
 	switch {
 	case standing.Begun == cidx.ToStandalone:
 		return cidx.Problem{What: "not started: a rollback was interrupted", At: home, Fix: "run cluster-rollback.yml, which finishes it"}
-	case config.Cluster() && (standing.Cutover != cidx.ToCluster || standing.Begun != ""):
+	case config.Cluster() && !standing.Migrated():
 		return cidx.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: home, Fix: fix}
 	case standing.Begun != "":
 		return cidx.Problem{What: "not started: the cut-over is not finished", At: home, Fix: fix}

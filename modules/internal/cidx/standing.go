@@ -74,6 +74,10 @@ func (c Common) Standing() (Standing, error) {
 // server and the release of its units, or within a cut-over.
 func (s Standing) Unfinished() bool { return s.Held || s.Stopped || s.Begun != "" }
 
+// Migrated reports whether the last cut-over that was completed was to the cluster,
+// and none was begun since.
+func (s Standing) Migrated() bool { return s.Cutover == ToCluster && s.Begun == "" }
+
 // Since returns the entries after the last one of module with that event; all
 // of them where there is none.
 func (s Standing) Since(module, event string) []journal.Entry {
