@@ -179,6 +179,14 @@ func (f *fixture) stops(t *testing.T, wanted []string) {
 	}
 }
 
+// late makes a trigger that acts at the commit, if nobody has it act earlier.
+func (f *fixture) late(t *testing.T, table, event, action string) {
+	t.Helper()
+	name := "late_" + table + "_" + event
+	pgtest.Exec(t, f.dsn, "CREATE FUNCTION "+name+"() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "+action+"; RETURN NULL; END $$",
+		"CREATE CONSTRAINT TRIGGER "+name+" AFTER "+event+" ON "+table+" DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "+name+"()")
+}
+
 func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 	old := lockTimeout
 	lockTimeout = "300ms"
@@ -199,6 +207,28 @@ func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 					"CREATE TRIGGER shout BEFORE INSERT ON groups FOR EACH ROW WHEN (NEW.id = 2) EXECUTE FUNCTION shout()")
 			},
 			[]string{"groups: PostgreSQL holds other rows than SQLite after the load", "row id=2 is changed after the load (name)", "Validation: FAILED"}},
+		"a trigger that waits for the commit": {
+			func(t *testing.T, f *fixture) { f.late(t, "groups", "INSERT", "DELETE FROM groups WHERE id = 2") },
+			[]string{"groups: PostgreSQL holds other rows than SQLite after the load", "row id=2 is lost after the load", "Validation: FAILED"}},
+		"a trigger that puts off what it does": {
+			func(t *testing.T, f *fixture) {
+				f.late(t, "groups", "INSERT", "SET CONSTRAINTS ALL DEFERRED; UPDATE audit_logs SET details = details WHERE id = 1")
+				f.late(t, "audit_logs", "UPDATE", "SET CONSTRAINTS ALL DEFERRED; UPDATE audit_logs SET details = details WHERE id = 1")
+			},
+			[]string{"a trigger puts off what it does until after the comparison", "nothing was committed"}},
+		"a trigger on the record of the load": {
+			func(t *testing.T, f *fixture) {
+				pgtest.Exec(t, f.dsn, fmt.Sprintf(createMarker, markerTable))
+				f.late(t, markerTable, "INSERT", "DELETE FROM groups WHERE id = 2")
+			},
+			[]string{"row id=2 is lost after the load"}},
+		"a trigger that changes a key": {
+			func(t *testing.T, f *fixture) {
+				f.write(t, mfaFile, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+				pgtest.Exec(t, f.dsn, fmt.Sprintf(createSecrets, secretsTable))
+				f.late(t, secretsTable, "INSERT", "UPDATE cluster_secrets SET key_value = 'x'")
+			},
+			[]string{"mfa_encryption_key is not what was stored", "cluster_secrets"}},
 		"a role without rights": {
 			func(t *testing.T, f *fixture) {
 				f.asRole(t, "weak", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak")

@@ -55,12 +55,21 @@ func (r *runner) planSecrets(ctx context.Context) (write map[string]string, err 
 
 // storedSecrets reads the keys that the target has.
 func (r *runner) storedSecrets(ctx context.Context) (map[string]string, error) {
-	theirs := map[string]string{}
-	t := r.catalog.Tables[secretsTable]
-	if t == nil {
-		return theirs, nil
+	if r.catalog.Tables[secretsTable] == nil {
+		return map[string]string{}, nil
 	}
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT key_name, key_value FROM "+t.Qualified()+" WHERE key_name IN ('mfa_encryption_key', 'jwt_secret')")
+	return r.secretsIn(ctx)
+}
+
+// secretsName spells the table of keys for SQL.
+func (r *runner) secretsName() string {
+	return postgres.Quote(r.catalog.Server.Schema) + "." + secretsTable
+}
+
+// secretsIn reads the keys of the table, which must exist.
+func (r *runner) secretsIn(ctx context.Context) (map[string]string, error) {
+	theirs := map[string]string{}
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT key_name, key_value FROM "+r.secretsName()+" WHERE key_name IN ('mfa_encryption_key', 'jwt_secret')")
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", secretsTable, err)
 	}
@@ -77,12 +86,13 @@ func (r *runner) storeSecrets(ctx context.Context) error {
 	if err != nil || len(write) == 0 {
 		return err
 	}
-	name := postgres.Quote(r.catalog.Server.Schema) + "." + secretsTable
+	name := r.secretsName()
 	if r.catalog.Tables[secretsTable] == nil {
 		if err := postgres.Run(ctx, r.conn, fmt.Sprintf(createSecrets, name)); err != nil {
 			return err
 		}
 	}
+	r.secrets.stored = write
 	for key, value := range write {
 		_, err := postgres.Rows(ctx, r.conn, "INSERT INTO "+name+" (key_name, key_value) VALUES ($1, $2) ON CONFLICT (key_name) DO UPDATE SET key_value = excluded.key_value, updated_at = now()", key, value)
 		if err != nil {
@@ -90,4 +100,20 @@ func (r *runner) storeSecrets(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// compareSecrets reads the stored keys back, in the transaction.
+func (r *runner) compareSecrets(ctx context.Context) error {
+	if len(r.secrets.stored) == 0 {
+		return nil
+	}
+	var problems cidx.Problems
+	theirs, err := r.secretsIn(ctx)
+	problems.Add(err)
+	for key, value := range r.secrets.stored {
+		if err == nil && theirs[key] != value {
+			problems = append(problems, cidx.Problem{What: "key " + key + " is not what was stored", At: r.where + ", table " + secretsTable, Fix: "nothing was committed; look for triggers and rules on the table"})
+		}
+	}
+	return problems.Err()
 }

@@ -28,6 +28,7 @@ type secrets struct {
 	tokens     int
 	createSalt string // text to write to the salt file after the commit
 	mfaRows    int64
+	stored     map[string]string // keys that this transaction has written
 	report     map[string]any
 }
 

@@ -41,12 +41,16 @@ func (r *runner) transferIn(ctx context.Context) error {
 		{"lock", r.clearTarget},
 		{"lock", func(ctx context.Context) (err error) { rebuild, err = r.dropIndexes(ctx); return err }},
 		{"copy", r.copyTables},
+		{"copy", r.runDeferred}, // what waits for the commit keeps tables from being altered, too
 		{"indexes", func(ctx context.Context) error { return r.rebuildIndexes(ctx, rebuild) }},
 		{"indexes", r.storeSecrets},
 		{"indexes", r.setSequences},
 		{"verify", func(context.Context) error { return r.source.unchanged() }},
+		{"verify", r.writeMarker},
+		{"verify", r.runDeferred},
 		{"verify", r.compare},
-		{"commit", r.writeMarker},
+		{"verify", r.compareSecrets},
+		{"commit", r.seal},
 		{"commit", r.commit},
 	}
 	for _, step := range steps {
@@ -57,15 +61,6 @@ func (r *runner) transferIn(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// commit ends the transaction.
-func (r *runner) commit(ctx context.Context) error {
-	err := postgres.Run(ctx, r.conn, strings.Join(append(r.late, "COMMIT"), "; "))
-	if err != nil && postgres.Lost(err) {
-		return cidx.Problem{What: "connection lost at the very commit: whether it took place is not known", At: r.where, Fix: "run again; the database itself remembers whether the load is complete"}
-	}
-	return err
 }
 
 // lockTimeout is how long a lock is waited for: long enough for the session of

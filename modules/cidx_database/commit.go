@@ -1,0 +1,60 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/postgres"
+)
+
+// PostgreSQL runs deferred constraints and triggers at the commit, when nobody
+// looks any more. So everything that the transaction writes is written, and
+// everything deferred has run, before the comparison; after it nothing is
+// written but sequences.
+
+// runDeferred runs what waits for the commit, and makes all that follows in
+// this transaction run at once.
+func (r *runner) runDeferred(ctx context.Context) error {
+	if err := postgres.Run(ctx, r.conn, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return fmt.Errorf("run deferred constraints and triggers: %w", err)
+	}
+	return nil
+}
+
+// seal proves that nothing is left to run at the commit. A trigger can defer
+// constraints again; what it has put off runs now, and is seen as rows written.
+func (r *runner) seal(ctx context.Context) error {
+	before, err := r.written(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.runDeferred(ctx); err != nil {
+		return err
+	}
+	after, err := r.written(ctx)
+	if err == nil && after != before {
+		err = cidx.Problem{What: "a trigger puts off what it does until after the comparison", At: r.where,
+			Fix: "nothing was committed; find the trigger that runs SET CONSTRAINTS (pg_trigger, pg_proc) and disable it for the migration"}
+	}
+	return err
+}
+
+// written is how many rows this transaction has written so far, in all tables.
+func (r *runner) written(ctx context.Context) (string, error) {
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_all_tables")
+	if err != nil {
+		return "", fmt.Errorf("count rows written: %w", err)
+	}
+	return string(rows[0][0]), nil
+}
+
+// commit ends the transaction.
+func (r *runner) commit(ctx context.Context) error {
+	err := postgres.Run(ctx, r.conn, strings.Join(append(r.late, "COMMIT"), "; "))
+	if err != nil && postgres.Lost(err) {
+		return cidx.Problem{What: "connection lost at the very commit: whether it took place is not known", At: r.where, Fix: "run again; the database itself remembers whether the load is complete"}
+	}
+	return err
+}
