@@ -16,6 +16,7 @@ import (
 //	<name>.db       statements that make the SQLite database of that place in the home
 //	postgres.sql    statements that make the target; ";;" separates them
 //	home/<path>     a file of the home
+//	bare            databases that stay without the tables that CIDX makes in each
 //	args.json       further arguments
 //	want            every line must be part of what the operator reads
 //	wantnot         no line may be
@@ -54,6 +55,8 @@ func (f *fixture) apply(t *testing.T, archive *txtar.Archive) map[string]any {
 			pgtest.Exec(t, f.dsn, strings.Split(content, ";;")...)
 		case strings.HasPrefix(file.Name, "home/"):
 			f.write(t, strings.TrimPrefix(file.Name, "home/"), content)
+		case file.Name == "bare":
+			f.bare = strings.Fields(content)
 		case file.Name == "args.json":
 			if err := json.Unmarshal([]byte(content), &arguments); err != nil {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -11,12 +12,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
 
 	_ "modernc.org/sqlite"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/progress"
@@ -38,6 +41,7 @@ func TestMain(m *testing.M) {
 // fixture is a small home beside a database.
 type fixture struct {
 	root, home, share, dsn string
+	bare                   []string // databases that stay without the tables they must have
 }
 
 var shared string // DSN of the database that the tests use one after the other
@@ -102,10 +106,33 @@ func (f *fixture) openSQLite(t testing.TB, file, statements string) *sql.DB {
 	return db
 }
 
+// complete adds the tables that every database of CIDX has, empty, with the
+// columns of PostgreSQL's table where there is one.
+func (f *fixture) complete(t testing.TB) {
+	t.Helper()
+	columns := map[string]string{}
+	for _, line := range strings.Split(f.query(t, "SELECT table_name, string_agg(quote_ident(column_name), ',') FROM information_schema.columns WHERE table_schema = 'public' GROUP BY 1"), "\n") {
+		name, list, _ := strings.Cut(line, "|")
+		columns[name] = list
+	}
+	statements := map[string]string{}
+	for _, table := range cidx.Catalogue {
+		if table.Core && !slices.Contains(f.bare, table.File) {
+			statements[table.File] += "CREATE TABLE IF NOT EXISTS " + table.Name + " (" + cmp.Or(columns[table.Name], "x") + ");"
+		}
+	}
+	for file, text := range statements {
+		if _, err := os.Stat(f.path(file)); err == nil {
+			f.sqlite(t, file, text)
+		}
+	}
+}
+
 // backup does what the backup step does: it copies the databases and their
 // logs to the state folder.
 func (f *fixture) backup(t testing.TB) {
 	t.Helper()
+	f.complete(t)
 	for _, pattern := range []string{"*.db*", "data/*.db*"} {
 		found, _ := filepath.Glob(filepath.Join(f.home, pattern))
 		for _, path := range found {

@@ -24,6 +24,7 @@ func (r *runner) load(ctx context.Context) error {
 	}
 	var problems cidx.Problems
 	problems.Add(r.makePlan())
+	r.tellLacking(ctx)
 	problems.Add(r.tryAll(ctx))
 	r.clock.lap("plan")
 	if r.mode.Check {

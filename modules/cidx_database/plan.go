@@ -16,6 +16,7 @@ import (
 type plan struct {
 	tables  []*table // parents before children
 	skipped []skipped
+	lacking []lacking // what the source does not have; also in skipped
 }
 
 // skipped is a table that does not move.
@@ -73,6 +74,7 @@ func (r *runner) makePlan() error {
 			p.tables = append(p.tables, t)
 		}
 	}
+	problems.Add(r.lostTables())
 	problems.Add(r.unknownTables(known))
 	problems.Add(r.unknownFiles())
 	problems.Add(p.order())
@@ -93,6 +95,11 @@ func (r *runner) match(entry cidx.Table) (*table, error) {
 			t.conn, t.from = r.source.files[entry.File], from
 		}
 	}
+	if t.conn == nil {
+		l := r.lacks(entry)
+		r.plan.lacking = append(r.plan.lacking, l)
+		r.plan.skipped = append(r.plan.skipped, skipped{entry.Name, entry.File, l.reason})
+	}
 	if t.to == nil {
 		return nil, r.withoutTarget(t)
 	}
@@ -110,6 +117,10 @@ func (r *runner) match(entry cidx.Table) (*table, error) {
 		problems = append(problems, cidx.Problem{What: "row security is on", At: r.where + ", table " + t.Name, Fix: "ALTER TABLE " + t.Name + " DISABLE ROW LEVEL SECURITY, or connect as a role that bypasses it"})
 	}
 	problems = append(problems, t.required()...)
+	if len(t.columns) == 0 && len(problems) == 0 {
+		t.conn = nil // else its values would be a problem
+		r.plan.skipped = append(r.plan.skipped, skipped{t.Name, t.File, "PostgreSQL has none of its columns; it is empty"})
+	}
 	t.findKey()
 	return t, problems.Err()
 }

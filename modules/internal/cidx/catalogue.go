@@ -7,6 +7,7 @@ type Table struct {
 	Name string
 	File string // below the home; "" for tables that exist in PostgreSQL only
 	Skip string // why the table does not move; "" if it does
+	Core bool   // every release that has File makes the table: without it the file was emptied
 
 	Renames map[string]string // SQLite column → PostgreSQL column
 	Local   []string          // times without an offset are the host's local time

@@ -15,6 +15,9 @@ func TestCatalogueIsWellFormed(t *testing.T) {
 		if table.Copied() && table.File == "" {
 			t.Errorf("%s is copied from no file", table.Name)
 		}
+		if table.Core && (!table.Copied() || table.File == Activated) {
+			t.Errorf("%s is required, but of no database file that moves", table.Name)
+		}
 		for column := range table.Cipher {
 			if !slices.Contains(table.Secrets, column) {
 				t.Errorf("%s.%s is encrypted but not secret", table.Name, column)
@@ -47,6 +50,11 @@ func TestCataloguesFilesAreTheHomesFiles(t *testing.T) {
 		used[table.File] = true
 		if !migrates[table.File] {
 			t.Errorf("%s is copied from %s, which does not migrate", table.Name, table.File)
+		}
+	}
+	for _, file := range DatabaseFiles() {
+		if file.Migrates && !slices.ContainsFunc(Catalogue, func(t Table) bool { return t.Core && t.File == file.Path }) {
+			t.Errorf("no table of %s is required, so that an emptied file would pass", file.Path)
 		}
 	}
 	for file := range migrates {

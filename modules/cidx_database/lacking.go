@@ -1,0 +1,60 @@
+package database
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// lacking is a table of the catalogue that the source does not have.
+type lacking struct {
+	cidx.Table
+	reason string
+	lost   bool // its file cannot be what CIDX has left
+}
+
+// lacks tells why the source does not have a table that moves: an older release
+// may lack one, but no file of CIDX is without the tables that made it.
+func (r *runner) lacks(entry cidx.Table) lacking {
+	switch {
+	case r.source.files[entry.File] == nil:
+		return lacking{Table: entry, reason: entry.File + " does not exist"}
+	case !entry.Core:
+		return lacking{Table: entry, reason: "not in " + entry.File + ", as in an older release"}
+	case r.accepted(entry.Name) || r.accepted(entry.File):
+		return lacking{Table: entry, reason: "missing in " + entry.File + ", as accepted"}
+	}
+	return lacking{Table: entry, reason: "missing in " + entry.File, lost: true}
+}
+
+// lostTables are the problems of files without the tables that they must have,
+// one a file.
+func (r *runner) lostTables() error {
+	var problems cidx.Problems
+	for _, f := range cidx.DatabaseFiles() {
+		var names []string
+		for _, l := range r.plan.lacking {
+			if l.lost && l.File == f.Path {
+				names = append(names, l.Name)
+			}
+		}
+		if len(names) > 0 {
+			problems = append(problems, cidx.Problem{
+				What: "every CIDX server makes these tables in it, but they are not there: " + strings.Join(names, ", "),
+				At:   filepath.Join(r.args.Home, f.Path),
+				Fix:  "restore the file from a backup, with its -wal if there is one: it was emptied, or the tables were dropped; if what they held may be lost, add " + f.Path + " to cidx_database_accept",
+			})
+		}
+	}
+	return problems.Err()
+}
+
+// tellLacking says in the transcript which tables are not there.
+func (r *runner) tellLacking(ctx context.Context) {
+	for _, l := range r.plan.lacking {
+		progress.Line(ctx, "  Skipping %s... %s", l.Name, l.reason)
+	}
+}
