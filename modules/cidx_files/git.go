@@ -1,18 +1,16 @@
 package files
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/git"
 )
 
 // gitCheck is the outcome for one base clone.
@@ -30,7 +28,7 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 	if !p.args.Fsck || p.part.name != cidx.GoldenRepos {
 		return nil
 	}
-	if _, err := exec.LookPath("git"); err != nil {
+	if !git.Installed() {
 		p.result.warn("git is not installed: the copied clones were compared byte by byte, but not checked with git fsck")
 		return nil
 	}
@@ -70,13 +68,37 @@ func (p *pass) touched(repo string) bool {
 		slices.ContainsFunc(p.scan.gone, inside)
 }
 
+// checkClone compares a copied clone with its source. One that git must not read
+// at the source (git.Unusual) is compared byte by byte only, and told.
 func (p *pass) checkClone(ctx context.Context, repo string) (gitCheck, error) {
 	source, target := filepath.Join(p.part.source, repo), p.target.path(repo)
 	c := gitCheck{Repository: repo}
-	out, err := git(ctx, target, "fsck", "--connectivity-only", "--no-dangling", "--no-progress")
+	before, err := git.Look(ctx, p.part.source, repo, p.gitFolders()...)
+	if unusual, ok := git.IsUnusual(err); ok {
+		c.OK, c.Detail = true, "not checked: "+unusual.Error()
+		p.result.warn(fmt.Sprintf("%s: %s: compared byte by byte, but not checked with git fsck", source, unusual.Error()))
+		return c, nil
+	}
 	if err != nil {
-		before, errBefore := git(ctx, source, "fsck", "--connectivity-only", "--no-dangling", "--no-progress")
-		if errBefore != nil && before == out {
+		return c, fmt.Errorf("look at clone %s: %w", source, err)
+	}
+	defer before.Close()
+	after, err := git.Look(ctx, p.target.root, repo, p.gitFolders()...)
+	if err != nil {
+		c.Detail = "the copy is not readable: " + err.Error()
+		return c, cidx.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
+	}
+	defer after.Close()
+	return p.compareClones(ctx, c, before, after)
+}
+
+// compareClones asks git about source and copy.
+func (p *pass) compareClones(ctx context.Context, c gitCheck, before, after *git.Clone) (gitCheck, error) {
+	source, target := filepath.Join(p.part.source, c.Repository), p.target.path(c.Repository)
+	out, err := after.Fsck(ctx)
+	if err != nil {
+		was, errBefore := before.Fsck(ctx)
+		if errBefore != nil && was == out {
 			c.OK, c.Detail = true, "as broken as at the source: "+firstLines(out, 2)
 			p.result.warn(fmt.Sprintf("%s: git fsck finds faults that the source has, too: %s", source, firstLines(out, 2)))
 			return c, nil
@@ -84,9 +106,8 @@ func (p *pass) checkClone(ctx context.Context, repo string) (gitCheck, error) {
 		c.Detail = firstLines(out, 3)
 		return c, cidx.Problem{What: "git fsck: " + c.Detail, At: target, Fix: "run again with cidx_files_compare=all; compare with git fsck in " + source}
 	}
-	const format = "--format=%(refname) %(objectname) %(symref)"
-	was, errA := git(ctx, source, "for-each-ref", format)
-	is, errB := git(ctx, target, "for-each-ref", format)
+	was, errA := before.Refs(ctx)
+	is, errB := after.Refs(ctx)
 	switch {
 	case errA != nil || errB != nil:
 		c.Detail = "refs are not readable: " + firstLines(was+is, 2)
@@ -99,23 +120,11 @@ func (p *pass) checkClone(ctx context.Context, repo string) (gitCheck, error) {
 	return c, cidx.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
 }
 
-// git runs a reading command, so that it writes nowhere, fetches nothing and
-// runs nothing that the repository configures. Paths are removed from the
-// output: source and copy are compared by it.
-func git(ctx context.Context, dir string, arguments ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", arguments...)
-	cmd.Dir = dir
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "HOME=/nonexistent",
-		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "GIT_TERMINAL_PROMPT=0",
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CEILING_DIRECTORIES=" + filepath.Dir(dir),
-		"GIT_CONFIG_COUNT=3",
-		"GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
-		"GIT_CONFIG_KEY_1=core.fsmonitor", "GIT_CONFIG_VALUE_1=false",
-		"GIT_CONFIG_KEY_2=core.hooksPath", "GIT_CONFIG_VALUE_2=/dev/null",
+// gitFolders are those from which a clone may borrow objects.
+func (p *pass) gitFolders() []string {
+	var folders []string
+	for from, to := range p.moves {
+		folders = append(folders, from, to)
 	}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	return strings.TrimSpace(strings.ReplaceAll(out.String(), dir, ".")), err
+	return folders
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
 )
@@ -44,11 +46,15 @@ func (v *verification) search(ctx context.Context, e entry) result {
 		return r
 	}
 	words, given, err := v.words(ctx, e, target)
-	if err != nil {
+	outside := errors.Is(err, errOutside)
+	if err != nil && !outside {
 		r.refuse("look for a word: "+err.Error(), "make "+target+" readable for the user that runs the migration, or set cidx_verify_queries")
 		return r
 	}
 	v.ask(ctx, &r, target, words)
+	if outside {
+		r.warning = fmt.Sprintf("%s: searched without a word of its files: %v", r.Alias, err)
+	}
 	if r.problem != nil && given {
 		r.problem.Fix = "give another word for it in cidx_verify_queries, or leave it out; " + r.problem.Fix
 	}
@@ -62,8 +68,26 @@ func (v *verification) words(ctx context.Context, e entry, target string) (words
 			return []string{w}, true, nil
 		}
 	}
-	words, err = wordsIn(ctx, target)
+	words, err = wordsIn(ctx, v.folders(), target)
 	return words, false, err
+}
+
+// folders are those that hold repositories. Snapshots may lie on another disk,
+// behind a link: in a folder that belongs to the owner of the home.
+func (v *verification) folders() []string {
+	var list []string
+	for _, t := range v.layout.Trees {
+		list = append(list, t.Link, t.Local, t.Target)
+		if snapshots := filepath.Join(t.Link, ".versioned"); sameOwner(v.args.Home, snapshots) {
+			list = append(list, snapshots)
+		}
+	}
+	return list
+}
+
+func sameOwner(a, b string) bool {
+	var one, other unix.Stat_t
+	return unix.Stat(a, &one) == nil && unix.Stat(b, &other) == nil && one.Uid == other.Uid
 }
 
 // ask searches for the words until one is found. A repository without a

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,11 +8,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
+	"syscall"
 	"unicode/utf8"
+
+	"cidx-cluster/modules/internal/git"
 )
 
 // Bounds of the search for a word: a repository may hold a million files on
@@ -39,16 +41,21 @@ var tooCommon = map[string]bool{
 	"https": true, "where": true, "select": true, "there": true, "which": true, "about": true, "should": true,
 }
 
+// errOutside is a repository whose folder leads out of those that hold
+// repositories: its words are somebody else's.
+var errOutside = errors.New("its folder leads out of the repositories' folders")
+
 // wordsIn returns words that stand in text files of the repository at target,
-// the most promising first; none if it has no text. Files that git tracks are
-// preferred. .git and .code-indexer are never read.
-func wordsIn(ctx context.Context, target string) ([]string, error) {
-	// The same path may be reached through a link; git wants the real one.
-	root, err := filepath.EvalSymlinks(target)
+// the most promising first; none if it has no text. The repository has to lie
+// below one of within, else errOutside. Files that git tracks are preferred. .git
+// and .code-indexer are never read, and no link is followed out of the repository.
+func wordsIn(ctx context.Context, within []string, target string) ([]string, error) {
+	root, err := openBelow(within, target)
 	if err != nil {
 		return nil, err
 	}
-	paths := tracked(ctx, root)
+	defer root.Close()
+	paths := tracked(root)
 	if len(paths) > 0 && !anyExists(root, paths) {
 		return nil, fmt.Errorf("git tracks files, for example %q, but none of them is there", paths[0])
 	}
@@ -64,7 +71,7 @@ func wordsIn(ctx context.Context, target string) ([]string, error) {
 		if opened == read || len(words) == offered || ctx.Err() != nil {
 			break
 		}
-		text, ok := textOf(filepath.Join(root, path))
+		text, ok := textOf(root, path)
 		if !ok {
 			continue
 		}
@@ -76,6 +83,29 @@ func wordsIn(ctx context.Context, target string) ([]string, error) {
 	return words, ctx.Err()
 }
 
+// openBelow opens the folder that target really is.
+func openBelow(within []string, target string) (*os.Root, error) {
+	real, err := filepath.EvalSymlinks(target)
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range within {
+		top, err := filepath.EvalSymlinks(folder)
+		if err != nil {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(real, top+"/"); ok {
+			outer, err := os.OpenRoot(top)
+			if err != nil {
+				return nil, err
+			}
+			defer outer.Close()
+			return outer.OpenRoot(rest)
+		}
+	}
+	return nil, fmt.Errorf("%w: %s is %s", errOutside, target, real)
+}
+
 // promise ranks a path; files whose name starts with a dot come last.
 func promise(path string) int {
 	if strings.HasPrefix(filepath.Base(path), ".") {
@@ -84,41 +114,13 @@ func promise(path string) int {
 	return suffixes[strings.ToLower(filepath.Ext(path))]
 }
 
-// tracked lists files that git knows, none if git cannot say. It does not
-// write: ls-files refreshes no index, and locks are switched off.
-func tracked(ctx context.Context, root string) []string {
-	if _, err := os.Lstat(filepath.Join(root, ".git")); err != nil {
-		return nil
+// tracked lists files that git knows, none if its index does not say.
+func tracked(root *os.Root) []string {
+	all, err := git.Tracked(root, listed)
+	if err != nil {
+		return nil // walked instead
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", root, "ls-files", "-z")
-	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0")
-	out, err := cmd.StdoutPipe()
-	if err != nil || cmd.Start() != nil {
-		return nil
-	}
-	var paths []string
-	scan := bufio.NewScanner(out)
-	scan.Split(atNUL)
-	for scan.Scan() && len(paths) < listed {
-		if p := scan.Text(); !hidden(p) {
-			paths = append(paths, p)
-		}
-	}
-	cancel()
-	_ = cmd.Wait() // ended by cancel where the list was long enough
-	return paths
-}
-
-func atNUL(data []byte, atEOF bool) (int, []byte, error) {
-	if i := bytes.IndexByte(data, 0); i >= 0 {
-		return i + 1, data[:i], nil
-	}
-	if atEOF && len(data) > 0 {
-		return len(data), data, nil
-	}
-	return 0, nil, nil
+	return slices.DeleteFunc(all, hidden)
 }
 
 // hidden reports whether a path belongs to git's or CIDX's own bookkeeping.
@@ -132,35 +134,30 @@ func hidden(path string) bool {
 }
 
 // anyExists reports whether at least one of the paths is there.
-func anyExists(root string, paths []string) bool {
-	for _, path := range paths {
-		if _, err := os.Lstat(filepath.Join(root, path)); err == nil {
-			return true
-		}
-	}
-	return false
+func anyExists(root *os.Root, paths []string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool {
+		_, err := root.Lstat(path)
+		return err == nil
+	})
 }
 
 var errEnough = errors.New("enough")
 
 // walked lists files where git cannot.
-func walked(ctx context.Context, root string) ([]string, error) {
+func walked(ctx context.Context, root *os.Root) ([]string, error) {
 	var paths []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		rel, err := filepath.Rel(root, path)
 		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && hidden(rel):
+		case d.IsDir() && hidden(path):
 			return fs.SkipDir
 		case d.Type().IsRegular():
-			paths = append(paths, rel)
+			paths = append(paths, path)
 		}
 		if len(paths) >= listed {
 			return errEnough
@@ -174,16 +171,19 @@ func walked(ctx context.Context, root string) ([]string, error) {
 }
 
 // textOf reads the start of a regular file that looks like text.
-func textOf(path string) (string, bool) {
-	info, err := os.Lstat(path)
+func textOf(root *os.Root, path string) (string, bool) {
+	info, err := root.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || info.Size() > 1<<20 {
 		return "", false
 	}
-	f, err := os.Open(path)
+	f, err := root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place must not wait
 	if err != nil {
 		return "", false
 	}
 	defer f.Close()
+	if opened, err := f.Stat(); err != nil || !os.SameFile(info, opened) {
+		return "", false
+	}
 	raw, err := io.ReadAll(io.LimitReader(f, readMost))
 	if err != nil || bytes.IndexByte(raw, 0) >= 0 {
 		return "", false

@@ -1,8 +1,11 @@
 package verify
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,7 +44,7 @@ func TestWordsInReadsNoBookkeepingAndNoBinary(t *testing.T) {
 		must(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(path)), 0o755))
 		must(t, os.WriteFile(filepath.Join(dir, path), []byte(content), 0o644))
 	}
-	got, err := wordsIn(t.Context(), dir)
+	got, err := wordsIn(t.Context(), []string{filepath.Dir(dir)}, dir)
 	if diff := cmp.Diff([]string{"findable", "lesspromising"}, got); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
@@ -53,12 +56,55 @@ func TestWordsInPrefersWhatGitTracks(t *testing.T) {
 	do(t, nil, "git", "-C", dir, "init", "-q")
 	do(t, nil, "git", "-C", dir, "add", ".")
 	must(t, os.WriteFile(filepath.Join(dir, "a.py"), []byte("leftbehind"), 0o644))
-	got, err := wordsIn(t.Context(), dir)
+	got, err := wordsIn(t.Context(), []string{filepath.Dir(dir)}, dir)
 	if diff := cmp.Diff([]string{"versioned"}, got); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
 	must(t, os.Remove(filepath.Join(dir, "tracked name.md")))
-	if _, err := wordsIn(t.Context(), dir); err == nil {
+	if _, err := wordsIn(t.Context(), []string{filepath.Dir(dir)}, dir); err == nil {
 		t.Error("no error although every tracked file is gone")
+	}
+}
+
+func TestWordsOfForeignFilesAreNotOffered(t *testing.T) {
+	top, foreign := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(foreign, "secret.py"), []byte("rootspassword"), 0o644))
+	repos := filepath.Join(top, "repos")
+	must(t, os.MkdirAll(filepath.Join(repos, "own"), 0o755))
+	must(t, os.WriteFile(filepath.Join(repos, "own", "own.md"), []byte("belongs"), 0o644))
+	for name, make := range map[string]func(path string) error{
+		"a file that is a link":   func(path string) error { return os.Symlink(filepath.Join(foreign, "secret.py"), path+"/a.py") },
+		"a folder that is a link": func(path string) error { return os.Symlink(foreign, path+"/src") },
+		"a pipe":                  func(path string) error { return syscall.Mkfifo(path+"/b.py", 0o644) },
+		"an index that names what is outside": func(path string) error {
+			must(t, os.Symlink(foreign, path+"/src"))
+			do(t, nil, "git", "-C", path, "init", "-q")
+			do(t, nil, "git", "-C", path, "update-index", "--add", "--cacheinfo", "100644,e69de29bb2d1d6434b8b29ae775ad8c2e48c5391,src/secret.py")
+			return os.WriteFile(path+"/c.md", nil, 0o644)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(repos, "own")
+			must(t, make(path))
+			defer os.RemoveAll(path + "/.git")
+			defer os.Remove(path + "/src")
+			got, err := wordsIn(t.Context(), []string{repos}, path)
+			if strings.Contains(strings.Join(got, " "), "rootspassword") {
+				t.Error("a word of a foreign file is offered")
+			}
+			if err != nil && !strings.Contains(err.Error(), "git tracks files") {
+				t.Error(err)
+			}
+		})
+	}
+	for name, to := range map[string]string{"a snapshot that is a link": foreign, "the tree above": top} {
+		t.Run(name, func(t *testing.T) {
+			link := filepath.Join(repos, "link")
+			must(t, os.Symlink(to, link))
+			defer os.Remove(link)
+			if got, err := wordsIn(t.Context(), []string{repos}, link); !errors.Is(err, errOutside) || len(got) > 0 {
+				t.Error(got, err)
+			}
+		})
 	}
 }
