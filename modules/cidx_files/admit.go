@@ -51,12 +51,12 @@ func (c *copier) room() cidx.Problems {
 	var folders int64
 	for _, j := range c.jobs {
 		for _, f := range j.scan.folders {
-			if f.known == nil {
+			if f.unsure() {
 				folders++
 			}
 		}
 	}
-	if j := slices.IndexFunc(c.jobs, func(j *job) bool { return j.trust != trusted || j.manifest.Len() == 0 }); j >= 0 && c.resumes() {
+	if slices.ContainsFunc(c.jobs, (*job).unsure) && c.resumes() {
 		return nil // how much of it is there already shows only on the way
 	}
 	if free := c.info.BytesFree; uint64(max(0, bytes)) > free {

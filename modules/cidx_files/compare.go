@@ -88,6 +88,7 @@ func (p *pass) copyAgain(ctx context.Context, tasks []*task, differing []differe
 			case further:
 				t.late = append(t.late, d.index)
 			default:
+				t.withFolder(e.Name)
 				t.copy = append(t.copy, d.index)
 			}
 		}
@@ -112,9 +113,12 @@ func (p *pass) differences(ctx context.Context, tasks []*task) ([]difference, er
 	}
 	var items []item
 	for _, t := range tasks {
-		items = append(items, item{t, -1})
+		all := p.args.Compare != compareNone
+		if all || len(t.found) > 0 {
+			items = append(items, item{t, -1})
+		}
 		for i := range t.now.Entries {
-			if flag := t.flags[i+1]; flag&tree.Copied != 0 && flag&tree.Verified == 0 {
+			if flag := t.flags[i+1]; flag&tree.Copied != 0 && flag&tree.Verified == 0 && (all || t.found[i]) {
 				items = append(items, item{t, i})
 			}
 		}

@@ -35,7 +35,7 @@ func (p *pass) copyBig(ctx context.Context) error {
 			return fault("look at", filepath.Join(p.part.source, path), err)
 		}
 		// An earlier run may have come as far as this.
-		if c, err := tree.Lstat(p.target.fd, path); err == nil && !i.made && i.known == nil && p.whole(&e, &c) {
+		if c, err := tree.Lstat(p.target.fd, path); err == nil && i.list && p.whole(&e, &c) {
 			return nil
 		}
 		err = p.transfer(ctx, transfer{names: []string{path}, inPlace: i.made, sparse: e.Sparse()})
@@ -47,6 +47,7 @@ func (p *pass) copyBig(ctx context.Context) error {
 		case errors.As(err, &failed):
 			return failed.problem()
 		}
+		i.copied = err == nil
 		return err
 	})
 }
@@ -174,7 +175,7 @@ func (p *pass) complete(ctx context.Context, tasks []*task) error {
 		t.flags[0] = tree.Copied
 		p.meter.moved()
 	}
-	if p.args.Compare != compareNone {
+	if p.args.Compare != compareNone || slices.ContainsFunc(tasks, func(t *task) bool { return len(t.found) > 0 }) {
 		if err := p.compare(ctx, tasks); err != nil {
 			return err
 		}

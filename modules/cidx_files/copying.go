@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -205,10 +206,11 @@ func (c *copier) begin(j *job, t *target) error {
 	}
 	if j.meta.Root != root.Ino || j.meta.Source != j.part.source || j.meta.Target != j.part.target {
 		j.meta = meta{Source: j.part.source, Target: j.part.target, Root: root.Ino, Time: time.Now().UTC(), Grain: c.info.Granularity}
-	} else if j.meta.Open || !j.work() {
+	} else if !j.work() {
 		return nil
 	}
-	j.meta.Open = true
+	j.meta.Open, j.meta.Boot = true, bootID()
+	maps.DeleteFunc(j.meta.Git, func(repo string, _ bool) bool { return j.scan.touched(repo) })
 	return j.meta.write(c.args.State(), j.part.name)
 }
 

@@ -35,7 +35,7 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 	var todo []string
 	checked := map[string]bool{}
 	for _, repo := range p.scan.census.clones {
-		if j.meta.Git[repo] && !p.touched(repo) {
+		if j.meta.Git[repo] && !p.scan.touched(repo) {
 			checked[repo] = true
 		} else {
 			todo = append(todo, repo)
@@ -61,11 +61,11 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 	return errors.Join(err, problems.Err())
 }
 
-// touched reports whether this pass has worked on a repository.
-func (p *pass) touched(repo string) bool {
+// touched reports whether there is work in a repository.
+func (s *scan) touched(repo string) bool {
 	inside := func(path string) bool { return path == repo || strings.HasPrefix(path, repo+"/") }
-	return slices.ContainsFunc(p.scan.folders, func(f *folder) bool { return inside(f.path) }) ||
-		slices.ContainsFunc(p.scan.gone, inside)
+	return slices.ContainsFunc(s.folders, func(f *folder) bool { return inside(f.path) }) ||
+		slices.ContainsFunc(s.gone, inside)
 }
 
 // checkClone compares a copied clone with its source. One that git must not read

@@ -42,14 +42,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// killed copies in a process of its own and kills it after some time. It reports
-// whether the process was killed before its end.
-func (s *server) killed(a args, after time.Duration) bool {
+// victim is a process that copies, with further variables in its environment.
+func (s *server) victim(a args, environment ...string) *exec.Cmd {
 	s.t.Helper()
 	text, err := json.Marshal(a)
 	s.do(err)
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), victim+"="+string(text))
+	cmd.Env = append(append(os.Environ(), victim+"="+string(text)), environment...)
+	return cmd
+}
+
+// killed copies in a process of its own and kills it after some time. It reports
+// whether the process was killed before its end.
+func (s *server) killed(a args, after time.Duration) bool {
+	s.t.Helper()
+	cmd := s.victim(a)
 	words := &strings.Builder{}
 	cmd.Stderr = words
 	s.do(cmd.Start())

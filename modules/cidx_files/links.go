@@ -72,7 +72,7 @@ func (c *copier) elsewhere(j *job) (map[inode]string, error) {
 		}
 		m.Each(func(path string, g *tree.Group) bool {
 			for i, e := range decoded(path, g).Entries {
-				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] || g.Flags[i+1]&tree.Mended != 0 {
+				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] || g.Flags[i+1]&(tree.Copied|tree.Mended) != tree.Copied {
 					continue
 				}
 				file := tree.Join(path, e.Name)

@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -20,6 +22,7 @@ type meta struct {
 	Source   string          `json:"source"`
 	Target   string          `json:"target"`
 	Open     bool            `json:"open"`             // a pass has begun and not ended
+	Boot     string          `json:"boot,omitempty"`   // of the machine, when it began
 	Root     uint64          `json:"root"`             // inode of the target: another one is another copy
 	Time     time.Time       `json:"time"`             // of the last pass
 	Grain    int64           `json:"time_granularity"` // of the share, in ns
@@ -58,11 +61,7 @@ func (m meta) write(s cidx.State, part string) error {
 	if err != nil {
 		return fmt.Errorf("encode record of the copy: %w", err)
 	}
-	temporary := metaPath(s, part) + ".tmp"
-	if err := os.WriteFile(temporary, append(raw, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write record of the copy: %w", err)
-	}
-	if err := os.Rename(temporary, metaPath(s, part)); err != nil {
+	if err := jsonfile.WriteAtomic(metaPath(s, part), append(raw, '\n'), nil); err != nil {
 		return fmt.Errorf("write record of the copy: %w", err)
 	}
 	return nil
@@ -77,6 +76,16 @@ const (
 	worthless       // it tells of another copy
 )
 
+// bootID is another one after each start of the machine; "" where the kernel
+// does not tell.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
+
 // trustIn compares the record with what is there. A cut-over since the last pass
 // means that the cluster may have written to the share.
 func trustIn(s cidx.State, p *part, m meta) (t trust, cutover bool, err error) {
@@ -90,6 +99,9 @@ func trustIn(s cidx.State, p *part, m meta) (t trust, cutover bool, err error) {
 	entries, err := journal.Read(s.Journal())
 	if err != nil {
 		return doubted, false, err
+	}
+	if m.Open && m.Boot != bootID() { // what it wrote may not have reached the disk
+		return doubted, false, nil
 	}
 	if last, ok := journal.Last(entries, cidx.ConfigModule); ok && last.Time.After(m.Time) {
 		return doubted, true, nil

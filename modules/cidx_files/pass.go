@@ -76,6 +76,9 @@ func (p *pass) apply(ctx context.Context) error {
 	if err := p.removeFolders(ctx); err != nil {
 		return err
 	}
+	if err := p.intend(); err != nil {
+		return err
+	}
 	if err := p.makeFolders(ctx); err != nil {
 		return err
 	}
@@ -162,8 +165,8 @@ func (p *pass) makeFolders(ctx context.Context) error {
 	byPath := map[string]*folder{}
 	for _, f := range p.scan.folders {
 		if f.path == "" {
-			f.list = f.known == nil || p.recheck || p.reread
-		} else if f.known == nil || p.recheck || p.reread {
+			f.list = f.unsure() || p.recheck || p.reread
+		} else if f.unsure() || p.recheck || p.reread {
 			paths = append(paths, f.path)
 			byPath[f.path] = f
 		}
@@ -180,7 +183,7 @@ func (p *pass) makeFolders(ctx context.Context) error {
 // ours that has its attributes still, the mtime among them, has no new entries
 // and is not listed.
 func (p *pass) makeFolder(f *folder) error {
-	if f.known != nil && !p.recheck {
+	if !f.unsure() && !p.recheck {
 		c, err := tree.Lstat(p.target.fd, f.path)
 		if err == nil && c.IsDir() {
 			now, err := tree.Decode(f.path, f.state)
@@ -188,24 +191,12 @@ func (p *pass) makeFolder(f *folder) error {
 			return nil
 		}
 	}
-	if err := p.clearWay(f.path); err != nil {
-		return err
-	}
 	made, err := p.target.mkdir(f.path, f.mode())
 	f.made, f.list = made, !made
-	return err
-}
-
-// clearWay removes a file of ours that stands where a folder has to be.
-func (p *pass) clearWay(path string) error {
-	dir, name := tree.Parent(path)
-	old := decoded(dir, p.scan.manifest.Group(dir))
-	if i := old.Find(name); i >= 0 && !old.Entries[i].IsDir() {
-		if _, err := p.target.remove(path, 0); err != nil && !errors.Is(err, unix.EISDIR) {
-			return fault("remove", p.target.path(path), err)
-		}
+	if made && f.known != nil && err == nil { // what was recorded of it is gone
+		err = p.scan.manifest.Put(f.path, f.state, make([]byte, f.entries+1))
 	}
-	return nil
+	return err
 }
 
 // byDepth calls f with the paths of each depth, from the top or from the bottom.

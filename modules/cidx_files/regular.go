@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -81,6 +82,20 @@ func (f *folder) isBig(name string) bool {
 		}
 	}
 	return false
+}
+
+// withFolder has a file copied with its folder, whatever its size.
+func (f *folder) withFolder(name string) {
+	for _, b := range f.big {
+		if b.name == name {
+			b.again = true
+		}
+	}
+}
+
+// copiedBig reports whether this pass has copied a file by a process of its own.
+func (f *folder) copiedBig(name string) bool {
+	return slices.ContainsFunc(f.big, func(b *big) bool { return b.name == name && b.copied })
 }
 
 // checkCopies records what rsync has copied. After a partial transfer each file

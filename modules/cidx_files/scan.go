@@ -43,21 +43,23 @@ type scan struct {
 
 // folder is one folder with work to do.
 type folder struct {
-	path  string
-	state []byte      // as the source is now, tree.Dir.Encode
-	known *tree.Group // as the manifest has it; nil: never copied
-	made  bool        // we have created it in this pass: what is in it is ours
-	list  bool        // look what the share has in it
-	files int64       // to copy, without the big ones
-	bytes int64
-	big   []*big
+	path    string
+	state   []byte      // as the source is now, tree.Dir.Encode
+	known   *tree.Group // as the manifest has it; nil: never copied
+	made    bool        // we have created it in this pass: what is in it is ours
+	list    bool        // look what the share has in it
+	entries int         // that the source has in it
+	files   int64       // to copy, without the big ones
+	bytes   int64
+	big     []*big
 }
 
 // big is a file that is copied by a process of its own, before its folder.
 type big struct {
-	name  string
-	size  int64
-	again bool // its process has not managed: copy it with its folder
+	name   string
+	size   int64
+	again  bool // its process has not managed: copy it with its folder
+	copied bool // by this pass
 }
 
 // bigFile is the size from which a file is copied by itself.
@@ -125,9 +127,10 @@ func (s *scan) visit(d *tree.Dir) error {
 	if s.attributes {
 		s.census.extended(s.part.source, d)
 	}
-	f := &folder{path: d.Path, state: state, known: known}
+	f := &folder{path: d.Path, state: state, known: known, entries: len(d.Entries)}
 	old := decoded(d.Path, known)
-	before, vanish, same := count(old), lost(old, d), f.measure(d, old)
+	before, vanish := counted(old, known, d)
+	same := f.measure(d, old)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.same += same
@@ -193,7 +196,8 @@ func (s *scan) missing() {
 	s.gone = s.manifest.Unseen()
 	slices.Sort(s.gone)
 	for _, path := range s.gone {
-		n := count(decoded(path, s.manifest.Group(path)))
+		g := s.manifest.Group(path)
+		n, _ := counted(decoded(path, g), g, &tree.Dir{})
 		s.known += n
 		s.vanish += n
 	}
@@ -242,12 +246,16 @@ func count(d *tree.Dir) (n int64) {
 	return n
 }
 
-// lost is the number of files and links that old has and now lacks.
-func lost(old, now *tree.Dir) (n int64) {
+// counted is the number of files and links that were copied into a folder, and
+// of those that now lacks.
+func counted(old *tree.Dir, g *tree.Group, now *tree.Dir) (copied, lost int64) {
 	for i := range old.Entries {
-		if e := &old.Entries[i]; !e.IsDir() && now.Find(e.Name) < 0 {
-			n++
+		if e := &old.Entries[i]; !e.IsDir() && g.Flags[i+1]&tree.Copied != 0 {
+			copied++
+			if now.Find(e.Name) < 0 {
+				lost++
+			}
 		}
 	}
-	return n
+	return copied, lost
 }

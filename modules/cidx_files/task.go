@@ -15,13 +15,14 @@ import (
 type task struct {
 	*folder
 	now   *tree.Dir
-	old   *tree.Dir   // as the manifest has it; empty for none
-	flags []byte      // of the folder, then of each entry
-	copy  []int       // entries for rsync
-	other []int       // symbolic links and files whose content is mended
-	late  []int       // further names of a file that is copied under another one
-	lost  []int       // entries of old that the source has no more
-	moved atomic.Bool // something changed at the source meanwhile
+	old   *tree.Dir    // as the manifest has it; empty for none
+	flags []byte       // of the folder, then of each entry
+	copy  []int        // entries for rsync
+	other []int        // symbolic links and files whose content is mended
+	late  []int        // further names of a file that is copied under another one
+	lost  []int        // entries of old that the source has no more
+	found map[int]bool // entries that lay on the share and were not recorded as copied
+	moved atomic.Bool  // something changed at the source meanwhile
 }
 
 // open decides what each entry of a folder needs.
@@ -64,15 +65,14 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 		t.flags[i+1] = tree.Copied | tree.Verified | tree.Mended
 		return nil
 	}
-	if !t.list && !t.made {
-		if j := t.old.Find(e.Name); j >= 0 && tree.SameSource(e, &t.old.Entries[j]) {
-			if flag := t.known.Flags[j+1]; flag&tree.Copied != 0 && flag&tree.Racy == 0 {
-				if p.reread {
-					flag &^= tree.Verified
-				}
-				t.flags[i+1] = flag
-				return nil
-			}
+	if flag, ok := p.recorded(t, e); ok {
+		there, err := true, error(nil)
+		if t.list {
+			there, err = p.present(t, e, have)
+		}
+		if err != nil || there {
+			t.flags[i+1] = flag
+			return err
 		}
 	}
 	if p.mends(t.path, e) { // also as one of several names: what has to be mended depends on the name
@@ -89,12 +89,42 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 		t.late = append(t.late, i)
 	case there:
 		t.flags[i+1] = tree.Copied | p.racy(e)
+		t.foundThere(i)
 	case e.IsSymlink():
 		t.other = append(t.other, i)
 	default:
 		t.copy = append(t.copy, i)
 	}
 	return err
+}
+
+// recorded answers the flags of an entry whose copy the manifest has recorded
+// and which has not changed since. ok is false where that is not believed.
+func (p *pass) recorded(t *task, e *tree.Entry) (flag byte, ok bool) {
+	if t.made || p.recheck {
+		return 0, false
+	}
+	j := t.old.Find(e.Name)
+	if j < 0 || !tree.SameSource(e, &t.old.Entries[j]) {
+		return 0, false
+	}
+	flag = t.known.Flags[j+1]
+	if p.reread {
+		flag &^= tree.Verified
+	}
+	return flag, flag&tree.Copied != 0 && flag&tree.Racy == 0
+}
+
+// foundThere notes that nothing says who has made the copy of an entry: it is
+// compared, whatever the operator has asked for.
+func (t *task) foundThere(i int) {
+	if t.copiedBig(t.now.Entries[i].Name) {
+		return
+	}
+	if t.found == nil {
+		t.found = map[int]bool{}
+	}
+	t.found[i] = true
 }
 
 // present reports whether the share has an entry already, to all appearances.
@@ -182,31 +212,11 @@ func (p *pass) isFolder(path string) bool {
 	return err == nil && e.IsDir()
 }
 
-// commit records a folder in the manifest. Entries that are not copied yet are
-// left out of the record, so that the next look finds them anew.
+// commit records a folder in the manifest. An entry that is not copied yet is
+// recorded without that flag: what there may be of it on the share is ours.
 func (p *pass) commit(t *task) error {
-	state, flags := t.state, t.flags
-	for i := range t.now.Entries {
-		if t.flags[i+1]&tree.Copied == 0 {
-			state, flags = t.incomplete()
-			break
-		}
-	}
-	if t.known != nil && string(t.known.Stats) == string(state) && string(t.known.Flags) == string(flags) {
+	if g := p.scan.manifest.Group(t.path); g != nil && string(g.Stats) == string(t.state) && string(g.Flags) == string(t.flags) {
 		return nil
 	}
-	return p.scan.manifest.Put(t.path, state, flags)
-}
-
-// incomplete is the folder's state with only those entries that are copied.
-func (t *task) incomplete() (state, flags []byte) {
-	d := &tree.Dir{Path: t.path, Self: t.now.Self}
-	flags = []byte{0}
-	for i := range t.now.Entries {
-		if t.flags[i+1]&tree.Copied != 0 {
-			d.Entries = append(d.Entries, t.now.Entries[i])
-			flags = append(flags, t.flags[i+1])
-		}
-	}
-	return d.Encode(), flags
+	return p.scan.manifest.Put(t.path, t.state, t.flags)
 }

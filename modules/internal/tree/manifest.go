@@ -189,6 +189,9 @@ func (m *Manifest) openLog() error {
 	}
 	m.log = f
 	if m.logged == 0 {
+		if err := syncFolder(filepath.Dir(m.path)); err != nil { // its name is to outlive a power cut
+			return err
+		}
 		return m.append([]byte(magic))
 	}
 	return nil
