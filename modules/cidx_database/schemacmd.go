@@ -6,11 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
@@ -62,13 +59,12 @@ const schemaTime = 10 * time.Minute
 func (r *runner) runSchemaCommand(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, schemaTime)
 	defer cancel()
-	config, err := pgconn.ParseConfig(r.dsn)
+	variables, err := postgres.Environment(ctx, r.dsn)
 	if err != nil {
-		return r.explain(err)
+		return err
 	}
 	command := exec.CommandContext(ctx, "/bin/sh", "-c", r.args.SchemaCommand)
-	command.Env = append(os.Environ(), "CIDX_POSTGRES_DSN="+r.dsn, "PGHOST="+config.Host, "PGPORT="+strconv.Itoa(int(config.Port)),
-		"PGUSER="+config.User, "PGPASSWORD="+config.Password, "PGDATABASE="+config.Database)
+	command.Env = append(append(os.Environ(), "CIDX_POSTGRES_DSN="+r.dsn), variables...)
 	command.WaitDelay = 5 * time.Second
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output

@@ -119,7 +119,7 @@ func (r *runner) lockTables(ctx context.Context) error {
 func (r *runner) blocked(ctx context.Context, cause error) error {
 	rows, err := postgres.Rows(ctx, r.conn, `SELECT DISTINCT a.pid, coalesce(a.usename, '?'), coalesce(nullif(a.application_name, ''), '?'), coalesce(host(a.client_addr), 'local'), a.state
 		FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
-		WHERE l.granted AND c.relnamespace = current_schema()::regnamespace AND a.pid <> pg_backend_pid()`)
+		WHERE l.granted AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace AND a.pid <> pg_backend_pid()`)
 	if err != nil || len(rows) == 0 {
 		return r.explain(cause)
 	}

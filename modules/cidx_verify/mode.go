@@ -2,13 +2,14 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -67,33 +68,21 @@ func orNone(node string) string {
 	return fmt.Sprintf("%q", node)
 }
 
-// connect opens PostgreSQL. The password is registered with the keeper, and
-// pgx does not repeat it in errors.
-func (v *verification) connect(ctx context.Context) (*pgx.Conn, error) {
-	dsn := v.args.DSN
-	if dsn == "" {
-		dsn = v.config.DSN
+// connect opens PostgreSQL as every other step does.
+func (v *verification) connect(ctx context.Context) (*pgconn.PgConn, error) {
+	return postgres.Connect(ctx, v.dsn(), "cidx_verify")
+}
+
+func (v *verification) dsn() string {
+	if v.args.DSN != "" {
+		return v.args.DSN
 	}
-	if dsn == "" {
-		return nil, cidx.Problem{What: "postgres_dsn is missing", At: v.config.Path, Fix: "run cluster-join.sh on this node, or set cidx_postgres_dsn"}
-	}
-	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return nil, cidx.Problem{What: "postgres_dsn is not a connection string", At: v.config.Path, Fix: "give it as postgresql://user:password@host:5432/database"}
-	}
-	config.ConnectTimeout = 10 * time.Second
-	config.RuntimeParams["application_name"] = "cidx_verify"
-	config.RuntimeParams["default_transaction_read_only"] = "on"
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, cidx.Problem{What: "connect: " + err.Error(), At: fmt.Sprintf("PostgreSQL %s:%d/%s", config.Host, config.Port, config.Database), Fix: "check postgres_dsn in config.json, and that PostgreSQL accepts connections from this node"}
-	}
-	return conn, nil
+	return v.config.DSN
 }
 
 // awaitHeartbeat waits until the node's row in cluster_nodes is online with a
 // fresh heartbeat; CIDX writes the first one shortly after its start.
-func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgx.Conn) error {
+func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgconn.PgConn) error {
 	limit, cancel := context.WithTimeout(ctx, max(fresh, time.Duration(v.args.Timeout)*time.Second))
 	defer cancel()
 	tick := time.NewTicker(pace)
@@ -101,7 +90,7 @@ func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgx.Conn) error
 	for {
 		state, err := heartbeat(ctx, conn, v.config.NodeID)
 		if err != nil || state == "" {
-			return err
+			return postgres.Explain(err, postgres.WhereDSN(v.dsn()))
 		}
 		progress.Report(ctx, progress.Status{What: "waiting for the node's heartbeat: " + state})
 		select {
@@ -116,21 +105,25 @@ func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgx.Conn) error
 }
 
 // heartbeat says what is wrong with the node's row, or "".
-func heartbeat(ctx context.Context, conn *pgx.Conn, node string) (string, error) {
-	var status string
-	var age *float64
-	err := conn.QueryRow(ctx, `SELECT status, extract(epoch FROM clock_timestamp() - last_heartbeat)::float8 FROM cluster_nodes WHERE node_id = $1`, node).Scan(&status, &age)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return "the node has no row", nil
-	case err != nil:
+func heartbeat(ctx context.Context, conn *pgconn.PgConn, node string) (string, error) {
+	rows, err := postgres.Read(ctx, conn, `SELECT status, coalesce(extract(epoch FROM clock_timestamp() - last_heartbeat)::int::text, '') FROM cluster_nodes WHERE node_id = $1`, node)
+	if err != nil {
 		return "", fmt.Errorf("read cluster_nodes: %w", err)
+	}
+	if len(rows) == 0 {
+		return "the node has no row", nil
+	}
+	status, text := string(rows[0][0]), string(rows[0][1])
+	age, err := strconv.Atoi(text)
+	switch {
 	case status != "online":
 		return fmt.Sprintf("status is %q, not \"online\"", status), nil
-	case age == nil:
+	case text == "":
 		return "there was no heartbeat yet", nil
-	case *age >= fresh.Seconds():
-		return fmt.Sprintf("the last heartbeat is %.0f s old", *age), nil
+	case err != nil:
+		return "", fmt.Errorf("read cluster_nodes: %w", err)
+	case age >= int(fresh.Seconds()):
+		return fmt.Sprintf("the last heartbeat is %d s old", age), nil
 	}
 	return "", nil
 }

@@ -9,10 +9,11 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/postgres"
 )
 
 // entry is one repository that has to be there.
@@ -31,16 +32,16 @@ func (e entry) name() string {
 }
 
 // registryOf reads the cluster's registry.
-func registryOf(ctx context.Context, conn *pgx.Conn) ([]entry, error) {
+func registryOf(ctx context.Context, conn *pgconn.PgConn) ([]entry, error) {
 	byGolden := map[string]entry{}
-	goldens, err := pairs(ctx, conn, `SELECT alias, coalesce(clone_path, ''), '' FROM golden_repos_metadata`)
+	goldens, err := triples(ctx, conn, `SELECT alias, coalesce(clone_path, ''), '' FROM golden_repos_metadata`)
 	if err != nil {
 		return nil, fmt.Errorf("read golden_repos_metadata: %w", err)
 	}
 	for _, g := range goldens {
 		byGolden[g[0]] = entry{Golden: g[0], Fallback: []string{g[1]}}
 	}
-	globals, err := pairs(ctx, conn, `SELECT alias_name, coalesce(index_path, ''), repo_name FROM global_repos`)
+	globals, err := triples(ctx, conn, `SELECT alias_name, coalesce(index_path, ''), repo_name FROM global_repos`)
 	if err != nil {
 		return nil, fmt.Errorf("read global_repos: %w", err)
 	}
@@ -59,15 +60,17 @@ func registryOf(ctx context.Context, conn *pgx.Conn) ([]entry, error) {
 	return sorted(list), nil
 }
 
-func pairs(ctx context.Context, conn *pgx.Conn, query string) ([][3]string, error) {
-	rows, err := conn.Query(ctx, query)
+// triples are the rows of a query for three texts.
+func triples(ctx context.Context, conn *pgconn.PgConn, query string) ([][3]string, error) {
+	rows, err := postgres.Read(ctx, conn, query)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (out [3]string, err error) {
-		err = row.Scan(&out[0], &out[1], &out[2])
-		return out, err
-	})
+	list := make([][3]string, len(rows))
+	for i, r := range rows {
+		list[i] = [3]string{string(r[0]), string(r[1]), string(r[2])}
+	}
+	return list, nil
 }
 
 func sorted(list []entry) []entry {

@@ -126,7 +126,7 @@ func freePort(t *testing.T) int {
 }
 
 // postgres starts a cluster of its own and returns its connection string.
-func postgres(t *testing.T) string {
+func clusterDatabase(t *testing.T) string {
 	t.Helper()
 	bin, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil || len(bin) == 0 {
@@ -172,7 +172,7 @@ func postgres(t *testing.T) string {
 // being the folder beside it, and returns the connection string.
 func cluster(t *testing.T, dir string) string {
 	t.Helper()
-	dsn := postgres(t)
+	dsn := clusterDatabase(t)
 	env := []string{"CIDX_POSTGRES_DSN=" + dsn}
 	share := filepath.Join(t.TempDir(), "share")
 	must(t, os.MkdirAll(share, 0o755))

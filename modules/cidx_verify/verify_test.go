@@ -206,7 +206,7 @@ func TestCluster(t *testing.T) {
 			a[name] = v
 		}
 		reply := call(t, a)
-		want(t, reply, true, "PostgreSQL 127.0.0.1:1/x")
+		want(t, reply, true, "postgresql://nobody@127.0.0.1:1/x")
 		if strings.Contains(reply.Raw, "unused-password") {
 			t.Error("the password is in the reply")
 		}

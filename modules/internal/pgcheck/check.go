@@ -155,39 +155,55 @@ func (f *Facts) pooling(ctx context.Context, dsn string, conn *pgconn.PgConn) (c
 		"name the PostgreSQL server itself in postgres_dsn, or a pool in session mode")}, nil
 }
 
-// schema looks for CIDX's tables and for what we may do with them.
+// schema looks for CIDX's tables, where CIDX itself finds them, and for what we
+// may do with them.
 func (f *Facts) schema(ctx context.Context, conn *pgconn.PgConn, schemaCommand bool) (cidx.Problems, error) {
 	var problems cidx.Problems
-	rows, err := postgres.Rows(ctx, conn, `SELECT coalesce(has_schema_privilege(current_user, to_regnamespace('public'), 'CREATE'), false)`)
+	rows, err := postgres.Rows(ctx, conn, `SELECT s, has_schema_privilege(s, 'CREATE') FROM (SELECT `+postgres.Schema+`) x(s) WHERE s IS NOT NULL`)
 	if err != nil {
 		return nil, err
 	}
-	if string(rows[0][0]) != "t" {
-		problems = append(problems, f.problem("the role may not create tables in schema public", "as a superuser: GRANT CREATE ON SCHEMA public TO "+postgres.Quote(f.user)))
+	if len(rows) == 0 {
+		return cidx.Problems{f.problem("no schema of search_path exists", "create schema public, or correct search_path (ALTER ROLE "+postgres.Quote(f.user)+" SET search_path)")}, nil
 	}
-	rows, err = postgres.Rows(ctx, conn, `SELECT t FROM unnest(string_to_array($1, ',')) t WHERE to_regclass('public.' || quote_ident(t)) IS NULL`, strings.Join(landmarks, ","))
+	in := string(rows[0][0])
+	if string(rows[0][1]) != "t" {
+		problems = append(problems, f.problem("the role may not create tables in schema "+in, "as a superuser: GRANT CREATE ON SCHEMA "+postgres.Quote(in)+" TO "+postgres.Quote(f.user)))
+	}
+	rows, err = postgres.Rows(ctx, conn, `SELECT t FROM unnest(string_to_array($1, ',')) t WHERE to_regclass(quote_ident(t)) IS NULL`, strings.Join(landmarks, ","))
 	if err != nil {
 		return problems, err
 	}
 	f.Missing = column(rows)
 	if len(f.Missing) > 0 && !schemaCommand {
-		what := "CIDX's schema is missing"
-		if len(f.Missing) < len(landmarks) {
-			what = "CIDX's schema is incomplete: no table " + strings.Join(f.Missing, ", ")
-		}
-		problems = append(problems, f.problem(what, "run CIDX's migration runner (python3 -m code_indexer.server.storage.postgres.migrations.runner), or name a command in cidx_schema_command"))
+		problems = append(problems, f.incomplete())
 	}
-	rows, err = postgres.Rows(ctx, conn, `SELECT relname FROM pg_class c WHERE relnamespace = to_regnamespace('public') AND relkind IN ('r', 'p')
+	locked, err := f.locked(ctx, conn, in)
+	return append(problems, locked...), err
+}
+
+func (f *Facts) incomplete() cidx.Problem {
+	what := "CIDX's schema is missing"
+	if len(f.Missing) < len(landmarks) {
+		what = "CIDX's schema is incomplete: no table " + strings.Join(f.Missing, ", ")
+	}
+	return f.problem(what, "run CIDX's migration runner (python3 -m code_indexer.server.storage.postgres.migrations.runner), or name a command in cidx_schema_command")
+}
+
+// locked names tables that the role may not read and write.
+func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (cidx.Problems, error) {
+	rows, err := postgres.Rows(ctx, conn, `SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE `+postgres.Visible+`
 		AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
 		ORDER BY 1`)
-	if locked := column(rows); len(locked) > 0 {
-		if len(locked) > few {
-			locked = append(locked[:few], fmt.Sprintf("and %d more tables", len(locked)-few))
-		}
-		problems = append(problems, f.problem("the role may not read and write "+strings.Join(locked, ", "),
-			fmt.Sprintf("as the tables' owner: GRANT ALL ON ALL TABLES IN SCHEMA public TO %[1]s; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO %[1]s", postgres.Quote(f.user))))
+	names := column(rows)
+	if err != nil || len(names) == 0 {
+		return nil, err
 	}
-	return problems, err
+	if len(names) > few {
+		names = append(names[:few], fmt.Sprintf("and %d more tables", len(names)-few))
+	}
+	return cidx.Problems{f.problem("the role may not read and write "+strings.Join(names, ", "),
+		fmt.Sprintf("as the tables' owner: GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL SEQUENCES IN SCHEMA %[1]s TO %[2]s", postgres.Quote(in), postgres.Quote(f.user)))}, nil
 }
 
 // nodes finds servers that work on this database; CIDX's nodes write a

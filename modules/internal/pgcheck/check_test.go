@@ -93,6 +93,26 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestCheckLooksWhereTheServerLooks: the tables lie in a schema of search_path
+// other than public.
+func TestCheckLooksWhereTheServerLooks(t *testing.T) {
+	dsn := pgtest.Database(t)
+	name := dsn[strings.LastIndex(dsn, "/")+1 : strings.Index(dsn, "?")]
+	pgtest.Exec(t, dsn, "CREATE SCHEMA app", "ALTER DATABASE "+name+" SET search_path = app, public", "CREATE TABLE public.users (id int)")
+	if _, _, err := Check(context.Background(), dsn, false); err == nil || !strings.Contains(err.Error(), "incomplete: no table schema_migrations, groups") {
+		t.Errorf("with one table in public: %v", err)
+	}
+	schema(t, dsn) // a new session: search_path holds
+	f, _, err := Check(context.Background(), dsn, false)
+	if err != nil || len(f.Missing) > 0 {
+		t.Errorf("with all tables in app: missing %q, %v", f.Missing, err)
+	}
+	pgtest.Exec(t, dsn, "ALTER DATABASE "+name+" SET search_path = nowhere")
+	if _, _, err := Check(context.Background(), dsn, false); err == nil || !strings.Contains(err.Error(), "no schema of search_path exists") {
+		t.Errorf("without a schema: %v", err)
+	}
+}
+
 func TestCheckTellsAPoolerInTransactionMode(t *testing.T) {
 	dsn := pgtest.Database(t)
 	schema(t, dsn)

@@ -63,6 +63,13 @@ func DSN(t testing.TB, database string) string {
 	return fmt.Sprintf("postgresql://admin:%s@127.0.0.1:%d/%s?sslmode=disable", Password, Port(t), database)
 }
 
+// Socket is the folder of the cluster's Unix socket.
+func Socket(t testing.TB) string {
+	t.Helper()
+	Port(t)
+	return cluster.dir
+}
+
 // Database makes an empty database and returns its DSN.
 func Database(t testing.TB) string {
 	t.Helper()

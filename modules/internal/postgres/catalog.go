@@ -13,7 +13,7 @@ import (
 
 // Server is what there is to know of the server and the session.
 type Server struct {
-	Schema     string // the first schema of search_path that exists, normally public
+	Schema     string // where CIDX's tables are, normally public: see Visible; "" if search_path names no schema that exists
 	User       string
 	Version    int // 150018
 	Encoding   string
@@ -86,28 +86,39 @@ func (t *Table) Column(name string) (*Column, bool) {
 	return nil, false
 }
 
+// Visible are the tables that CIDX finds, because it never names a schema: the
+// first one of a name along search_path. It is a condition on pg_class c and
+// pg_namespace n.
+const Visible = `c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'`
+
+// Schema is the schema in which CIDX finds its tables, as an SQL expression:
+// that of its list of migrations, or of its users, else the one in which
+// search_path would make them.
+const Schema = `coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.oid = coalesce(to_regclass('schema_migrations'), to_regclass('users')) AND ` + Visible + `), current_schema())`
+
 const (
-	serverSQL = `SELECT current_schema(), current_user, current_setting('server_version_num'), current_setting('server_encoding'),
+	serverSQL = `SELECT ` + Schema + `, current_user, current_setting('server_version_num'), current_setting('server_encoding'),
 		pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool,
 		(SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-		coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), pg_backend_pid()`
+		coalesce(has_schema_privilege(` + Schema + `, 'CREATE'), false), pg_backend_pid()`
 
 	columnsSQL = `SELECT c.relname, c.oid, pg_has_role(c.relowner, 'USAGE'), c.relrowsecurity,
 		EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
 		a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '',
 		CASE WHEN a.atthasdef OR a.attidentity <> '' THEN coalesce(
 			pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
-			substring(pg_get_expr(d.adbin, d.adrelid) FROM 'nextval\(''(.*)''::regclass\)')) END
+			substring(pg_get_expr(d.adbin, d.adrelid) FROM 'nextval\(''(.*)''::regclass\)')) END, n.nspname
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 		LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-		WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') ORDER BY c.relname, a.attnum`
+		WHERE ` + Visible + ` ORDER BY c.relname, a.attnum`
 
 	uniquesSQL = `SELECT c.relname, i.relname, x.indisprimary, pg_get_expr(x.indpred, x.indrelid),
 		(SELECT string_agg(quote_ident(a.attname), ',' ORDER BY k.n) FROM unnest(x.indkey[0:x.indnkeyatts-1]) WITH ORDINALITY k(num, n)
 			JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.num)
-		FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
-		WHERE x.indisunique AND x.indexprs IS NULL AND c.relnamespace = current_schema()::regnamespace ORDER BY c.relname, i.relname`
+		FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class i ON i.oid = x.indexrelid
+		WHERE x.indisunique AND x.indexprs IS NULL AND ` + Visible + ` ORDER BY c.relname, i.relname`
 
 	constraintsSQL = `SELECT c.relname, k.conname, k.contype, f.relname,
 		CASE WHEN k.contype = 'f' THEN (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u(num, n)
@@ -115,8 +126,8 @@ const (
 		CASE WHEN k.contype = 'f' THEN (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY u(num, n)
 			JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num) END,
 		CASE WHEN k.contype = 'c' THEN pg_get_expr(k.conbin, k.conrelid) END
-		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid LEFT JOIN pg_class f ON f.oid = k.confrelid
-		WHERE k.contype IN ('f', 'c') AND c.relnamespace = current_schema()::regnamespace ORDER BY c.relname, k.conname`
+		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class f ON f.oid = k.confrelid
+		WHERE k.contype IN ('f', 'c') AND ` + Visible + ` ORDER BY c.relname, k.conname`
 )
 
 // Inspect reads the catalog in one round trip.
@@ -169,7 +180,7 @@ func (c *Catalog) table(r [][]byte) *Table {
 	name := string(r[0])
 	t := c.Tables[name]
 	if t == nil {
-		t = &Table{Schema: c.Server.Schema, Name: name, OID: string(r[1]), Owned: yes(r[2]), RowSecurity: yes(r[3]), Triggers: yes(r[4])}
+		t = &Table{Schema: string(r[10]), Name: name, OID: string(r[1]), Owned: yes(r[2]), RowSecurity: yes(r[3]), Triggers: yes(r[4])}
 		c.Tables[name] = t
 	}
 	return t

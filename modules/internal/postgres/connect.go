@@ -9,73 +9,118 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/libpq"
 	"cidx-cluster/modules/internal/secret"
 )
 
-// connectTimeout bounds one attempt, where the connection string does not.
-const connectTimeout = 10 * time.Second
-
-// clientOnly are parameters of libpq that pgconn does not know and would send
-// to the server, which refuses them. psycopg accepts them in postgres_dsn.
-var clientOnly = []string{
-	"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-	"client_encoding", "fallback_application_name", "gssencmode", "gsslib", "gssdelegation", "krbsrvname",
-	"sslcompression", "sslcrl", "sslcrldir", "requirepeer", "requiressl", "ssl_min_protocol_version",
-	"ssl_max_protocol_version", "sslcertmode", "load_balance_hosts", "passfile", "hostaddr",
-}
-
-// Connect opens one connection. The session's time zone is UTC and no time-out
-// of the server's configuration applies to it. The error is a cidx.Problem;
-// the DSN's password is registered with ctx's keeper and in no message.
+// Connect opens one connection, as psycopg would with the same connection
+// string: package libpq reads it, with services, password files and environment.
+// Settings of server, database and role do not change what the session reads and
+// writes (session.go). The error is a cidx.Problem; every password that was found
+// is registered with ctx's keeper and is in no message.
 func Connect(ctx context.Context, dsn, application string) (*pgconn.PgConn, error) {
 	secret.KeepDSN(ctx, dsn)
 	if dsn == "" {
 		return nil, cidx.Problem{What: "no PostgreSQL connection string", At: "postgres_dsn", Fix: "run cluster-join.sh so that config.json has postgres_dsn, or set cidx_postgres_dsn"}
 	}
-	config, err := pgconn.ParseConfig(dsn)
+	settings, err := read(ctx, dsn)
 	if err != nil {
-		return nil, cidx.Problem{What: "not a PostgreSQL connection string: " + cause(err), At: "postgres_dsn", Fix: "write it as postgresql://user:password@host:5432/database"}
+		return nil, err
 	}
-	for _, name := range clientOnly {
-		delete(config.RuntimeParams, name)
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
-	}
-	config.RuntimeParams["application_name"] = application
-	conn, err := pgconn.ConnectConfig(ctx, config)
+	conn, err := dial(ctx, settings, application)
 	if err != nil {
-		return nil, Explain(err, Where(config))
+		return nil, err
 	}
-	const settings = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET client_encoding = 'UTF8'; SET extra_float_digits = 1`
-	if _, err := conn.Exec(ctx, settings).ReadAll(); err != nil {
-		_ = conn.Close(ctx)
-		return nil, Explain(err, Where(config))
+	if err := prepare(ctx, conn); err != nil {
+		_ = conn.Close(ctx) // the session is of no use
+		return nil, Explain(err, where(settings))
 	}
 	return conn, nil
 }
 
-// Where names a database without its password: postgresql://cidx@pg-host:5432/cidx.
-func Where(c *pgconn.Config) string {
-	host := c.Host
-	if strings.HasPrefix(host, "/") {
-		return fmt.Sprintf("postgresql://%s@/%s?host=%s&port=%d", c.User, c.Database, host, c.Port)
+// read is the connection string with everything that completes it.
+func read(ctx context.Context, dsn string) (libpq.Settings, error) {
+	settings, err := libpq.Parse(dsn)
+	if err == nil {
+		settings, err = settings.Complete()
 	}
-	return fmt.Sprintf("postgresql://%s@%s:%d/%s", c.User, host, c.Port, c.Database)
+	if err != nil {
+		return nil, refused(err)
+	}
+	secret.Keep(ctx, settings["password"], settings["sslpassword"])
+	return settings, nil
 }
 
-// WhereDSN is Where for a connection string; "PostgreSQL" if it has no meaning.
-func WhereDSN(dsn string) string {
-	config, err := pgconn.ParseConfig(dsn)
+// refused is the problem of a connection string that cannot be used.
+func refused(err error) error {
+	fix := "write it as postgresql://user:password@host:5432/database"
+	var fault *libpq.Fault
+	if errors.As(err, &fault) && fault.Parameter != "" {
+		fix = "correct or remove " + fault.Parameter + " in postgres_dsn (" + fix + ")"
+	}
+	return cidx.Problem{What: "not a PostgreSQL connection string: " + err.Error(), At: "postgres_dsn", Fix: fix}
+}
+
+// where names a database without its password: postgresql://cidx@pg-host:5432/cidx.
+func where(s libpq.Settings) string {
+	targets, err := s.Targets()
 	if err != nil {
 		return "PostgreSQL"
 	}
-	return Where(config)
+	database := s["dbname"]
+	if database == "" {
+		database = s["user"]
+	}
+	if len(targets) == 1 && targets[0].Socket() {
+		host := targets[0].Host
+		if host == "" {
+			host = libpq.DefaultSocket()
+		}
+		return fmt.Sprintf("postgresql://%s@/%s?host=%s&port=%d", s["user"], database, host, targets[0].Port)
+	}
+	names := make([]string, len(targets))
+	for i, t := range targets {
+		names[i] = t.Name()
+	}
+	return fmt.Sprintf("postgresql://%s@%s/%s", s["user"], strings.Join(names, ","), database)
+}
+
+// WhereDSN names the database of a connection string without its password;
+// "PostgreSQL" if the string has no meaning.
+func WhereDSN(dsn string) string {
+	settings, err := libpq.Parse(dsn)
+	if err == nil {
+		settings, err = settings.Complete()
+	}
+	if err != nil {
+		return "PostgreSQL"
+	}
+	return where(settings)
+}
+
+// Environment is the connection as the variables PGHOST to PGDATABASE, for
+// programs that are started with it; they hold the password.
+func Environment(ctx context.Context, dsn string) ([]string, error) {
+	s, err := read(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, name := range []string{"host", "hostaddr", "port", "user", "password", "dbname"} {
+		if s[name] == "" {
+			continue
+		}
+		variable := "PG" + strings.ToUpper(name)
+		if name == "dbname" {
+			variable = "PGDATABASE"
+		}
+		list = append(list, variable+"="+s[name])
+	}
+	return list, nil
 }
 
 // Rows runs one statement and returns its rows in text form; a NULL is nil.
@@ -93,6 +138,19 @@ func Rows(ctx context.Context, conn *pgconn.PgConn, sql string, args ...string) 
 func Run(ctx context.Context, conn *pgconn.PgConn, sql string) error {
 	_, err := conn.Exec(ctx, sql).ReadAll()
 	return err
+}
+
+// Read is Rows in a transaction that can only read. It needs no setting of the
+// session, so that a pooler cannot hand one on to somebody else.
+func Read(ctx context.Context, conn *pgconn.PgConn, sql string, args ...string) ([][][]byte, error) {
+	if err := Run(ctx, conn, "BEGIN READ ONLY"); err != nil {
+		return nil, err
+	}
+	rows, err := Rows(ctx, conn, sql, args...)
+	if end := Run(ctx, conn, "ROLLBACK"); err == nil {
+		err = end
+	}
+	return rows, err
 }
 
 // Batch runs statements in one round trip and returns the rows of each.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -119,5 +120,12 @@ func cause(err error) string {
 		}
 		err = inner
 	}
-	return strings.Join(strings.Fields(err.Error()), " ")
+	// Attempts with and without TLS end in the same words, a line each.
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.Join(strings.Fields(line), " "); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -158,6 +159,70 @@ func TestInspect(t *testing.T) {
 	}
 	if f := children.ForeignKeys; len(f) != 1 || f[0].Table != "parents" || !slices.Equal(f[0].RefColumns, []string{"id"}) {
 		t.Errorf("references are %+v", f)
+	}
+}
+
+// TestTablesAreFoundAsTheServerFindsThem: CIDX names no schema, so a table is
+// the first one of its name along search_path, wherever the others are.
+func TestTablesAreFoundAsTheServerFindsThem(t *testing.T) {
+	ctx := context.Background()
+	for name, c := range map[string]struct {
+		prepare []string
+		path    string
+		want    string // Schema, and the schemas of the tables
+	}{
+		"in public":                          {[]string{"CREATE TABLE users (id int)"}, "", "public: public.users"},
+		"in a schema of its own":             {[]string{"CREATE SCHEMA app", "CREATE TABLE app.users (id int)", "CREATE TABLE public.other (id int)"}, "app", "app: app.users"},
+		"behind an empty schema":             {[]string{"CREATE SCHEMA admin", "CREATE TABLE public.users (id int)"}, "", "public: public.users"},
+		"behind one of that name":            {[]string{"CREATE SCHEMA app", "CREATE TABLE app.users (a int)", "CREATE TABLE public.users (b int)", "CREATE TABLE public.groups (id int)"}, "app,public", "app: app.users public.groups"},
+		"nothing yet, a schema of its own":   {[]string{"CREATE SCHEMA app"}, "app,public", "app:"},
+		"a schema that does not exist":       {nil, "nowhere", ":"},
+		"a temporary table is not the table": {[]string{"CREATE TABLE users (id int)"}, "public,pg_temp", "public: public.users"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := pgtest.Database(t)
+			pgtest.Exec(t, dsn, c.prepare...)
+			if c.path != "" {
+				dsn += "&options=-csearch_path%3D" + c.path
+			}
+			conn, err := Connect(ctx, dsn, "test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(ctx)
+			catalog, err := Inspect(ctx, conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := catalog.Server.Schema + ":"
+			for _, table := range slices.Sorted(maps.Keys(catalog.Tables)) {
+				got += " " + catalog.Tables[table].Schema + "." + table
+			}
+			names := strings.Fields(got)
+			slices.Sort(names[1:])
+			if got := strings.Join(names, " "); got != c.want {
+				t.Errorf("found %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestReadCannotWrite: also where a pooler hands the session on.
+func TestReadCannotWrite(t *testing.T) {
+	ctx := context.Background()
+	conn, err := Connect(ctx, pgtest.Database(t), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := Read(ctx, conn, "CREATE TABLE x (id int)"); Code(err) != "25006" {
+		t.Errorf("a write in it gives %v", err)
+	}
+	if rows, err := Read(ctx, conn, "SELECT $1::text", "y"); err != nil || string(rows[0][0]) != "y" {
+		t.Errorf("after a fault it gives %q, %v", rows, err)
+	}
+	if err := Run(ctx, conn, "CREATE TABLE x (id int)"); err != nil {
+		t.Errorf("the session cannot write afterwards: %v", err)
 	}
 }
 
