@@ -256,12 +256,12 @@ func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 				}
 				_ = os.WriteFile(path, raw, 0o600)
 			},
-			[]string{"(SQLite code 11)", "groups.db"}},
+			[]string{"(SQLite code 11)", "/home/groups.db: "}},
 		"a snapshot that is no database": {
 			func(t *testing.T, f *fixture) {
 				f.write(t, ".cluster-migrate/snapshot/oauth.db", "hello, this is text")
 			},
-			[]string{"snapshot/oauth.db: not a SQLite database"}},
+			[]string{"/home/oauth.db: not a SQLite database (seen in the private copy ", "snapshot/oauth.db)"}},
 		"no snapshot": {
 			func(t *testing.T, f *fixture) { _ = os.Remove(f.path(".cluster-migrate/snapshot/oauth.db")) },
 			[]string{"no private snapshot of oauth.db", "run the backup step"}},
@@ -271,6 +271,74 @@ func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 			c.prepare(t, f)
 			f.stops(t, c.want)
 		})
+	}
+}
+
+// TestADamagedDatabaseIsNamed: by its own path, not by that of a copy that is
+// gone, whatever reads it first.
+func TestADamagedDatabaseIsNamed(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"cut off":         func(raw []byte) []byte { return raw[:20000] },
+		"garbage inside":  func(raw []byte) []byte { return append(raw[:8192:8192], bytes.Repeat([]byte{0xa5}, len(raw)-8192)...) },
+		"another content": func(raw []byte) []byte { return bytes.Repeat([]byte("x"), len(raw)) },
+		"a broken schema": func(raw []byte) []byte {
+			return append(append(raw[:100:100], bytes.Repeat([]byte{0x77}, 400)...), raw[500:]...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := auditFixture(t, 3000)
+			raw, err := os.ReadFile(f.path("groups.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.write(t, "groups.db", string(damage(raw)))
+			r := f.run(t, check(nil))
+			if !r.Failed || !strings.Contains(r.text(), f.path("groups.db")+": ") || strings.Contains(r.text(), "cidx-database-") {
+				t.Errorf("told is: %s", r.text())
+			}
+		})
+	}
+}
+
+// TestAKilledServersJournal: a writer died in the middle of a transaction, and
+// nobody can start the server to clean up. Rehearsal and run roll back in copies
+// of their own.
+func TestAKilledServersJournal(t *testing.T) {
+	f := auditFixture(t, 3000)
+	crashed := f.path("killed.db")
+	db := f.openSQLite(t, "groups.db", "PRAGMA cache_size=1; BEGIN; UPDATE groups SET name = 'half'||id; UPDATE audit_logs SET details = 'half written, and longer than it was before'")
+	for from, to := range map[string]string{"groups.db": "killed.db", "groups.db-journal": "killed.db-journal"} {
+		raw, err := os.ReadFile(f.path(from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.write(t, to, string(raw))
+	}
+	db.Close()
+	for _, suffix := range []string{"", "-journal"} {
+		if err := os.Rename(crashed+suffix, f.path("groups.db"+suffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, suffix := range []string{"", "-journal"} { // what cidx_backup keeps
+		raw, err := os.ReadFile(f.path("groups.db" + suffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.write(t, ".cluster-migrate/snapshot/groups.db"+suffix, string(raw))
+	}
+	source, snapshot := f.source(t), f.snapshot(t)
+	if r := f.run(t, check(nil)); r.Failed {
+		t.Fatalf("rehearsal: %s", r.text())
+	}
+	if r := f.run(t, nil); r.Failed {
+		t.Fatalf("real run: %s", r.text())
+	}
+	if f.source(t) != source || f.snapshot(t) != snapshot {
+		t.Error("the source has changed")
+	}
+	if got := f.query(t, "SELECT string_agg(name, ',' ORDER BY id), (SELECT count(*) FROM audit_logs WHERE details LIKE 'half%') FROM groups"); got != "admins,staff|0" {
+		t.Errorf("PostgreSQL has %s", got)
 	}
 }
 

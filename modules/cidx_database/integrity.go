@@ -3,7 +3,6 @@ package database
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -19,19 +18,19 @@ func (r *runner) integrity(ctx context.Context) error {
 		}
 		if file != cidx.Activated {
 			r.meter.begin("checking "+file, 0, "")
-			problems.Add(quickCheck(conn, file))
+			problems.Add(quickCheck(conn))
 		}
 	}
 	return problems.Err()
 }
 
-func quickCheck(conn *sqlite.Conn, file string) error {
+func quickCheck(conn *sqlite.Conn) error {
 	faults, err := conn.QuickCheck(5)
 	if err != nil {
 		return err
 	}
 	if len(faults) > 0 {
-		return cidx.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: file, Fix: "repair it (sqlite3 FILE .recover) or restore a backup, start the standalone server once, then migrate again"}
+		return cidx.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: conn.Name(), Fix: "restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"}
 	}
 	return nil
 }
@@ -47,21 +46,21 @@ func (r *runner) checkSmall() {
 	if r.mode.Check {
 		return // rehearse does it
 	}
-	var paths []string
+	names := map[string]string{} // of the databases, by the path of the copy
 	for file, conn := range r.source.files {
 		if info, err := os.Stat(conn.Path()); file != cidx.Activated && err == nil && info.Size() <= smallFile {
-			paths = append(paths, conn.Path())
+			names[conn.Path()] = conn.Name()
 		}
 	}
 	go func() {
 		var problems cidx.Problems
-		for _, path := range paths {
-			conn, err := sqlite.Open(path)
+		for path, name := range names {
+			conn, err := sqlite.OpenCopy(path, name)
 			if err != nil {
 				problems.Add(err)
 				continue
 			}
-			problems.Add(quickCheck(conn, filepath.Base(path)))
+			problems.Add(quickCheck(conn))
 			conn.Close()
 		}
 		r.checked <- problems.Err()

@@ -108,7 +108,7 @@ func (r *runner) openSource(ctx context.Context) error {
 		if err := sqlite.Fingerprint(sum, path); err != nil {
 			return err
 		}
-		problems.Add(r.openFile(ctx, f.Path, path))
+		problems.Add(r.mention(r.openFile(ctx, f.Path, path), path))
 	}
 	s.id = hex.EncodeToString(sum.Sum(nil))
 	if err := problems.Err(); err != nil {
@@ -117,8 +117,22 @@ func (r *runner) openSource(ctx context.Context) error {
 	return r.openActivated()
 }
 
+// mention adds to a problem of a database the place of the copy where it was
+// seen, unless that is gone when the operator reads it.
+func (r *runner) mention(err error, path string) error {
+	if err == nil || r.source.temporary {
+		return err
+	}
+	problems := cidx.ProblemsOf(err)
+	for i := range problems {
+		problems[i].What += " (seen in the private copy " + path + ")"
+	}
+	return problems
+}
+
+// openFile opens the copy of the database rel. Messages name the database.
 func (r *runner) openFile(ctx context.Context, rel, path string) error {
-	s := r.source
+	s, name := r.source, filepath.Join(r.args.Home, rel)
 	hot, err := sqlite.HasHotJournal(path)
 	if err != nil {
 		return err
@@ -129,7 +143,7 @@ func (r *runner) openFile(ctx context.Context, rel, path string) error {
 			return err
 		}
 		recovered := filepath.Join(dir, "recovered", rel)
-		if err := sqlite.Recover(ctx, path, recovered); err != nil {
+		if err := sqlite.Recover(ctx, path, recovered, name); err != nil {
 			return err
 		}
 		path = recovered
@@ -140,7 +154,7 @@ func (r *runner) openFile(ctx context.Context, rel, path string) error {
 	if info, err := os.Stat(path); err == nil && info.ModTime().After(s.taken) {
 		s.taken = info.ModTime()
 	}
-	conn, err := sqlite.Open(path)
+	conn, err := sqlite.OpenCopy(path, name)
 	if err != nil {
 		return err
 	}

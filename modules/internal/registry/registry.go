@@ -57,7 +57,7 @@ func FromSQLite(ctx context.Context, home string) (Registry, error) {
 	if err := sqlite.Copy(ctx, cidx.ServerDatabase(home), path); err != nil {
 		return Registry{}, err
 	}
-	c, err := sqlite.Open(path)
+	c, err := sqlite.OpenCopy(path, cidx.ServerDatabase(home))
 	if err != nil {
 		return Registry{}, err
 	}

@@ -19,14 +19,19 @@ type Conn struct {
 	tls  *libc.TLS
 	db   uintptr
 	path string
+	name string // what messages call it
 }
 
 // Open opens the private copy at path, with the rows of a -wal beside it. The
 // files must not be written while they are open: no lock is taken. Nothing is
 // created beside them (facts: an ordinary read-only open leaves -shm and -wal
 // files, a plain one checkpoints at the close). The error is a cidx.Problem.
-func Open(path string) (*Conn, error) {
-	if err := checkHeader(path); err != nil {
+func Open(path string) (*Conn, error) { return OpenCopy(path, path) }
+
+// OpenCopy is Open for the copy of a database that messages are to name: the
+// operator does not know the copy, and a temporary one is gone when he reads.
+func OpenCopy(path, name string) (*Conn, error) {
+	if err := checkHeader(path, name); err != nil {
 		return nil, err
 	}
 	// vfs=unix-none: no lock calls. With locking_mode=EXCLUSIVE the index of the
@@ -35,7 +40,7 @@ func Open(path string) (*Conn, error) {
 	if _, err := os.Lstat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
 		uri += "&immutable=1" // else a database in WAL mode gets an empty -wal
 	}
-	c, err := open(path, uri, lib.SQLITE_OPEN_READONLY)
+	c, err := open(path, uri, name, lib.SQLITE_OPEN_READONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -51,19 +56,19 @@ func Open(path string) (*Conn, error) {
 
 // Memory opens an empty database in memory, for rows that come from elsewhere.
 func Memory() (*Conn, error) {
-	return open(":memory:", ":memory:", lib.SQLITE_OPEN_READWRITE|lib.SQLITE_OPEN_CREATE)
+	return open(":memory:", ":memory:", ":memory:", lib.SQLITE_OPEN_READWRITE|lib.SQLITE_OPEN_CREATE)
 }
 
-func open(path, uri string, flags int32) (*Conn, error) {
-	c := &Conn{tls: libc.NewTLS(), path: path}
-	name, err := libc.CString(uri)
+func open(path, uri, name string, flags int32) (*Conn, error) {
+	c := &Conn{tls: libc.NewTLS(), path: path, name: name}
+	file, err := libc.CString(uri)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	defer libc.Xfree(c.tls, name)
+	defer libc.Xfree(c.tls, file)
 	handle := libc.Xmalloc(c.tls, types.Size_t(unsafe.Sizeof(uintptr(0))))
 	defer libc.Xfree(c.tls, handle)
-	rc := lib.Xsqlite3_open_v2(c.tls, name, handle, flags|lib.SQLITE_OPEN_NOMUTEX|lib.SQLITE_OPEN_URI|lib.SQLITE_OPEN_EXRESCODE, 0)
+	rc := lib.Xsqlite3_open_v2(c.tls, file, handle, flags|lib.SQLITE_OPEN_NOMUTEX|lib.SQLITE_OPEN_URI|lib.SQLITE_OPEN_EXRESCODE, 0)
 	c.db = *(*uintptr)(pointer(handle))
 	if rc != lib.SQLITE_OK {
 		err := c.fault(rc)
@@ -90,6 +95,9 @@ func (c *Conn) keepWAL() error {
 
 // Path is the file that was opened.
 func (c *Conn) Path() string { return c.path }
+
+// Name is what messages call the database.
+func (c *Conn) Name() string { return c.name }
 
 // Close releases the connection; statements must be closed before.
 func (c *Conn) Close() {

@@ -18,14 +18,19 @@ import (
 // copyAttempts is how often Copy tries to catch a file that does not change.
 const copyAttempts = 20
 
+// patience is how many of them a rollback journal is given to go away: a
+// writer's does within moments, that of a writer that died stays.
+const patience = 6
+
 // Copy makes a private copy of a database and its -wal that may be in use. It
 // takes no lock and writes nothing beside the source (even a read-only open of
-// a WAL database may create files there). A copy is good when the main file and
-// the start of the log did not change meanwhile: writers of a WAL database only
-// append to the log, and a half-written end of it counts for nothing. The error
-// is a cidx.Problem.
+// a WAL database may create files there). A copy is good when the main file,
+// its rollback journal and the start of the log did not change meanwhile:
+// writers of a WAL database only append to the log, and a half-written end of
+// it counts for nothing. A transaction that was not finished (the journal is
+// hot) is rolled back in the copy. The error is a cidx.Problem.
 func Copy(ctx context.Context, from, to string) error {
-	if err := checkHeader(from); err != nil {
+	if err := checkHeader(from, from); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
@@ -36,30 +41,37 @@ func Copy(ctx context.Context, from, to string) error {
 		if err != nil {
 			return err
 		}
-		if before.journal {
-			// A writer is in the middle of a transaction, or died in one.
-			if err := pause(ctx, attempt); err != nil {
+		if !before.hot || attempt >= patience {
+			after, err := copyFiles(ctx, from, to, before.hot)
+			if err != nil {
 				return err
 			}
-			continue
-		}
-		for _, suffix := range []string{"", "-wal"} {
-			if err := copyFile(ctx, from+suffix, to+suffix); err != nil {
-				return err
+			if before == after {
+				return rollBack(to, from, before.hot)
 			}
-		}
-		after, err := footprint(from)
-		if err != nil {
-			return err
-		}
-		if before == after {
-			return nil
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return err
 		}
 	}
-	return cidx.Problem{What: "the database changes faster than it can be copied, or a writer has left a rollback journal", At: from, Fix: "run the rehearsal at a quieter time; the real run stops the server first"}
+	return cidx.Problem{What: "the database changes faster than it can be copied", At: from, Fix: "run the rehearsal at a quieter time; the real run stops the server first"}
+}
+
+// copyFiles copies a database with what belongs to it, and looks at the source
+// again.
+func copyFiles(ctx context.Context, from, to string, hot bool) (after print, err error) {
+	suffixes := []string{"", "-wal"}
+	if hot {
+		suffixes = append(suffixes, "-journal")
+	} else if err := os.Remove(to + "-journal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return after, fmt.Errorf("remove old copy: %w", err)
+	}
+	for _, suffix := range suffixes {
+		if err := copyFile(ctx, from+suffix, to+suffix); err != nil {
+			return after, err
+		}
+	}
+	return footprint(from)
 }
 
 func pause(ctx context.Context, attempt int) error {
@@ -75,7 +87,8 @@ func pause(ctx context.Context, attempt int) error {
 type print struct {
 	size, modified int64
 	log            [32]byte // the header of the -wal: its salts change at every restart
-	journal        bool     // a rollback journal with content
+	hot            bool     // a rollback journal that has to be played back
+	way            [2]int64 // its size and time, if so
 }
 
 func footprint(path string) (p print, err error) {
@@ -92,7 +105,11 @@ func footprint(path string) (p print, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return p, fmt.Errorf("read write-ahead log: %w", err)
 	}
-	p.journal, err = hotJournal(path + "-journal")
+	if p.hot, err = hotJournal(path + "-journal"); err == nil && p.hot {
+		if info, err := os.Stat(path + "-journal"); err == nil { // else it has just gone
+			p.way = [2]int64{info.Size(), info.ModTime().UnixNano()}
+		}
+	}
 	return p, err
 }
 
@@ -119,8 +136,8 @@ func hotJournal(path string) (bool, error) {
 func HasHotJournal(path string) (bool, error) { return hotJournal(path + "-journal") }
 
 // Recover copies a database with its hot journal to another place and rolls the
-// unfinished transaction back there.
-func Recover(ctx context.Context, from, to string) error {
+// unfinished transaction back there. Messages call the database name.
+func Recover(ctx context.Context, from, to, name string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("make folder for copies: %w", err)
 	}
@@ -129,12 +146,26 @@ func Recover(ctx context.Context, from, to string) error {
 			return err
 		}
 	}
-	c, err := open(to, to, lib.SQLITE_OPEN_READWRITE)
+	return rollBack(to, name, true)
+}
+
+// rollBack has SQLite play back the hot journal of a private copy.
+func rollBack(path, name string, hot bool) error {
+	if !hot {
+		return nil
+	}
+	c, err := open(path, path, name, lib.SQLITE_OPEN_READWRITE)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return c.Exec("SELECT 1 FROM sqlite_master LIMIT 1")
+	if err := c.Exec("SELECT 1 FROM sqlite_master LIMIT 1"); err != nil {
+		return err
+	}
+	if left, err := hotJournal(path + "-journal"); left || err != nil {
+		return cidx.Problem{What: "its rollback journal cannot be played back", At: name, Fix: "restore the database from a backup, and move the -journal file beside it away"}
+	}
+	return nil
 }
 
 // copyFile copies one file; one that does not exist leaves none behind.

@@ -17,14 +17,14 @@ import (
 const magic = "SQLite format 3\x00"
 
 // checkHeader tells what is wrong with a file before SQLite would say so in
-// fewer words.
-func checkHeader(path string) error {
+// fewer words. Problems call it name.
+func checkHeader(path, name string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return cidx.Problem{What: "database file is missing", At: path, Fix: "restore the file, or name the server's data directory in cidx_home"}
+		return cidx.Problem{What: "database file is missing", At: name, Fix: "restore the file, or name the server's data directory in cidx_home"}
 	}
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+		return cidx.Problem{What: err.Error(), At: name, Fix: "make the file readable for the user that runs the migration"}
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -32,7 +32,7 @@ func checkHeader(path string) error {
 		return fmt.Errorf("stat database: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return cidx.Problem{What: "not a regular file", At: path, Fix: "move it away and restore the database file"}
+		return cidx.Problem{What: "not a regular file", At: name, Fix: "move it away and restore the database file"}
 	}
 	head := make([]byte, len(magic))
 	n, err := io.ReadFull(f, head)
@@ -40,7 +40,7 @@ func checkHeader(path string) error {
 		return nil // an empty file is an empty database
 	}
 	if string(head[:n]) != magic {
-		return cidx.Problem{What: "not a SQLite database", At: path, Fix: "restore the file from a backup; it is not what the CIDX server writes"}
+		return cidx.Problem{What: "not a SQLite database", At: name, Fix: "restore the file from a backup; it is not what the CIDX server writes"}
 	}
 	return nil
 }
@@ -54,7 +54,7 @@ func (c *Conn) fault(rc int32) error {
 	fix := ""
 	switch rc & 0xff {
 	case lib.SQLITE_CORRUPT:
-		fix = "the file is damaged: start the standalone server, repair it (sqlite3 FILE .recover) or restore a backup, then migrate again"
+		fix = "the file is damaged: restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"
 	case lib.SQLITE_NOTADB:
 		fix = "restore the file from a backup; it is not a SQLite database, or an encrypted one"
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH:
@@ -69,7 +69,7 @@ func (c *Conn) fault(rc int32) error {
 		fix = "free memory on this machine, then run again"
 	}
 	if fix == "" {
-		return fmt.Errorf("read %s: %s (SQLite code %d)", c.path, text, rc)
+		return fmt.Errorf("read %s: %s (SQLite code %d)", c.name, text, rc)
 	}
-	return cidx.Problem{What: fmt.Sprintf("%s (SQLite code %d)", text, rc), At: c.path, Fix: fix}
+	return cidx.Problem{What: fmt.Sprintf("%s (SQLite code %d)", text, rc), At: c.name, Fix: fix}
 }

@@ -19,7 +19,7 @@ type Rows struct {
 func (c *Conn) Query(sql string, args ...Value) (*Rows, error) {
 	text, err := libc.CString(sql)
 	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", c.path, err)
+		return nil, fmt.Errorf("query %s: %w", c.name, err)
 	}
 	defer libc.Xfree(c.tls, text)
 	out := libc.Xmalloc(c.tls, 8)
