@@ -7,62 +7,67 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/beneath"
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/kept"
 )
 
 // errMoved is returned when a source changes while it is copied.
 var errMoved = errors.New("it changed while it was copied")
 
+// spot is a file below an open folder.
+type spot struct {
+	dir *beneath.Folder
+	rel string
+}
+
+func (s spot) String() string { return s.dir.Path(s.rel) }
+
 // copyFile copies from to to, which must not exist, and answers with what was
 // copied. The copy is synced, read back and hashed; the source is proven not to
 // have changed meanwhile. Where the file system can, blocks are shared.
-func copyFile(from, to string) (source, error) {
-	in, err := os.Open(from)
+func copyFile(from, to spot) (kept.Source, error) {
+	in, err := from.dir.Read(from.rel)
 	if err != nil {
-		return source{}, fmt.Errorf("copy: %w", err)
+		return kept.Source{}, fmt.Errorf("copy: %w", err)
 	}
 	defer in.Close()
 	before, err := in.Stat()
 	if err != nil {
-		return source{}, fmt.Errorf("copy: %w", err)
+		return kept.Source{}, fmt.Errorf("copy: %w", err)
 	}
-	if err := journal.MakeFolder(filepath.Dir(to)); err != nil {
-		return source{}, err
-	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	out, err := create(to)
 	if err != nil {
-		return source{}, fmt.Errorf("copy: %w", err)
+		return kept.Source{}, full(err, to.String())
 	}
 	defer out.Close()
 	sum, err := transfer(in, out)
 	if err != nil {
-		return source{}, full(err, to)
+		return kept.Source{}, full(err, to.String())
 	}
-	after, err := os.Lstat(from)
+	after, err := from.dir.Lstat(from.rel)
 	if err != nil || !unchanged(before, after) {
-		return source{}, fmt.Errorf("copy %s: %w", from, errors.Join(errMoved, err))
+		return kept.Source{}, fmt.Errorf("copy %s: %w", from, errors.Join(errMoved, err))
 	}
-	if back, err := hashFile(to); err != nil || back != sum {
-		return source{}, fmt.Errorf("copy %s: read back differs: %w", from, errors.Join(err, io.ErrUnexpectedEOF))
+	if back, err := kept.Hash(to.dir, to.rel); err != nil || back != sum {
+		return kept.Source{}, fmt.Errorf("copy %s: read back differs: %w", from, errors.Join(err, io.ErrUnexpectedEOF))
 	}
-	s := sourceOf(before)
+	s := kept.Describe(before)
 	s.SHA256 = sum
 	return s, out.Close()
 }
 
-// sourceOf describes a file without its content.
-func sourceOf(info os.FileInfo) source {
-	s := source{Size: info.Size(), Mode: uint32(info.Mode().Perm()), Time: info.ModTime()}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.UID, s.GID = int(owner.Uid), int(owner.Gid)
-	}
-	return s
+// create makes a new file, mode 0600, and the folders that it needs.
+func create(at spot) (file *os.File, err error) {
+	err = at.dir.Make(at.rel, func(dir *os.Root, name string) (err error) {
+		file, err = dir.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+		return err
+	})
+	return file, err
 }
 
 // transfer copies and hashes the source's bytes.
@@ -94,17 +99,4 @@ func unchanged(a, b os.FileInfo) bool {
 	x, ok1 := a.Sys().(*syscall.Stat_t)
 	y, ok2 := b.Sys().(*syscall.Stat_t)
 	return ok1 && ok2 && x.Ino == y.Ino && x.Dev == y.Dev && x.Size == y.Size && x.Mtim == y.Mtim && x.Ctim == y.Ctim
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("hash: %w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("hash %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -1,12 +1,13 @@
 // Package backup is the module cidx_backup: it keeps what a rollback needs, and
 // brings it back.
 //
-// taken: config.json.pre-cluster (a standalone configuration, written once),
-// private snapshots of every SQLite file with its write-ahead log, the key
+// prepared: config.json.pre-cluster (a standalone configuration, written once),
+// while the server still answers. taken: that, and private snapshots of every SQLite file with its write-ahead log, the key
 // files and the original alias files, all hashed and synced. The sources are
 // only read, and proven not to have changed meanwhile. restored: what a cluster
 // start has written into the SQLite files and key files is set aside and the
-// originals come back. proven: the sources are as they were.
+// originals come back; restorable looks before anything is touched whether that
+// can be done. proven: the sources are as they were.
 //
 // A snapshot set is never overwritten: where the sources have changed since, it
 // is renamed and a new one is taken.
@@ -18,6 +19,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/kept"
 )
 
 // name of the module in the journal.
@@ -32,7 +34,7 @@ const (
 
 type args struct {
 	cidx.Common
-	Wanted string `arg:"state" default:"taken" choices:"taken,restored,proven" doc:"C(taken) keeps copies of everything that a rollback needs. C(restored) brings back the SQLite and key files that a cluster start has changed. C(proven) compares the sources with what was recorded."`
+	Wanted string `arg:"state" default:"taken" choices:"prepared,taken,restorable,restored,proven" doc:"C(prepared), for the time before the stop, writes the standalone configuration that every way back needs. C(taken) keeps copies of everything that a rollback needs. C(restorable) only looks whether everything that C(restored) would need is there. C(restored) brings back the SQLite and key files that a cluster start has changed. C(proven) compares the sources with what was recorded."`
 	User   string `arg:"service_user" doc:"User that the server runs as; its C(.cidx-server/.jwt_secret) is kept, too. Default: the owner of I(home)."`
 }
 
@@ -64,28 +66,39 @@ func Module() ansible.Module {
 // keeper is one call.
 type keeper struct {
 	args
-	check bool
-	reply ansible.Reply
+	check  bool
+	reply  ansible.Reply
+	places *kept.Places
 
 	// reached, if set, is called before each change; tests stop there.
 	reached func(what string)
 }
 
 func (k *keeper) run(ctx context.Context) (ansible.Reply, error) {
-	k.reply.Data = map[string]any{"differences": []difference{}}
-	var err error
-	switch k.Wanted {
-	case "restored":
-		err = k.restore(ctx)
-	case "proven":
-		err = k.prove(ctx)
-	default:
-		err = k.take(ctx)
-	}
+	k.reply.Data = map[string]any{"differences": []kept.Difference{}}
+	err := k.do(ctx)
 	if err != nil {
 		k.reply.Msg = ""
 	}
 	return k.reply, err
+}
+
+func (k *keeper) do(ctx context.Context) (err error) {
+	if k.places, err = kept.Open(k.Common, k.User); err != nil {
+		return err
+	}
+	defer k.places.Close() //nolint:errcheck // folders, of which nothing was written
+	switch k.Wanted {
+	case "prepared":
+		return k.prepare(ctx)
+	case "restorable":
+		return k.restorable(ctx)
+	case "restored":
+		return k.restore(ctx)
+	case "proven":
+		return k.prove(ctx)
+	}
+	return k.take(ctx)
 }
 
 func (k *keeper) note(event string, data map[string]any) error {

@@ -17,6 +17,17 @@ import (
 	"cidx-cluster/modules/internal/standalone"
 )
 
+// prepare writes the standalone configuration before the server is stopped: from
+// the stop on, every way back begins with it.
+func (k *keeper) prepare(ctx context.Context) error {
+	standing, err := k.Standing()
+	if err != nil {
+		return err
+	}
+	k.reply.Msg = "the standalone configuration is kept"
+	return k.takeConfig(ctx, standing)
+}
+
 // takeConfig writes config.json.pre-cluster, once, and keeps the cluster's
 // configuration in the state folder.
 func (k *keeper) takeConfig(ctx context.Context, standing cidx.Standing) error {

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"cidx-cluster/modules/internal/beneath"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
@@ -42,7 +47,7 @@ func (k *keeper) take(ctx context.Context) error {
 	}
 	files, bytes := 0, int64(0)
 	for _, w := range list {
-		if !w.absent {
+		if !w.absent && w.Kind != kept.Config {
 			files, bytes = files+1, bytes+w.size
 		}
 	}
@@ -52,7 +57,7 @@ func (k *keeper) take(ctx context.Context) error {
 		k.reply.Msg = fmt.Sprintf("%d files (%s) would be kept in %s", files, cidx.Size(bytes), k.State())
 		return nil
 	}
-	if err := k.nobodyWrites(list); err != nil {
+	if err := k.nobodyWrites(); err != nil {
 		return err
 	}
 	return k.takeNew(ctx, list, bytes)
@@ -62,28 +67,45 @@ func (k *keeper) take(ctx context.Context) error {
 // standalone server. After a completed cut-over it does, whatever the sources
 // look like: a cluster start writes into the SQLite files. Before, and after a
 // rollback, the sources must be unchanged: else the standalone server has run.
-func (k *keeper) usable(standing cidx.Standing) (manifest, bool, error) {
-	m, ok, err := readManifest(k.State())
+func (k *keeper) usable(standing cidx.Standing) (kept.Record, bool, error) {
+	m, ok, err := kept.Read(k.places)
 	if err != nil || !ok {
 		return m, false, err
 	}
-	for _, s := range m.Sources {
-		if s.Absent {
-			continue
-		}
-		if info, err := os.Lstat(k.State().Path(s.Copy)); err != nil || info.Size() != s.Size {
-			return m, false, nil
-		}
+	broken, err := k.places.Copies(m.Sources)
+	if err != nil {
+		return m, false, err
 	}
 	if standing.Cutover == cidx.ToCluster {
-		return m, true, nil
+		return m, len(broken) == 0, broken.Err()
 	}
-	differences, err := m.located(k.Common).compare()
-	return m, err == nil && len(differences) == 0, err
+	if len(broken) > 0 {
+		return m, false, nil
+	}
+	differences, err := m.Compare(k.places)
+	if err != nil {
+		return m, false, err
+	}
+	fresh := m
+	fresh.Sources = slices.Clone(m.Sources)
+	for _, d := range differences {
+		if d.Of.Kind != kept.Config {
+			return m, false, nil
+		}
+		// A rollback, or the cut-over of a run that was stopped in it, has written it.
+		i := slices.IndexFunc(fresh.Sources, func(s kept.Source) bool { return s.Kind == kept.Config })
+		if fresh.Sources[i], err = k.places.DescribeConfig(); err != nil {
+			return m, false, err
+		}
+	}
+	if len(differences) > 0 && !k.check {
+		err = fresh.Write(k.State())
+	}
+	return fresh, true, err
 }
 
-func (k *keeper) keepOld(ctx context.Context, m manifest) error {
-	files, bytes := m.present("")
+func (k *keeper) keepOld(ctx context.Context, m kept.Record) error {
+	files, bytes := m.Present("")
 	since := m.Time.Local().Format("2006-01-02 15:04:05")
 	k.reply.Data["files"], k.reply.Data["bytes"], k.reply.Data["kept_since"] = files, bytes, since
 	k.reply.Msg = "the backup of " + since + " stands"
@@ -94,11 +116,11 @@ func (k *keeper) keepOld(ctx context.Context, m manifest) error {
 }
 
 // nobodyWrites refuses to copy databases that somebody has open.
-func (k *keeper) nobodyWrites(list []wanted) error {
+func (k *keeper) nobodyWrites() error {
 	var files []string
-	for _, w := range list {
-		if w.kind == kindDatabase {
-			files = append(files, w.path)
+	for _, f := range k.places.Fixed() {
+		if f.Kind == kept.Database {
+			files = append(files, k.places.At(f))
 		}
 	}
 	holders, _, err := service.Holders(files, nil)
@@ -119,19 +141,24 @@ func (k *keeper) takeNew(ctx context.Context, list []wanted, total int64) error 
 	if err := journal.MakeFolder(string(state)); err != nil {
 		return err
 	}
+	folder, err := k.places.State()
+	if err != nil {
+		return err
+	}
 	for _, f := range folders {
-		if err := os.RemoveAll(state.Path(f + unfinished)); err != nil {
+		err := folder.In(f+unfinished, func(dir *os.Root, name string) error { return dir.RemoveAll(name) })
+		if err != nil {
 			return fmt.Errorf("remove unfinished backup: %w", err)
 		}
 	}
-	m := manifest{Time: time.Now().UTC(), Home: k.Home}
+	m := kept.Record{Time: time.Now().UTC(), Home: k.Home}
 	done := int64(0)
 	for _, w := range list {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		progress.Report(ctx, progress.Status{What: "backup " + w.name, Done: done, Total: total, Unit: "bytes"})
-		s, err := k.takeFile(w)
+		progress.Report(ctx, progress.Status{What: "backup " + w.Path, Done: done, Total: total, Unit: "bytes"})
+		s, err := k.takeFile(w, folder)
 		if err != nil {
 			return err
 		}
@@ -141,57 +168,56 @@ func (k *keeper) takeNew(ctx context.Context, list []wanted, total int64) error 
 	if err := k.settled(list, m); err != nil {
 		return err
 	}
-	return k.publish(ctx, m)
+	return k.publish(ctx, m, folder)
 }
 
-func (k *keeper) takeFile(w wanted) (source, error) {
+func (k *keeper) takeFile(w wanted, state *beneath.Folder) (kept.Source, error) {
+	if w.Kind == kept.Config {
+		return k.places.DescribeConfig()
+	}
 	if w.absent {
-		return source{Path: w.name, Kind: w.kind, Absent: true}, nil
+		return kept.Source{Path: w.Path, Kind: w.Kind, Absent: true}, nil
 	}
-	k.reach("copy " + w.name)
-	first, rest, _ := cut(w.copy)
-	s, err := copyFile(w.path, k.State().Path(first+unfinished, rest))
+	k.reach("copy " + w.Path)
+	first, rest, _ := strings.Cut(w.CopyOf(), string(filepath.Separator))
+	s, err := copyFile(w.at, spot{state, filepath.Join(first+unfinished, rest)})
 	if errors.Is(err, errMoved) {
-		return s, cidx.Problem{What: "the file changed while it was copied", At: w.path, Fix: "something still writes there; find it (fuser -v " + w.path + ") and run again"}
+		return s, cidx.Problem{What: "the file changed while it was copied", At: w.at.String(), Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"}
 	}
-	s.Path, s.Kind, s.Copy = w.name, w.kind, w.copy
+	s.Path, s.Kind, s.Copy = w.Path, w.Kind, w.CopyOf()
 	return s, err
-}
-
-// cut splits the first component off a relative path.
-func cut(path string) (first, rest string, ok bool) {
-	for i := range len(path) {
-		if path[i] == filepath.Separator {
-			return path[:i], path[i+1:], true
-		}
-	}
-	return path, "", false
 }
 
 // settled looks once more at all sources: a database and its log were copied
 // one after the other, and have to belong together.
-func (k *keeper) settled(list []wanted, m manifest) error {
+func (k *keeper) settled(list []wanted, m kept.Record) error {
 	var problems cidx.Problems
 	for i, w := range list {
-		info, err := os.Lstat(w.path)
+		if w.Kind == kept.Config {
+			continue
+		}
+		info, err := w.at.dir.Lstat(w.at.rel)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("look at %s again: %w", w.at, err)
+		}
 		there := err == nil
 		s := m.Sources[i]
 		if there == s.Absent || there && (info.Size() != s.Size || !info.ModTime().Equal(s.Time)) {
-			problems = append(problems, cidx.Problem{What: "the file changed while the backup was taken", At: w.path, Fix: "something still writes there; find it (fuser -v " + w.path + ") and run again"})
+			problems = append(problems, cidx.Problem{What: "the file changed while the backup was taken", At: w.at.String(), Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"})
 		}
 	}
 	return problems.Err()
 }
 
 // publish moves an older set aside and puts the new one in its place.
-func (k *keeper) publish(ctx context.Context, m manifest) error {
+func (k *keeper) publish(ctx context.Context, m kept.Record, folder *beneath.Folder) error {
 	state := k.State()
-	if err := k.setAside(); err != nil {
+	if err := k.setAside(folder); err != nil {
 		return err
 	}
 	for _, f := range folders {
 		k.reach("publish " + f)
-		err := os.Rename(state.Path(f+unfinished), state.Path(f))
+		err := folder.In(f, func(dir *os.Root, name string) error { return dir.Rename(name+unfinished, name) })
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("publish backup: %w", err)
 		}
@@ -199,16 +225,16 @@ func (k *keeper) publish(ctx context.Context, m manifest) error {
 			return err
 		}
 	}
-	if err := jsonfile.SyncFolder(string(state)); err != nil {
+	if err := folder.Sync("backup.json"); err != nil {
 		return err
 	}
 	k.reach("write the record")
-	if err := m.write(state); err != nil {
+	if err := m.Write(state); err != nil {
 		return err
 	}
-	files, bytes := m.present("")
-	databases, _ := m.present(kindDatabase)
-	aliases, _ := m.present(kindAlias)
+	files, bytes := m.Present("")
+	databases, _ := m.Present(kept.Database)
+	aliases, _ := m.Present(kept.Alias)
 	if err := k.note(eventTaken, map[string]any{"files": files, "bytes": bytes}); err != nil {
 		return err
 	}
@@ -220,27 +246,26 @@ func (k *keeper) publish(ctx context.Context, m manifest) error {
 
 // setAside renames an older set, the record first: from then on there is no
 // backup until the new record is written.
-func (k *keeper) setAside() error {
-	state := k.State()
+func (k *keeper) setAside(folder *beneath.Folder) error {
 	stamp := time.Now().UTC().Format("20060102_150405")
 	for _, name := range append([]string{"backup.json"}, folders...) {
-		path := state.Path(name)
-		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		if _, err := folder.Lstat(name); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		k.reach("set " + name + " aside")
-		aside := path + "." + stamp
+		aside := name + "." + stamp
 		for n := 2; ; n++ {
-			if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
+			if _, err := folder.Lstat(aside); errors.Is(err, os.ErrNotExist) {
 				break
 			}
-			aside = fmt.Sprintf("%s.%s-%d", path, stamp, n)
+			aside = fmt.Sprintf("%s.%s-%d", name, stamp, n)
 		}
-		if err := os.Rename(path, aside); err != nil {
+		err := folder.In(name, func(dir *os.Root, name string) error { return dir.Rename(name, aside) })
+		if err != nil {
 			return fmt.Errorf("set the older backup aside: %w", err)
 		}
 	}
-	return jsonfile.SyncFolder(string(state))
+	return folder.Sync("backup.json")
 }
 
 // syncBelow makes every folder of a tree durable.

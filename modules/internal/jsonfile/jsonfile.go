@@ -98,24 +98,29 @@ func EditFile(path string, edits ...Edit) (changed bool, err error) {
 	if bytes.Equal(doc, out) {
 		return false, nil
 	}
-	return true, WriteAtomic(path, out, info)
+	return true, WriteAtomicAt(path, out, info, time.Time{})
 }
 
 // WriteAtomic replaces the file at path, or makes it, so that a reader, also
 // one after a power cut, sees the old bytes or the new ones. Mode, owner and
 // access lists come from like; a nil like means mode 0600 and the owner of the
-// folder. A symbolic link stays one; its target is replaced. What was written
-// is read back and compared.
+// folder. A symbolic link at path is replaced, not followed. What was written is
+// read back and compared.
 func WriteAtomic(path string, data []byte, like os.FileInfo) error {
-	return WriteAtomicAt(path, data, like, time.Time{})
+	return write(path, data, like, time.Time{})
 }
 
-// WriteAtomicAt is WriteAtomic of a file that appears with the modification time
-// at; a zero at is the present.
+// WriteAtomicAt is WriteAtomic of a file that an operator may keep elsewhere: a
+// symbolic link stays one, and its target is replaced. The file appears with the
+// modification time at; a zero at is the present.
 func WriteAtomicAt(path string, data []byte, like os.FileInfo, at time.Time) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
+	return write(path, data, like, at)
+}
+
+func write(path string, data []byte, like os.FileInfo, at time.Time) error {
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".cidx-cluster.tmp")
 	if err := writeTemp(temp, path, data, like, at); err != nil {
 		return fmt.Errorf("write %s: %w", path, errors.Join(err, removeIfThere(temp)))

@@ -1,0 +1,222 @@
+package kept
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"cidx-cluster/modules/internal/beneath"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/reach"
+)
+
+// Places are the folders in which sources and copies lie, opened.
+type Places struct {
+	common  cidx.Common
+	home    *beneath.Folder
+	data    *beneath.Folder // of <home>/data, where that is a link to another disk
+	other   *beneath.Folder // of the service user's own .jwt_secret, where that is not in the home
+	otherAt string          // its path; "" where there is no such file
+	otherIn string          // its path below other
+	listed  bool            // its folder exists
+	state   *beneath.Folder // nil until there is one
+}
+
+// File is a file that a backup takes.
+type File struct {
+	Path string // as in Source
+	Kind string
+}
+
+// Open opens the places of a home. user is the one that the server runs as; ""
+// is the owner of the home.
+func Open(c cidx.Common, user string) (*Places, error) {
+	p := &Places{common: c}
+	var err error
+	if p.home, err = beneath.Open(c.Home); err != nil {
+		return nil, cidx.Problem{What: err.Error(), At: c.Home, Fix: "name the server's data directory (server_dir) in cidx_home, and make it readable for the user that runs this"}
+	}
+	if info, err := p.home.Lstat("data"); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if p.data, err = beneath.Open(filepath.Join(c.Home, "data")); err != nil {
+			return nil, errors.Join(cidx.Problem{What: err.Error(), At: filepath.Join(c.Home, "data"), Fix: "mount the disk that this link leads to"}, p.Close())
+		}
+	}
+	if err := p.openOther(user); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	p.state, err = beneath.Open(string(c.State()))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(cidx.Problem{What: err.Error(), At: string(c.State()), Fix: "hand the folder over to the user that runs this (chown -R)"}, p.Close())
+	}
+	return p, nil
+}
+
+// openOther opens the place of .jwt_secret: CIDX 11.79 keeps it in the service
+// user's ~/.cidx-server, wherever the home is.
+func (p *Places) openOther(name string) error {
+	user, err := reach.Service(name, p.common.Home)
+	if err != nil || user.Home == "" {
+		return nil // a user without an entry has no such folder
+	}
+	path := filepath.Join(user.Home, ".cidx-server")
+	here, err := os.Stat(p.common.Home)
+	if err != nil {
+		return fmt.Errorf("look at the home: %w", err)
+	}
+	there, err := os.Stat(path)
+	switch {
+	case err == nil && os.SameFile(here, there):
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		if p.other, err = beneath.Open(user.Home); err != nil {
+			return nil // nor has a user without a folder
+		}
+		p.otherIn = ".cidx-server/.jwt_secret"
+	default:
+		if p.other, err = beneath.Open(path); err != nil {
+			return cidx.Problem{What: err.Error(), At: path, Fix: "make the folder readable for the user that runs this; the server keeps .jwt_secret there"}
+		}
+		p.otherIn, p.listed = ".jwt_secret", true
+	}
+	p.otherAt = filepath.Join(path, ".jwt_secret")
+	return nil
+}
+
+// Close lets the folders go.
+func (p *Places) Close() error {
+	var problems []error
+	for _, f := range []*beneath.Folder{p.home, p.data, p.other, p.state} {
+		if f != nil {
+			problems = append(problems, f.Close())
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Fixed lists the files that a backup takes wherever they are, in a fixed order,
+// whether they are there or not: a start of the server may make them.
+func (p *Places) Fixed() []File {
+	list := []File{}
+	for _, d := range cidx.DatabaseFiles() {
+		for _, path := range append([]string{d.Path}, cidx.SideFiles(d.Path)...) {
+			list = append(list, File{path, Database})
+		}
+	}
+	list = append(list, File{".encryption_key_salt", Key}, File{"data/mfa_key.dat", Key}, File{".jwt_secret", Key})
+	if p.listed {
+		list = append(list, File{p.otherAt, Key})
+	}
+	return append(list, File{"config.json", Config})
+}
+
+// Aliases lists the alias files of the standalone folder, spelled as before the
+// cut-over. Nothing is looked for on the share.
+func (p *Places) Aliases() ([]File, error) {
+	var list []File
+	for _, t := range cidx.AllTrees(p.common.Home, "") {
+		if t.Name != cidx.GoldenRepos || !realFolder(t.Local) {
+			continue
+		}
+		for _, dir := range []string{"aliases", "."} {
+			entries, err := os.ReadDir(filepath.Join(t.Local, dir))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("list aliases: %w", err)
+			}
+			for _, e := range entries {
+				if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".json") || !cidx.IsAliasFile(filepath.Join(t.Local, dir, e.Name())) {
+					continue
+				}
+				rel, err := filepath.Rel(p.common.Home, filepath.Join(t.Link, dir, e.Name()))
+				if err != nil {
+					return nil, fmt.Errorf("name alias: %w", err)
+				}
+				list = append(list, File{rel, Alias})
+			}
+		}
+	}
+	return list, nil
+}
+
+func realFolder(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
+}
+
+// aliasPath reports whether path can be an alias file's: <tree>/x.json or
+// <tree>/aliases/x.json.
+func aliasPath(path string) bool {
+	if !filepath.IsLocal(path) || filepath.Clean(path) != path || !strings.HasSuffix(path, ".json") {
+		return false
+	}
+	dir := filepath.Dir(path)
+	dir = strings.TrimSuffix(dir, "/aliases")
+	return slices.Contains([]string{"data/golden-repos", "golden-repos"}, dir)
+}
+
+// copyOf is where the copy of a source lies, below the state folder.
+func copyOf(kind, path string) string {
+	switch {
+	case kind == Config:
+		return ""
+	case kind == Alias:
+		return filepath.Join("aliases", path)
+	case filepath.IsAbs(path):
+		return filepath.Join("snapshot", "outside", path)
+	}
+	return filepath.Join("snapshot", path)
+}
+
+// CopyOf is where the copy of a file lies, below the state folder.
+func (f File) CopyOf() string { return copyOf(f.Kind, f.Path) }
+
+// At is the absolute path of a file now: after the cut-over the alias files are
+// in the folder that was set aside.
+func (p *Places) At(f File) string {
+	dir, rel := p.Where(f)
+	return dir.Path(rel)
+}
+
+// Where is the open folder below which a file lies now, and its path there.
+func (p *Places) Where(f File) (*beneath.Folder, string) {
+	path := f.Path
+	if filepath.IsAbs(path) {
+		return p.other, p.otherIn
+	}
+	if f.Kind == Alias {
+		path = p.located(path)
+	}
+	if below, ok := strings.CutPrefix(path, "data/"); ok && p.data != nil {
+		return p.data, below
+	}
+	return p.home, path
+}
+
+func (p *Places) located(path string) string {
+	for _, t := range cidx.AllTrees(p.common.Home, "") {
+		link, errLink := filepath.Rel(p.common.Home, t.Link)
+		local, errLocal := filepath.Rel(p.common.Home, t.Local)
+		if rest, ok := strings.CutPrefix(path, link+"/"); ok && errLink == nil && errLocal == nil {
+			return filepath.Join(local, rest)
+		}
+	}
+	return path
+}
+
+// State is the state folder, made where it is missing by the caller before.
+func (p *Places) State() (*beneath.Folder, error) {
+	if p.state != nil {
+		return p.state, nil
+	}
+	var err error
+	p.state, err = beneath.Open(string(p.common.State()))
+	return p.state, err
+}
+
+func (s Source) file() File { return File{s.Path, s.Kind} }
