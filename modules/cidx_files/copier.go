@@ -58,6 +58,15 @@ func (j *job) work() bool { return j.scan.work() || j.meta.Open }
 // start finds everything out, then forecasts or copies.
 func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.Reply, error) {
 	c := &copier{args: a, check: mode.Check, settings: s, as: mode.As}
+	if a.Phase == phaseProven {
+		if mode.Check {
+			return ansible.Reply{Skipped: "a rehearsal has copied nothing"}, nil
+		}
+		if err := c.locate(ctx); err != nil {
+			return ansible.Reply{}, err
+		}
+		return c.prove(ctx)
+	}
 	if err := c.prepare(ctx); err != nil {
 		return ansible.Reply{}, err
 	}
@@ -75,25 +84,14 @@ func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.
 
 // prepare finds the share, the layout and rsync; it reads only.
 func (c *copier) prepare(ctx context.Context) error {
-	var config cidx.Config
-	if c.args.Share == "" {
-		var err error
-		if config, err = c.args.ClusterConfig(ctx); err != nil {
-			return err
-		}
-	}
-	mount, err := c.args.MountPoint(config)
-	if err != nil {
-		return err
-	}
-	c.share = mount
-	if c.layout, err = cidx.Detect(c.args.Home, mount); err != nil {
+	if err := c.locate(ctx); err != nil {
 		return err
 	}
 	var problems cidx.Problems
+	var err error
 	c.rsync, err = findRsync()
 	problems.Add(err)
-	c.info, err = share.Probe(ctx, mount, share.Deadline, c.probes()...)
+	c.info, err = share.Probe(ctx, c.share, share.Deadline, c.probes()...)
 	problems.Add(err)
 	if len(problems) == 0 {
 		problems.Add(c.choose())

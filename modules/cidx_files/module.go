@@ -23,8 +23,9 @@ import (
 
 // Names of phases and of ways to compare.
 const (
-	phaseWarm  = "warm"
-	phaseDelta = "delta"
+	phaseWarm   = "warm"
+	phaseDelta  = "delta"
+	phaseProven = "proven"
 
 	compareNone    = "none"
 	compareChanged = "changed"
@@ -33,7 +34,7 @@ const (
 
 type args struct {
 	cidx.Common
-	Phase         string   `arg:"phase" default:"delta" choices:"warm,delta" doc:"C(warm) copies while the server runs: what changes or vanishes meanwhile is no error. C(delta) runs after the stop and makes both sides equal."`
+	Phase         string   `arg:"phase" default:"delta" choices:"warm,delta,proven" doc:"C(warm) copies while the server runs: what changes or vanishes meanwhile is no error. C(delta) runs after the stop and makes both sides equal. C(proven) writes nothing: whatever has changed at the source since it was copied is a problem, named with its place."`
 	Parts         []string `arg:"parts" choices:"golden-repos,versioned,activated-repos" doc:"What to copy. Default: everything that the server has."`
 	Processes     int      `arg:"processes" default:"0" doc:"rsync processes at once. C(0) chooses: few on a local disk, many where every operation takes its time."`
 	Compare       string   `arg:"compare" default:"changed" choices:"changed,all,none" doc:"What is read back and compared byte by byte: everything that was copied and not compared yet, everything, or nothing. Type, size, mode, owner, times and link targets are compared with C(changed) and C(all)."`
@@ -52,6 +53,7 @@ func Module() ansible.Module {
 			"Copies golden repositories, their snapshots and the activated repositories with several rsync processes.",
 			"Run it with I(phase=warm) while the server runs, then with I(phase=delta) after the stop: the second pass finds on the local disk what changed, copies only that, follows deletions, and compares.",
 			"Lock files, sockets, pipes, devices, caches and the trash are left out and listed. Absolute paths that git and symbolic links keep are mended in the copy where they point into the moved folders.",
+			"Directly before the cut-over, I(phase=proven) looks at the source once more and refuses where anything has changed since the copy.",
 			"Killed anywhere, the next run continues.",
 		},
 		Check: "Counts what would be copied and forecasts bytes, inodes and time; writes nothing, neither on the share nor in the server's folder.",

@@ -1,0 +1,197 @@
+package files
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/tree"
+)
+
+// fixAgain is the way on where the source has changed since it was copied.
+const fixAgain = "find out who writes there although the server is stopped (lsof, fuser), and run cluster-migrate.yml again: it takes it along"
+
+// prove compares the source with what was copied of it, as the delta pass looks
+// for work, and writes nothing. What is new, changed or gone is a problem each;
+// of a folder that came or went as a whole only the folder. It does not matter
+// whether the cut-over has renamed the trees already.
+func (c *copier) prove(ctx context.Context) (ansible.Reply, error) {
+	c.meter = newMeter(ctx, "files", 0, 0)
+	defer c.meter.end()
+	var problems cidx.Problems
+	err := c.watched(ctx, func(ctx context.Context) error {
+		list, err := c.copied()
+		for _, p := range list {
+			if err == nil {
+				err = c.provePart(ctx, p, &problems)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return ansible.Reply{}, err
+	}
+	r := ansible.Reply{Data: map[string]any{"phase": phaseProven, "parts": c.proven()}}
+	if len(c.jobs) == 0 {
+		r.Skipped = "the repositories are on the share already"
+	}
+	return r, problems.Err()
+}
+
+// locate finds the share and the layout; it needs neither to answer.
+func (c *copier) locate(ctx context.Context) (err error) {
+	var config cidx.Config
+	if c.args.Share == "" {
+		if config, err = c.args.ClusterConfig(ctx); err != nil {
+			return err
+		}
+	}
+	if c.share, err = c.args.MountPoint(config); err != nil {
+		return err
+	}
+	c.layout, err = cidx.Detect(c.args.Home, c.share)
+	return err
+}
+
+// copiedPart is a part with the path that its source had when it was copied.
+type copiedPart struct {
+	*part
+	was string
+}
+
+// copied lists the parts that have to have been copied: all but those that the
+// server has had on the share from the beginning.
+func (c *copier) copied() (list []copiedPart, err error) {
+	linked := c.layout
+	linked.Trees = slices.Clone(linked.Trees)
+	inPlace := map[string]bool{}
+	for i, t := range linked.Trees {
+		linked.Trees[i].Local = t.Link
+		if t.Moved() {
+			continue
+		}
+		state, err := t.LinkState()
+		if err != nil {
+			return nil, err
+		}
+		inPlace[t.Target] = state == cidx.LinkInPlace
+	}
+	before := partsOf(linked, c.args.Parts)
+	for i, p := range partsOf(c.layout, c.args.Parts) {
+		at := p.target
+		if p.inside {
+			at = filepath.Dir(at)
+		}
+		if !inPlace[at] {
+			list = append(list, copiedPart{p, before[i].source})
+		}
+	}
+	return list, nil
+}
+
+// provePart adds what is not on the share as the source has it.
+func (c *copier) provePart(ctx context.Context, p copiedPart, problems *cidx.Problems) error {
+	m, err := readMeta(c.args.State(), p.name)
+	if err != nil {
+		return err
+	}
+	j := &job{part: p.part, meta: m, result: &result{}}
+	if j.manifest, err = tree.OpenManifest(manifestPath(c.args.State(), p.name)); err != nil {
+		return err
+	}
+	if m.Source != p.was || m.Target != p.target {
+		j.manifest = tree.NewManifest()
+	}
+	if j.scan, err = look(ctx, p.part, j.manifest, tree.Copied, 0); err != nil {
+		return err
+	}
+	c.jobs = append(c.jobs, j)
+	switch {
+	case j.manifest.Len() == 0 && j.scan.census.Folders > 0:
+		*problems = append(*problems, cidx.Problem{What: "was not copied to " + p.target, At: p.source, Fix: "run cluster-migrate.yml again"})
+	case m.Open && j.scan.census.Folders > 0:
+		*problems = append(*problems, cidx.Problem{What: "the copy to " + p.target + " was interrupted", At: p.source, Fix: "run cluster-migrate.yml again: it continues"})
+	default:
+		*problems = append(*problems, j.unproven()...)
+	}
+	return nil
+}
+
+// unproven are the entries of the source that differ from what was copied.
+func (j *job) unproven() (problems cidx.Problems) {
+	tell := func(path, what string) {
+		problems = append(problems, cidx.Problem{What: what + " since the copy", At: filepath.Join(j.part.source, path), Fix: fixAgain})
+	}
+	for _, u := range j.scan.census.unreadable {
+		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: filepath.Join(j.part.source, u.Path), Fix: "make it readable, or check the disk, and run cluster-migrate.yml again"})
+	}
+	for _, f := range j.scan.folders {
+		parent, _ := tree.Parent(f.path)
+		switch {
+		case f.known != nil:
+			for _, c := range f.changes() {
+				tell(c.Path, c.Why)
+			}
+		case f.path == "" || j.manifest.Group(parent) != nil:
+			tell(f.path, "new")
+		}
+	}
+	for _, path := range j.scan.gone {
+		if parent, _ := tree.Parent(path); path == "" || !slices.Contains(j.scan.gone, parent) {
+			tell(path, "gone")
+		}
+	}
+	slices.SortFunc(problems, func(a, b cidx.Problem) int { return strings.Compare(a.At, b.At) })
+	return problems
+}
+
+// changes are the entries of a folder that are not as they were copied; the
+// folder itself where none of them tells.
+func (f *folder) changes() (list []leftOut) {
+	add := func(name, why string) { list = append(list, leftOut{Path: tree.Join(f.path, name), Why: why}) }
+	old := decoded(f.path, f.known)
+	now, err := tree.Decode(f.path, f.state)
+	if err != nil {
+		return []leftOut{{Path: f.path, Why: "changed"}}
+	}
+	for i := range now.Entries {
+		e := &now.Entries[i]
+		k := old.Find(e.Name)
+		switch {
+		case k < 0 && !e.IsDir():
+			add(e.Name, "new")
+		case k >= 0 && !(e.IsDir() && old.Entries[k].IsDir()) && (!tree.SameSource(e, &old.Entries[k]) || f.known.Flags[k+1]&(tree.Copied|tree.Racy) != tree.Copied):
+			add(e.Name, "changed")
+		}
+	}
+	for i := range old.Entries {
+		if e := &old.Entries[i]; now.Find(e.Name) < 0 && !e.IsDir() {
+			add(e.Name, "gone")
+		}
+	}
+	if len(list) == 0 && sameNames(old, now) {
+		list = []leftOut{{Path: f.path, Why: "changed (mode, owner or time of the folder)"}}
+	}
+	return list
+}
+
+// sameNames reports whether two sightings of a folder have the same entries.
+func sameNames(a, b *tree.Dir) bool {
+	return slices.EqualFunc(a.Entries, b.Entries, func(x, y tree.Entry) bool { return x.Name == y.Name })
+}
+
+// proven sums up what was looked at.
+func (c *copier) proven() map[string]any {
+	parts := map[string]any{}
+	for _, j := range c.jobs {
+		s := j.scan.census
+		parts[j.part.name] = map[string]any{
+			"repositories": s.Repositories, "files": s.Files, "folders": s.Folders, "bytes": s.Bytes, "source": j.part.source,
+			"target": j.part.target, "unchanged": j.scan.same, "scan_seconds": j.scan.took.Seconds(),
+		}
+	}
+	return parts
+}
