@@ -142,14 +142,14 @@ func (st *stage) down() {
 	}
 }
 
-// server controls the stand-in itself: server start, stop, healthy, or status
+// server controls the stand-in itself: server start, stop, kill (-9), healthy, or status
 // ("! server status": it must be stopped).
 func (st *stage) server(c *call) error {
 	verb := strings.Join(c.args, " ")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	switch verb {
-	case "start", "stop":
+	case "start", "stop", "kill":
 		return st.box.Server(ctx, verb)
 	case "healthy":
 		return st.box.Healthy(ctx, 20*time.Second)
@@ -159,7 +159,7 @@ func (st *stage) server(c *call) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("start, stop, healthy or status, not %q", verb)
+	return fmt.Errorf("start, stop, kill, healthy or status, not %q", verb)
 }
 
 // join does what cluster-join.sh does, for a sandbox made with -no-join.

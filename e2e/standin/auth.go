@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,10 @@ const (
 // user is who makes a request.
 type user struct{ name, role string }
 
-var errCredentials = refuse(http.StatusUnauthorized, "Could not validate credentials")
+var (
+	errToken = unauthorized("Invalid token")
+	errKey   = unauthorized("Invalid API key")
+)
 
 // authenticate accepts a JWT, an API key or an OAuth token as Bearer and, at /mcp, Basic with MCP credentials.
 func (s *Server) authenticate(r *http.Request) (user, error) {
@@ -31,7 +35,7 @@ func (s *Server) authenticate(r *http.Request) (user, error) {
 	}
 	token, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok {
-		return user{}, refuse(http.StatusUnauthorized, "Not authenticated")
+		return user{}, unauthorized("Missing authentication credentials")
 	}
 	if strings.HasPrefix(token, "cidx_sk_") {
 		return s.byKey(r.Context(), token)
@@ -44,6 +48,9 @@ func (s *Server) authenticate(r *http.Request) (user, error) {
 
 func (s *Server) byKey(ctx context.Context, key string) (user, error) {
 	row, err := s.store.Row1(ctx, "user_api_keys", "SELECT username FROM user_api_keys WHERE key_sha256 = ?", crypt.KeyDigest(key))
+	if err == nil && row == nil {
+		err = errKey
+	}
 	return s.present(ctx, row, "username", err)
 }
 
@@ -51,16 +58,16 @@ func (s *Server) byKey(ctx context.Context, key string) (user, error) {
 func (s *Server) byJWT(ctx context.Context, token string) (user, error) {
 	c, err := crypt.ReadJWT(s.secrets.jwt, token, time.Now())
 	if err != nil {
-		return user{}, errCredentials
+		return user{}, errToken
 	}
 	dead, err := s.store.Row1(ctx, "token_blacklist", "SELECT jti FROM token_blacklist WHERE jti = ?", c.ID)
 	if err != nil || dead != nil {
-		return user{}, orElse(err, errCredentials)
+		return user{}, orElse(err, errToken)
 	}
 	dead, err = s.store.Row1(ctx, "invalidated_sessions",
 		"SELECT username FROM invalidated_sessions WHERE username = ? AND token_id = ?", c.Username, c.ID)
 	if err != nil || dead != nil {
-		return user{}, orElse(err, errCredentials)
+		return user{}, orElse(err, errToken)
 	}
 	changed, err := s.store.Row1(ctx, "password_change_timestamps",
 		"SELECT changed_at FROM password_change_timestamps WHERE username = ?", c.Username)
@@ -68,7 +75,7 @@ func (s *Server) byJWT(ctx context.Context, token string) (user, error) {
 		return user{}, err
 	}
 	if at, ok := changed.Time("changed_at"); ok && float64(at.UnixMicro())/1e6 > c.Issued {
-		return user{}, errCredentials
+		return user{}, errToken
 	}
 	return s.present(ctx, schema.Row{"username": c.Username}, "username", nil)
 }
@@ -79,7 +86,7 @@ func (s *Server) byOAuth(ctx context.Context, token string) (user, error) {
 		return user{}, err
 	}
 	if at, ok := row.Time("expires_at"); !ok || time.Now().After(at) {
-		return user{}, errCredentials
+		return user{}, errToken
 	}
 	return s.present(ctx, row, "user_id", nil)
 }
@@ -91,7 +98,7 @@ func (s *Server) byClient(ctx context.Context, id, secret string) (user, error) 
 		return user{}, err
 	}
 	if row == nil || !crypt.CheckPassword(secret, row.Text("client_secret_hash")) {
-		return user{}, errCredentials
+		return user{}, errToken
 	}
 	_, err = s.store.Exec(ctx, "user_mcp_credentials", "UPDATE user_mcp_credentials SET last_used_at = ? WHERE client_id = ?", stamp(time.Now()), id)
 	if err != nil {
@@ -103,11 +110,11 @@ func (s *Server) byClient(ctx context.Context, id, secret string) (user, error) 
 // present turns a row that names a user into that user, if the account exists.
 func (s *Server) present(ctx context.Context, row schema.Row, column string, err error) (user, error) {
 	if err != nil || row == nil {
-		return user{}, orElse(err, errCredentials)
+		return user{}, orElse(err, errToken)
 	}
 	account, err := s.store.Row1(ctx, "users", "SELECT username, role FROM users WHERE username = ?", row.Text(column))
 	if err != nil || account == nil {
-		return user{}, orElse(err, errCredentials)
+		return user{}, orElse(err, errToken)
 	}
 	u := user{account.Text("username"), account.Text("role")}
 	return u, s.checkSSO(ctx, u)
@@ -135,18 +142,20 @@ func (s *Server) login(r *http.Request) (any, error) {
 	if err := body(r, &in); err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	if wait := s.gate.enter(in.Username, now); wait > 0 {
-		return nil, &refusal{Status: http.StatusTooManyRequests, Detail: "Too many login attempts", Wait: wait}
+	if lacks := absent(map[string]string{"username": in.Username, "password": in.Password}); len(lacks) > 0 {
+		return nil, missing(lacks...)
 	}
+	now := time.Now()
 	ctx := r.Context()
+	if err := s.enter(ctx, in.Username, now); err != nil {
+		return nil, err
+	}
 	row, err := s.store.Row1(ctx, "users", "SELECT * FROM users WHERE username = ?", in.Username)
 	if err != nil {
 		return nil, err
 	}
 	if row == nil || !crypt.CheckPassword(in.Password, row.Text("password_hash")) {
-		s.gate.failed(in.Username, now)
-		return nil, refuse(http.StatusUnauthorized, "Invalid username or password")
+		return nil, orElse(s.failed(ctx, in.Username, now), unauthorized("Invalid credentials"))
 	}
 	mfa, err := s.mfaRow(ctx, in.Username)
 	if err != nil {
@@ -162,10 +171,16 @@ func (s *Server) login(r *http.Request) (any, error) {
 
 // admit signs a JWT and opens a refresh-token family.
 func (s *Server) admit(ctx context.Context, u user) (any, error) {
-	s.gate.passed(u.name)
+	if err := s.passed(ctx, u.name); err != nil {
+		return nil, err
+	}
+	account, err := s.store.Row1(ctx, "users", "SELECT created_at FROM users WHERE username = ?", u.name)
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	family, id, secret := crypt.RandomText(16), crypt.RandomText(16), crypt.RandomText(32)
-	_, err := s.store.Insert(ctx, "token_families", schema.Row{
+	_, err = s.store.Insert(ctx, "token_families", schema.Row{
 		"family_id": family, "username": u.name, "created_at": stamp(now), "last_used_at": stamp(now), "is_revoked": false,
 	})
 	if err != nil {
@@ -183,7 +198,7 @@ func (s *Server) admit(ctx context.Context, u user) (any, error) {
 		Username: u.name, Role: u.role, ID: crypt.RandomText(16), Issued: issued, Expires: issued + jwtLife.Seconds(),
 	})
 	return map[string]any{
-		"access_token": token, "token_type": "bearer", "user": map[string]any{"username": u.name, "role": u.role},
+		"access_token": token, "token_type": "bearer", "user": map[string]any{"username": u.name, "role": u.role, "created_at": account.Text("created_at")},
 		"refresh_token": secret, "refresh_token_expires_in": int(refreshLife.Seconds()),
 	}, nil
 }
@@ -202,4 +217,16 @@ func orElse(err, other error) error {
 		return err
 	}
 	return other
+}
+
+// absent lists the members of a body that have no value, in alphabetical order.
+func absent(members map[string]string) []string {
+	var lacks []string
+	for name, value := range members {
+		if value == "" {
+			lacks = append(lacks, name)
+		}
+	}
+	slices.Sort(lacks)
+	return lacks
 }

@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
 
 	"cidx-cluster/e2e/standin/internal/repos"
 	"cidx-cluster/e2e/standin/internal/schema"
@@ -125,7 +127,7 @@ func (s *Server) centralize(ctx context.Context) error {
 		return fmt.Errorf("centralize configuration: %w", err)
 	}
 	if len(moved) == 0 {
-		return nil
+		return s.shardDefaults()
 	}
 	s.log.Printf("config.json: %d settings moved to server_config", len(moved))
 	backup := filepath.Join(s.home, "config-migration-backup", "config.json.pre-centralization")
@@ -137,7 +139,31 @@ func (s *Server) centralize(ctx context.Context) error {
 			return fmt.Errorf("centralize configuration: %w", err)
 		}
 	}
-	return rewriteKept(s.cfg.path, "{\n"+strings.Join(kept, ",\n")+"\n}\n")
+	if err := rewriteKept(s.cfg.path, "{\n"+strings.Join(kept, ",\n")+"\n}\n"); err != nil {
+		return err
+	}
+	return s.shardDefaults()
+}
+
+// shardDefaults adds what a start in cluster mode adds to the object cluster of config.json.
+func (s *Server) shardDefaults() error {
+	raw, err := os.ReadFile(s.cfg.path)
+	if err != nil || !s.cfg.cluster || !gjson.GetBytes(raw, "cluster").IsObject() {
+		return err
+	}
+	wanted := raw
+	for _, d := range []struct{ key, value string }{{"cluster.sharding_enabled", "false"}, {"cluster.shard_replicas", "1"}} {
+		if gjson.GetBytes(wanted, d.key).Exists() {
+			continue
+		}
+		if wanted, err = sjson.SetRawBytes(wanted, d.key, []byte(d.value)); err != nil {
+			return fmt.Errorf("add %s: %w", d.key, err)
+		}
+	}
+	if bytes.Equal(raw, wanted) {
+		return nil
+	}
+	return rewriteKept(s.cfg.path, string(wanted))
 }
 
 func (s *Server) saveRuntime(ctx context.Context, moved map[string]json.RawMessage) error {

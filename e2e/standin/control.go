@@ -17,7 +17,7 @@ const (
 	stopPoll     = 20 * time.Millisecond
 )
 
-// control is the service manager of machines without one: start, stop and status with LSB exit codes.
+// control is the service manager of machines without one: start, stop, kill and status with LSB exit codes.
 func control(verb string, args []string, stdout, stderr io.Writer) error {
 	opt, wait, err := parseFlags(args, stderr)
 	if err != nil {
@@ -27,7 +27,9 @@ func control(verb string, args []string, stdout, stderr io.Writer) error {
 	case "start":
 		return controlStart(opt.Home, args, wait, stdout)
 	case "stop":
-		return controlStop(opt.Home, stdout)
+		return controlStop(opt.Home, syscall.SIGTERM, stdout)
+	case "kill":
+		return controlStop(opt.Home, syscall.SIGKILL, stdout)
 	case "status":
 		if pid := runningPid(opt.Home); pid > 0 {
 			_, _ = fmt.Fprintf(stdout, "running, pid %d\n", pid)
@@ -81,14 +83,14 @@ func controlStart(home string, args []string, wait time.Duration, stdout io.Writ
 	return fmt.Errorf("start server: it ended at once: %s", lastLine(logFile.Name()))
 }
 
-// controlStop sends SIGTERM, waits until the home is free, and kills after 20 s.
-func controlStop(home string, stdout io.Writer) error {
+// controlStop sends a signal, waits until the home is free, and kills after 20 s.
+func controlStop(home string, how syscall.Signal, stdout io.Writer) error {
 	pid := runningPid(home)
 	if pid == 0 {
 		_, _ = fmt.Fprintln(stdout, "stopped")
 		return nil
 	}
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && err != syscall.ESRCH {
+	if err := syscall.Kill(pid, how); err != nil && err != syscall.ESRCH {
 		return fmt.Errorf("stop server: %w", err)
 	}
 	kill := time.Now().Add(stopPatience)

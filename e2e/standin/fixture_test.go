@@ -181,6 +181,16 @@ func (r *running) stop() {
 // call makes a request and returns the status and the decoded answer.
 func (r *running) call(method, path, token string, in any) (int, map[string]any) {
 	r.t.Helper()
+	status, _, out := r.exchange(method, path, token, in)
+	return status, out
+}
+
+// textOf is a decoded value as text.
+func textOf(v any) string { return fmt.Sprint(v) }
+
+// exchange is call with the answer's header.
+func (r *running) exchange(method, path, token string, in any) (int, http.Header, map[string]any) {
+	r.t.Helper()
 	text, err := json.Marshal(in)
 	must(r.t, err)
 	req, err := http.NewRequestWithContext(r.t.Context(), method, "http://"+r.Address()+path, bytes.NewReader(text))
@@ -197,7 +207,7 @@ func (r *running) call(method, path, token string, in any) (int, map[string]any)
 	if err := json.Unmarshal(raw, &out); err != nil {
 		r.t.Fatalf("%s %s: answer %d is no JSON object: %.100q", method, path, res.StatusCode, raw)
 	}
-	return res.StatusCode, out
+	return res.StatusCode, res.Header, out
 }
 
 // tool calls an MCP tool and returns the inner object.
@@ -212,6 +222,18 @@ func (r *running) tool(token, name string, args map[string]any) map[string]any {
 	inner := map[string]any{}
 	must(r.t, json.Unmarshal([]byte(text), &inner))
 	return inner
+}
+
+// protocolError calls an MCP tool that must end in an error of JSON-RPC.
+func (r *running) protocolError(token, name string, args map[string]any) (int, string) {
+	r.t.Helper()
+	_, out := r.call("POST", "/mcp", token, map[string]any{"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+		"params": map[string]any{"name": name, "arguments": args}})
+	fault, ok := out["error"].(map[string]any)
+	if !ok {
+		r.t.Fatalf("tool %s: no error: %v", name, out)
+	}
+	return int(fault["code"].(float64)), fault["message"].(string)
 }
 
 // found says how many hits a full-text search of a global repository has; -1 is a failure.

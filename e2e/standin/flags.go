@@ -14,7 +14,7 @@ import (
 )
 
 const usage = `cidx-standin -home DIR [flags]                 run in the foreground until SIGTERM
-cidx-standin ctl start|stop|status -home DIR [flags]   start detached, stop, or ask (0 running, 3 stopped)
+cidx-standin ctl start|stop|kill|status -home DIR [flags]   start detached, stop, kill -9, or ask (0 running, 3 stopped)
 cidx-standin schema                            create CIDX's tables; connection string in $CIDX_POSTGRES_DSN
 
 Flags:
@@ -67,12 +67,16 @@ func parseFlags(args []string, stderr io.Writer) (opt Options, wait time.Duratio
 	f.DurationVar(&opt.StartupDelay, "startup-delay", 0, "wait so long before answering")
 	f.BoolVar(&opt.Quiet, "quiet", false, "write nothing unasked")
 	f.BoolVar(&opt.Refresh, "refresh", false, "standalone: make a snapshot and swap an alias every 25 writes")
+	f.DurationVar(&opt.IndexChildren, "index-children", 0, "standalone: every so often an index child writes a row to the database that config.json names by then (0: never)")
+	f.BoolVar(&opt.RealStart, "real-start", false, "cluster: leave and destroy all that a real start does (jobs, counters, admin with bcrypt, ~/.ssh/config)")
+	f.StringVar(&opt.EndUnclean, "end-unclean", "", "`mode` in which a stop ends like a kill, with hot WALs and journals: standalone, cluster or both")
 	f.BoolVar(&opt.Reap, "reap", false, "deactivate repositories idle for 30 days at the start")
 	f.IntVar(&opt.VolumeDegraded, "volume-degraded", 0, "`percent` of the volume that make the health degraded (CIDX: 80; 0: off)")
 	f.IntVar(&opt.VolumeSick, "volume-unhealthy", 0, "`percent` of the volume that make it unhealthy (CIDX: 90; 0: off)")
 	f.BoolVar(&opt.Faults.FailStart, "fail-start", false, "fault: die at the end of the start")
 	f.BoolVar(&opt.Faults.NeverHealthy, "never-healthy", false, "fault: /healthz stays 503")
 	f.BoolVar(&opt.Faults.NoEmbeddings, "no-embeddings", false, "fault: semantic search fails")
+	f.IntVar(&opt.Faults.BusyCPU, "busy-cpu", 0, "fault: /healthz is 503 because so many `percent` of CPU are in use (CIDX: from 95 on)")
 	f.IntVar(&opt.Faults.LoseRepos, "lose-repos", 0, "fault: leave the last `N` repositories out of every listing")
 	f.DurationVar(&opt.Faults.SlowStart, "slow-start", 0, "fault: as -startup-delay")
 	f.StringVar(&opt.FaultsFile, "faults", os.Getenv("CIDX_STANDIN_FAULTS"), "`file` with one fault per line, e.g. \"lose-repos 2\"; read at each start")

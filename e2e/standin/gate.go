@@ -13,7 +13,6 @@ const (
 	lockFailures = 5
 	lockWindow   = 15 * time.Minute
 	mfaLife      = 5 * time.Minute
-	mfaAttempts  = 5
 )
 
 // gate slows logins down and remembers open MFA challenges, in memory as a standalone CIDX does.
@@ -33,15 +32,15 @@ type bucket struct {
 type challenge struct {
 	user, role, client string
 	at                 time.Time
-	attempts           int
 }
 
 func (g *gate) init() {
 	g.buckets, g.failures, g.challenges = map[string]*bucket{}, map[string][]time.Time{}, map[string]*challenge{}
 }
 
-// enter takes one attempt of a user; if there is none left it returns how long to wait.
-func (g *gate) enter(user string, now time.Time) (wait time.Duration) {
+// enter takes one attempt of a user; if there is none left it returns how long to wait, and whether wrong passwords have
+// locked the account.
+func (g *gate) enter(user string, now time.Time) (wait time.Duration, locked bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	recent := g.failures[user][:0]
@@ -52,7 +51,7 @@ func (g *gate) enter(user string, now time.Time) (wait time.Duration) {
 	}
 	g.failures[user] = recent
 	if len(recent) >= lockFailures {
-		return lockWindow - now.Sub(recent[0])
+		return lockWindow - now.Sub(recent[0]), true
 	}
 	b := g.buckets[user]
 	if b == nil {
@@ -62,16 +61,18 @@ func (g *gate) enter(user string, now time.Time) (wait time.Duration) {
 	b.tokens = min(bucketSize, b.tokens+float64(now.Sub(b.at))/float64(bucketRefill))
 	b.at = now
 	if b.tokens < 1 {
-		return time.Duration((1 - b.tokens) * float64(bucketRefill))
+		return time.Duration((1 - b.tokens) * float64(bucketRefill)), false
 	}
 	b.tokens--
-	return 0
+	return 0, false
 }
 
-func (g *gate) failed(user string, now time.Time) {
+// failed notes a wrong password; locked says whether it was one too many.
+func (g *gate) failed(user string, now time.Time) (locked bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.failures[user] = append(g.failures[user], now)
+	return len(g.failures[user]) >= lockFailures
 }
 
 func (g *gate) passed(user string) {
@@ -88,20 +89,14 @@ func (g *gate) challenge(user, role, client string, now time.Time) string {
 	return token
 }
 
-// answer returns the challenge of a token if it may still be tried from this address.
+// answer returns the challenge of a token if it may be tried from this address, and uses it up, whatever the code is.
 func (g *gate) answer(token, client string, now time.Time) (challenge, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.challenges[token]
-	if c == nil || c.client != client || now.Sub(c.at) >= mfaLife || c.attempts >= mfaAttempts {
+	if c == nil || c.client != client || now.Sub(c.at) >= mfaLife {
 		return challenge{}, false
 	}
-	c.attempts++
-	return *c, true
-}
-
-func (g *gate) spend(token string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	delete(g.challenges, token)
+	return *c, true
 }

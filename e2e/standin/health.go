@@ -74,6 +74,9 @@ func (s *Server) checkHealth() (status string, reasons []string) {
 	if s.faults.NeverHealthy {
 		sick = append(sick, "fault -never-healthy")
 	}
+	if s.faults.BusyCPU > 0 {
+		sick = append(sick, fmt.Sprintf("CPU: %d%% sustained >60s", s.faults.BusyCPU))
+	}
 	for _, name := range s.store.Databases() {
 		probe, done := context.WithTimeout(context.Background(), 3*time.Second)
 		if err := s.store.Probe(probe, name); err != nil {
@@ -154,7 +157,8 @@ func (s *Server) jobHealth(r *http.Request, _ user) (any, error) {
 	}
 	return map[string]any{
 		"status": status, "message": message, "uptime": time.Since(s.started).Seconds(), "active_jobs": count["running"],
-		"job_queue":  map[string]any{"active_jobs": count["running"], "pending_jobs": count["pending"], "failed_jobs": count["failed"]},
+		"job_queue": map[string]any{"active_jobs": count["running"], "pending_jobs": count["pending"], "failed_jobs": count["failed"]},
+		"database":  map[string]any{"status": "healthy"}, "system_resources": map[string]any{"cpu_usage": float64(s.faults.BusyCPU)},
 		"started_at": stamp(s.started), "maintenance_mode": false, "version": Version,
 	}, nil
 }

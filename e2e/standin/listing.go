@@ -130,8 +130,8 @@ func (s *Server) createUser(r *http.Request, by user) (any, error) {
 	if err := body(r, &in); err != nil {
 		return nil, err
 	}
-	if in.Username == "" || in.Password == "" || in.Role == "" {
-		return nil, refuse(http.StatusUnprocessableEntity, "username, password and role are required")
+	if lacks := absent(map[string]string{"username": in.Username, "password": in.Password, "role": in.Role}); len(lacks) > 0 {
+		return nil, missing(lacks...)
 	}
 	added, err := s.store.Insert(r.Context(), "users", schema.Row{
 		"username": in.Username, "password_hash": crypt.HashPassword(in.Password), "role": in.Role, "created_at": stamp(time.Now()),

@@ -92,7 +92,8 @@ func (s *Server) call(ctx context.Context, u user, in rpcRequest) (any, error) {
 	return map[string]any{"content": []any{map[string]any{"type": "text", "text": string(text)}}}, nil
 }
 
-// toolList lists the caller's activations and the global repositories that it may read; it never looks at files. If
+// toolList lists the caller's activations, which have fewer members, and then the global repositories that it may read; it
+// never looks at files. If
 // the global part cannot be read, the list is short and success stays true.
 func (s *Server) toolList(ctx context.Context, u user, _ json.RawMessage) (any, error) {
 	list := []any{}
@@ -102,8 +103,7 @@ func (s *Server) toolList(ctx context.Context, u user, _ json.RawMessage) (any, 
 	}
 	for _, a := range own {
 		list = append(list, map[string]any{
-			"user_alias": a.alias, "golden_repo_alias": orNil(a.golden), "current_branch": a.branch, "is_global": false,
-			"repo_url": nil, "last_refresh": nil, "repo_category": nil,
+			"user_alias": a.alias, "golden_repo_alias": orNil(a.golden), "current_branch": a.branch, "repo_category": nil,
 		})
 	}
 	global, err := s.globalList(ctx, u)
@@ -133,31 +133,6 @@ func (s *Server) globalList(ctx context.Context, u user) ([]any, error) {
 		})
 	}
 	return out, nil
-}
-
-func (s *Server) toolSearch(ctx context.Context, u user, raw json.RawMessage) (any, error) {
-	var q question
-	if err := json.Unmarshal(raw, &q); err != nil {
-		return nil, &rpcError{codeParams, "Invalid params: arguments must be an object"}
-	}
-	if err := q.normalize(); err != nil {
-		return nil, &rpcError{codeParams, "Invalid params: " + err.Error()}
-	}
-	fts, semantic, err := s.search(ctx, u, q)
-	if err != nil {
-		return map[string]any{"success": false, "error": err.Error(), "results": []any{}}, nil
-	}
-	list := []any{}
-	for _, h := range append(fts, semantic...) {
-		list = append(list, map[string]any{
-			"file_path": h.Path, "line_number": max(1, h.Line), "code_snippet": h.Snippet, "language": h.Language,
-			"similarity_score": h.Score, "repository_alias": q.Alias, "source_repo": q.Alias,
-		})
-	}
-	return map[string]any{"success": true, "results": map[string]any{
-		"results": list, "total_results": len(list),
-		"query_metadata": map[string]any{"query_text": q.Text, "execution_time_ms": 1, "repositories_searched": 1},
-	}}, nil
 }
 
 // toolHealth names the node in cluster mode; node_id is null in standalone mode.

@@ -12,7 +12,7 @@ import (
 
 var errCode = refuse(http.StatusUnauthorized, "Invalid MFA code")
 
-// verifyMFA answers a challenge with a TOTP or a recovery code. Both need the MFA key under which they were stored.
+// verifyMFA answers a challenge with a TOTP or a recovery code; a wrong one uses the challenge up as well. Both need the MFA key under which they were stored.
 func (s *Server) verifyMFA(r *http.Request) (any, error) {
 	var in struct {
 		Token    string `json:"mfa_token"`
@@ -34,7 +34,6 @@ func (s *Server) verifyMFA(r *http.Request) (any, error) {
 	if err := check(r.Context(), c.user, strings.TrimSpace(given)); err != nil {
 		return nil, err
 	}
-	s.gate.spend(in.Token)
 	return s.admit(r.Context(), user{c.user, c.role})
 }
 

@@ -21,6 +21,9 @@ type Options struct {
 	StartupDelay   time.Duration // added before the port is bound
 	Quiet          bool          // no writes of its own at all
 	Refresh        bool          // standalone: make a new snapshot every now and then
+	IndexChildren  time.Duration // standalone: pace of the rows that index children write where config.json says by then; 0: none
+	RealStart      bool          // cluster: leave and destroy all that a real start does; false: only what a migration needs to see
+	EndUnclean     string        // mode in which a stop ends like a kill: standalone, cluster or both; "": none
 	Reap           bool          // deactivate repositories idle for 30 days, or without last_accessed
 	VolumeDegraded int           // percent of the golden-repos volume that make the health degraded; 0: off
 	VolumeSick     int           // percent that make it unhealthy; 0: off
@@ -38,6 +41,7 @@ type Faults struct {
 	LoseRepos    int           // leave out this many golden repositories of every listing
 	SlowStart    time.Duration // as StartupDelay
 	NoEmbeddings bool          // semantic search fails, as without internet
+	BusyCPU      int           // percent of CPU that have been used for more than a minute: /healthz says 503 although all works
 }
 
 // set applies one "name value" pair, spelt as the flag of the same name.
@@ -52,6 +56,8 @@ func (f *Faults) set(name, value string) error {
 		f.NoEmbeddings = true
 	case "lose-repos":
 		_, err = fmt.Sscanf(value, "%d", &f.LoseRepos)
+	case "busy-cpu":
+		_, err = fmt.Sscanf(value, "%d", &f.BusyCPU)
 	case "slow-start":
 		f.SlowStart, err = time.ParseDuration(value)
 	default:

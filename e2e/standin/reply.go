@@ -11,14 +11,43 @@ import (
 
 // refusal is an answer that is not 200; Detail is text or an object, as FastAPI sends both.
 type refusal struct {
-	Status int
-	Detail any
-	Wait   time.Duration
+	Status    int
+	Detail    any
+	Wait      time.Duration
+	Challenge string         // header WWW-Authenticate
+	More      map[string]any // members of the answer beside detail
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d: %v", r.Status, r.Detail) }
 
 func refuse(status int, detail any) error { return &refusal{Status: status, Detail: detail} }
+
+// unauthorized is a 401 that says how to log in.
+func unauthorized(detail string) error {
+	return &refusal{Status: http.StatusUnauthorized, Detail: detail, Challenge: "Bearer"}
+}
+
+// missing is the 422 for members of the body that are not there: FastAPI's list, wrapped in CIDX's own members.
+func missing(fields ...string) error {
+	list := make([]any, 0, len(fields))
+	for _, f := range fields {
+		list = append(list, map[string]any{"type": "missing", "loc": []any{"body", f}, "msg": "Field required"})
+	}
+	return unprocessable(list)
+}
+
+func unprocessable(list []any) error {
+	more := incident("validation_error", "Request validation failed")
+	more["details"] = map[string]any{}
+	return &refusal{Status: http.StatusUnprocessableEntity, Detail: list, More: more}
+}
+
+// incident are the members of an answer of CIDX's own error handler.
+func incident(kind, message string) map[string]any {
+	return map[string]any{
+		"error": kind, "message": message, "correlation_id": fmt.Sprintf("%x", time.Now().UnixNano()), "timestamp": stamp(time.Now()),
+	}
+}
 
 // withStatus is a success other than 200.
 type withStatus struct {
@@ -43,20 +72,25 @@ func (s *Server) answer(h handler) http.HandlerFunc {
 		var no *refusal
 		if !errors.As(err, &no) {
 			s.log.Printf("%s %s: %v", r.Method, r.URL.Path, err)
-			send(w, http.StatusInternalServerError, map[string]any{
-				"error": "internal_server_error", "message": "An internal error occurred",
-				"correlation_id": fmt.Sprintf("%x", time.Now().UnixNano()), "timestamp": stamp(time.Now()),
-			})
+			send(w, http.StatusInternalServerError, incident("internal_server_error", "An internal error occurred"))
 			return
 		}
-		if no.Wait > 0 {
-			w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(no.Wait.Seconds()))))
-		}
-		if no.Status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-		}
-		send(w, no.Status, map[string]any{"detail": no.Detail})
+		no.send(w)
 	}
+}
+
+func (r *refusal) send(w http.ResponseWriter) {
+	if r.Wait > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(r.Wait.Seconds()))))
+	}
+	if r.Challenge != "" {
+		w.Header().Set("WWW-Authenticate", r.Challenge)
+	}
+	body := map[string]any{"detail": r.Detail}
+	for name, value := range r.More {
+		body[name] = value
+	}
+	send(w, r.Status, body)
 }
 
 func send(w http.ResponseWriter, status int, value any) {
@@ -70,7 +104,7 @@ func send(w http.ResponseWriter, status int, value any) {
 // body reads a JSON request, 422 if it is none.
 func body(r *http.Request, into any) error {
 	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20)).Decode(into); err != nil {
-		return refuse(http.StatusUnprocessableEntity, []any{map[string]any{"type": "json_invalid", "loc": []any{"body"}, "msg": "JSON decode error"}})
+		return unprocessable([]any{map[string]any{"type": "json_invalid", "loc": []any{"body"}, "msg": "JSON decode error"}})
 	}
 	return nil
 }

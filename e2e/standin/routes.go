@@ -1,6 +1,8 @@
 package standin
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 )
 
@@ -40,6 +42,11 @@ const (
 func (s *Server) as(adminOnly bool, h func(*http.Request, user) (any, error)) handler {
 	return func(r *http.Request) (any, error) {
 		u, err := s.authenticate(r)
+		var no *refusal
+		if errors.As(err, &no) && no.Status == http.StatusUnauthorized && r.URL.Path == "/mcp" {
+			return nil, &refusal{Status: no.Status, Detail: "Authentication required",
+				Challenge: fmt.Sprintf(`Bearer realm="mcp", resource_metadata="http://%s/.well-known/oauth-protected-resource"`, r.Host)}
+		}
 		if err != nil {
 			return nil, err
 		}

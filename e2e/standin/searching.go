@@ -14,6 +14,7 @@ import (
 
 var (
 	errUnknownRepo = errors.New("repository not found")
+	errNoAccess    = errors.New("access denied")
 	errNoProvider  = errors.New("embedding provider does not answer")
 )
 
@@ -26,10 +27,10 @@ type question struct {
 	MinScore *float64 `json:"min_score"`
 }
 
+// leastScore is the score that a semantic hit needs unless the question says otherwise.
+const leastScore = 0.41
+
 func (q *question) normalize() error {
-	if strings.TrimSpace(q.Text) == "" {
-		return errors.New("query_text must not be empty")
-	}
 	if q.Limit <= 0 {
 		q.Limit = 10
 	}
@@ -68,10 +69,11 @@ func (s *Server) find(ctx context.Context, u user, q question) (fts, semantic []
 		return nil, nil, err
 	}
 	if q.Mode != "semantic" {
-		if q.Alias == metaAlias+"-global" {
-			return nil, nil, fmt.Errorf("full-text %w: %s is not indexed", repos.ErrNoIndex, q.Alias)
+		fts, err = repos.FullText(root, q.Text, q.Limit)
+		if errors.Is(err, repos.ErrNoIndex) && q.Alias == metaAlias+"-global" {
+			err = nil // its index may still be being made: no hits, no error
 		}
-		if fts, err = repos.FullText(root, q.Text, q.Limit); err != nil {
+		if err != nil {
 			return nil, nil, err
 		}
 	}
@@ -79,7 +81,7 @@ func (s *Server) find(ctx context.Context, u user, q question) (fts, semantic []
 		if s.faults.NoEmbeddings {
 			return nil, nil, errNoProvider
 		}
-		score := 0.5
+		score := leastScore
 		if q.MinScore != nil {
 			score = *q.MinScore
 		}
@@ -103,7 +105,7 @@ func (s *Server) searchRoot(ctx context.Context, u user, alias string) (string, 
 		return "", err
 	}
 	if !may(row.Text("repo_name")) {
-		return "", fmt.Errorf("%w: %s", errUnknownRepo, alias)
+		return "", fmt.Errorf("%w: %s", errNoAccess, alias)
 	}
 	golden, err := s.goldenRow(ctx, row.Text("repo_name"))
 	if err != nil {
@@ -139,10 +141,16 @@ func (s *Server) query(r *http.Request, u user) (any, error) {
 	if err := body(r, &q); err != nil {
 		return nil, err
 	}
+	if strings.TrimSpace(q.Text) == "" {
+		return nil, missing("query_text")
+	}
 	if err := q.normalize(); err != nil {
-		return nil, refuse(http.StatusUnprocessableEntity, err.Error())
+		return nil, unprocessable([]any{map[string]any{"type": "value_error", "loc": []any{"body", "search_mode"}, "msg": err.Error()}})
 	}
 	fts, semantic, err := s.search(r.Context(), u, q)
+	if errors.Is(err, errNoAccess) { // as if nothing were found
+		err = nil
+	}
 	switch {
 	case errors.Is(err, errUnknownRepo):
 		return nil, refuse(http.StatusNotFound, fmt.Sprintf("Repository '%s' not found", q.Alias))

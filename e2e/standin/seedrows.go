@@ -31,10 +31,11 @@ func (s *Server) seed(ctx context.Context) error {
 	}
 	if admin == nil {
 		s.log.Printf("no user admin: seeding the default administrator")
-		_, err := s.store.Insert(ctx, "users", schema.Row{
-			"username": "admin", "password_hash": crypt.HashPassword("admin"), "role": "admin", "created_at": now,
-		})
-		if err != nil {
+		row := schema.Row{"username": "admin", "password_hash": crypt.HashPassword("admin"), "role": "admin", "created_at": now}
+		if s.opt.RealStart {
+			row["password_hash"], row["password_changed_at"] = crypt.AdminHash, now
+		}
+		if _, err := s.store.Insert(ctx, "users", row); err != nil {
 			return err
 		}
 	}
@@ -114,7 +115,7 @@ func (s *Server) bootstrapRepos(ctx context.Context) error {
 		}
 	}
 	now := stamp(time.Now())
-	_, err := s.store.Insert(ctx, "golden_repos_metadata", schema.Row{
+	added, err := s.store.Insert(ctx, "golden_repos_metadata", schema.Row{
 		"alias": metaAlias, "repo_url": "local://cidx-meta", "default_branch": "main", "clone_path": clone, "created_at": now,
 	})
 	if err != nil {
@@ -126,6 +127,11 @@ func (s *Server) bootstrapRepos(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if added && s.opt.RealStart { // registered anew: whatever snapshot the alias file named is forgotten
+		if err := s.layout.CreateAlias(metaAlias+"-global", metaAlias, clone, time.Now()); err != nil {
+			return err
+		}
 	}
 	return s.repairAliases(ctx)
 }

@@ -36,6 +36,7 @@ type Server struct {
 
 	http   *http.Server
 	addr   string
+	life   context.Context // ends with the server
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 }
@@ -47,6 +48,9 @@ func Run(ctx context.Context, opt Options) error {
 		return err
 	}
 	<-ctx.Done()
+	if s.endsUnclean() {
+		return s.killSelf()
+	}
 	return s.Stop()
 }
 
@@ -122,7 +126,7 @@ func (s *Server) start(ctx context.Context) error {
 		return fmt.Errorf("protect data directory: %w", err)
 	}
 	for _, step := range []func(context.Context) error{
-		s.openStorage, s.findLayout, s.centralize, s.loadSecrets, s.seed, s.settleJobs, s.reconcile, s.bootstrapRepos, s.cleanUp,
+		s.openStorage, s.findLayout, s.centralize, s.loadSecrets, s.seed, s.settleJobs, s.reconcile, s.bootstrapRepos, s.cleanUp, s.realStart,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -192,7 +196,7 @@ func (s *Server) serve(start context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
+	s.life, s.cancel = ctx, cancel
 	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log}
 	s.spawn(func() {
 		if err := s.http.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
@@ -201,6 +205,7 @@ func (s *Server) serve(start context.Context) error {
 	})
 	s.spawn(func() { s.heartbeat(ctx) })
 	s.spawn(func() { s.traffic(ctx) })
+	s.spawn(func() { s.indexChildren(ctx) })
 	s.log.Printf("Application startup complete, listening on %s", s.addr)
 	if s.opt.Ready != nil {
 		_, _ = fmt.Fprintf(s.opt.Ready, "ok %s\n", s.addr)

@@ -29,8 +29,8 @@ func TestEveryRepositoryIsListedAndAnswersOnlyItsOwnWord(t *testing.T) {
 			t.Errorf("%s: one of two words has %d hits", alias, n)
 		}
 	}
-	if n := r.found(opsKey, "cidx-meta", "anything"); n != -1 {
-		t.Errorf("cidx-meta has a full-text index: %d", n)
+	if n := r.found(opsKey, "cidx-meta", "anything"); n != 0 {
+		t.Errorf("cidx-meta answers without a hit: %d", n)
 	}
 }
 
@@ -93,8 +93,12 @@ func TestUsersSeeWhatTheirGroupMaySee(t *testing.T) {
 	if n := r.found(devKey, "billing", "billingword"); n != 1 {
 		t.Errorf("granted repository: %d hits", n)
 	}
-	if n := r.found(devKey, "portal", "portalword"); n != -1 {
-		t.Errorf("foreign repository: %d hits", n)
+	ask := map[string]any{"query_text": "portalword", "repository_alias": "portal-global", "search_mode": "fts"}
+	if status, out := r.call("POST", "/api/query", devKey, ask); status != 200 || len(out["fts_results"].([]any)) != 0 {
+		t.Errorf("foreign repository by REST: %d %v", status, out)
+	}
+	if code, text := r.protocolError(devKey, "search_code", ask); code != codeParams || !strings.HasPrefix(text, "Access denied") {
+		t.Errorf("foreign repository by MCP: %v %s", code, text)
 	}
 	if status, _ := r.call("GET", "/api/admin/golden-repos", devKey, nil); status != 403 {
 		t.Errorf("admin list: %d", status)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"cidx-cluster/e2e/standin/internal/repos"
@@ -110,15 +111,42 @@ func (s *Server) refresh(ctx context.Context, alias, clonePath string) error {
 	if !added {
 		return fmt.Errorf("refresh %s: %w", alias, errJob)
 	}
-	target, err := s.layout.Refresh(ctx, alias, clonePath, now)
+	target, previous, err := s.layout.Refresh(ctx, alias, clonePath, now)
 	status, trouble := "completed", any(nil)
 	if err != nil {
 		status, trouble = "failed", err.Error()
 	} else {
 		s.log.Printf("refreshed %s: %s", alias, target)
-		_, err = s.store.Exec(ctx, "global_repos", "UPDATE global_repos SET last_refresh = ? WHERE repo_name = ?", stamp(now), alias)
+		s.spawn(func() { s.dropSnapshot(alias, previous) })
+		err = s.noteRefresh(ctx, alias, now)
 	}
 	_, endErr := s.store.Exec(ctx, "background_jobs", "UPDATE background_jobs SET status = ?, completed_at = ?, error = ? WHERE job_id = ?",
 		status, stamp(time.Now()), trouble, job)
 	return errors.Join(err, endErr)
+}
+
+// noteRefresh records a refresh. A cluster node spells the clone as it lies on itself, whatever the migration has written.
+func (s *Server) noteRefresh(ctx context.Context, alias string, now time.Time) error {
+	_, err := s.store.Exec(ctx, "global_repos", "UPDATE global_repos SET last_refresh = ? WHERE repo_name = ?", stamp(now), alias)
+	if err != nil || !s.cfg.cluster {
+		return err
+	}
+	_, err = s.store.Exec(ctx, "golden_repos_metadata", "UPDATE golden_repos_metadata SET clone_path = ? WHERE alias = ?",
+		filepath.Join(s.layout.Golden, alias), alias)
+	return err
+}
+
+// swapPause is how long a snapshot outlives the swap of its alias when no query reads it.
+const swapPause = 200 * time.Millisecond
+
+// dropSnapshot removes the snapshot before the present one, a moment after the swap.
+func (s *Server) dropSnapshot(alias, path string) {
+	select {
+	case <-s.life.Done():
+		return
+	case <-time.After(swapPause):
+	}
+	if err := s.layout.DropSnapshot(alias, path); err != nil {
+		s.log.Printf("remove snapshot of %s: %v", alias, err)
+	}
 }

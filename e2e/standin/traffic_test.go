@@ -96,7 +96,7 @@ func TestAQuietServerWritesNothing(t *testing.T) {
 	})
 }
 
-func TestRefreshSwapsTheAliasAndKeepsThreeSnapshots(t *testing.T) {
+func TestRefreshSwapsTheAliasAndSoonDropsThePreviousSnapshot(t *testing.T) {
 	f := standalone(t)
 	f.write(f.golden("billing/src/new.py"), "freshword\n")
 	r := f.start()
@@ -112,11 +112,11 @@ func TestRefreshSwapsTheAliasAndKeepsThreeSnapshots(t *testing.T) {
 	if n := r.found(opsKey, "billing", "freshword"); n != 1 {
 		t.Errorf("found after the refresh: %d", n)
 	}
-	entries, err := os.ReadDir(f.golden(".versioned/billing"))
-	must(t, err)
-	if len(entries) != 3 {
-		t.Errorf("%d snapshots", len(entries))
-	}
+	eventually(t, "the previous snapshots are gone", func() bool {
+		entries, err := os.ReadDir(f.golden(".versioned/billing"))
+		must(t, err)
+		return len(entries) == 1
+	})
 	raw, err := os.ReadFile(f.golden("aliases/billing-global.json"))
 	must(t, err)
 	doc := gjson.ParseBytes(raw)
@@ -128,13 +128,29 @@ func TestRefreshSwapsTheAliasAndKeepsThreeSnapshots(t *testing.T) {
 	if !strings.Contains(string(raw), `gr\u00fcn`) || strings.HasSuffix(string(raw), "\n") || !strings.HasPrefix(string(raw), "{\n  \"target_path\"") {
 		t.Errorf("form: %s", raw)
 	}
-	for _, key := range []string{"target_path", "previous_path"} {
-		if info, err := os.Stat(doc.Get(key).String()); err != nil || !info.IsDir() {
-			t.Errorf("%s: %v", key, err)
-		}
+	if info, err := os.Stat(doc.Get("target_path").String()); err != nil || !info.IsDir() {
+		t.Errorf("target_path: %v", err)
+	}
+	if path := doc.Get("previous_path").String(); filepath.Dir(path) != f.golden(".versioned/billing") {
+		t.Errorf("previous_path: %s", path)
+	} else if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("previous_path names a folder that exists: %v", err)
 	}
 	if info, _ := os.Stat(f.golden("aliases/billing-global.json")); info.Mode().Perm() != 0o600 {
 		t.Errorf("mode: %v", info.Mode())
+	}
+}
+
+func TestTheFirstRefreshKeepsTheClone(t *testing.T) {
+	f := standalone(t)
+	f.alias("billing", f.golden("billing"))
+	r := f.start()
+	if status, out := r.call("POST", "/api/admin/golden-repos/billing/refresh", opsKey, nil); status != 202 {
+		t.Fatalf("refresh: %d %v", status, out)
+	}
+	time.Sleep(2 * swapPause)
+	if _, err := os.Stat(f.golden("billing/.git")); err != nil {
+		t.Error("the clone is gone, which was the previous target")
 	}
 }
 

@@ -21,8 +21,14 @@ func HashPassword(password string) string {
 	return encodePassword(password, salt, passwordRounds)
 }
 
+// AdminHash is "admin" as a real server stores it, made with bcrypt. No other password is ever checked in this form.
+const AdminHash = "$2b$12$q0vXr1yJ8b9TzQd1uFhK4e7W8zMzDIpU6EPC7Ad7rTiyTJFJtx7VG"
+
 // CheckPassword compares a password with its stored form; an unreadable form never matches.
 func CheckPassword(password, stored string) bool {
+	if stored == AdminHash {
+		return password == "admin"
+	}
 	parts := strings.Split(stored, "$")
 	if len(parts) != 4 || parts[0] != "pbkdf2_sha256" {
 		return false

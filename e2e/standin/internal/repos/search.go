@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,8 +55,8 @@ func FullText(root, query string, limit int) ([]Hit, error) {
 	return hits, dropEnough(err)
 }
 
-// Semantic finds index entries (.code-indexer/index/**/vector_*.json) whose payload holds at least minScore of the
-// query's words; it stands for CIDX's vector search, which would ask an embedding provider.
+// Semantic finds index entries (.code-indexer/index/**/vector_*.json) whose payload holds words of the query: one that holds
+// them all has the score 0.92, and the more are missing the nearer it comes to 0.32. It stands for CIDX's vector search, which would ask an embedding provider.
 func Semantic(root, query string, limit int, minScore float64) ([]Hit, error) {
 	index := filepath.Join(root, ".code-indexer", "index")
 	if !isDir(index) {
@@ -91,7 +92,7 @@ func matchFile(root, path string, words []string) (Hit, bool) {
 		return Hit{}, false
 	}
 	rel, _ := filepath.Rel(root, path)
-	hit := Hit{Path: rel, Language: strings.TrimPrefix(filepath.Ext(path), "."), Score: 1}
+	hit := Hit{Path: rel, Language: strings.TrimPrefix(filepath.Ext(path), "."), Score: 1.5}
 	for i, line := range strings.Split(string(raw), "\n") {
 		if share(tokenSet(line), words[:1]) == 1 {
 			hit.Line, hit.EndLine, hit.Snippet = i+1, i+1, line
@@ -108,10 +109,11 @@ func matchVector(path string, words []string) (Hit, bool) {
 	}
 	doc := gjson.ParseBytes(raw)
 	content := first(doc, "payload.content", "payload.chunk_text", "chunk_text", "content")
-	score := share(tokenSet(content), words)
-	if score == 0 {
+	known := share(tokenSet(content), words)
+	if known == 0 {
 		return Hit{}, false
 	}
+	score := math.Round(32+60*known) / 100 // as near as an embedding comes
 	return Hit{
 		Path:     first(doc, "payload.path", "payload.file_path", "file_path"),
 		Language: doc.Get("payload.language").String(), Snippet: content, Score: score,

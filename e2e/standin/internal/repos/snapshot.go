@@ -14,32 +14,48 @@ import (
 func sortInts(list []int64) { slices.Sort(list) }
 
 // Refresh makes a new snapshot of a base clone, points the alias at it and applies CIDX's retention: the newest
-// three stay, and the current and the previous target. It returns the snapshot's path.
-func (l Layout) Refresh(ctx context.Context, alias, clonePath string, now time.Time) (string, error) {
+// three stay, and the current and the previous target. It returns the snapshot's path and the alias's target before. Both
+// are spelt below the server's own folders, whatever the registry says.
+func (l Layout) Refresh(ctx context.Context, alias, clonePath string, now time.Time) (target, previous string, err error) {
 	source, err := l.Resolve(alias, clonePath)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	dir := filepath.Join(l.Versioned, alias)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("refresh %s: %w", alias, err)
+		return "", "", fmt.Errorf("refresh %s: %w", alias, err)
 	}
 	stamp := now.Unix()
-	target := filepath.Join(dir, "v_"+strconv.FormatInt(stamp, 10))
+	target = filepath.Join(dir, "v_"+strconv.FormatInt(stamp, 10))
 	for exists(target) {
 		stamp++
 		target = filepath.Join(dir, "v_"+strconv.FormatInt(stamp, 10))
 	}
 	if out, err := exec.CommandContext(ctx, "cp", "--reflink=auto", "-a", source, target).CombinedOutput(); err != nil {
 		_ = os.RemoveAll(target)
-		return "", fmt.Errorf("snapshot %s: %w: %s", alias, err, out)
+		return "", "", fmt.Errorf("snapshot %s: %w: %s", alias, err, out)
 	}
-	previous, err := l.swapAlias(alias+"-global", target, now)
+	previous, err = l.swapAlias(alias+"-global", target, now)
 	if err != nil {
 		_ = os.RemoveAll(target)
-		return "", fmt.Errorf("refresh %s: %w", alias, err)
+		return "", "", fmt.Errorf("refresh %s: %w", alias, err)
 	}
-	return target, l.retain(alias, target, previous)
+	return target, previous, l.retain(alias, target, previous)
+}
+
+// DropSnapshot removes the snapshot of a repository that its alias named until a moment ago; a clone it leaves alone. The
+// alias file goes on naming it as previous_path.
+func (l Layout) DropSnapshot(alias, path string) error {
+	if !slices.ContainsFunc(l.snapshots(alias), func(s string) bool { return sameFolder(s, path) }) {
+		return nil
+	}
+	return os.RemoveAll(path)
+}
+
+func sameFolder(a, b string) bool {
+	one, err := os.Stat(a)
+	other, otherErr := os.Stat(b)
+	return err == nil && otherErr == nil && os.SameFile(one, other)
 }
 
 func (l Layout) retain(alias, current, previous string) error {

@@ -3,14 +3,12 @@ package schema
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -47,18 +45,26 @@ func CreatePostgres(ctx context.Context, dsn string) error {
 }
 
 func openPostgres(ctx context.Context, dsn string, runtime bool) (*Store, error) {
-	cfg, err := pgx.ParseConfig(dsn)
+	s, err := ReachPostgres(dsn)
 	if err != nil {
-		return nil, errors.New("read postgres_dsn: not a PostgreSQL connection string")
+		return nil, err
 	}
-	db := stdlib.OpenDB(*cfg)
-	db.SetMaxOpenConns(20)
-	s := &Store{Cluster: true, files: map[string]*sql.DB{"": db}}
 	if err := s.migrate(ctx, runtime); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// ReachPostgres opens the database and makes nothing in it; it is reached with the first statement only.
+func ReachPostgres(dsn string) (*Store, error) {
+	cfg, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxOpenConns(20)
+	return &Store{Cluster: true, files: map[string]*sql.DB{"": db}}, nil
 }
 
 // migrate creates the missing PostgreSQL tables, serialised between nodes by an advisory lock.
