@@ -59,9 +59,11 @@ lab-nfs: modules ## Migrate onto a true NFS share in an emulated machine: squash
 bench: bench-database bench-files bench-downtime ## All benchmarks
 
 bench-database: modules tools ## The database step against its peers, in one run
+	@build/setup.sh bench
 	@go run ./bench/database
 
 bench-files: modules tools ## The file copy against its peers, in one run
+	@build/setup.sh bench
 	@go run ./bench/files
 
 bench-downtime: modules tools ## Which share of a whole migration of 200,000 files the server stands still

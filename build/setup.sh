@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs what cidx-cluster needs to be built, tested and demonstrated on
 # Debian 12 or 13, and nothing that is there already; a second call takes well
-# under a second. Groups: core (default), lint, test, lab, nfs.
+# under a second. Groups: core (default), lint, test, lab, nfs, bench (the peers of
+# the benchmarks).
 #
 #   build/setup.sh [group…]
 #
@@ -70,7 +71,16 @@ missing_packages() {
       have mke2fs             || echo e2fsprogs
       have ssh                || echo openssh-client
       ;;
-    *) fail "unknown group: $1 (core, lint, test, lab, nfs)" ;;
+    bench) # the peers
+      have pgloader || echo pgloader
+      have pg_dump  || echo postgresql-client
+      have rsync    || echo rsync
+      have fpsync   || echo fpart
+      have rclone   || echo rclone
+      /usr/bin/python3 -c 'import psycopg' 2>/dev/null || echo python3-psycopg
+      ;;
+    package:*) echo "${1#package:}" ;;
+    *) fail "unknown group: $1 (core, lint, test, lab, nfs, bench)" ;;
   esac
 }
 
@@ -98,6 +108,16 @@ install_packages() {
 }
 
 added=() # files of install_packages
+
+# install_peers: one that cannot be installed is no reason not to measure the others.
+install_peers() {
+  local peer
+  [ $# -gt 0 ] || return 0
+  if build/setup.sh "${@/#/package:}"; then return; fi
+  for peer; do
+    build/setup.sh "package:$peer" || say "$peer cannot be installed: the benchmarks report it as missing"
+  done
+}
 
 # as_before removes them, also after a failure.
 as_before() {
@@ -147,6 +167,8 @@ main() {
   local group groups=("${@:-core}") packages=()
   for group in "${groups[@]}"; do
     local found; found=$(missing_packages "$group")
+    # shellcheck disable=SC2086
+    if [ "$group" = bench ]; then install_peers $found; continue; fi
     # shellcheck disable=SC2206
     packages+=($found)
   done

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"cidx-cluster/bench/internal/peers"
 )
 
 // sample is one measured run.
@@ -24,6 +27,7 @@ type bench struct {
 	cluster *cluster
 	dir     string
 	best    map[string]sample
+	missing peers.Unmeasured
 }
 
 // home makes a seeded home with its joined configuration and its PostgreSQL
@@ -87,7 +91,43 @@ func (b *bench) of(contender string, rows int) (sample, bool) {
 	return s, ok
 }
 
-func (b *bench) peer(name string) bool { return strings.Contains(b.peers, name) }
+// peer says whether a peer is to be measured.
+func (b *bench) peer(name string) bool {
+	return strings.Contains(b.peers, name) && b.missing.Why(name, "") == ""
+}
+
+// findPeers notes the peers that cannot run on this machine.
+func (b *bench) findPeers(ctx context.Context) {
+	python := func() error {
+		if exec.CommandContext(ctx, systemPython, "-c", "import psycopg").Run() != nil {
+			return errors.New("psycopg is not installed: build/setup.sh bench installs Debian's python3-psycopg")
+		}
+		return nil
+	}
+	for name, lacks := range map[string]error{
+		"pgloader": peers.Installed("pgloader", "pgloader"), "rowwise": python(), "limit": peers.Installed("pg_dump", "postgresql-client"),
+	} {
+		if lacks != nil && b.peer(name) {
+			b.missing.Add(name, "", lacks)
+		}
+	}
+}
+
+// measure runs a peer once; one that fails has a reason instead of a time.
+func (b *bench) measure(ctx context.Context, name string, rows int, run func() (sample, error)) error {
+	if !b.peer(name) {
+		return nil
+	}
+	s, err := run()
+	if err == nil {
+		b.keep(name, rows, s)
+		return nil
+	}
+	b.missing.Add(name, sized(rows), err)
+	return ctx.Err()
+}
+
+func sized(rows int) string { return fmt.Sprintf("%d rows", rows) }
 
 // timed runs cmd and returns its wall time and peak memory. The output is in
 // the error only, with the password masked.

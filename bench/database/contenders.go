@@ -13,8 +13,11 @@ import (
 	"time"
 )
 
-// peak is the largest resident set of a finished process, in MiB.
+// peak is the largest resident set of a finished process, in MiB; 0 of one that never ran.
 func peak(cmd *exec.Cmd) float64 {
+	if cmd.ProcessState == nil {
+		return 0
+	}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		return float64(usage.Maxrss) / 1024
 	}
@@ -88,8 +91,14 @@ INCLUDING ONLY TABLE NAMES LIKE %s;
 	if err == nil && strings.Contains(string(out), "Heap exhausted") {
 		err = fmt.Errorf("pgloader: heap exhausted")
 	}
+	if err == nil {
+		s.note, err = b.loaded(ctx, database, home, tables)
+	}
 	return s, err
 }
+
+// systemPython is the one that Debian's python3-psycopg belongs to.
+const systemPython = "/usr/bin/python3"
 
 //go:embed rowwise.py
 var rowwisePy []byte
@@ -103,9 +112,12 @@ func (b *bench) rowwise(ctx context.Context, home, database string, tables []str
 	if err := os.WriteFile(script, rowwisePy, 0o600); err != nil {
 		return sample{}, err
 	}
-	cmd := exec.CommandContext(ctx, "/usr/bin/python3", append([]string{script, filepath.Join(home, "data/cidx_server.db")}, tables...)...)
+	cmd := exec.CommandContext(ctx, systemPython, append([]string{script, filepath.Join(home, "data/cidx_server.db")}, tables...)...)
 	cmd.Env = b.cluster.env(database)
 	s, _, err := b.timed(cmd)
+	if err == nil {
+		s.note, err = b.loaded(ctx, database, home, tables)
+	}
 	return s, err
 }
 

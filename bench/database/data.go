@@ -182,3 +182,14 @@ func filledTables(ctx context.Context, path string, target map[string]bool, most
 	}
 	return filled, rows.Err()
 }
+
+// sourceRows counts the rows of some tables of a SQLite file.
+func sourceRows(ctx context.Context, path string, tables []string) (n int, err error) {
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	err = db.QueryRowContext(ctx, "SELECT "+counted(tables)).Scan(&n)
+	return n, err
+}

@@ -58,6 +58,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer c.stop()
 	b := bench{options: o, cluster: c, dir: dir, best: map[string]sample{}}
+	b.findPeers(ctx)
 	for _, step := range []func(context.Context) error{b.small, b.middleRun, b.largeRun} {
 		if err := step(ctx); err != nil {
 			return err

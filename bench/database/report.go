@@ -16,7 +16,7 @@ const (
 )
 
 // report prints the table, writes it to the document, and ends with the lines
-// RESULT name value.
+// RESULT name value, or NOT-MEASURED name reason.
 func (b *bench) report(w io.Writer) error {
 	table := b.table()
 	fmt.Fprintln(w, table)
@@ -25,8 +25,8 @@ func (b *bench) report(w io.Writer) error {
 			return err
 		}
 	}
-	for _, r := range b.results() {
-		fmt.Fprintf(w, "RESULT database.%s %s\n", r.name, r.value)
+	for _, line := range b.results() {
+		fmt.Fprintln(w, line)
 	}
 	return nil
 }
@@ -44,31 +44,34 @@ func (b *bench) table() string {
 			}
 		}
 	}
+	t.WriteString(b.missing.Notes())
 	return t.String()
 }
 
-type result struct{ name, value string }
-
-func (b *bench) results() []result {
-	var list []result
-	add := func(name string, value float64) { list = append(list, result{name, fmt.Sprintf("%.2f", value)}) }
-	large, _ := b.of("ours", b.large)
-	for _, peer := range []string{"pgloader", "rowwise"} {
-		if s, ok := b.of(peer, b.large); ok {
-			add("vs_"+peer, s.seconds/large.seconds)
+// results are the ratios peer's time / our time, but the limit's: our time / the limit's.
+func (b *bench) results() []string {
+	var list []string
+	ratio := func(name, peer string, rows int) {
+		theirs, measured := b.of(peer, rows)
+		ours, _ := b.of("ours", rows)
+		value := theirs.seconds / ours.seconds
+		if peer == "limit" {
+			value = ours.seconds / theirs.seconds
 		}
+		list = append(list, b.missing.Result("database."+name, peer, sized(rows), value, measured))
 	}
-	if s, ok := b.of("limit", b.large); ok {
-		add("vs_limit", large.seconds/s.seconds)
-	}
-	small, _ := b.of("ours", smallRows)
-	if s, ok := b.of("pgloader", smallRows); ok {
-		add("small_vs_pgloader", s.seconds/small.seconds)
-	}
+	ratio("vs_pgloader", "pgloader", b.large)
+	ratio("vs_rowwise", "rowwise", b.large)
+	ratio("vs_limit", "limit", b.large)
+	ratio("small_vs_pgloader", "pgloader", smallRows)
 	middle, _ := b.of("ours", b.middle)
-	add("peak_mib_1e5", middle.mib)
-	add("peak_mib_1e6", large.mib)
-	add("verify_share", large.verify/large.seconds)
+	large, _ := b.of("ours", b.large)
+	for _, own := range []struct {
+		name  string
+		value float64
+	}{{"peak_mib_1e5", middle.mib}, {"peak_mib_1e6", large.mib}, {"verify_share", large.verify / large.seconds}} {
+		list = append(list, b.missing.Result("database."+own.name, "ours", "", own.value, true))
+	}
 	return list
 }
 

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"cidx-cluster/bench/internal/peers"
 )
 
 // bench is one run.
@@ -18,6 +20,7 @@ type bench struct {
 	contenders []contender
 	undo       []func()
 	samples    []sample
+	missing    peers.Unmeasured
 }
 
 // sample is one measurement.
@@ -97,8 +100,12 @@ func (b *bench) rounds(ctx context.Context, p place, d *dataset, steps ...step) 
 				// Real changes are older than the blink in which a clock does not move.
 				time.Sleep(50 * time.Millisecond)
 			}
-			if err := b.one(ctx, p, d, c, s); err != nil {
-				return fmt.Errorf("%s, %s, %s, %s: %w", c.name, p.name(), d.name, s, err)
+			err := b.one(ctx, p, d, c, s)
+			switch {
+			case err != nil && (!c.peer || ctx.Err() != nil):
+				return fmt.Errorf("%s, %s: %w", c.name, at(p.name(), d.name, s), err)
+			case err != nil: // what a peer cannot do is a result
+				b.missing.Add(c.name, at(p.name(), d.name, s), err)
 			}
 		}
 	}
@@ -125,6 +132,9 @@ func (b *bench) one(ctx context.Context, p place, d *dataset, c contender, s ste
 	fmt.Printf("%-15s %-6s %-6s %-10s %8.2f s %8d operations\n", m.contender, m.place, m.data, m.step, m.seconds, m.operations)
 	return nil
 }
+
+// at names a measurement for a reader.
+func at(place, data string, s step) string { return fmt.Sprintf("%s, %s, %s", place, data, s) }
 
 // of returns a measurement.
 func (b *bench) of(contender, place, data string, s step) (sample, bool) {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"cidx-cluster/bench/internal/peers"
 )
 
 // step is what is measured.
@@ -25,6 +27,7 @@ const (
 // contender copies a dataset to a place; it says which steps it knows.
 type contender struct {
 	name    string
+	peer    bool                                                               // not ours: it may fail
 	prepare func(ctx context.Context, s step, d *dataset, target string) error // not measured; may be nil
 	run     func(ctx context.Context, s step, d *dataset, target string) (ran bool, err error)
 }
@@ -115,14 +118,17 @@ func command(ctx context.Context, name string, arguments ...string) error {
 	return nil
 }
 
-// findPeers lists who is there to be measured.
+// findPeers lists who is there to be measured, and says who is not.
 func (b *bench) findPeers() {
-	b.contenders = []contender{{"ours", b.readBack, b.helper}, {"ours, compared", nil, b.compared}}
-	for _, peer := range []contender{{"rsync", nil, rsync}, {"fpsync", nil, b.fpsync}, {"rclone", nil, rclone}} {
-		if _, err := exec.LookPath(peer.name); err != nil {
-			fmt.Printf("%s is not installed: passed over\n", peer.name)
+	b.contenders = []contender{{"ours", false, b.readBack, b.helper}, {"ours, compared", false, nil, b.compared}}
+	for _, c := range []struct {
+		contender
+		debian string // package
+	}{{contender{"rsync", true, nil, rsync}, "rsync"}, {contender{"fpsync", true, nil, b.fpsync}, "fpart"}, {contender{"rclone", true, nil, rclone}, "rclone"}} {
+		if err := peers.Installed(c.name, c.debian); err != nil {
+			b.missing.Add(c.name, "", err)
 			continue
 		}
-		b.contenders = append(b.contenders, peer)
+		b.contenders = append(b.contenders, c.contender)
 	}
 }

@@ -6,7 +6,7 @@
 // files, as CIDX's indexes and git's objects are, and a few large ones, as packs
 // are. Before each measurement on the share it is mounted anew, so that nobody
 // lives on what the kernel remembers. Peers: rsync, fpsync, rclone; one that is
-// not installed is passed over with a line that says so. It needs root.
+// not installed, or fails, is reported as that. It needs root.
 //
 // With -downtime it measures something else: whole migrations of a sandbox with
 // a large seed by the real playbook, and which share of them the server stands

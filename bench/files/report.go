@@ -19,7 +19,7 @@ const (
 )
 
 // report prints the table, writes it to the document, and ends with the lines
-// RESULT name value.
+// RESULT name value, or NOT-MEASURED name reason.
 func (b *bench) report(w io.Writer) error {
 	table := b.table()
 	fmt.Fprintf(w, "\n%s\n", table)
@@ -28,8 +28,8 @@ func (b *bench) report(w io.Writer) error {
 			return err
 		}
 	}
-	for _, r := range b.results() {
-		fmt.Fprintf(w, "RESULT files.%s\n", r)
+	for _, line := range b.results() {
+		fmt.Fprintln(w, line)
 	}
 	return nil
 }
@@ -50,6 +50,7 @@ func (b *bench) table() string {
 		}
 		fmt.Fprintf(&t, "| %s | %s | %s | %s | %.2f | %s | %s |\n", m.place, m.data, m.step, m.contender, m.seconds, operations, ratio)
 	}
+	t.WriteString(b.missing.Notes())
 	return t.String()
 }
 
@@ -73,13 +74,11 @@ func (b *bench) results() []string {
 	} {
 		peer, ok := b.of(r.peer, r.place, r.data, r.step)
 		ours, mine := b.of("ours", r.place, r.data, r.step)
-		if ok && mine {
-			list = append(list, fmt.Sprintf("%s %.2f", r.name, peer.seconds/ours.seconds))
-		}
+		list = append(list, b.missing.Result("files."+r.name, r.peer, at(r.place, r.data, r.step), peer.seconds/ours.seconds, ok && mine))
 	}
 	if first, ok := b.of("ours, compared", "share", "small", cold); ok {
 		window, _ := b.of("ours", "share", "small", delta)
-		list = append(list, fmt.Sprintf("downtime_share %.3f", window.seconds/first.seconds))
+		list = append(list, fmt.Sprintf("RESULT files.downtime_share %.3f", window.seconds/first.seconds))
 	}
 	return list
 }
