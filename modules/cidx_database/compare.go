@@ -24,6 +24,9 @@ func (r *runner) compare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := r.compareGuests(ctx, t); err != nil {
+			return err
+		}
 		tables, rows = tables+1, rows+got.Rows
 		if got != t.sum {
 			problems = append(problems, r.nameDifferences(ctx, t, got)...)
@@ -37,7 +40,7 @@ func (r *runner) compare(ctx context.Context) error {
 	return nil
 }
 
-// targetSum is the digest of a table in PostgreSQL.
+// targetSum is the digest of a table in PostgreSQL, without guests.
 func (r *runner) targetSum(ctx context.Context, t *table) (digest.Sum, error) {
 	var sum digest.Sum
 	var canon []byte
@@ -55,7 +58,7 @@ func (r *runner) targetSum(ctx context.Context, t *table) (digest.Sum, error) {
 		}
 		return nil
 	}}
-	_, err := r.conn.CopyTo(ctx, tuples, "COPY "+t.to.Qualified()+" ("+t.names()+") TO STDOUT (FORMAT binary)")
+	_, err := r.conn.CopyTo(ctx, tuples, "COPY (SELECT "+t.names()+" FROM "+t.to.Qualified()+t.ours()+") TO STDOUT (FORMAT binary)")
 	if err == nil {
 		err = tuples.Close()
 	}

@@ -8,9 +8,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
-	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/postgres"
-	"cidx-cluster/modules/internal/sqlite"
 )
 
 // Statuses of a table.
@@ -30,7 +28,7 @@ func (r *runner) classify(ctx context.Context) error {
 	}
 	var problems cidx.Problems
 	for i, t := range r.plan.tables {
-		t.status = statusEmpty
+		t.status, t.seeded, t.guests = statusEmpty, 0, nil
 		if filled[i] {
 			problems.Add(r.classifyTable(ctx, t))
 		}
@@ -45,6 +43,9 @@ func (r *runner) classify(ctx context.Context) error {
 				t.status = statusReplaced
 			}
 		}
+	}
+	if err := r.tellFirstStart(); err != nil {
+		return err
 	}
 	return r.strangers(ctx)
 }
@@ -85,11 +86,12 @@ func (r *runner) classifyTable(ctx context.Context, t *table) error {
 
 // classifyRows looks at every row.
 func (r *runner) classifyRows(ctx context.Context, t *table) error {
-	seeds, err := t.seeds()
+	seeds, err := r.seedsOf(t)
 	if err != nil {
 		return err
 	}
 	counts := map[string]int64{}
+	var guests guests
 	var foreign []string
 	equal, err := r.mergeCount(ctx, t, func(d difference) error {
 		counts[d.Kind]++
@@ -97,7 +99,11 @@ func (r *runner) classifyRows(ctx context.Context, t *table) error {
 		case d.Kind == differenceLost:
 		case r.rolledBack():
 			r.finds.write(t, d, "replaced")
-		case !matches(seeds, d.Row):
+		case t.Grows && t.numbered():
+			guests.add(d.Row[t.key[0]])
+		case t.matches(seeds, d.Row):
+			t.seeded++
+		default:
 			counts["foreign"]++
 			if len(foreign) < 5 {
 				foreign = append(foreign, d.Key+map[string]string{differenceChanged: " differs"}[d.Kind]+d.inColumns())
@@ -118,7 +124,7 @@ func (r *runner) classifyRows(ctx context.Context, t *table) error {
 		return err
 	}
 	t.status = statusReplaced
-	return nil
+	return r.invite(t, guests)
 }
 
 func (r *runner) foreign(t *table, n int64, keys []string) error {
@@ -162,49 +168,6 @@ func (r *runner) classifyWhole(ctx context.Context, t *table) error {
 	return r.foreign(t, n, []string{"no key to name them by"})
 }
 
-// seed is a condition on canonical fields, by column.
-type seed map[int][]byte
-
-// seeds translates the catalogue's seeds into canonical values.
-func (t *table) seeds() ([]seed, error) {
-	var list []seed
-	for _, conditions := range t.Seeds {
-		s := seed{}
-		for name, text := range conditions {
-			for i := range t.columns {
-				if t.columns[i].Name != name {
-					continue
-				}
-				v := sqlite.TextValue(text)
-				if text == "" {
-					v = sqlite.NullValue()
-				}
-				var source digest.Source
-				field, fault := source.Append(nil, &t.columns[i].Column, &v)
-				if fault != nil {
-					return nil, fmt.Errorf("read seed of %s: %w", t.Name, fault)
-				}
-				s[i] = field
-			}
-		}
-		list = append(list, s)
-	}
-	return list, nil
-}
-
-func matches(seeds []seed, row [][]byte) bool {
-	for _, s := range seeds {
-		all := len(s) > 0
-		for i, field := range s {
-			all = all && string(row[i]) == string(field)
-		}
-		if all {
-			return true
-		}
-	}
-	return false
-}
-
 // strangers finds rows of tables that we do not load but that would vanish with
 // rows that we replace.
 func (r *runner) strangers(ctx context.Context) error {
@@ -241,7 +204,10 @@ func (r *runner) clearTarget(ctx context.Context) error {
 		if t.status != statusReplaced {
 			continue
 		}
-		if err := postgres.Run(ctx, r.conn, "DELETE FROM "+t.to.Qualified()); err != nil {
+		if err := r.moveGuests(ctx, t); err != nil {
+			return err
+		}
+		if err := postgres.Run(ctx, r.conn, "DELETE FROM "+t.to.Qualified()+t.ours()); err != nil {
 			return fmt.Errorf("delete replaced rows of %s: %w", t.Name, err)
 		}
 	}

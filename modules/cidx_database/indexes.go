@@ -20,7 +20,10 @@ func (r *runner) dropIndexes(ctx context.Context) (*postgres.Rebuild, error) {
 		case !t.to.Owned:
 			r.warnings.add("table %s belongs to another role: its indexes stay while its %s rows are loaded, which takes longer", t.Name, thousands(t.rows))
 		default:
-			large, names = append(large, t.to), append(names, t.to.Qualified())
+			large = append(large, t.to)
+			if t.guests == nil {
+				names = append(names, t.to.Qualified())
+			}
 		}
 	}
 	if len(large) == 0 {
@@ -36,13 +39,13 @@ func (r *runner) dropIndexes(ctx context.Context) (*postgres.Rebuild, error) {
 	if err := rebuild.Drop(ctx, r.conn); err != nil {
 		return nil, err
 	}
-	if len(rebuild.Kept) == 0 {
+	if len(rebuild.Kept) == 0 && len(names) > 0 {
 		// COPY FREEZE wants a table that this transaction has truncated.
 		if err := postgres.Run(ctx, r.conn, "TRUNCATE "+strings.Join(names, ", ")); err != nil {
 			return nil, fmt.Errorf("truncate: %w", err)
 		}
 		for _, t := range r.plan.tables {
-			t.frozen = t.large && t.to.Owned && t.conn != nil && t.status != statusKept
+			t.frozen = t.large && t.to.Owned && t.conn != nil && t.status != statusKept && t.guests == nil
 		}
 	}
 	return rebuild, nil

@@ -83,7 +83,7 @@ func (r *runner) mergeCount(ctx context.Context, t *table, visit func(difference
 		m.advance()
 	}
 	tuples := &postgres.Tuples{Row: m.row}
-	sql := "COPY (SELECT " + t.names() + " FROM " + t.to.Qualified() + " ORDER BY " + t.order() + ") TO STDOUT (FORMAT binary)"
+	sql := "COPY (SELECT " + t.names() + " FROM " + t.to.Qualified() + t.ours() + " ORDER BY " + t.order() + ") TO STDOUT (FORMAT binary)"
 	if _, err := r.conn.CopyTo(ctx, tuples, sql); err != nil {
 		return m.equal, fmt.Errorf("read table %s: %w", t.Name, err)
 	}

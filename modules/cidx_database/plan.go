@@ -38,6 +38,8 @@ type table struct {
 	large   bool  // worth rebuilding its indexes
 	frozen  bool  // loaded with COPY FREEZE
 	status  string
+	seeded  int64      // rows of a first start that the target has
+	guests  *guests    // rows of the target that stay beside ours
 	sum     digest.Sum // of the rows that were sent
 	bad     []int64    // sorted ids of rows that are left out
 }

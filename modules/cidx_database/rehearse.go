@@ -51,6 +51,9 @@ func (r *runner) forecast(ctx context.Context, problems cidx.Problems) {
 		if t.conn != nil {
 			progress.Line(ctx, "  Would migrate %s... %s rows", t.Name, thousands(t.rows))
 		}
+		if t.guests != nil {
+			progress.Line(ctx, "  Would keep %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, thousands(int64(len(t.guests.ids))))
+		}
 	}
 	r.out.Msg = fmt.Sprintf("would load %s rows of %d tables", thousands(r.total()), r.loaded())
 	if r.finds.total() > 0 {

@@ -54,7 +54,11 @@ func (r *runner) describePlan(data map[string]any) {
 			if t.conn == nil {
 				continue
 			}
-			tables = append(tables, map[string]any{"table": t.Name, "file": t.File, "rows": t.rows, "status": t.status})
+			item := map[string]any{"table": t.Name, "file": t.File, "rows": t.rows, "status": t.status}
+			if t.guests != nil {
+				item["kept_rows"] = len(t.guests.ids)
+			}
+			tables = append(tables, item)
 		}
 		data["tables"], data["rows"] = tables, r.total()
 	}

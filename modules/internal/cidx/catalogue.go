@@ -19,6 +19,9 @@ type Table struct {
 	Null    map[string]Fallback // what NULL becomes where PostgreSQL refuses it
 	Active  *ActiveRule         // rows of work that will never end
 	Seeds   []Seed              // rows that a first cluster start leaves behind
+	SeedsOf string              // table: Seeds count only where it has rows of a first start
+	Grows   bool                // index runs of this server write rows to PostgreSQL as soon as it is joined
+	Folders string              // column of folders that a first cluster start on other rows may delete
 	Wanes   bool                // the server deletes rows of its own accord
 	Warn    string              // condition in SQL on SQLite's rows that is worth telling
 	Checked map[string]string   // column → column of another table, "table.column", that only SQLite references
@@ -71,8 +74,14 @@ type ActiveRule struct {
 }
 
 // Seed describes rows by the values of some columns, as PostgreSQL prints
-// them; an empty string stands for NULL.
+// them; an empty string stands for NULL, and "=column" for the moment in another
+// column.
 type Seed map[string]string
+
+// FirstStart is what a first cluster start on other data than the server's does
+// to the home of the server (CIDX 11.79, run).
+const FirstStart = "that start has emptied the managed part of ~/.ssh/config (the first start after the migration writes it again), " +
+	"has pointed aliases/cidx-meta-global.json to the clone, and has deleted research folders that were older than 7 days"
 
 // Activated is the File of activated_repos: its rows come from the
 // *_metadata.json files of data/activated-repos.

@@ -16,7 +16,8 @@ const interrupted = "Interrupted: the standalone server was migrated to a cluste
 // order of loading follows the foreign keys.
 var Catalogue = []Table{
 	{Name: "users", File: serverDB, Core: true, Secrets: []string{"password_hash"},
-		Seeds: []Seed{{"username": "admin", "role": "admin", "email": "", "oidc_identity": "", "password_changed_at": ""}}},
+		Seeds: []Seed{{"username": "admin", "role": "admin", "email": "", "oidc_identity": "", "password_changed_at": ""},
+			{"username": "admin", "role": "admin", "email": "", "oidc_identity": "", "password_changed_at": "=created_at"}}},
 	{Name: "user_mfa", File: serverDB, UTC: []string{"created_at", "updated_at"},
 		Secrets: []string{"encrypted_secret"}, Cipher: map[string]Cipher{"encrypted_secret": MFACipher}},
 	{Name: "user_recovery_codes", File: serverDB, UTC: []string{"created_at", "used_at"}, Secrets: []string{"code_hash"}},
@@ -49,7 +50,7 @@ var Catalogue = []Table{
 	{Name: "background_jobs", File: serverDB, Core: true, Active: &ActiveRule{
 		Status: "status", Active: []string{"pending", "running"}, Failed: "failed",
 		Finished: "completed_at", Error: "error", Text: interrupted},
-		Seeds: []Seed{{"username": "system"}}, Wanes: true},
+		Seeds: []Seed{{"username": "system"}, {"username": "system-reconcile"}}, Wanes: true},
 	{Name: "sync_jobs", File: serverDB, Core: true, Active: &ActiveRule{
 		Status: "status", Active: []string{"pending", "running"}, Failed: "failed",
 		Finished: "completed_at", Error: "error_message", Text: interrupted}, Wanes: true},
@@ -62,7 +63,7 @@ var Catalogue = []Table{
 		"repos_analyzed": Zero, "repos_skipped": Zero, "pass1_duration_s": Zero, "pass2_duration_s": Zero}},
 	{Name: "self_monitoring_scans", File: serverDB, UTC: []string{"started_at", "completed_at"}},
 	{Name: "self_monitoring_issues", File: serverDB, UTC: []string{"created_at"}},
-	{Name: "research_sessions", File: serverDB},
+	{Name: "research_sessions", File: serverDB, Folders: "folder_path"},
 	{Name: "research_messages", File: serverDB},
 	{Name: "diagnostic_results", File: serverDB, Local: []string{"run_at"}},
 	{Name: "wiki_cache", File: serverDB, Renames: map[string]string{"metadata_json": "metadata"}, UTC: []string{"rendered_at"}, Wanes: true},
@@ -71,7 +72,7 @@ var Catalogue = []Table{
 	{Name: "delegation_job_results", File: serverDB, UTC: []string{"created_at", "completed_at"}, Wanes: true},
 	{Name: "search_event_log", File: serverDB, Wanes: true},
 	{Name: "search_embed_event", File: serverDB, Wanes: true},
-	{Name: "embedding_call_stats", File: serverDB, Wanes: true},
+	{Name: "embedding_call_stats", File: serverDB, Wanes: true, Grows: true},
 	{Name: "query_analytics_exports", File: serverDB, Paths: map[string]PathRule{"file_path": PathRewrite}, Wanes: true},
 	{Name: "hnsw_orphan_sweep_state", File: serverDB, Seeds: []Seed{{"id": "1"}}},
 	{Name: "golden_repo_reconcile_auto_heal_event", File: serverDB},
@@ -79,8 +80,9 @@ var Catalogue = []Table{
 	{Name: "oauth_codes", File: oauthDB, Core: true, Secrets: []string{"code", "code_challenge"}, Wanes: true},
 	{Name: "oauth_tokens", File: oauthDB, Core: true, Secrets: []string{"access_token", "refresh_token"}, Wanes: true},
 	{Name: "oidc_identity_links", File: oauthDB},
-	{Name: "token_families", File: refreshDB, Core: true, Wanes: true},
-	{Name: "refresh_tokens", File: refreshDB, Core: true, Secrets: []string{"token_hash"}, Wanes: true},
+	{Name: "token_families", File: refreshDB, Core: true, Wanes: true, Seeds: []Seed{{"username": "admin"}}, SeedsOf: "users"},
+	{Name: "refresh_tokens", File: refreshDB, Core: true, Secrets: []string{"token_hash"}, Wanes: true,
+		Seeds: []Seed{{"username": "admin"}}, SeedsOf: "users"},
 	{Name: "scip_dependency_installations", File: scipDB, Core: true, UTC: []string{"timestamp"}},
 
 	{Name: "payload_cache", File: "data/payload_cache.db", Skip: "cache with a lifetime of minutes"},

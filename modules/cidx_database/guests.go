@@ -1,0 +1,136 @@
+package database
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// guests are rows of the target that are this server's own and not in SQLite:
+// its index runs read config.json anew and write to PostgreSQL as soon as
+// cluster-join.sh has changed it (CIDX 11.79). They stay, under ids above those
+// of the rows that are loaded.
+type guests struct {
+	ids    []int64
+	above  int64  // every id up to this one belongs to a row of SQLite
+	before string // rows and digest, without the ids
+}
+
+// numbered reports whether one integer that a sequence fills identifies a row.
+func (t *table) numbered() bool {
+	if len(t.key) != 1 || t.columns[t.key[0]].Sequence == "" {
+		return false
+	}
+	kind := t.columns[t.key[0]].Type.Kind
+	return slices.Contains([]convert.Kind{convert.Int2, convert.Int4, convert.Int8}, kind)
+}
+
+// add notes the row with the canonical id.
+func (g *guests) add(field []byte) {
+	if v := canonicalValue(field); len(v) == 8 {
+		g.ids = append(g.ids, int64(binary.BigEndian.Uint64(v)))
+	}
+}
+
+// invite settles where the guests go.
+func (r *runner) invite(t *table, g guests) error {
+	if len(g.ids) == 0 {
+		return nil
+	}
+	ours, err := t.highest()
+	if err != nil {
+		return err
+	}
+	last := slices.Max(g.ids)
+	g.above = max(ours, last, 0)
+	if limit := t.largestID(); g.above > limit-max(last, 0) {
+		return cidx.Problem{What: fmt.Sprintf("no ids are left for %d rows that stay: the highest is %d", len(g.ids), g.above), At: r.where + ", table " + t.Name, Fix: "delete these rows in PostgreSQL, or give them lower ids, then run again"}
+	}
+	t.guests = &g
+	return nil
+}
+
+// highest is the highest id that SQLite has given out.
+func (t *table) highest() (int64, error) {
+	given, err := t.conn.Sequence(t.from.Name)
+	if err != nil {
+		return 0, err
+	}
+	there, err := t.number("SELECT coalesce(max(CAST(" + t.source(t.columns[t.key[0]].Name) + " AS INTEGER)), 0) FROM " + t.identified())
+	return max(given, there), err
+}
+
+// largestID is what the key's type can hold.
+func (t *table) largestID() int64 {
+	switch t.columns[t.key[0]].Type.Kind {
+	case convert.Int2:
+		return math.MaxInt16
+	case convert.Int4:
+		return math.MaxInt32
+	}
+	return math.MaxInt64
+}
+
+// ours is the condition of the rows that are, or will be, SQLite's.
+func (t *table) ours() string {
+	if t.guests == nil {
+		return ""
+	}
+	return " WHERE " + t.idName() + " <= " + strconv.FormatInt(t.guests.above, 10)
+}
+
+func (t *table) idName() string { return postgres.Quote(t.columns[t.key[0]].Name) }
+
+// moveGuests gives the guests their new ids, in the transaction.
+func (r *runner) moveGuests(ctx context.Context, t *table) error {
+	g := t.guests
+	if g == nil {
+		return nil
+	}
+	texts := make([]string, len(g.ids))
+	for i, id := range g.ids {
+		texts[i] = strconv.FormatInt(id, 10)
+	}
+	list := "{" + strings.Join(texts, ",") + "}"
+	condition := " WHERE " + t.idName() + " = ANY ($1::bigint[])"
+	var err error
+	if g.before, err = r.guestSum(ctx, t, condition, list); err != nil {
+		return err
+	}
+	_, err = postgres.Rows(ctx, r.conn, "UPDATE "+t.to.Qualified()+" SET "+t.idName()+" = "+t.idName()+" + "+strconv.FormatInt(g.above, 10)+condition, list)
+	if err != nil {
+		return fmt.Errorf("keep rows of %s under new ids: %w", t.Name, err)
+	}
+	progress.Line(ctx, "  Keeping %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, thousands(int64(len(g.ids))))
+	return nil
+}
+
+// compareGuests proves that they are what they were, but for the ids.
+func (r *runner) compareGuests(ctx context.Context, t *table) error {
+	if t.guests == nil {
+		return nil
+	}
+	after, err := r.guestSum(ctx, t, " WHERE "+t.idName()+" > "+strconv.FormatInt(t.guests.above, 10))
+	if err == nil && after != t.guests.before {
+		err = cidx.Problem{What: "the rows that were to stay have changed", At: r.where + ", table " + t.Name, Fix: "nothing was committed; look for triggers and rules on the table"}
+	}
+	return err
+}
+
+// guestSum is the number of rows and a digest of all but their ids.
+func (r *runner) guestSum(ctx context.Context, t *table, condition string, args ...string) (string, error) {
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT count(*), sum(hashtextextended((to_jsonb(g) - "+postgres.Literal(t.columns[t.key[0]].Name)+")::text, 0)) FROM "+t.to.Qualified()+" g"+condition, args...)
+	if err != nil {
+		return "", fmt.Errorf("count rows of %s that stay: %w", t.Name, err)
+	}
+	return string(rows[0][0]) + " " + string(rows[0][1]), nil
+}
