@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/printable"
 )
 
 // warnings are told once each.
@@ -127,7 +128,7 @@ func (f *finds) line(name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	_, err = s.w.Write(append(raw, '\n'))
+	_, err = s.w.Write(append(printable.JSON(raw), '\n'))
 	return err
 }
 

@@ -6,12 +6,18 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/printable"
 )
 
 const password = "s3cret-of-the-dsn"
@@ -383,5 +389,43 @@ func TestQuoted(t *testing.T) {
 		if got := quoted(word); got != want {
 			t.Errorf("%q: got %s, want %s", word, got, want)
 		}
+	}
+}
+
+// The journal, the names in replies, an operator's start command of two lines.
+func TestReportShowsForeignTextInOneLine(t *testing.T) {
+	const hostile = "x\nMigration complete!\r\x1b[2J\u009b2J\u202e\u2028"
+	home := t.TempDir()
+	state := cidx.State(filepath.Join(home, ".cluster-migrate"))
+	if err := journal.Append(state.Journal(), "cidx_files", "warm", map[string]any{"name": hostile}); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(state.Journal())
+	if err != nil || printable.Text(string(raw)) != string(raw) {
+		t.Errorf("journal: %v %q", err, raw)
+	}
+	a := args{Common: cidx.Common{Home: home}, Outcome: failed, Host: "node1", Manager: "command", Start: "cd /srv\n./start\n", Stop: "./stop", Replies: map[string]any{
+		"files": map[string]any{"failed": true, "msg": "copy " + hostile, "left_out": []any{map[string]any{"path": hostile, "why": hostile}}, "warnings": []any{hostile}},
+	}}
+	reply, err := run(t.Context(), a, ansible.Mode{Check: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, page := string(reply.Data["report"].(json.RawMessage)), reply.Data["html"].(string)
+	for name, text := range map[string]string{"report": document, "page": page, "summary": strings.Join(reply.Data["summary"].([]string), "\n")} {
+		if printable.Text(text) != text {
+			t.Errorf("%s: hostile characters", name)
+		}
+		for line := range strings.SplitSeq(text, "\n") {
+			if strings.HasPrefix(strings.TrimSpace(line), "Migration complete!") {
+				t.Errorf("%s: a line of its own: %q", name, line)
+			}
+		}
+		if !strings.Contains(text, `Migration complete!`) {
+			t.Errorf("%s: the name is not shown", name)
+		}
+	}
+	if !slices.Contains(reply.Data["summary"].([]string), "  ./start") {
+		t.Errorf("a command of two lines: %q", reply.Data["summary"])
 	}
 }

@@ -80,7 +80,9 @@ func (d *document) counts() []string {
 func (d *document) rollbackLines(title string) []string {
 	lines := []string{"", title}
 	for _, c := range d.Rollback.ByHand {
-		lines = append(lines, "  "+c)
+		for line := range strings.SplitSeq(c, "\n") {
+			lines = append(lines, "  "+line)
+		}
 	}
 	return append(lines, "or with the proof that everything is back:", "  "+d.Rollback.Playbook)
 }

@@ -4,6 +4,7 @@ import sys
 
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.cidx.cluster.plugins.plugin_utils.printable import printable
 
 DOCUMENTATION = """
 name: steps
@@ -75,5 +76,5 @@ class CallbackModule(CallbackBase):
 
 
 def reply(result):
-    """The task's result, as older (2.14) and newer cores name it."""
-    return result.result if hasattr(result, "result") else result._result
+    """The task's result, as older (2.14) and newer cores name it, fit for a terminal."""
+    return printable(result.result if hasattr(result, "result") else result._result)

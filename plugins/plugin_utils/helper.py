@@ -17,6 +17,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.cidx.cluster.plugins.plugin_utils.printable import printable
 
 display = Display()
 
@@ -105,7 +106,7 @@ class HelperAction(ActionBase):
                     raise
                 if time.time() > end:
                     raise AnsibleActionFail("%s cannot be reached for %d s: %s\nWhat was started goes on there: run the same "
-                                            "command again to follow it." % (self._node, self._patience, e)) from e
+                                            "command again to follow it." % (self._node, self._patience, printable(str(e)))) from e
                 self._say("connection to %s lost, trying again in %d s" % (self._node, pause))
             time.sleep(pause)
             pause = min(pause * 2, 15)
@@ -116,26 +117,27 @@ class HelperAction(ActionBase):
         command = "CIDX_HELPER_DIR=%s %s %s" % (self._folder, helper, " ".join(map(shlex.quote, words)))
         for attempt in range(3):
             out = self._low_level_execute_command(self._compute_environment_string() + " " + command, in_data=data)
-            for line in reversed(out["stdout"].splitlines()):
+            for line in reversed(out["stdout"].split("\n")):
                 if line.startswith('{"job":'):
-                    return json.loads(line)
+                    return printable(json.loads(line))
             if out["rc"] in (126, 127) or attempt == 1:
                 self._install()
-        raise AnsibleActionFail("the helper gives no answer on %s (status %d): %s%s" % (self._node, out["rc"], out["stdout"], out["stderr"]))
+        raise AnsibleActionFail("the helper gives no answer on %s (status %d): %s%s" % (
+            self._node, out["rc"], printable(out["stdout"]), printable(out["stderr"])))
 
     def _install(self):
         machine = self._low_level_execute_command("uname -s -m")["stdout"].split()[-2:]  # sudo may have warned before it
         arch = ARCHITECTURES.get(machine[-1] if machine else "")
         if machine[:1] != ["Linux"] or arch not in self._manifest["sha256"]:
             raise AnsibleActionFail("%s is %s: the helper is built for Linux on %s" % (
-                self._node, " ".join(machine) or "unknown", ", ".join(m for m, a in ARCHITECTURES.items() if a in self._manifest["sha256"])))
+                self._node, printable(" ".join(machine)) or "unknown", ", ".join(m for m, a in ARCHITECTURES.items() if a in self._manifest["sha256"])))
         with open(os.path.join(FILES, "cidx-helper-linux-%s.gz" % arch), "rb") as f:
             packed = f.read()
         script = INSTALL.format(folder=self._folder, build=self._manifest["build"], sum=self._manifest["sha256"][arch])
         out = self._low_level_execute_command(script, in_data=packed)
         if out["rc"] != 0 or self._manifest["build"] not in out["stdout"]:
             raise AnsibleActionFail("the helper cannot be installed into %s on %s: %s%s\nSet cidx_helper_dir to a folder with 20 MB free, on a "
-                                    "file system without noexec." % (self._folder, self._node, out["stdout"], out["stderr"]))
+                                    "file system without noexec." % (self._folder, self._node, printable(out["stdout"]), printable(out["stderr"])))
 
     def _tell(self, news):
         """Prints lines as they come, a status once a second at first and less often later."""

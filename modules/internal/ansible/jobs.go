@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/secret"
 )
 
 // job is the command of that name. "work" is how a job starts itself.
@@ -128,6 +129,6 @@ func refusal(err error) []byte {
 	if errors.As(err, &held) {
 		out["lease"] = held.Lease
 	}
-	raw, _ := json.Marshal(out) // strings always encode
+	raw, _ := json.Marshal(each(out, secret.New())) // strings always encode
 	return raw
 }

@@ -92,7 +92,7 @@ func (m Module) supervise(input []byte) []byte {
 				return reply
 			}
 			_, mode, _, _ := m.Decode(input)
-			err = fmt.Errorf("%s: ended without a reply: %v\n%s", m.Doc.Name, err, job.CrashText(stderr.String()))
+			err = crash{fmt.Sprintf("%s: ended without a reply: %v", m.Doc.Name, err), job.CrashText(stderr.String())}
 			return m.encode(mode, Reply{Changed: !mode.Check}, err, nil, secret.New(), nil)
 		}
 	}

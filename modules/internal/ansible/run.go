@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -90,7 +91,7 @@ func (m Module) guard(ctx context.Context, args any, mode Mode) (reply Reply, er
 	defer func() {
 		if cause := recover(); cause != nil {
 			reply.Changed = !mode.Check // it may have been
-			err = fmt.Errorf("%s: internal error: %v\n%s", m.Doc.Name, cause, debug.Stack())
+			err = crash{m.Doc.Name + ": internal error: " + fmt.Sprint(cause), string(debug.Stack())}
 		}
 	}()
 	return m.run(ctx, args, mode)
@@ -109,7 +110,7 @@ func (m Module) heading(ctx context.Context, args any) {
 func (m Module) encode(mode Mode, r Reply, err error, transcript []string, keeper *secret.Keeper, invocation map[string]any) []byte {
 	problems := r.Problems
 	if err != nil {
-		problems = append(problems, cidx.ProblemsOf(err)...)
+		problems = append(problems, problemsOf(err)...)
 	}
 	failed := err != nil || len(problems) > 0
 	out := map[string]any{}
@@ -124,7 +125,7 @@ func (m Module) encode(mode Mode, r Reply, err error, transcript []string, keepe
 	}
 	optional(out, "hint", r.Hint, r.Hint != "")
 	optional(out, "checks", r.Checks, len(r.Checks) > 0)
-	optional(out, "diff", r.Diff, len(r.Diff) > 0)
+	optional(out, "diff", titled(r.Diff), len(r.Diff) > 0)
 	optional(out, "warnings", r.Warnings, len(r.Warnings) > 0)
 	optional(out, "lines", transcript, len(transcript) > 0)
 	if r.Skipped != "" && !failed {
@@ -140,6 +141,9 @@ func (m Module) encode(mode Mode, r Reply, err error, transcript []string, keepe
 // failure is the message of a failed reply: the module's own sentence or the
 // error, then one problem a line.
 func failure(msg string, err error, problems cidx.Problems) string {
+	if c, ok := errors.AsType[crash](err); ok {
+		return c.Error()
+	}
 	if len(problems) == 1 && msg == "" {
 		return problems[0].Error()
 	}
@@ -150,7 +154,7 @@ func failure(msg string, err error, problems cidx.Problems) string {
 	var list cidx.Problems
 	var one cidx.Problem
 	if err != nil && !errors.As(err, &list) && !errors.As(err, &one) && len(problems) == 1 {
-		return head + ": " + err.Error()
+		return head + ": " + printable.Line(err.Error())
 	}
 	var b strings.Builder
 	b.WriteString(head + ":")
@@ -166,19 +170,21 @@ func optional(out map[string]any, name string, value any, present bool) {
 	}
 }
 
-// mask renders out as valid UTF-8 JSON without any registered secret.
+// mask renders out as JSON without any registered secret and without a character
+// that a terminal would obey. Secrets are hidden first: they are known as they are.
 func mask(out map[string]any, keeper *secret.Keeper) []byte {
-	raw, err := json.Marshal(out)
+	raw, err := json.Marshal(each(out, keeper)) // bytes that are no UTF-8 would get lost here
 	if err == nil {
 		var tree any
 		decoder := json.NewDecoder(strings.NewReader(string(raw)))
 		decoder.UseNumber()
 		if err = decoder.Decode(&tree); err == nil {
-			raw, err = json.Marshal(hideValues(tree.(map[string]any), keeper))
+			// Again: what is JSON already (json.RawMessage) has been passed over.
+			raw, err = json.Marshal(each(hideValues(tree.(map[string]any), keeper), keeper))
 		}
 	}
 	if err != nil {
-		raw, _ = json.Marshal(map[string]any{"changed": true, "failed": true, "msg": "encode reply: " + keeper.Hide(err.Error())})
+		raw, _ = json.Marshal(map[string]any{"changed": true, "failed": true, "msg": "encode reply: " + printable.Line(keeper.Hide(err.Error()))})
 	}
 	return raw
 }
@@ -204,13 +210,13 @@ func (l *lines) add(e progress.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.Line != nil {
-		text := l.keeper.Hide(*e.Line)
+		text := printable.Line(l.keeper.Hide(*e.Line))
 		e.Line = &text
 		l.kept = append(l.kept, text)
 	}
 	if e.Status != nil {
 		s := *e.Status
-		s.What, s.Note = l.keeper.Hide(s.What), l.keeper.Hide(s.Note)
+		s.What, s.Note = printable.Line(l.keeper.Hide(s.What)), printable.Line(l.keeper.Hide(s.Note))
 		e.Status = &s
 	}
 	if l.next != nil {

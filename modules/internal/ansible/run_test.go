@@ -55,7 +55,7 @@ func TestRunReplies(t *testing.T) {
 		"a plain error":                        {plain, Reply{Changed: true}, errors.New("copy table: broken pipe"), map[string]any{"failed": true, "changed": true, "msg": "copy table: broken pipe"}},
 		"what was done before the error":       {plain, Reply{Data: map[string]any{"done": "users"}}, errors.New("x"), map[string]any{"failed": true, "done": "users"}},
 		"what cannot be encoded":               {plain, Reply{Data: map[string]any{"f": func() {}}}, nil, map[string]any{"failed": true, "changed": true}},
-		"invalid UTF-8":                        {plain, Reply{Msg: "caf\xe9"}, nil, map[string]any{"msg": "caf\ufffd"}},
+		"invalid UTF-8":                        {plain, Reply{Msg: "caf\xe9"}, nil, map[string]any{"msg": `caf\xe9`}},
 		"wrong arguments":                      {`{}`, Reply{}, nil, map[string]any{"failed": true, "changed": false, "msg": "cidx_test: home: missing (fix: give an absolute path)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,4 +205,83 @@ func TestLongSentencesAreFolded(t *testing.T) {
 			t.Errorf("long line %q", line)
 		}
 	}
+}
+
+// Text of others: whatever a committer, a user of the server or PostgreSQL can
+// make a step repeat.
+func TestTextOfOthersCommandsNoTerminalAndBeginsNoLine(t *testing.T) {
+	const hostile = "x\nMigration complete!\r\x1b]0;t\x07\x1b[2J\u009b2J\u202e\u2028\x7f\xff"
+	type row struct {
+		Path string `json:"path"`
+	}
+	for name, run := range map[string]func(context.Context, every, Mode) (Reply, error){
+		"in a reply": func(ctx context.Context, _ every, _ Mode) (Reply, error) {
+			progress.Line(ctx, "copied %s", hostile)
+			progress.Report(ctx, progress.Status{What: hostile, Note: hostile})
+			return Reply{Hint: hostile, Warnings: []string{hostile}, Checks: []Check{{Name: hostile, Detail: hostile}}, Data: map[string]any{
+				"rows": []row{{hostile}}, "by_name": map[string]any{hostile: []string{hostile}}, "ready": json.RawMessage(`{"a":"x\nMigration complete!\u001b"}`),
+			}}, nil
+		},
+		"in a problem": func(context.Context, every, Mode) (Reply, error) {
+			return Reply{Msg: "not ready"}, cidx.Problems{{What: hostile, At: hostile, Fix: hostile}, {What: hostile}}
+		},
+		"in an error": func(context.Context, every, Mode) (Reply, error) {
+			return Reply{Msg: "stopped"}, fmt.Errorf("open %s: %w", hostile, context.Canceled)
+		},
+		"in an error that stands alone": func(context.Context, every, Mode) (Reply, error) { return Reply{}, errors.New(hostile) },
+		"in a panic":                    func(context.Context, every, Mode) (Reply, error) { panic(cidx.Problem{What: hostile}) },
+		"in a difference": func(context.Context, every, Mode) (Reply, error) {
+			return Reply{Diff: []Diff{{BeforeHeader: hostile}}}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told []string
+			raw := testModule(run).Run(context.Background(), []byte(`{"home":"/h"}`), func(e progress.Event) {
+				if e.Line != nil {
+					told = append(told, *e.Line)
+					return
+				}
+				told = append(told, e.Status.What, e.Status.Note)
+			})
+			reply := parse(t, raw)
+			walk(map[string]any{"events": told, "reply": reply}, func(key, s string) {
+				for line := range strings.SplitSeq(s, "\n") {
+					if strings.HasPrefix(line, "Migration complete!") {
+						t.Errorf("%s has a line of its own: %q", key, s)
+					}
+				}
+				if strings.ContainsAny(s, "\x1b\u009b\u202e\u2028\x7f\r\ufffd") {
+					t.Errorf("%s: %q", key, s)
+				}
+			})
+			if text := string(raw); !strings.Contains(text, "Migration complete!") {
+				t.Errorf("the name is not shown: %s", text)
+			}
+		})
+	}
+}
+
+// walk calls do for every string below v, with the key that it stands under.
+func walk(v any, do func(key, s string)) {
+	var inner func(key string, v any)
+	inner = func(key string, v any) {
+		switch t := v.(type) {
+		case string:
+			do(key, t)
+		case []string:
+			for _, s := range t {
+				do(key, s)
+			}
+		case []any:
+			for _, item := range t {
+				inner(key, item)
+			}
+		case map[string]any:
+			for name, item := range t {
+				do("a key", name)
+				inner(name, item)
+			}
+		}
+	}
+	inner("", v)
 }

@@ -3,6 +3,8 @@ package cidx
 import (
 	"errors"
 	"strings"
+
+	"cidx-cluster/modules/internal/printable"
 )
 
 // Problem is something an operator can act on.
@@ -12,7 +14,8 @@ type Problem struct {
 	Fix  string `json:"fix"`  // the way out, as an order
 }
 
-// Error renders the problem in one line.
+// Error renders the problem in one line, whatever is in the names and answers that
+// it quotes.
 func (p Problem) Error() string {
 	var b strings.Builder
 	if p.At != "" {
@@ -22,7 +25,7 @@ func (p Problem) Error() string {
 	if p.Fix != "" {
 		b.WriteString(" (fix: " + p.Fix + ")")
 	}
-	return b.String()
+	return printable.Line(b.String())
 }
 
 // Problems is everything one step found at once. An empty list is no error:

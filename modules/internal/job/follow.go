@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -165,19 +166,21 @@ func (s Store) killed(id, folder string, r Request) []byte {
 	if len(lines) > 0 {
 		msg += "; the last it said: " + lines[len(lines)-1]
 	}
+	what := msg
 	crash := filepath.Join(folder, "crash")
 	if raw, err := os.ReadFile(crash); err == nil && len(raw) > 0 {
 		text := CrashText(string(raw))
 		_ = writeFile(crash, []byte(text)) // the withheld text must not stay on disk either
 		msg += "\n" + text
 	}
-	return failure(r, msg, lines)
+	return failure(r, what, msg, lines)
 }
 
-func failure(r Request, msg string, lines []string) []byte {
+// failure is the reply of a job without one; msg is what, perhaps with a stack.
+func failure(r Request, what, msg string, lines []string) []byte {
 	raw, _ := json.Marshal(map[string]any{ // strings always encode
-		"changed": !r.Check, "failed": true, "check_mode": r.Check, "msg": msg, "lines": lines,
-		"problems": cidx.Problems{{What: msg, At: r.Module, Fix: "run the same command again: it goes on where this one stopped"}},
+		"changed": !r.Check, "failed": true, "check_mode": r.Check, "msg": printable.Text(msg), "lines": lines,
+		"problems": cidx.Problems{{What: printable.Line(what), At: r.Module, Fix: "run the same command again: it goes on where this one stopped"}},
 		"hint":     "run the same command again: it goes on where this one stopped (if the node ran out of memory, dmesg says so)",
 	})
 	return raw

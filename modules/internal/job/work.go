@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -101,7 +102,8 @@ func (s Store) exclusively(ctx context.Context, r Request, folder string, input 
 		events.add(progress.Event{Time: time.Now().UTC(), Status: &progress.Status{What: "waiting for a job that an earlier run left: " + s.busy(r.Home)}})
 	})
 	if err != nil {
-		return failure(r, "wait for other jobs of "+r.Home+": "+err.Error(), nil)
+		what := printable.Line("wait for other jobs of " + r.Home + ": " + err.Error())
+		return failure(r, what, what, nil)
 	}
 	if r.Check {
 		lock.Close() // a rehearsal must never make a real run wait

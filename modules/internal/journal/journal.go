@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"cidx-cluster/modules/internal/printable"
 )
 
 // Entry is one event.
@@ -41,7 +43,7 @@ func Append(path, module, event string, data map[string]any) error {
 	if err := endLine(f); err != nil {
 		return fmt.Errorf("mend journal: %w", err)
 	}
-	if _, err := f.Write(append(line, '\n')); err != nil {
+	if _, err := f.Write(append(printable.JSON(line), '\n')); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	if err := f.Sync(); err != nil {

@@ -10,8 +10,11 @@ import (
 	"context"
 	"net/url"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
+
+	"cidx-cluster/modules/internal/printable"
 )
 
 // Mask replaces every registered value.
@@ -54,12 +57,14 @@ func Keep(ctx context.Context, values ...string) { From(ctx).Keep(values...) }
 // key=value form, in every spelling in which a driver may repeat it.
 func KeepDSN(ctx context.Context, dsn string) { From(ctx).Keep(Passwords(dsn)...) }
 
-// Keep registers values: as they are, URL-escaped, and trimmed.
+// Keep registers values: as they are, URL-escaped, trimmed, and as they are
+// spelled where they are quoted (%q) or made printable.
 func (k *Keeper) Keep(values ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, v := range values {
-		for _, s := range []string{v, strings.TrimSpace(v), url.QueryEscape(v), url.PathEscape(v)} {
+		quoted := strconv.Quote(v)
+		for _, s := range []string{v, strings.TrimSpace(v), url.QueryEscape(v), url.PathEscape(v), quoted[1 : len(quoted)-1], printable.Line(v)} {
 			if len(s) >= shortest {
 				k.values[s] = true
 			}
