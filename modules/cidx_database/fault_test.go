@@ -234,6 +234,11 @@ func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 				f.asRole(t, "weak", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak")
 			},
 			[]string{"role weak lacks rights (SELECT, INSERT, DELETE) on", "GRANT ALL ON ALL TABLES IN SCHEMA public TO weak"}},
+		"a role without rights on sequences": {
+			func(t *testing.T, f *fixture) {
+				f.asRole(t, "clerk", "GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO clerk; GRANT CREATE ON SCHEMA public TO clerk")
+			},
+			[]string{"role clerk lacks rights (SELECT, UPDATE) on sequences public.groups_id_seq, public.audit_logs_id_seq", "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO clerk"}},
 		"a role that may not create": {
 			func(t *testing.T, f *fixture) {
 				f.asRole(t, "tenant", "GRANT ALL ON ALL TABLES IN SCHEMA public TO tenant; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO tenant")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,38 +45,17 @@ func (r *runner) invite(t *table, g guests) error {
 	if len(g.ids) == 0 {
 		return nil
 	}
-	ours, err := t.highest()
+	ours, err := t.highest(t.columns[t.key[0]].Name)
 	if err != nil {
 		return err
 	}
 	last := slices.Max(g.ids)
 	g.above = max(ours, last, 0)
-	if limit := t.largestID(); g.above > limit-max(last, 0) {
+	if limit := largest(t.columns[t.key[0]].Type.Kind); g.above >= limit-max(last, 0) {
 		return cidx.Problem{What: fmt.Sprintf("no ids are left for %d rows that stay: the highest is %d", len(g.ids), g.above), At: r.where + ", table " + t.Name, Fix: "delete these rows in PostgreSQL, or give them lower ids, then run again"}
 	}
 	t.guests = &g
 	return nil
-}
-
-// highest is the highest id that SQLite has given out.
-func (t *table) highest() (int64, error) {
-	given, err := t.conn.Sequence(t.from.Name)
-	if err != nil {
-		return 0, err
-	}
-	there, err := t.number("SELECT coalesce(max(CAST(" + t.source(t.columns[t.key[0]].Name) + " AS INTEGER)), 0) FROM " + t.identified())
-	return max(given, there), err
-}
-
-// largestID is what the key's type can hold.
-func (t *table) largestID() int64 {
-	switch t.columns[t.key[0]].Type.Kind {
-	case convert.Int2:
-		return math.MaxInt16
-	case convert.Int4:
-		return math.MaxInt32
-	}
-	return math.MaxInt64
 }
 
 // ours is the condition of the rows that are, or will be, SQLite's.

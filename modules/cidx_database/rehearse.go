@@ -23,6 +23,7 @@ func (r *runner) rehearse(ctx context.Context, earlier cidx.Problems) error {
 	problems.Add(lacking)
 	if lacking == nil {
 		problems.Add(r.explain(r.rehearseTarget(ctx)))
+		problems.Add(r.explain(r.checkSequences(ctx)))
 	}
 	problems.Add(r.integrity(ctx))
 	r.changes = tally{}
@@ -108,8 +109,9 @@ func (r *runner) privileges(ctx context.Context) error {
 		}
 	}
 	var problems cidx.Problems
+	problems.Add(r.sequenceRights(ctx))
 	if len(lacking) > 0 {
-		problems = append(problems, cidx.Problem{What: "role " + r.catalog.Server.User + " lacks rights (SELECT, INSERT, DELETE) on " + head(lacking, 10), At: r.where, Fix: "GRANT ALL ON ALL TABLES IN SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + ", or connect as the owner of CIDX's tables"})
+		problems = append(problems, cidx.Problem{What: "role " + r.catalog.Server.User + " lacks rights (SELECT, INSERT, DELETE) on " + head(lacking, 10), At: r.where, Fix: "GRANT ALL ON ALL TABLES IN SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + " (and on all sequences), or connect as the owner of CIDX's tables"})
 	}
 	if !r.catalog.Server.MayCreate && r.catalog.Tables[markerTable] == nil {
 		problems = append(problems, cidx.Problem{What: "role " + r.catalog.Server.User + " may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"})

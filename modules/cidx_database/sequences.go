@@ -1,0 +1,217 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/sqlite"
+)
+
+// sequence is a sequence that fills a column of a table that is loaded.
+type sequence struct {
+	t       *table
+	column  *postgres.Column
+	highest int64 // id of either side that it must not give out again
+	current int64 // that it gave out last
+	step    int64
+	last    int64 // id that it can give out and the column can hold
+	owned   bool  // may be altered
+}
+
+// listSequences lists the sequences of the plan, without asking PostgreSQL.
+func (r *runner) listSequences() []sequence {
+	var list []sequence
+	for _, t := range r.plan.tables {
+		for i := range t.to.Columns {
+			if c := &t.to.Columns[i]; c.Sequence != "" {
+				list = append(list, sequence{t: t, column: c})
+			}
+		}
+	}
+	return list
+}
+
+func (s *sequence) regclass() string { return postgres.Literal(s.column.Sequence) + "::regclass" }
+
+// sequenceRights finds the rights on sequences that the load and CIDX need and
+// the role lacks.
+func (r *runner) sequenceRights(ctx context.Context) error {
+	list := r.listSequences()
+	if len(list) == 0 {
+		return nil
+	}
+	parts := make([]string, len(list))
+	for i := range list {
+		of := "has_sequence_privilege(" + list[i].regclass() + ", "
+		parts[i] = of + "'SELECT') AND " + of + "'UPDATE')"
+	}
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT "+strings.Join(parts, ", "))
+	if err != nil {
+		return fmt.Errorf("look at privileges: %w", err)
+	}
+	var lacking []string
+	for i, s := range list {
+		if string(rows[0][i]) != "t" {
+			lacking = append(lacking, s.column.Sequence)
+		}
+	}
+	if len(lacking) == 0 {
+		return nil
+	}
+	schema, user := r.catalog.Server.Schema, r.catalog.Server.User
+	return cidx.Problem{What: "role " + user + " lacks rights (SELECT, UPDATE) on sequences " + head(lacking, 10), At: r.where,
+		Fix: "GRANT ALL ON ALL SEQUENCES IN SCHEMA " + schema + " TO " + user + ", or connect as the owner of CIDX's tables"}
+}
+
+// readSequences reads where every sequence stands and where its table does, on
+// either side.
+func (r *runner) readSequences(ctx context.Context) ([]sequence, error) {
+	list := r.listSequences()
+	if len(list) == 0 {
+		return nil, nil
+	}
+	var parts []string
+	for i := range list {
+		s := &list[i]
+		if err := s.countSource(); err != nil {
+			return nil, err
+		}
+		parts = append(parts, "(SELECT coalesce(max("+postgres.Quote(s.column.Name)+"), 0) FROM "+s.t.to.Qualified()+")",
+			"(SELECT CASE WHEN is_called THEN last_value ELSE last_value - seqincrement END || ' ' || seqincrement || ' ' || seqmax || ' ' || pg_has_role(relowner, 'USAGE')::int FROM "+
+				s.column.Sequence+", pg_sequence JOIN pg_class ON pg_class.oid = seqrelid WHERE seqrelid = "+s.regclass()+")")
+	}
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT "+strings.Join(parts, ", "))
+	if err != nil {
+		return nil, fmt.Errorf("read sequences: %w", err)
+	}
+	for i := range list {
+		s := &list[i]
+		there, _ := strconv.ParseInt(string(rows[0][2*i]), 10, 64)
+		s.highest = max(s.highest, there)
+		var owned int
+		if _, err := fmt.Sscan(string(rows[0][2*i+1]), &s.current, &s.step, &s.last, &owned); err != nil {
+			return nil, fmt.Errorf("read sequence %s: %w", s.column.Sequence, err)
+		}
+		s.owned, s.last = owned == 1, min(s.last, largest(s.column.Type.Kind))
+	}
+	return list, nil
+}
+
+// countSource raises highest to what SQLite has and has given out.
+func (s *sequence) countSource() (err error) {
+	if s.t.conn == nil {
+		return nil
+	}
+	s.highest, err = s.t.highest(s.column.Name)
+	return err
+}
+
+// highest is the highest id of a column that SQLite has or has given out.
+func (t *table) highest(column string) (int64, error) {
+	given, err := t.conn.Sequence(t.from.Name)
+	if err != nil {
+		return 0, err
+	}
+	source := t.source(column)
+	if source == "" {
+		return given, nil
+	}
+	where := " WHERE typeof(" + source + ") = 'integer'"
+	if t.isRowID(source) {
+		where = "" // SQLite lets nothing else in, and knows the highest
+	}
+	there, err := t.number("SELECT coalesce(max(" + source + "), 0) FROM " + sqlite.Quote(t.from.Name) + where)
+	return max(given, there), err
+}
+
+// isRowID reports whether a column, spelled for SQL, is SQLite's row id.
+func (t *table) isRowID(source string) bool {
+	if t.from.RowID == "" || len(t.from.Key) != 1 || sqlite.Quote(t.from.Key[0]) != source {
+		return false
+	}
+	c, _ := t.from.Column(t.from.Key[0])
+	return strings.EqualFold(c.Type, "INTEGER")
+}
+
+// largest is the highest integer of a kind.
+func largest(k convert.Kind) int64 {
+	switch k {
+	case convert.Int2:
+		return math.MaxInt16
+	case convert.Int4:
+		return math.MaxInt32
+	}
+	return math.MaxInt64
+}
+
+// due reports whether the sequence would give out an id that exists.
+func (s *sequence) due() bool { return s.highest > s.current }
+
+// fault is why the sequence cannot go on after the load, or nil.
+func (s *sequence) fault(where string) error {
+	name := s.column.Sequence
+	p := cidx.Problem{At: where + ", table " + s.t.Name}
+	switch {
+	case s.step < 0:
+		p.What = fmt.Sprintf("sequence %s counts downwards (increment %d): it would give out ids that exist", name, s.step)
+		p.Fix = "ALTER SEQUENCE " + name + " INCREMENT BY 1 NO MAXVALUE NO MINVALUE, as CIDX's schema has it"
+	case s.highest >= s.last:
+		p.What = fmt.Sprintf("no id is left after %d, the highest of %s: sequence %s and its column end at %d", s.highest, s.t.at(), name, s.last)
+		p.Fix = "with the standalone server stopped, lower that id (and what sqlite_sequence says) in SQLite; or widen column and sequence in PostgreSQL (bigint, NO MAXVALUE)"
+	case !s.due() && s.current > s.last-s.step:
+		p.What = fmt.Sprintf("sequence %s is at its end: it stands at %d, and %d is the last id", name, s.current, s.last)
+		p.Fix = fmt.Sprintf("ALTER SEQUENCE %s RESTART WITH %d", name, s.highest+1)
+	default:
+		return nil
+	}
+	return p
+}
+
+// checkSequences finds the sequences that could not go on after the load.
+func (r *runner) checkSequences(ctx context.Context) error {
+	list, err := r.readSequences(ctx)
+	if err != nil {
+		return err
+	}
+	var problems cidx.Problems
+	for i := range list {
+		problems.Add(list[i].fault(r.where))
+	}
+	return problems.Err()
+}
+
+// setSequences puts every sequence above the highest id of its table, on either
+// side. It is transactional where the sequence is ours; for the others, setval()
+// has to wait until nothing but the commit is left.
+func (r *runner) setSequences(ctx context.Context) error {
+	list, err := r.readSequences(ctx)
+	if err != nil {
+		return err
+	}
+	var problems cidx.Problems
+	var statements []string
+	for i := range list {
+		s := &list[i]
+		problems.Add(s.fault(r.where))
+		switch {
+		case !s.due():
+		case s.owned:
+			statements = append(statements, fmt.Sprintf("ALTER SEQUENCE %s RESTART WITH %d", s.column.Sequence, s.highest+1))
+		default:
+			r.late = append(r.late, fmt.Sprintf("SELECT setval(%s, %d)", s.regclass(), s.highest))
+		}
+	}
+	if err := problems.Err(); err != nil || len(statements) == 0 {
+		return err
+	}
+	if err := postgres.Run(ctx, r.conn, strings.Join(statements, "; ")); err != nil {
+		return fmt.Errorf("set sequences: %w", err)
+	}
+	return nil
+}
