@@ -26,11 +26,11 @@ type evictor struct {
 // evictor returns nil where entries that are not ours have to stay: unless a
 // cut-over has happened since the last pass, nobody knows whose they are.
 func (c *copier) evictor(j *job) *evictor {
-	if !j.cutover || j.meta.Foreigns > len(j.meta.Foreign) {
+	if !j.cutover {
 		return nil
 	}
 	stamp := time.Now().UTC().Format("20060102T150405Z")
-	return &evictor{folder: filepath.Join(c.share, asideFolder, stamp, j.part.name), spare: j.meta.Foreign}
+	return &evictor{folder: filepath.Join(c.share, asideFolder, stamp, j.part.name), spare: j.foreign()}
 }
 
 // evict moves an entry aside. done is false where it has to stay.
@@ -58,8 +58,5 @@ func (p *pass) evict(t *task, path string) (done bool, err error) {
 func (r *result) moveAside(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asides++
-	if len(r.aside) < listed {
-		r.aside = append(r.aside, path)
-	}
+	r.aside = append(r.aside, path)
 }

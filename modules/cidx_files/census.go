@@ -12,10 +12,6 @@ import (
 	"cidx-cluster/modules/internal/tree"
 )
 
-// listed is the number of examples that a list in a reply holds; the counts
-// beside it are complete.
-const listed = 200
-
 // census counts what a part holds. Bytes are apparent sizes: blocks that
 // snapshots share locally are not shared on a network file system.
 type census struct {
@@ -34,8 +30,7 @@ type census struct {
 	LeftOut      map[string]int `json:"left_out,omitempty"` // by reason
 	BadNames     map[string]int `json:"names,omitempty"`    // by kind
 	Extended     int64          `json:"extended"`           // with ACLs or extended attributes, which stay behind
-	withExtended []string
-	others       int64 // whose owner a copy would not get
+	others       int64          // whose owner a copy would not get
 	other        []string
 	sqlite       []string
 	leftOut      []leftOut
@@ -61,9 +56,7 @@ func (c *census) omit(path, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.LeftOut[why]++
-	if len(c.leftOut) < listed {
-		c.leftOut = append(c.leftOut, leftOut{Path: path, Why: why})
-	}
+	c.leftOut = append(c.leftOut, leftOut{Path: path, Why: why})
 }
 
 // refuse notes an entry that cannot be read.
@@ -132,9 +125,8 @@ func (c *census) file(dir string, e *tree.Entry) {
 		c.Sparse++
 	}
 	if strings.HasSuffix(e.Name, ".db") || strings.HasSuffix(e.Name, ".sqlite") || strings.HasSuffix(e.Name, ".sqlite3") {
-		if c.SQLite++; c.SQLite <= listed {
-			c.sqlite = append(c.sqlite, tree.Join(dir, e.Name))
-		}
+		c.SQLite++
+		c.sqlite = append(c.sqlite, tree.Join(dir, e.Name))
 	}
 	if e.Nlink > 1 {
 		key := inode{e.Dev, e.Ino}

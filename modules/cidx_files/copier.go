@@ -98,6 +98,9 @@ func (c *copier) prepare(ctx context.Context) error {
 	}
 	c.workers = c.args.processes(c.info.Mount.Network())
 	c.moves = c.prefixes()
+	for _, p := range c.parts {
+		p.moves, p.share = c.moves, c.share
+	}
 	return problems.Err()
 }
 
@@ -201,7 +204,11 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if j.trust, j.cutover, err = trustIn(state, p, j.meta); err != nil {
 		return nil, err
 	}
+	if p.found, err = readFindings(state, p.name); err != nil {
+		return nil, err
+	}
 	if j.trust == worthless {
+		p.found = nil
 		if err := c.forget(j); err != nil {
 			return nil, err
 		}
@@ -214,7 +221,7 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if c.args.Phase == phaseDelta && c.args.Compare == compareChanged && !c.check {
 		percent = c.args.SamplePercent
 	}
-	j.scan, err = look(ctx, p, j.manifest, want, percent)
+	j.scan, err = look(ctx, p, j.manifest, criteria{want: want, percent: percent, losses: true})
 	return j, err
 }
 

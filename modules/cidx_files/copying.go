@@ -185,7 +185,7 @@ func (p *pass) run(ctx context.Context, j *job) error {
 
 // applyDoubted looks at everything on the share again.
 func (p *pass) applyDoubted(ctx context.Context, j *job) error {
-	s, err := look(ctx, p.part, p.scan.manifest, impossible, 0)
+	s, err := look(ctx, p.part, p.scan.manifest, criteria{want: impossible, losses: true})
 	if err != nil {
 		return err
 	}
@@ -209,6 +209,9 @@ func (c *copier) begin(j *job, t *target) error {
 	} else if !j.work() {
 		return nil
 	}
+	if err := j.part.found.write(c.args.State(), j.part.name); err != nil {
+		return err
+	}
 	j.meta.Open, j.meta.Boot = true, bootID()
 	maps.DeleteFunc(j.meta.Git, func(repo string, _ bool) bool { return j.scan.touched(repo) })
 	return j.meta.write(c.args.State(), j.part.name)
@@ -217,7 +220,8 @@ func (c *copier) begin(j *job, t *target) error {
 // finish makes the manifest durable, and the record beside it if it tells
 // anything new.
 func (c *copier) finish(j *job) error {
-	if err := j.manifest.Close(); err != nil {
+	j.dropStrangers()
+	if err := errors.Join(j.part.found.write(c.args.State(), j.part.name), j.manifest.Close()); err != nil {
 		return err
 	}
 	old, err := readMeta(c.args.State(), j.part.name)
@@ -225,10 +229,6 @@ func (c *copier) finish(j *job) error {
 		return err
 	}
 	j.meta.Time, j.meta.Open = old.Time, false
-	if j.result.foreigns > 0 {
-		j.meta.Foreign, j.meta.Foreigns = j.result.foreign, j.result.foreigns
-		slices.Sort(j.meta.Foreign)
-	}
 	if j.result.writes.Load() == 0 && j.trust == trusted && reflect.DeepEqual(old, j.meta) {
 		return nil
 	}

@@ -88,7 +88,7 @@ func (c *copier) lookAgain(ctx context.Context) (seconds float64, err error) {
 	for _, j := range c.jobs {
 		j.trust = trusted
 		before := j.scan.census
-		if j.scan, err = look(ctx, j.part, j.manifest, c.wanted(), 0); err != nil {
+		if j.scan, err = look(ctx, j.part, j.manifest, criteria{want: c.wanted(), losses: true}); err != nil {
 			return 0, err
 		}
 		if before.Folders > 0 && j.scan.census.Folders == 0 {

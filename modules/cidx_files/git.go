@@ -18,6 +18,7 @@ type gitCheck struct {
 	Repository string `json:"repository"`
 	OK         bool   `json:"ok"`
 	Detail     string `json:"detail,omitempty"`
+	warning    string
 }
 
 // checkGit proves of each base clone that every object that its refs need is in
@@ -33,10 +34,10 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 		return nil
 	}
 	var todo []string
-	checked := map[string]bool{}
+	checked, said := map[string]bool{}, map[string]string{}
 	for _, repo := range p.scan.census.clones {
 		if j.meta.Git[repo] && !p.scan.touched(repo) {
-			checked[repo] = true
+			checked[repo], said[repo] = true, j.meta.GitTold[repo]
 		} else {
 			todo = append(todo, repo)
 		}
@@ -49,12 +50,19 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 		mu.Lock()
 		defer mu.Unlock()
 		p.result.git = append(p.result.git, c)
-		checked[repo] = c.OK
+		checked[repo], said[repo] = c.OK, c.warning
 		problems.Add(err)
 		p.meter.moved()
 		return nil
 	})
-	j.meta.Git = checked
+	j.meta.Git, j.meta.GitTold = checked, said
+	for _, repo := range sortedKeys(said) {
+		if said[repo] == "" {
+			delete(said, repo)
+			continue
+		}
+		p.result.warn(said[repo])
+	}
 	if p.args.Phase == phaseWarm {
 		problems = nil
 	}
@@ -76,7 +84,7 @@ func (p *pass) checkClone(ctx context.Context, repo string) (gitCheck, error) {
 	before, err := git.Look(ctx, p.part.source, repo, p.gitFolders()...)
 	if unusual, ok := git.IsUnusual(err); ok {
 		c.OK, c.Detail = true, "not checked: "+unusual.Error()
-		p.result.warn(fmt.Sprintf("%s: %s: compared byte by byte, but not checked with git fsck", source, unusual.Error()))
+		c.warning = fmt.Sprintf("%s: %s: compared byte by byte, but not checked with git fsck", source, unusual.Error())
 		return c, nil
 	}
 	if err != nil {
@@ -100,7 +108,7 @@ func (p *pass) compareClones(ctx context.Context, c gitCheck, before, after *git
 		was, errBefore := before.Fsck(ctx)
 		if errBefore != nil && was == out {
 			c.OK, c.Detail = true, "as broken as at the source: "+firstLines(out, 2)
-			p.result.warn(fmt.Sprintf("%s: git fsck finds faults that the source has, too: %s", source, firstLines(out, 2)))
+			c.warning = fmt.Sprintf("%s: git fsck finds faults that the source has, too: %s", source, firstLines(out, 2))
 			return c, nil
 		}
 		c.Detail = firstLines(out, 3)

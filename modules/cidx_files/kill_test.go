@@ -16,6 +16,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/hungtest"
+	helper "cidx-cluster/modules/internal/job"
 )
 
 // victim is the variable by which a test binary knows that it has to copy, so
@@ -39,7 +40,14 @@ func TestMain(m *testing.M) {
 	if unix.Access("/dev/shm", unix.W_OK) == nil && os.Getenv("TMPDIR") == "" {
 		os.Setenv("TMPDIR", "/dev/shm")
 	}
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "helper")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv(helper.FolderVariable, dir) // of lists after rehearsals
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // victim is a process that copies, with further variables in its environment.

@@ -140,8 +140,7 @@ func (p *pass) link(dir string, e *tree.Entry) (ok bool, err error) {
 	changed, err := p.target.link(first, path)
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EMLINK), errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENOSYS):
-		p.result.warn("the share keeps no hard links: the names of " + filepath.Join(p.part.source, first) + " and others become files of their own")
-		return false, nil
+		return false, p.lostLink(path)
 	case err != nil:
 		return false, fault("link", p.target.path(path), err)
 	}

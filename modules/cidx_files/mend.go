@@ -2,10 +2,8 @@ package files
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,17 +28,13 @@ type mended struct {
 const largestMend = 1 << 20
 
 // mends reports whether the copy of an entry has to differ from it. What points
-// to an absolute path outside the moved folders is told as a warning.
+// to an absolute path outside the moved folders the scan tells.
 func (p *pass) mends(dir string, e *tree.Entry) bool {
 	if e.IsSymlink() {
 		if !strings.HasPrefix(e.Link, "/") {
 			return false
 		}
-		if repath.Rewrite(e.Link, p.moves) == e.Link {
-			p.outside(dir, e, "symbolic link", e.Link)
-			return false
-		}
-		return true
+		return repath.Rewrite(e.Link, p.moves) != e.Link
 	}
 	kind := gitFile(dir, e)
 	if kind == "" {
@@ -50,22 +44,8 @@ func (p *pass) mends(dir string, e *tree.Entry) bool {
 	if err != nil {
 		return false // vanished or unreadable: the copy tells
 	}
-	after, outside := mendContent(kind, content, p.moves)
-	for _, path := range outside {
-		p.outside(dir, e, kind, path)
-	}
+	after, _ := mendContent(kind, content, p.moves)
 	return string(after) != string(content)
-}
-
-// outside warns of a path that leads out of what is copied. Paths that exist on
-// every machine are no news.
-func (p *pass) outside(dir string, e *tree.Entry, kind, path string) {
-	for _, common := range []string{"/usr/", "/bin/", "/dev/null", "/etc/", "/lib/", "/proc/", p.share + "/"} {
-		if strings.HasPrefix(path, common) {
-			return
-		}
-	}
-	p.result.warn(fmt.Sprintf("%s: %s points out of the copied folders: %s; other nodes do not have it", filepath.Join(p.part.source, dir, e.Name), kind, path))
 }
 
 // gitFile names the kind of a git file that may hold an absolute path, or "".
@@ -241,7 +221,6 @@ func (p *pass) mendedCopy(path string, e *tree.Entry) (want tree.Entry, content 
 	want = *e
 	if e.IsSymlink() {
 		want.Link = repath.Rewrite(e.Link, p.moves)
-		p.result.mend(mended{p.target.path(path), e.Link, want.Link})
 		return want, nil, nil
 	}
 	before, err := readSmall(p.source, path)
@@ -251,20 +230,7 @@ func (p *pass) mendedCopy(path string, e *tree.Entry) (want tree.Entry, content 
 	dir, _ := tree.Parent(path)
 	content, _ = mendContent(gitFile(dir, e), before, p.moves)
 	want.Size = int64(len(content))
-	p.result.mend(mended{p.target.path(path), changedLine(before, content), changedLine(content, before)})
 	return want, content, nil
-}
-
-// mend lists a changed path once.
-func (r *result) mend(m mended) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, have := range r.mended {
-		if have == m {
-			return
-		}
-	}
-	r.mended = append(r.mended, m)
 }
 
 // changedLine is the first line of a that b has otherwise.

@@ -19,17 +19,16 @@ import (
 // meta is what is remembered of a part beside its manifest, in
 // <state>/files/<part>.json.
 type meta struct {
-	Source   string          `json:"source"`
-	Target   string          `json:"target"`
-	Open     bool            `json:"open"`             // a pass has begun and not ended
-	Boot     string          `json:"boot,omitempty"`   // of the machine, when it began
-	Root     uint64          `json:"root"`             // inode of the target: another one is another copy
-	Time     time.Time       `json:"time"`             // of the last pass
-	Grain    int64           `json:"time_granularity"` // of the share, in ns
-	Speed    speed           `json:"speed"`
-	Foreign  []string        `json:"foreign,omitempty"`  // entries of others, at most as many as a reply lists
-	Foreigns int             `json:"foreigns,omitempty"` // how many there are
-	Git      map[string]bool `json:"git,omitempty"`      // repositories checked and unchanged since
+	Source  string            `json:"source"`
+	Target  string            `json:"target"`
+	Open    bool              `json:"open"`             // a pass has begun and not ended
+	Boot    string            `json:"boot,omitempty"`   // of the machine, when it began
+	Root    uint64            `json:"root"`             // inode of the target: another one is another copy
+	Time    time.Time         `json:"time"`             // of the last pass
+	Grain   int64             `json:"time_granularity"` // of the share, in ns
+	Speed   speed             `json:"speed"`
+	Git     map[string]bool   `json:"git,omitempty"`      // repositories checked and unchanged since
+	GitTold map[string]string `json:"git_told,omitempty"` // what there was to tell of them
 }
 
 func metaPath(s cidx.State, part string) string { return filepath.Join(s.Files(), part+".json") }

@@ -68,6 +68,7 @@ func Module() ansible.Module {
 			{Name: "aside", Type: "list", Doc: "Entries that a cluster wrote into the copied folders before it was rolled back; they were moved to C(.cidx-aside) at the top of the share."},
 			{Name: "sqlite", Type: "list", Doc: "SQLite files among what is copied; they are slow, and at risk with several writers, on a network file system."},
 			{Name: "git", Type: "list", Doc: "Base clones checked: C(repository), C(ok), C(detail)."},
+			{Name: "lists", Type: "dict", Doc: "For each part how long these lists are, and C(file), which has all of them: in the state folder's C(report/), after a rehearsal in the helper's folder. A list in the reply ends after 200 entries with a remark. What an earlier run has found is told by every later one, as long as it is there."},
 			{Name: "share", Type: "dict", Doc: "What the share is: type, free bytes and inodes, peculiarities."},
 		},
 		Example: "- name: Copy what changed since the warm pass\n  cidx.cluster.cidx_files:\n    home: /home/cidx/.cidx-server\n    share: /mnt/cidx-shared\n    phase: delta\n",

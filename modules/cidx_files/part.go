@@ -19,6 +19,9 @@ type part struct {
 	target string
 	inside bool // the snapshots lie inside the golden-repos tree
 	owners *owners
+	moves  map[string]string // prefixes of paths that change in the copy
+	share  string
+	found  findings // by the last look; nil before the first
 }
 
 // partsOf lists the parts of a layout that are wanted, in the order of copying.

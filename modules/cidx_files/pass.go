@@ -40,30 +40,17 @@ type result struct {
 	sampled     atomic.Int64
 
 	mu       sync.Mutex
-	foreign  []string
-	foreigns int
-	aside    []string // examples of what was moved there
-	asides   int
-	mended   []mended
+	aside    []string // moved there
 	repaired []string
 	moving   int // entries that changed while they were copied
 	warnings []string
 	git      []gitCheck
 }
 
-func (r *result) stranger(path string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.foreigns++
-	if len(r.foreign) < listed {
-		r.foreign = append(r.foreign, path)
-	}
-}
-
 func (r *result) warn(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.warnings) < listed && !slices.Contains(r.warnings, text) {
+	if !slices.Contains(r.warnings, text) {
 		r.warnings = append(r.warnings, text)
 	}
 }
@@ -149,7 +136,9 @@ func (p *pass) removeFolder(_ context.Context, path string) error {
 	removed, err := p.target.remove(path, unix.AT_REMOVEDIR)
 	switch {
 	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST):
-		p.result.stranger(p.target.path(path))
+		if err := p.stranger(path); err != nil {
+			return err
+		}
 	case err != nil:
 		return fault("remove folder", p.target.path(path), err)
 	case removed:

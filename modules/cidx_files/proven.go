@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,7 +39,25 @@ func (c *copier) prove(ctx context.Context) (ansible.Reply, error) {
 	if len(c.jobs) == 0 {
 		r.Skipped = "the repositories are on the share already"
 	}
+	if len(problems) > listed {
+		problems = c.abridged(problems)
+	}
 	return r, problems.Err()
+}
+
+// abridged are the first problems of very many, and where all of them stand.
+func (c *copier) abridged(problems cidx.Problems) cidx.Problems {
+	var all []line
+	for _, p := range problems {
+		all = append(all, line{p.What, p.At, ""})
+	}
+	rest := cidx.Problem{What: fmt.Sprintf("%d entries in all have changed since the copy", len(all)), Fix: fixAgain}
+	path, err := c.writeList("changed-since-the-copy", all)
+	rest.At = path
+	if err != nil {
+		rest.What += ", and their list could not be kept: " + err.Error()
+	}
+	return append(slices.Clone(problems[:listed]), rest)
 }
 
 // locate finds the share and the layout; it needs neither to answer.
@@ -105,7 +124,7 @@ func (c *copier) provePart(ctx context.Context, p copiedPart, problems *cidx.Pro
 	if m.Source != p.was || m.Target != p.target {
 		j.manifest = tree.NewManifest()
 	}
-	if j.scan, err = look(ctx, p.part, j.manifest, tree.Copied, 0); err != nil {
+	if j.scan, err = look(ctx, p.part, j.manifest, criteria{want: tree.Copied}); err != nil {
 		return err
 	}
 	c.jobs = append(c.jobs, j)

@@ -43,43 +43,18 @@ func brief(d time.Duration) string {
 // reply is what the run has found and done so far.
 func (c *copier) reply() ansible.Reply {
 	all := newCensus()
-	parts := map[string]any{}
-	var r ansible.Reply
-	var out struct {
-		foreign, repaired, aside, sqlite []string
-		mended                           []mended
-		leftOut                          []leftOut
-		git                              []gitCheck
-	}
+	parts, counts := map[string]any{}, map[string]any{}
+	r := ansible.Reply{Data: map[string]any{"parts": parts, "census": all, "share": c.info, "phase": c.args.Phase, "lists": counts}}
+	files := c.writeLists(&r)
+	var out told
 	for _, j := range c.jobs {
 		all.add(j.scan.census)
 		parts[j.part.name] = j.summary()
 		r.Changed = r.Changed || j.result.writes.Load() > 0
-		r.Warnings = append(r.Warnings, j.result.warnings...)
-		out.foreign = append(out.foreign, j.result.foreign...)
-		out.repaired = append(out.repaired, j.result.repaired...)
-		out.aside = append(out.aside, j.result.aside...)
-		out.mended = append(out.mended, j.result.mended...)
-		for _, path := range j.scan.census.sqlite {
-			out.sqlite = append(out.sqlite, j.part.label+path)
-		}
-		if c := j.scan.census; c.Extended > 0 {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %d entries have ACLs or extended attributes, which are not copied, among them %s", j.part.source, c.Extended, c.withExtended[0]))
-		}
-		out.git = append(out.git, j.result.git...)
-		for _, l := range j.scan.census.leftOut {
-			l.Path = j.part.label + l.Path
-			out.leftOut = append(out.leftOut, l)
-		}
+		r.Warnings = append(append(r.Warnings, j.result.warnings...), j.part.warnings(files[j.part.name])...)
+		counts[j.part.name] = out.add(j, files[j.part.name])
 	}
-	slices.SortFunc(out.mended, func(a, b mended) int { return compareText(a.Path, b.Path) })
-	slices.SortFunc(out.leftOut, func(a, b leftOut) int { return compareText(a.Path, b.Path) })
-	slices.Sort(out.foreign)
-	r.Data = map[string]any{
-		"parts": parts, "census": all, "share": c.info, "phase": c.args.Phase,
-		"foreign": list(out.foreign), "repaired": list(out.repaired), "mended": list(out.mended), "left_out": list(out.leftOut),
-		"git": list(out.git), "aside": list(out.aside), "sqlite": list(out.sqlite),
-	}
+	out.into(r.Data)
 	if c.as != "" {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("root may not write on %s (root_squash): everything there is written as %s", c.share, c.as))
 	}
@@ -90,6 +65,53 @@ func (c *copier) reply() ansible.Reply {
 		r.Data["forecast"] = map[string]any{"downtime_seconds": c.downtime}
 	}
 	return r
+}
+
+// told are the lists of a reply.
+type told struct {
+	foreign, repaired, aside, sqlite []string
+	mended                           []mended
+	leftOut                          []leftOut
+	git                              []gitCheck
+}
+
+// add takes over what there is to tell of a part: of long lists the first
+// entries, and the file that has them all. It returns how many there are.
+func (t *told) add(j *job, file string) map[string]any {
+	plain := func(note string) string { return note }
+	label := func(list []string) (labelled []string) {
+		for _, path := range list {
+			labelled = append(labelled, j.part.label+path)
+		}
+		return labelled
+	}
+	var left []leftOut
+	for _, l := range j.scan.census.leftOut {
+		left = append(left, leftOut{j.part.label + l.Path, l.Why})
+	}
+	var changed []mended
+	for _, f := range j.part.found.of(findMended) {
+		changed = append(changed, mended{filepath.Join(j.part.target, f.path), f.detail, f.after})
+	}
+	slices.SortFunc(left, func(a, b leftOut) int { return compareText(a.Path, b.Path) })
+	foreign := j.foreign()
+	t.foreign = append(t.foreign, examples(foreign, plain, file)...)
+	t.repaired = append(t.repaired, examples(j.result.repaired, plain, file)...)
+	t.aside = append(t.aside, examples(j.result.aside, plain, file)...)
+	t.sqlite = append(t.sqlite, examples(label(j.scan.census.sqlite), plain, file)...)
+	t.mended = append(t.mended, examples(changed, func(note string) mended { return mended{Path: note} }, file)...)
+	t.leftOut = append(t.leftOut, examples(left, func(note string) leftOut { return leftOut{Path: note} }, file)...)
+	t.git = append(t.git, j.result.git...)
+	return map[string]any{
+		"file": file, "left_out": len(left), "foreign": len(foreign), "mended": len(changed), "sqlite": len(j.scan.census.sqlite),
+		"aside": len(j.result.aside), "repaired": len(j.result.repaired), "attributes": j.scan.census.Extended, "outside": len(j.part.found.of(findOutside)),
+	}
+}
+
+// into puts the lists into a reply.
+func (t *told) into(data map[string]any) {
+	data["foreign"], data["repaired"], data["aside"], data["sqlite"] = list(t.foreign), list(t.repaired), list(t.aside), list(t.sqlite)
+	data["mended"], data["left_out"], data["git"] = list(t.mended), list(t.leftOut), list(t.git)
 }
 
 // list is never null in a reply.
@@ -117,8 +139,8 @@ func (j *job) summary() map[string]any {
 		"repositories": s.Repositories, "files": s.Files, "folders": s.Folders, "bytes": s.Bytes,
 		"source": j.part.source, "target": j.part.target,
 		"copied_files": r.copiedFiles.Load(), "copied_bytes": r.copiedBytes.Load(),
-		"linked": r.linked.Load(), "deleted": r.deleted.Load(), "mended": len(r.mended),
-		"compared": r.compared.Load(), "sampled": r.sampled.Load(), "unchanged": j.scan.same, "foreign": r.foreigns,
+		"linked": r.linked.Load(), "deleted": r.deleted.Load(), "mended": len(j.part.found.of(findMended)),
+		"compared": r.compared.Load(), "sampled": r.sampled.Load(), "unchanged": j.scan.same, "foreign": len(j.foreign()),
 		"changed_meanwhile": r.moving, "seconds": j.took.Seconds(), "scan_seconds": j.scan.took.Seconds(),
 	}
 }

@@ -18,13 +18,11 @@ import (
 // scan is one look at a part's source, compared with what the manifest says was
 // copied. It touches the local disk only.
 type scan struct {
-	part       *part
-	manifest   *tree.Manifest
-	want       byte    // flags every entry must have to need no further work
-	attributes bool    // look for ACLs and extended attributes
-	percent    float64 // share of the unchanged files to read once more
-	started    time.Time
-	took       time.Duration
+	part     *part
+	manifest *tree.Manifest
+	criteria
+	started time.Time
+	took    time.Duration
 
 	census *census
 
@@ -39,6 +37,7 @@ type scan struct {
 	links   map[inode]*names
 	holes   map[name]bool // sparse files
 	samples []sampled
+	found   findings
 }
 
 // folder is one folder with work to do.
@@ -81,9 +80,16 @@ type name struct {
 // kernels stamp ctime by a coarse clock, and some file systems by whole seconds.
 const racyWindow = 2 * time.Second
 
-// look scans a part.
-func look(ctx context.Context, p *part, m *tree.Manifest, want byte, percent float64) (*scan, error) {
-	s := &scan{attributes: true, percent: percent, part: p, manifest: m, want: want, started: time.Now(), census: newCensus(), links: map[inode]*names{}, holes: map[name]bool{}}
+// criteria say what a look is for.
+type criteria struct {
+	want    byte    // flags every entry must have to need no further work
+	percent float64 // share of the unchanged files to read once more
+	losses  bool    // find what the copy will not have
+}
+
+// look scans a part. What it finds replaces part.found.
+func look(ctx context.Context, p *part, m *tree.Manifest, c criteria) (*scan, error) {
+	s := &scan{criteria: c, found: findings{}, part: p, manifest: m, started: time.Now(), census: newCensus(), links: map[inode]*names{}, holes: map[name]bool{}}
 	options := tree.Options{
 		Skip: func(dir string, e *tree.Entry) bool {
 			why := p.leaveOut(dir, e)
@@ -102,6 +108,10 @@ func look(ctx context.Context, p *part, m *tree.Manifest, want byte, percent flo
 	if err != nil {
 		return nil, err
 	}
+	if s.losses {
+		p.found = s.found
+		s.census.Extended = int64(len(s.found.of(findAttributes)))
+	}
 	s.missing()
 	slices.SortFunc(s.folders, func(a, b *folder) int { return strings.Compare(a.path, b.path) })
 	s.took = time.Since(s.started)
@@ -115,24 +125,24 @@ func (s *scan) visit(d *tree.Dir) error {
 	state := d.Encode()
 	known := s.manifest.See(d.Path)
 	if known != nil && string(known.Stats) == string(state) && known.All(s.want, tree.Racy) {
-		n, samples := count(d), s.sample(d, known)
+		n, samples, found := count(d), s.sample(d, known), s.find(d, true)
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.note(d, found)
 		s.same += n
 		s.known += n
 		s.samples = append(s.samples, samples...)
 		s.peculiar(d)
 		return nil
 	}
-	if s.attributes {
-		s.census.extended(s.part.source, d)
-	}
+	found := s.find(d, false)
 	f := &folder{path: d.Path, state: state, known: known, entries: len(d.Entries)}
 	old := decoded(d.Path, known)
 	before, vanish := counted(old, known, d)
 	same := f.measure(d, old)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.note(d, found)
 	s.same += same
 	s.known += before
 	s.vanish += vanish
@@ -144,6 +154,13 @@ func (s *scan) visit(d *tree.Dir) error {
 	}
 	s.peculiar(d)
 	return nil
+}
+
+// note keeps what was found in a folder.
+func (s *scan) note(d *tree.Dir, found []finding) {
+	if len(found) > 0 {
+		s.found[d.Path] = found
+	}
 }
 
 // peculiar notes hard links and sparse files.

@@ -37,6 +37,7 @@ func (p *pass) open(f *folder) (*task, error) {
 		if have, err = tree.ReadDir(p.target.fd, f.path, tree.Options{}); err != nil {
 			return nil, fault("read folder", p.target.path(f.path), err)
 		}
+		p.forgetStrangers(f.path)
 		if err := p.strangers(t, have); err != nil {
 			return nil, err
 		}
@@ -170,7 +171,10 @@ func (p *pass) strangers(t *task, have *tree.Dir) error {
 				return err
 			}
 			if !done {
-				p.result.stranger(p.target.path(path))
+				err = p.stranger(path)
+			}
+			if err != nil {
+				return err
 			}
 		case j >= 0 && e.IsDir() && !t.now.Entries[j].IsDir():
 			return inTheWay(p.target.path(path), e, t.now.Entries[j].Kind())
@@ -194,7 +198,9 @@ func (p *pass) removeLost(t *task) error {
 		path := tree.Join(t.path, t.old.Entries[i].Name)
 		removed, err := p.target.remove(path, 0)
 		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) && p.isFolder(path) {
-			p.result.stranger(p.target.path(path))
+			if err := p.stranger(path); err != nil {
+				return err
+			}
 			continue
 		}
 		if err != nil {

@@ -121,6 +121,16 @@ func (s Store) folder(id string) (string, error) {
 	return filepath.Join(s.jobs(), id), nil
 }
 
+// Lists is the folder for complete lists of a home's rehearsals, made if it is
+// not there.
+func (s Store) Lists(home string) (string, error) {
+	dir := s.home(home, "lists")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make folder for lists: %w", err)
+	}
+	return dir, nil
+}
+
 // home is a file of a home's own, e.g. "lease": named by a digest, because a
 // path cannot be a file name.
 func (s Store) home(path, suffix string) string {
