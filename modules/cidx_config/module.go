@@ -23,10 +23,11 @@ import (
 
 type args struct {
 	cidx.Common
-	Wanted string `arg:"state" required:"true" choices:"cluster,standalone" doc:"C(cluster) makes the server a cluster node; C(standalone) makes it standalone again."`
-	DSN    string `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
-	NodeID string `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
-	User   string `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home)."`
+	Wanted    string `arg:"state" required:"true" choices:"cluster,standalone" doc:"C(cluster) makes the server a cluster node; C(standalone) makes it standalone again."`
+	DSN       string `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
+	NodeID    string `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
+	LiveNodes bool   `arg:"live_nodes" default:"false" doc:"With C(state=standalone): go back also while other nodes of the cluster are online."`
+	User      string `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home)."`
 }
 
 // Module returns cidx_config.

@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/registry"
@@ -99,6 +100,9 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	if err := nodes.Alone(ctx, conn, found.kept.NodeID, postgres.WhereDSN(dsn)); err != nil {
+		return nil, err
+	}
 	known, err := registry.FromPostgres(ctx, conn)
 	if err != nil {
 		return nil, cidx.Problem{What: err.Error(), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}

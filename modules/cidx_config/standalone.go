@@ -39,7 +39,7 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	}
 	if c.mode.Check {
 		c.reply.Msg = "the home would be made standalone"
-		return nil
+		return c.othersWork(ctx, now)
 	}
 	// A run that goes on keeps what the first one found: the backup step
 	// decides by it whether the standalone server has run since.

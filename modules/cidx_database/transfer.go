@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/progress"
 )
@@ -50,6 +51,7 @@ func (r *runner) transferIn(ctx context.Context) error {
 		{"verify", r.runDeferred},
 		{"verify", r.compare},
 		{"verify", r.compareSecrets},
+		{"commit", r.alone},
 		{"commit", r.seal},
 		{"commit", r.commit},
 	}
@@ -82,6 +84,12 @@ func (r *runner) begin(ctx context.Context) error {
 	if err := r.soleMigration(ctx); err != nil {
 		return err
 	}
+	if err := r.alone(ctx); err != nil {
+		return err
+	}
+	if err := nodes.Twin(ctx, r.conn, r.config.NodeID, r.where); err != nil {
+		return err
+	}
 	// The marker may have come while we waited.
 	m, err := r.readMarker(ctx)
 	if err != nil {
@@ -104,6 +112,11 @@ func (r *runner) soleMigration(ctx context.Context) error {
 		return cidx.Problem{What: "another migration holds the lock", At: r.where, Fix: "wait for it, or end its session (application_name " + application + " in pg_stat_activity)"}
 	}
 	return err
+}
+
+// alone makes sure that no other node of the cluster works on the database.
+func (r *runner) alone(ctx context.Context) error {
+	return nodes.Alone(ctx, r.conn, r.config.NodeID, r.where)
 }
 
 // lockTables keeps everyone else from writing to the target tables.

@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/pgcheck"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/service"
@@ -28,7 +29,11 @@ func (e *examiner) postgres(ctx context.Context) outcome {
 	facts, warnings, err := pgcheck.Check(ctx, dsn, e.SchemaCommand != "")
 	e.reply.Data["postgres"], e.found.nodes = facts, facts.Nodes
 	e.warnings = append(e.warnings, warnings...)
-	return outcome{detail: facts.Address, more: facts.Address + ", PostgreSQL " + facts.Version, problems: cidx.ProblemsOf(err)}
+	problems := cidx.ProblemsOf(err)
+	if !e.found.migrated { // a node of a working cluster may be checked again
+		problems.Add(nodes.Refuse(nodes.Others(facts.Alive, e.found.cluster.NodeID), facts.Address))
+	}
+	return outcome{detail: facts.Address, more: facts.Address + ", PostgreSQL " + facts.Version, problems: problems}
 }
 
 // service checks that the server can be stopped and started by us.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 )
 
@@ -41,6 +42,8 @@ type Facts struct {
 	Missing  []string `json:"missing"`  // landmark tables that are not there
 	Pooler   bool     `json:"pooler"`   // something stands between us and the server
 	Nodes    []string `json:"nodes"`    // cluster nodes that were alive within the last minutes
+
+	Alive []nodes.Node `json:"alive"` // cluster nodes that are alive now
 
 	number   int  // server_version_num
 	replica  bool // in recovery
@@ -210,12 +213,16 @@ func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (cid
 // heartbeat into cluster_nodes every few seconds.
 func (f *Facts) nodes(ctx context.Context, conn *pgconn.PgConn) (cidx.Problems, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT count(*) = 2 AND bool_and(has_table_privilege(attrelid, 'SELECT')) FROM pg_attribute
-		WHERE attrelid = to_regclass('public.cluster_nodes') AND attname IN ('node_id', 'last_heartbeat')`)
+		WHERE attrelid = to_regclass('cluster_nodes') AND attname IN ('node_id', 'last_heartbeat')`)
 	if err != nil || string(rows[0][0]) != "t" {
 		return nil, err
 	}
-	rows, err = postgres.Rows(ctx, conn, `SELECT node_id FROM public.cluster_nodes WHERE last_heartbeat > now() - interval '5 minutes' ORDER BY 1`)
+	rows, err = postgres.Rows(ctx, conn, `SELECT node_id FROM cluster_nodes WHERE last_heartbeat > now() - interval '5 minutes' ORDER BY 1`)
+	if err != nil {
+		return nil, err
+	}
 	f.Nodes = column(rows)
+	f.Alive, err = nodes.Alive(ctx, conn)
 	return nil, err
 }
 
