@@ -19,6 +19,7 @@ type document struct {
 	Share        string         `json:"share"`
 	State        string         `json:"state_dir"`
 	Server       server         `json:"server"`
+	Now          *now           `json:"server_now,omitempty"` // of a failure
 	Steps        []step         `json:"steps"`
 	Timeline     []event        `json:"timeline"`
 	Downtime     downtime       `json:"downtime"`
@@ -44,6 +45,20 @@ type server struct {
 	NodeID  string  `json:"node_id"`
 	Healthy float64 `json:"healthy_seconds"`
 }
+
+// now is whether the server ran when the report was made.
+type now struct {
+	State string `json:"state"` // running, stopped, changing, unknown
+	Word  string `json:"word"`  // the manager's, e.g. "active"; of unknown the reason
+}
+
+// States of the server.
+const (
+	nowRunning  = "running"
+	nowStopped  = "stopped"
+	nowChanging = "changing" // starting or stopping
+	nowUnknown  = "unknown"
+)
 
 // States of a step.
 const (

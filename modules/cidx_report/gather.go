@@ -49,6 +49,7 @@ func gather(ctx context.Context, a args, rehearsal bool) (*document, error) {
 	d.fromVerify(replies)
 	d.forecast(replies)
 	d.artifacts(a.State())
+	d.serverNow(a)
 	d.ways(a)
 	return d, nil
 }

@@ -39,6 +39,7 @@ type args struct {
 	cidx.Common
 	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,failed,rolled-back,verified" doc:"How the run ended."`
 	Replies map[string]any `arg:"replies" doc:"The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, for example C(files_warm)."`
+	Server  map[string]any `arg:"server" doc:"The reply of C(cidx_service) with C(state=status), asked right before this report of a failure. Without it the summary says that the server's state is not known."`
 	Host    string         `arg:"host" doc:"The node's name in the inventory, for the commands of the summary. Where it is given, the summary is printed as well."`
 	Manager string         `arg:"service_manager" choices:"systemd,command" default:"systemd" doc:"How the server is started and stopped, for the commands of a rollback by hand."`
 	Unit    string         `arg:"service_unit" default:"cidx-server" doc:"The server's unit, with C(systemd)."`

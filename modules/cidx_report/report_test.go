@@ -227,7 +227,7 @@ func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
 	must(t, err)
 	before, _, _ := strings.Cut(string(raw), `{"data":{"parts":{"golden-repos":{"bytes":30`)
 	put(t, journal, before) // up to the stop
-	reply := call(t, home, failed, map[string]any{"replies": r, "host": "node1", "service_manager": "command", "service_stop_command": "/opt/cidx stop", "service_start_command": "/opt/cidx start"})
+	reply := call(t, home, failed, map[string]any{"replies": r, "host": "node1", "service_manager": "command", "service_stop_command": "/opt/cidx stop", "service_start_command": "/opt/cidx start", "server": map[string]any{"running": false, "stopped": true, "server": "exit status 3"}})
 	text := lines(reply, "lines")
 	for _, want := range []string{
 		"  done      server stopped", "  not done  server started in cluster mode\n  not done  server proven to work", "  done      configuration, databases and aliases kept aside", "  failed    databases in PostgreSQL", "  begun     repositories on the share", "  not done  server proven to work",
@@ -256,11 +256,53 @@ func TestFailureAfterTheStart(t *testing.T) {
 			r := replies(t)
 			delete(r, "verify")
 			r[c.failed] = map[string]any{"failed": true, "msg": "not healthy"}
-			text := lines(call(t, newHome(t), failed, map[string]any{"replies": r, "host": "node1"}), "lines")
-			for _, want := range []string{"  done      server stopped\n", c.want, "The server was told to start at 01:06:52 UTC and is not proven to work; leave it as it is"} {
+			text := lines(call(t, newHome(t), failed, map[string]any{"replies": r, "host": "node1", "server": map[string]any{"running": true}}), "lines")
+			for _, want := range []string{"  done      server stopped\n", c.want, "The server was started at 01:06:52 UTC, runs, and is not proven to work; leave it as it is"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%q is missing in\n%s", want, text)
 				}
+			}
+		})
+	}
+}
+
+// The state of the server is told as it is when the report is made, whatever the
+// journal says of it.
+func TestFailureTellsTheStateOfTheServerAsItIs(t *testing.T) {
+	running, down := map[string]any{"running": true, "stopped": false, "server": "active"}, map[string]any{"running": false, "stopped": true, "server": "inactive"}
+	const stopping, stopped, starting, released = "stopping", "stopped", "starting", "released"
+	for name, c := range map[string]struct {
+		events []string // of cidx_service
+		server map[string]any
+		want   string
+		back   bool // ways to roll back are printed
+	}{
+		"stopped, down":                          {[]string{stopping, stopped}, down, "The server is down, and must not be started before one of these:", true},
+		"stopped, started by somebody":           {[]string{stopping, stopped}, running, "something else has started it. Stop it before one of these:", true},
+		"the stop failed, it runs, units rest":   {[]string{stopping}, running, "The server still runs: the stop has failed.", true},
+		"the stop failed and was taken back":     {[]string{stopping, released}, running, "The server runs: it was not stopped.", false},
+		"the stop failed after it went down":     {[]string{stopping}, down, "The server is down, and must not be started", true},
+		"nothing was begun, it runs":             {nil, running, "The server runs: it was not stopped.", false},
+		"nothing was begun, it was down already": {nil, down, "The server is down; this migration has not stopped it.", false},
+		"started, runs":                          {[]string{stopping, stopped, starting}, running, "runs, and is not proven to work; leave it as it is", true},
+		"started, down":                          {[]string{stopping, stopped, starting}, down, "and is down; do not start it before one of these:", true},
+		"it starts just now":                     {[]string{stopping, stopped, starting}, map[string]any{"running": false, "stopped": false, "server": "activating"}, "The server is activating just now", true},
+		"the node is away":                       {[]string{stopping, stopped}, map[string]any{"unreachable": true, "msg": "no route"}, "Whether the server runs is not known (no route)", true},
+		"the status command fails":               {[]string{stopping, stopped}, map[string]any{"failed": true, "msg": "exit status 9:\n  - x"}, "Whether the server runs is not known (exit status 9)", true},
+		"nobody has looked":                      {[]string{stopping, stopped}, nil, "Whether the server runs is not known", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			for _, e := range c.events {
+				must(t, journal.Append(filepath.Join(home, ".cluster-migrate/journal.jsonl"), "cidx_service", e, nil))
+			}
+			reply := call(t, home, failed, map[string]any{"server": c.server, "host": "node1", "replies": map[string]any{"service": map[string]any{"failed": true, "msg": "x"}}})
+			text := lines(reply, "lines")
+			if !strings.Contains(text, c.want) || strings.Contains(text, "To roll back:") != c.back {
+				t.Errorf("%q is missing, or the ways back are wrong, in\n%s", c.want, text)
+			}
+			if c.server["running"] == true && strings.Contains(text, "is down") {
+				t.Errorf("down while it runs:\n%s", text)
 			}
 		})
 	}
@@ -400,6 +442,7 @@ func TestReportShowsForeignTextInOneLine(t *testing.T) {
 	if err := journal.Append(state.Journal(), "cidx_files", "warm", map[string]any{"name": hostile}); err != nil {
 		t.Fatal(err)
 	}
+	must(t, journal.Append(state.Journal(), "cidx_service", "stopped", nil))
 	raw, err := os.ReadFile(state.Journal())
 	if err != nil || printable.Text(string(raw)) != string(raw) {
 		t.Errorf("journal: %v %q", err, raw)

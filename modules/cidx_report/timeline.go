@@ -46,6 +46,10 @@ func downtimeOf(entries []journal.Entry, replies []reply) downtime {
 				d.Stopped, started = &at, nil
 			}
 			d.Started = nil
+		case "released":
+			if started == nil { // a stop that failed was taken back: the server ran all the time
+				d.Stopped, d.Started = nil, nil
+			}
 		case "starting":
 			d.Started = &at
 		case "started":

@@ -133,15 +133,11 @@ func (d *document) failureLines() []string {
 	for _, p := range d.Problems {
 		lines = append(lines, "  ! "+p.Error())
 	}
-	state := "The server's standalone data is untouched."
-	switch {
-	case d.Downtime.Stopped == nil || d.Downtime.Healthy != nil:
-	case d.Downtime.Started == nil:
-		state += " The server is down, and must not be started before one of these:"
-	default:
-		state += " The server was told to start at " + d.Downtime.Started.Format("15:04:05 UTC") + " and is not proven to work; leave it as it is before one of these:"
+	lines = append(lines, "The migration has changed nothing in the server's standalone data. "+d.serverSentence())
+	lines = append(lines, "To resume, when the cause is gone:", "  "+d.Resume)
+	if d.Downtime.Stopped == nil {
+		return append(lines, "Nothing has to be rolled back.")
 	}
-	lines = append(lines, state, "To resume, when the cause is gone:", "  "+d.Resume)
 	return append(lines, d.rollbackLines("To roll back:")...)
 }
 

@@ -47,6 +47,26 @@ func TestCommandsStopAndStart(t *testing.T) {
 	}
 }
 
+func TestStatusOnlyLooks(t *testing.T) {
+	a, c, flag := byCommands(t)
+	for _, runs := range []bool{true, false} {
+		if !runs {
+			if err := os.Remove(flag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := ask(t, a, c, "status")
+		if r.Changed || r.Data["running"] != runs || r.Data["stopped"] == runs || there(string(c.Common.State())) {
+			t.Errorf("%+v", r)
+		}
+	}
+	a.StatusCommand, c.StatusCommand = "exit 9", "exit 9"
+	a.Wanted = "status"
+	if _, err := run(t.Context(), a, ansible.Mode{}, c); err == nil || !strings.Contains(err.Error(), "exit status 9, neither 0 (running) nor 3") {
+		t.Error(err)
+	}
+}
+
 func TestCommandsThatFail(t *testing.T) {
 	cases := map[string]struct {
 		state string

@@ -25,7 +25,7 @@ const name = "cidx_service"
 type args struct {
 	cidx.Common
 	service.Args
-	Wanted string `arg:"state" required:"true" choices:"stopped,started,released" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. It refuses to where the home is neither that of a standalone server nor of a migrated one. C(released) gives those back, as they were before the stop."`
+	Wanted string `arg:"state" required:"true" choices:"stopped,started,released,status" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. It refuses to where the home is neither that of a standalone server nor of a migrated one. C(released) gives those back, as they were before the stop. C(status) only says whether the server runs now."`
 }
 
 // Module returns cidx_service.
@@ -43,6 +43,8 @@ func Module() ansible.Module {
 			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
 			{Name: "resting", Type: "list", Doc: "Units that rest until C(state=released)."},
 			{Name: "server", Type: "str", Doc: "The server's state afterwards, in the manager's own word."},
+			{Name: "running", Type: "bool", Doc: "With C(status): the server runs."},
+			{Name: "stopped", Type: "bool", Doc: "With C(status): the server is stopped. Neither is true while it starts or stops."},
 		},
 		Example: `- name: Stop the server
   cidx.cluster.cidx_service:
@@ -57,6 +59,9 @@ func Module() ansible.Module {
 func run(ctx context.Context, a args, mode ansible.Mode, c service.Control) (ansible.Reply, error) {
 	if err := a.Validate().Err(); err != nil {
 		return ansible.Reply{}, err
+	}
+	if a.Wanted == "status" {
+		return status(ctx, c)
 	}
 	s := &switcher{control: c, state: a.State(), check: mode.Check, manager: managerOf(c)}
 	var err error
@@ -76,6 +81,16 @@ func run(ctx context.Context, a args, mode ansible.Mode, c service.Control) (ans
 		reply.Msg = "" // the problems say it
 	}
 	return reply, err
+}
+
+// status asks the manager whether the server runs. It has no message: whoever asks
+// says what it means.
+func status(ctx context.Context, c service.Control) (ansible.Reply, error) {
+	state, err := c.Status(ctx)
+	if err != nil {
+		return ansible.Reply{}, err
+	}
+	return ansible.Reply{Data: map[string]any{"server": state.Word, "running": state.Running, "stopped": state.Stopped}}, nil
 }
 
 // switcher does one request.
