@@ -22,6 +22,9 @@ func (l layout) aliasFiles() (map[string]bool, error) {
 	}
 	out := map[string]bool{}
 	for _, file := range found {
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+			continue // a folder of that name, or a link that leads nowhere
+		}
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read alias file: %w", err)
@@ -37,11 +40,14 @@ func (l layout) aliasFiles() (map[string]bool, error) {
 }
 
 // judgeAliases wants each alias file on the share to be the local one, byte for
-// byte, but for the two path values, which must lead to the share.
-func judgeAliases(l layout, names map[string]bool, r *Report) error {
+// byte, but for the two path values, which must lead to the share. That of cidx-meta a running server writes anew.
+func judgeAliases(l layout, names map[string]bool, running bool, r *Report) error {
 	rule := &pathRule{trees: l.trees, spelling: SpellMount}
 	r.checked("aliases", len(names))
 	for _, rel := range sortedNames(names) {
+		if running && metaFile(rel) {
+			continue
+		}
 		name := joined("golden-repos", rel)
 		was, err := os.ReadFile(filepath.Join(l.trees[0].local(), rel))
 		if err != nil {
@@ -72,7 +78,7 @@ func compareAlias(r *Report, name string, was, is []byte, rule *pathRule) {
 		r.differ("aliases", name, "differs in more than its paths")
 	}
 	for _, key := range sortedNames(wasPaths) {
-		if want := rule.moved(wasPaths[key]); isPaths[key] != want {
+		if want := rule.moved(wasPaths[key]); !right(wasPaths[key], want, isPaths[key]) {
 			r.differ("aliases", joined(name, key), "is %q, want %q", isPaths[key], want)
 		}
 	}

@@ -35,7 +35,7 @@ func judgeConfig(l layout, r *Report) {
 		if to, err := os.Readlink(t.link); err != nil || filepath.Clean(to) != t.target {
 			r.differ("config", "link/"+t.name, "%s is no link to %s", t.link, t.target)
 		}
-		if info, err := os.Lstat(t.link + asideSuffix); err != nil || !info.IsDir() {
+		if info, err := os.Stat(t.link + asideSuffix); err != nil || !info.IsDir() {
 			r.differ("config", "link/"+t.name+asideSuffix, "the standalone data is not at %s", t.link+asideSuffix)
 		}
 	}

@@ -63,7 +63,7 @@ func Equal(ctx context.Context, c Comparison) (*Report, error) {
 		}
 	}
 	if wants(PartAliases) {
-		if err := judgeAliases(l, aliases, r); err != nil {
+		if err := judgeAliases(l, aliases, c.Running, r); err != nil {
 			return r, err
 		}
 	}

@@ -42,7 +42,8 @@ func (f *files) findMended(was, is map[string]Entry) map[string]string {
 		case w.Type != i.Type:
 			continue
 		case w.Type == "link" && f.paths.moved(w.Link) != w.Link:
-			if i.Link != f.paths.moved(w.Link) {
+			untidy := tidy(w.Link) != w.Link && i.Link == w.Link // leads through the link in the tree's place
+			if !right(w.Link, f.paths.moved(w.Link), i.Link) && !untidy {
 				why = fmt.Sprintf("link is %q, want %q", i.Link, f.paths.moved(w.Link))
 			}
 		case w.Type == "file" && mendable(rel):
@@ -91,15 +92,21 @@ func (f *files) judgeMended(rel string) (moves bool, why string) {
 	if want == string(was) {
 		return false, ""
 	}
-	if want != string(is) {
-		return true, fmt.Sprintf("says %q, want %q", is, want)
+	originals, lines := strings.Split(string(was), "\n"), strings.Split(string(is), "\n")
+	for i, line := range strings.Split(want, "\n") {
+		if i >= len(lines) || !right(strings.TrimPrefix(originals[i], "gitdir: "), line, lines[i]) {
+			return true, fmt.Sprintf("says %q, want %q", is, want)
+		}
 	}
 	return true, ""
 }
 
 // names says whether a text holds the path of a tree that moves.
 func (f *files) names(text []byte) bool {
-	return slices.ContainsFunc(f.paths.trees, func(t tree) bool { return bytes.Contains(text, []byte(t.link)) })
+	plain := decoded(string(text))
+	return slices.ContainsFunc(f.paths.trees, func(t tree) bool {
+		return bytes.Contains(text, []byte(t.link)) || strings.Contains(plain, t.link)
+	})
 }
 
 // respelled is what a file of one path a line must be on the share.
@@ -141,7 +148,8 @@ func (f *files) judgeConfig(original, copied string, was, is []byte) (moves bool
 		return true, err.Error()
 	}
 	for i := range min(len(after), len(want)) {
-		if after[i] != want[i] {
+		encoded := after[i] == before[i] && decoded(before[i]) != before[i] // leads through the link in the tree's place
+		if !sameEntry(after[i], want[i]) && !encoded {
 			return true, fmt.Sprintf("git reads %q, want %q", after[i], want[i])
 		}
 	}
@@ -149,6 +157,18 @@ func (f *files) judgeConfig(original, copied string, was, is []byte) (moves bool
 		return true, "differs in more than its paths"
 	}
 	return true, ""
+}
+
+// sameEntry compares two "name\nvalue"; the path of a file:// URL may be encoded or not.
+func sameEntry(a, b string) bool {
+	nameA, valueA, _ := strings.Cut(a, "\n")
+	nameB, valueB, _ := strings.Cut(b, "\n")
+	if a == b || nameA != nameB {
+		return a == b
+	}
+	restA, urlA := strings.CutPrefix(valueA, "file://")
+	restB, urlB := strings.CutPrefix(valueB, "file://")
+	return urlA && urlB && decoded(restA) == decoded(restB)
 }
 
 // configOf is what git reads from a file: "name\nvalue" for each variable.
@@ -173,7 +193,7 @@ func (f *files) onlyPrefixes(was, is string) bool {
 	for i := range a {
 		comment := strings.HasPrefix(strings.TrimSpace(a[i]), "#") || strings.HasPrefix(strings.TrimSpace(a[i]), ";")
 		ok := a[i] == b[i] || !comment && slices.ContainsFunc(f.paths.trees, func(t tree) bool {
-			return strings.Replace(a[i], t.link, t.target, 1) == b[i]
+			return strings.Replace(a[i], t.link, t.target, 1) == b[i] || strings.Replace(decoded(a[i]), t.link, t.target, 1) == decoded(b[i])
 		})
 		if !ok {
 			return false

@@ -152,12 +152,15 @@ func (m *merge) name(key []string) string {
 }
 
 func (m *merge) lost(was []liteValue) {
+	if m.nodesOwnRow(was) {
+		return
+	}
 	m.rows++
 	m.d.report.differ(rowsCategory, m.name(liteKey(was[:m.plan.keys])), "row is missing in PostgreSQL")
 }
 
 func (m *merge) extra(is []pgValue) {
-	if m.d.running && growing[m.plan.table] {
+	if m.d.running && (growing[m.plan.table] || sweeping[m.plan.table]) {
 		return
 	}
 	m.d.report.differ(rowsCategory, m.name(pgKey(is[:m.plan.keys])), "row is not in the source")
@@ -165,9 +168,12 @@ func (m *merge) extra(is []pgValue) {
 
 func (m *merge) compare(was []liteValue, is []pgValue) {
 	m.rows++
+	if m.nodesOwnRow(was) {
+		return
+	}
 	active := m.active(was)
 	for i, c := range m.plan.columns {
-		if m.d.running && living[c.id()] {
+		if m.d.running && (living[c.id()] || sweeping[c.table]) || m.metaRow(c, was) {
 			continue
 		}
 		why := ""

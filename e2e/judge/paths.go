@@ -16,9 +16,9 @@ type tree struct {
 // cut-over and after a rollback, beside it afterwards.
 func (t tree) local() string {
 	if info, err := os.Stat(t.link + asideSuffix); err == nil && info.IsDir() {
-		return t.link + asideSuffix
+		return resolved(t.link+asideSuffix, t.target)
 	}
-	return t.link
+	return resolved(t.link, t.target)
 }
 
 // layout is where a home keeps its repositories.
@@ -60,10 +60,10 @@ type pathRule struct {
 	spelling string
 }
 
-// moved answers a path as it is spelled on the share, at path boundaries only.
+// moved answers a path as it is spelled on the share, at path boundaries only. An untidy path that moves comes out tidy.
 func (p *pathRule) moved(path string) string {
 	for _, t := range p.trees {
-		if rest, in := strings.CutPrefix(path, t.link); in && (rest == "" || rest[0] == '/') {
+		if rest, in := strings.CutPrefix(tidy(path), t.link); in && (rest == "" || rest[0] == '/') {
 			return t.target + rest
 		}
 	}
@@ -74,7 +74,10 @@ func (p *pathRule) moved(path string) string {
 func (p *pathRule) movedURL(value string) string {
 	for _, head := range []string{"file://localhost", "file://"} {
 		if rest, in := strings.CutPrefix(value, head); in {
-			return head + p.moved(rest)
+			if to := p.moved(decoded(rest)); to != tidy(decoded(rest)) {
+				return head + to
+			}
+			return value
 		}
 	}
 	return p.moved(value)
@@ -83,18 +86,18 @@ func (p *pathRule) movedURL(value string) string {
 func (p *pathRule) equal(was, is string) bool {
 	switch p.spelling {
 	case SpellLocal:
-		return is == was
+		return right(was, was, is)
 	case SpellEither:
-		return is == was || is == p.moved(was)
+		return right(was, was, is) || right(was, p.moved(was), is)
 	}
-	return is == p.moved(was)
+	return right(was, p.moved(was), is)
 }
 
 // equalURL treats absolute paths and file:// as paths; other URLs never change.
 func (p *pathRule) equalURL(was, is string) bool {
 	if rest, in := strings.CutPrefix(was, "file://"); in {
 		got, still := strings.CutPrefix(is, "file://")
-		return still && p.equal(rest, got)
+		return was == is || still && p.equal(decoded(rest), decoded(got))
 	}
 	if strings.HasPrefix(was, "/") {
 		return p.equal(was, is)

@@ -33,6 +33,7 @@ type Entry struct {
 	Links uint64 `json:"links,omitempty"`
 	Hash  string `json:"hash,omitempty"`
 	Link  string `json:"link,omitempty"`
+	To    string `json:"link_bytes,omitempty"` // base64 of Link where it is not UTF-8
 	inode [2]uint64
 }
 
@@ -200,6 +201,9 @@ func (s State) Save(path string) error {
 		if !utf8.ValidString(name) {
 			e.Bytes = base64.StdEncoding.EncodeToString([]byte(name))
 		}
+		if !utf8.ValidString(e.Link) {
+			e.To = base64.StdEncoding.EncodeToString([]byte(e.Link))
+		}
 		if err := enc.Encode(e); err != nil {
 			return fmt.Errorf("save state: %w", err)
 		}
@@ -232,6 +236,13 @@ func Load(path string) (State, error) {
 				return nil, fmt.Errorf("load state %s: %w", path, err)
 			}
 			e.Name = string(name)
+		}
+		if e.To != "" {
+			to, err := base64.StdEncoding.DecodeString(e.To)
+			if err != nil {
+				return nil, fmt.Errorf("load state %s: %w", path, err)
+			}
+			e.Link, e.To = string(to), ""
 		}
 		state[e.Name] = e
 	}

@@ -16,12 +16,14 @@ type files struct {
 	mended  map[string]bool // git files and links that are spelled for the share
 	touched map[string]bool // folders in which an alias file was replaced
 	report  *Report
+	ctx     context.Context // of judge
 }
 
 // Ignore are attributes that a share cannot keep, such as owners under root_squash.
 type Ignore struct{ Owner, Mtime, Mode bool }
 
 func (f *files) judge(ctx context.Context) error {
+	f.ctx = ctx
 	if info, err := os.Stat(f.tree.local()); err != nil || !info.IsDir() {
 		f.report.differ("files", f.tree.name, "source folder is missing")
 		return nil
@@ -42,6 +44,9 @@ func (f *files) judge(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.tree.target, err)
 	}
+	if err := f.follow(was, is); err != nil {
+		return fmt.Errorf("follow links of %s: %w", f.tree.local(), err)
+	}
 	if n := f.tree.leaveBehind(was); n > 0 {
 		f.report.note("%s: %d locks, sockets, pipes and temporary files stay behind", f.tree.name, n)
 	}
@@ -57,6 +62,9 @@ func (f *files) compareAll(was, is map[string]Entry) {
 	wrong := f.findMended(was, is)
 	wasFirst, isFirst := f.leaders(was), f.leaders(is)
 	for _, rel := range sortedNames(was) {
+		if f.serversOwn(rel) {
+			continue
+		}
 		copied, has := is[rel]
 		if !has {
 			f.report.differ("files", joined(f.tree.name, rel), "is missing on the share")
@@ -71,10 +79,15 @@ func (f *files) compareAll(was, is map[string]Entry) {
 		}
 	}
 	for _, rel := range sortedNames(is) {
-		if _, known := was[rel]; !known {
+		if _, known := was[rel]; !known && !f.serversOwn(rel) {
 			f.report.differ("files", joined(f.tree.name, rel), "is on the share only (%s)", is[rel].Type)
 		}
 	}
+}
+
+// serversOwn says whether a running server may have written there since.
+func (f *files) serversOwn(rel string) bool {
+	return f.running && f.tree.name == "golden-repos" && metaFile(rel) || f.running && f.tree.name == ".versioned" && metaFile(".versioned/"+rel)
 }
 
 // leaders answers for each file with several names the first of them in this

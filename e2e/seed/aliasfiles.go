@@ -71,11 +71,21 @@ func (w *world) makeAliases() error {
 		at := func(d time.Duration) string {
 			return epoch.Add(-time.Duration(i)*time.Hour+d).Format("2006-01-02T15:04:05.000000") + "+00:00"
 		}
-		pairs := []pair{{"target_path", r.target()}, {"created_at", at(-999 * time.Hour)}, {"last_refresh", at(-time.Minute)}, {"repo_name", r.alias}}
+		target := r.target()
+		if i%4 == 3 {
+			target = untidy(target)
+		}
+		pairs := []pair{{"target_path", target}, {"created_at", at(-999 * time.Hour)}, {"last_refresh", at(-time.Minute)}, {"repo_name", r.alias}}
 		if len(r.snapshots) > 0 {
 			previous := r.clone
 			if len(r.snapshots) > 1 {
 				previous = r.snapshots[len(r.snapshots)-2]
+			}
+			switch i % 4 {
+			case 1: // deleted a moment after the swap, as CIDX does
+				previous = filepath.Join(filepath.Dir(previous), "v_1600000000")
+			case 3:
+				previous = untidy(previous)
 			}
 			pairs = append(pairs, pair{"previous_path", previous}, pair{"swapped_at", at(-time.Minute - time.Microsecond)})
 		}
@@ -92,6 +102,11 @@ func (w *world) makeAliases() error {
 	return nil
 }
 
+// untidy spells a path as scripts and hand-made edits do; it leads to the same place.
+func untidy(path string) string {
+	return strings.Replace(filepath.Dir(path), "/golden-repos", "//golden-repos/.", 1) + "/./" + filepath.Base(path)
+}
+
 // makeTreeRest adds what lies in the golden-repos tree beside repositories:
 // things to copy, and caches, locks and markers that belong to the old server.
 func (w *world) makeTreeRest() error {
@@ -105,6 +120,10 @@ func (w *world) makeTreeRest() error {
 		".locks/billing.lock":                          `{"pid": 4242, "host": "cidx-host"}`,
 		".write_mode/billing.json":                     `{"source": "ops"}`,
 		"cidx-meta/dependency-map/_active_x.lock":      `{"node_id": "cidx-host", "pid": 4242}`,
+	}
+	attic := filepath.Join(w.place.aliases, "attic.json", "notes.txt") // a folder with the name of an alias file
+	if err := writeFile(attic, []byte("nobody's alias\n"), 0o644); err != nil {
+		return err
 	}
 	for _, r := range w.repos {
 		files["cidx-meta/"+r.alias+".md"] = "---\nname: " + r.alias + "\n---\nAbout " + r.alias + "\n"

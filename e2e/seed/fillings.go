@@ -42,7 +42,7 @@ var accountFillings = map[string]filling{
 	"users": {rows: perUser, cells: map[string]cell{
 		"username": userAt, "password_hash": hashOfPassword, "role": func(m *maker, i int) any { return m.users[i-1].role },
 		"email":      sometimes(4, named("person%d@example.org")),
-		"created_at": iso, "oidc_identity": sometimes(3, document), "password_changed_at": sometimes(4, iso)}},
+		"created_at": iso, "oidc_identity": sometimes(3, document), "password_changed_at": changedTexts}},
 	"user_mfa": {rows: exactly(4), cells: map[string]cell{
 		"user_id": func(m *maker, i int) any { return mfaUsers[i-1] }, "encrypted_secret": sealedTOTP, "key_id": always(1),
 		"mfa_enabled": func(_ *maker, i int) any { return min(1, max(0, 3-i)) }, "last_used_counter": sometimes(2, number(60_000_000)),
@@ -76,6 +76,21 @@ var accountFillings = map[string]filling{
 	"repo_group_access": {rows: func(w *world) int { return len(grants(w)) }, cells: map[string]cell{
 		"repo_name": func(m *maker, i int) any { return grants(m.world)[i-1].repo },
 		"group_id":  func(m *maker, i int) any { return grants(m.world)[i-1].group }, "granted_by": sometimes(3, always("admin"))}},
+}
+
+// changedTexts is a column of text, in which every release has written as it liked.
+func changedTexts(m *maker, i int) any {
+	switch i % 5 {
+	case 0:
+		return ""
+	case 1:
+		return naive(m, i)
+	case 2:
+		return epochText(m, i)
+	case 3:
+		return nil
+	}
+	return iso(m, i)
 }
 
 // mfaUsers have rows in user_mfa: the first two with MFA switched on.

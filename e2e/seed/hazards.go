@@ -102,8 +102,9 @@ func (w *world) makeBorrowing(clone string) error {
 	if err := writeFile(filepath.Join(clone, ".git", "objects", "info", "alternates"), []byte(alternates), 0o644); err != nil {
 		return err
 	}
-	config := strings.NewReplacer("LENDER", lender, "CLONE", clone, "GOLDEN", w.place.golden).Replace(
+	config := strings.NewReplacer("LENDER", lender, "ENCODED", strings.ReplaceAll(lender, "-", "%2D"), "CLONE", clone, "GOLDEN", w.place.golden).Replace(
 		"[remote \"mirror\"]\n\turl = \"file://LENDER\" ; a mirror of LENDER\n\tpushurl=LENDER\n" +
+			"[remote \"encoded\"]\n\turl = file://ENCODED\n" +
 			"[remote \"sibling\"]\n\turl = GOLDEN-old/billing\n" +
 			"[remote \"far\"]\n\turl = ssh://git@example.orgGOLDEN/billing\n" +
 			"[include]\n\tpath = CLONE/.git/info/extra # may be missing\n" +

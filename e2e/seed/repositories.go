@@ -150,6 +150,7 @@ func (w *world) makeAwkward(clone string) error {
 		"link-relative": "../README.md", "link-outside": "../../../../../outside/of/the/tree", "link-dangling": "nowhere/at all",
 		"link-absolute": filepath.Join(w.place.golden, w.repos[min(1, len(w.repos)-1)].alias, "README.md"), "link-system": "/etc/hostname",
 		"link-sibling": w.place.golden + "-old/README.md", "link-to-folder": "empty",
+		"link-latin1": "caf\xe9-latin1.txt", // no UTF-8
 	}
 	for name, to := range links {
 		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
