@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -95,6 +96,7 @@ func (c *copier) prepare(ctx context.Context) error {
 	problems.Add(err)
 	if len(problems) == 0 {
 		problems.Add(c.choose())
+		problems = append(problems, c.standing()...)
 	}
 	c.workers = c.args.processes(c.info.Mount.Network())
 	c.moves = c.prefixes()
@@ -154,6 +156,18 @@ func (c *copier) choose() error {
 	return nil
 }
 
+// standing are the reasons for which the trees that are copied cannot become
+// links to the share.
+func (c *copier) standing() cidx.Problems {
+	var trees []cidx.Tree
+	for _, t := range c.layout.Trees {
+		if slices.ContainsFunc(c.parts, func(p *part) bool { return p.source == t.Local || p.inside && filepath.Dir(p.source) == t.Local }) {
+			trees = append(trees, t)
+		}
+	}
+	return append(dangling(c.args.Home, c.share), anchored(trees)...)
+}
+
 func (c *copier) probes() []share.Option {
 	list := []share.Option{share.In(c.probed())}
 	if c.settings.plainFolder {
@@ -174,8 +188,10 @@ func (c *copier) prefixes() map[string]string {
 			if real, err := filepath.EvalSymlinks(filepath.Dir(from)); err == nil {
 				moves[filepath.Join(real, filepath.Base(from))] = t.Target
 			}
-			if real, err := filepath.EvalSymlinks(from); err == nil && real != t.Target {
-				moves[real] = t.Target
+			for _, sub := range []string{"", versionedFolder} { // each may be a link itself
+				if real, err := filepath.EvalSymlinks(filepath.Join(from, sub)); err == nil && real != filepath.Join(t.Target, sub) {
+					moves[real] = filepath.Join(t.Target, sub)
+				}
 			}
 		}
 	}

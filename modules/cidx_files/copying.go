@@ -69,6 +69,7 @@ func (c *copier) faults(j *job) cidx.Problems {
 	for _, u := range j.scan.census.unreadable {
 		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: j.part.source + "/" + u.Path, Fix: "run as root (on a share that does not squash it), make it readable, or check the disk"})
 	}
+	problems = append(problems, j.scan.census.links...)
 	if n := j.scan.census.others; n > 0 {
 		problems = append(problems, j.part.alien(n, j.scan.census.other))
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -97,11 +99,15 @@ func (p *pass) settleRoot() error {
 	if !p.part.inside {
 		return nil
 	}
-	above, err := tree.Lstat(p.source, "..")
+	above, err := os.Stat(filepath.Dir(p.part.source)) // not "..": .versioned may be a link
 	if err != nil {
-		return fault("look at", p.part.source, err)
+		return fault("look at", filepath.Dir(p.part.source), err)
 	}
-	return p.target.settle("..", &above)
+	want, err := tree.FromInfo(above)
+	if err != nil {
+		return err
+	}
+	return p.target.settle("..", &want)
 }
 
 // removeFolders follows deletions of whole folders, the deepest first.

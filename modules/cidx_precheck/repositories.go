@@ -83,6 +83,10 @@ func (e *examiner) registry(ctx context.Context, layout cidx.Layout) cidx.Proble
 			problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d more registered repositories have no files", len(lost)-most), At: cidx.ServerDatabase(e.Home), Fix: "as above"})
 			break
 		}
+		if to, err := os.Readlink(filepath.Clean(r.ClonePath)); err == nil { // rather than "restore it"
+			problems = append(problems, cidx.FollowedLink(filepath.Clean(r.ClonePath), to))
+			continue
+		}
 		problems = append(problems, cidx.Problem{What: "repository " + r.Alias + " is registered, but has no files", At: r.ClonePath, Fix: "restore its folder, or remove the repository in CIDX; a cluster node would delete it at its start"})
 	}
 	return problems
@@ -99,11 +103,12 @@ func (e *examiner) lost(ctx context.Context, layout cidx.Layout) ([]registry.Rep
 	if golden.Moved() {
 		moves[golden.Link] = golden.Local
 	}
-	inside := realPath(golden.Local)
+	inside, snapshots := realPath(golden.Local), realPath(filepath.Join(golden.Local, ".versioned")) // which may be links
+	below := func(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
 	var lost []registry.Repo
 	for _, r := range known.Repos {
 		real, err := filepath.EvalSymlinks(repath.Rewrite(r.ClonePath, moves))
-		if err == nil && (real == inside || strings.HasPrefix(real, inside+"/")) {
+		if err == nil && (below(real, inside) || below(real, snapshots)) {
 			continue
 		}
 		if entries, _ := os.ReadDir(filepath.Join(golden.Local, ".versioned", r.Alias)); err != nil && len(entries) > 0 {

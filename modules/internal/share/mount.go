@@ -56,6 +56,21 @@ func Find(point string) (m Mount, ok bool, err error) {
 	return find(f, filepath.Clean(point))
 }
 
+// Mounts lists all mounts, in the order of mounting, as Find does without looking
+// at any of them.
+func Mounts() (list []Mount, err error) {
+	raw, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("read mounts: %w", err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if m, ok := parseMount(strings.TrimSuffix(line, "\n")); ok {
+			list = append(list, m)
+		}
+	}
+	return list, nil
+}
+
 // find is Find for any text in mountinfo's format.
 func find(r io.Reader, point string) (m Mount, ok bool, err error) {
 	lines := bufio.NewScanner(r)
