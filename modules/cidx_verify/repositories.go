@@ -135,11 +135,11 @@ func every(interval time.Duration, f func()) (stop func()) {
 // judge fills the reply and gathers every problem.
 func (v *verification) judge(ctx context.Context, results []result, missing map[string]cidx.Problem) error {
 	var problems cidx.Problems
-	accessible, silent, hits := 0, 0, 0
+	accessible, without, hits, excused := 0, 0, 0, 0
 	for i := range results {
 		r := &results[i]
 		if r.problem != nil {
-			silent++
+			without++
 			problems = append(problems, *r.problem)
 		}
 		if p, ok := missing[r.Alias]; ok {
@@ -150,6 +150,9 @@ func (v *verification) judge(ctx context.Context, results []result, missing map[
 			accessible++
 		}
 		hits += r.Hits
+		if r.excused {
+			excused++
+		}
 		if r.warning != "" {
 			v.warn("%s", r.warning)
 		}
@@ -157,13 +160,15 @@ func (v *verification) judge(ctx context.Context, results []result, missing map[
 	v.reply.Data["repositories"], v.reply.Data["accessible"], v.reply.Data["total"] = results, accessible, len(results)
 	v.tellRepositories(ctx, accessible, len(results))
 	switch {
-	case silent > 0:
-		v.failed(ctx, "Query test", fmt.Sprintf("%d of %d repositories give no results", silent, len(results)))
-	case hits == 0 && len(results) > 0:
+	case without > 0:
+		v.failed(ctx, "Query test", fmt.Sprintf("%d of %d repositories give no results", without, len(results)))
+	case hits == 0 && len(results) > excused:
 		v.failed(ctx, "Query test", "no search returned a result")
 		problems = append(problems, cidx.Problem{What: "no search returned a result", At: v.api.Base(), Fix: "see the server's log; set cidx_verify_queries to words that are in the repositories"})
 	case len(results) == 0:
 		v.passed(ctx, "Query test", "there is no repository to search")
+	case hits == 0:
+		v.passed(ctx, "Query test", "search_code answers; no repository has anything to find")
 	default:
 		v.passed(ctx, "Query test", "search_code returned results")
 	}

@@ -26,6 +26,8 @@ type result struct {
 	Path       string `json:"path,omitempty"` // of the first hit
 	problem    *cidx.Problem
 	warning    string
+	answer     answer // the best of its searches
+	excused    bool   // without hits, and rightly so
 }
 
 func (r *result) refuse(what, fix string) {
@@ -93,9 +95,9 @@ func sameOwner(a, b string) bool {
 // ask searches for the words until one is found. A repository without a
 // full-text index is asked semantically.
 func (v *verification) ask(ctx context.Context, r *result, target string, words []string) {
-	empty := len(words) == 0
-	if empty {
-		words = []string{"readme"}
+	asked := words
+	if len(words) == 0 {
+		asked = []string{"readme"}
 	}
 	modes := []string{cidxapi.FullText, cidxapi.Semantic}
 	if !isFolder(filepath.Join(target, ".code-indexer", "tantivy_index")) {
@@ -103,46 +105,57 @@ func (v *verification) ask(ctx context.Context, r *result, target string, words 
 	}
 	var failures []string
 	for _, mode := range modes {
-		failure, done := v.askIn(ctx, r, target, mode, words)
-		if done {
-			return
-		}
-		if failure == "" && empty {
-			r.Accessible, r.Mode = true, mode
-			r.warning = r.Alias + ": holds no text file to find a word in; the search answers"
+		got, failure := v.askIn(ctx, r, target, mode, asked)
+		r.answer = max(r.answer, got)
+		if failure == "" {
 			return
 		}
 		failures = append(failures, mode+": "+failure)
 	}
-	r.refuse("the search finds nothing: "+strings.Join(failures, "; "), "see the server's log for this repository; re-index it in CIDX if its index is damaged")
+	said := strings.Join(failures, "; ")
+	if why := v.excused(r, target, words); why != "" {
+		r.Accessible, r.excused = true, true
+		r.warning = fmt.Sprintf("%s: the search finds nothing in it (%s); %s", r.Alias, said, why)
+		return
+	}
+	r.refuse("the search finds nothing: "+said, "see the server's log for this repository; re-index it in CIDX if its index is damaged")
 }
 
-// askIn searches in one mode. done means that r is complete; failure is "" when
-// the server answered without an error but found nothing.
-func (v *verification) askIn(ctx context.Context, r *result, target, mode string, words []string) (failure string, done bool) {
+// askIn searches in one mode. Where failure is "", r is complete.
+func (v *verification) askIn(ctx context.Context, r *result, target, mode string, words []string) (got answer, failure string) {
 	strange := 0
 	for _, word := range words {
-		found, err := v.searchTwice(ctx, cidxapi.Query{Text: word, Alias: r.Alias, Mode: mode, Limit: 10})
-		if providerGone(found, err, mode) {
+		hits, err := v.searchTwice(ctx, cidxapi.Query{Text: word, Alias: r.Alias, Mode: mode, Limit: 10})
+		if providerGone(hits, err, mode) {
 			r.Accessible, r.Mode, r.Word = true, mode, word
 			r.warning = r.Alias + ": has no full-text index, and the server cannot reach its embedding provider; its files are at " + target
-			return "", true
+			return nothing, ""
 		}
 		if err != nil {
-			return short(err), false
+			return answered(err), short(err)
 		}
-		hits := below(target, r.Alias, found.Hits)
-		if len(hits) > 0 {
-			r.Accessible, r.Hits, r.Word, r.Mode, r.Path = true, len(hits), word, mode, hits[0]
-			return "", true
+		paths := below(target, r.Alias, hits.Hits)
+		if len(paths) > 0 {
+			r.Accessible, r.Hits, r.Word, r.Mode, r.Path = true, len(paths), word, mode, paths[0]
+			return found, ""
 		}
-		strange += found.Total
+		strange += hits.Total
 		r.Word, r.Mode = word, mode
 	}
 	if strange > 0 {
-		return fmt.Sprintf("%d hits, but none of their files is below %s", strange, target), false
+		return refused, fmt.Sprintf("%d hits, but none of their files is below %s", strange, target)
 	}
-	return fmt.Sprintf("no hits for %s", quoted(words)), false
+	return nothing, "no hits for " + quoted(words)
+}
+
+// answered tells an error that the server has answered from silence.
+func answered(err error) answer {
+	var tool *cidxapi.ToolError
+	var status *cidxapi.StatusError
+	if errors.As(err, &tool) || errors.As(err, &status) && status.Status < 500 {
+		return refused
+	}
+	return silent
 }
 
 func quoted(words []string) string {
@@ -157,13 +170,13 @@ func quoted(words []string) string {
 // REST API a second later: a server that has just started may still be loading
 // an index. An answer that names its reason is not asked for again.
 func (v *verification) searchTwice(ctx context.Context, q cidxapi.Query) (cidxapi.Found, error) {
-	found, err := v.api.Search(ctx, q)
+	hits, err := v.api.Search(ctx, q)
 	if err == nil || ctx.Err() != nil || definite(err) {
-		return found, err
+		return hits, err
 	}
 	select {
 	case <-ctx.Done():
-		return found, err
+		return hits, err
 	case <-time.After(time.Second):
 	}
 	again, second := v.api.QueryREST(ctx, q)

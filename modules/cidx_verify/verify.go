@@ -20,6 +20,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 	"cidx-cluster/modules/internal/share"
@@ -29,7 +30,7 @@ import (
 // args are the arguments of cidx_verify.
 type args struct {
 	cidx.Common
-	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone" doc:"The mode in which the server has to run."`
+	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember" doc:"The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same searches, and keeps in the journal in which repositories they find nothing: after the migration these only have to answer."`
 	URL         string            `arg:"url" doc:"Address of the server. Default: host and port of C(applied_launch.json), else of C(launch.json), else C(http://127.0.0.1:8000)."`
 	Timeout     int               `arg:"timeout" default:"30" doc:"Seconds to wait for the server to become healthy. A first start on a large home may need minutes."`
 	APIUser     string            `arg:"api_user" doc:"An administrator of CIDX."`
@@ -58,17 +59,24 @@ func Module() ansible.Module {
 			{Name: "node_id", Type: "str", Doc: "The node's id; empty in standalone mode."},
 			{Name: "repositories", Type: "list", Doc: "One item a repository: C(alias), C(golden), C(accessible), C(hits), C(word), C(mode) of the search, C(path) of the first hit."},
 			{Name: "accessible", Type: "int", Doc: "How many repositories are accessible."},
+			{Name: "without", Type: "dict", Doc: "With C(mode=remember): repositories in which nothing was found, and how the server answered."},
 			{Name: "total", Type: "int", Doc: "How many repositories the registry has."},
 		},
 		Example: "- name: Prove that the cluster node works\n  cidx.cluster.cidx_verify:\n    home: /home/cidx/.cidx-server\n    mode: cluster\n    api_key: \"{{ vault_cidx_api_key }}\"\n",
 	}, run)
 }
 
+// modeRemember is I(mode=remember).
+const modeRemember = "remember"
+
 // queryTimeout bounds one search: the first one of a repository loads its
 // index, which lies on network storage.
 const queryTimeout = 2 * time.Minute
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	if a.Mode == modeRemember {
+		return remember(ctx, a, mode)
+	}
 	if mode.Check {
 		return ansible.Reply{Skipped: "the server is verified in a real run only"}, nil
 	}
@@ -110,6 +118,7 @@ type verification struct {
 	config cidx.Config
 	layout cidx.Layout
 	api    *cidxapi.Client
+	known  memory
 	reply  ansible.Reply
 }
 
@@ -126,6 +135,11 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 	problems.Add(err)
 	if err == nil {
 		problems.Add(v.expectMode())
+	}
+	entries, err := journal.Read(a.State().Journal())
+	problems.Add(err)
+	if a.Mode != modeRemember {
+		v.known = recall(entries)
 	}
 	v.layout, err = cidx.Detect(a.Home, v.config.Share)
 	problems.Add(err)
