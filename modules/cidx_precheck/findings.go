@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/registry"
 )
 
 // findings are what several checks need; look gathers them once.
@@ -27,6 +28,7 @@ type findings struct {
 	running   bool
 	nodes     []string // of the cluster, that were alive within the last minutes
 	halfway   cidx.Problems
+	jobs      []registry.Job // that have not ended
 }
 
 // look reads configuration and journal; nothing of the share is touched.

@@ -32,11 +32,12 @@ const apiKey = "cidx_sk_0123456789abcdef"
 // stage is a home on which every check passes.
 type stage struct {
 	hometest.Home
-	args args
-	flag string // exists while the server runs
-	api  *httptest.Server
-	node string // node_id that the server tells
-	real bool   // the share has to be a mount
+	args   args
+	flag   string // exists while the server runs
+	api    *httptest.Server
+	node   string // node_id that the server tells
+	active int    // jobs that the server counts
+	real   bool   // the share has to be a mount
 }
 
 func newStage(t *testing.T) *stage {
@@ -65,6 +66,8 @@ func (s *stage) serve(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("Authorization") != "Bearer "+apiKey:
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprint(w, `{"detail": "Could not validate credentials"}`)
+	case r.URL.Path == "/health":
+		fmt.Fprintf(w, `{"status": "healthy", "active_jobs": %d}`, s.active)
 	case r.URL.Path == "/mcp":
 		inner, _ := json.Marshal(map[string]any{"success": true, "server_version": "11.79.0", "node_id": s.node, "health": map[string]string{"status": "healthy"}})
 		out, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "result": map[string]any{"content": []any{map[string]string{"type": "text", "text": string(inner)}}}})
@@ -279,6 +282,34 @@ func TestAllFaultsAtOnceAreInOneReply(t *testing.T) {
 		if !strings.Contains(line, ": FAILED (") {
 			t.Errorf("line %d: %s", i, line)
 		}
+	}
+}
+
+func TestJobsThatTheStopWouldInterruptAreTold(t *testing.T) {
+	s := newStage(t)
+	warned := func() string {
+		t.Helper()
+		reply, _, err := s.run(true)
+		must(t, err)
+		return strings.Join(reply.Warnings, "\n")
+	}
+	s.active = 2
+	if got := warned(); !strings.Contains(got, "2 jobs are running (GET /health, active_jobs)") {
+		t.Errorf("warnings: %s", got)
+	}
+	s.HotSQL(t, "data/cidx_server.db",
+		"CREATE TABLE background_jobs (job_id TEXT PRIMARY KEY, operation_type TEXT, status TEXT, username TEXT, repo_alias TEXT)",
+		"CREATE TABLE sync_jobs (job_id TEXT PRIMARY KEY, status TEXT, username TEXT, job_type TEXT)",
+		"INSERT INTO background_jobs VALUES ('1','refresh_golden_repo','running','ann','billing'),('2','provider_index_add','pending','ann',NULL),('3','done','completed','ann','x')",
+		"INSERT INTO sync_jobs VALUES ('4','running','bob','repository_sync')")
+	const want = "3 jobs have not ended; the stop interrupts what runs, and the cluster gets it as failed: " +
+		"refresh_golden_repo billing ann (running), provider_index_add ann (pending), repository_sync bob (running)"
+	if got := warned(); !strings.Contains(got, want) {
+		t.Errorf("warnings: %s", got)
+	}
+	must(t, os.Remove(s.flag)) // stopped: what the tables say is old
+	if got := warned(); strings.Contains(got, "job") {
+		t.Errorf("warnings: %s", got)
 	}
 }
 

@@ -98,6 +98,7 @@ func (e *examiner) lost(ctx context.Context, layout cidx.Layout) ([]registry.Rep
 	if err != nil {
 		return nil, err
 	}
+	e.found.jobs = known.Jobs
 	golden, _ := layout.Tree(cidx.GoldenRepos)
 	moves := map[string]string{}
 	if golden.Moved() {

@@ -63,6 +63,7 @@ func (e *examiner) service(ctx context.Context) outcome {
 	if e.found.running {
 		word = "running"
 	}
+	e.foreign(ctx)
 	detail := where + ": " + word
 	if who := listener(base); who != "" && e.found.running {
 		detail += " at " + base
@@ -170,6 +171,7 @@ func (e *examiner) api(ctx context.Context) outcome {
 		return outcome{problems: append(cidx.ProblemsOf(err), e.clusterAlready(client)...)}
 	}
 	e.early(ctx, client)
+	e.jobs(ctx, client)
 	return outcome{detail: fmt.Sprintf("%s, %d repositories", base, len(repos))}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/service"
 )
 
 // stop keeps everything from starting the server, stops it and proves it.
@@ -35,6 +36,13 @@ func (s *switcher) stop(ctx context.Context) error {
 		if err := s.begin(found, known); err != nil {
 			return err
 		}
+	}
+	if s.check && len(steps) > 0 {
+		foreign, _, err := s.control.Foreign(ctx)
+		if err != nil {
+			return err
+		}
+		s.warnings = append(s.warnings, service.ForeignWarnings(foreign)...)
 	}
 	if err := s.perform(ctx, steps); err != nil {
 		return s.undo(ctx, err)

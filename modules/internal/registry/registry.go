@@ -33,10 +33,17 @@ type Global struct {
 	IndexPath string // used where there is no alias file
 }
 
+// Job is a row of a table of jobs that has not come to its end.
+type Job struct {
+	Status string // as the table has it, e.g. "running"
+	What   string // e.g. "refresh_golden_repo billing alice"
+}
+
 // Registry is what a server knows.
 type Registry struct {
 	Repos   []Repo
 	Globals []Global
+	Jobs    []Job // from SQLite only
 }
 
 const (
@@ -70,6 +77,9 @@ func FromSQLite(ctx context.Context, home string) (Registry, error) {
 		err = each(c, selectGlobals, func(row *sqlite.Rows) {
 			r.Globals = append(r.Globals, Global{Alias: row.Text(0), Repo: row.Text(1), IndexPath: row.Text(2)})
 		})
+	}
+	if err == nil {
+		r.Jobs, err = jobs(c)
 	}
 	if err != nil {
 		return Registry{}, fmt.Errorf("read registry of %s: %w", cidx.ServerDatabase(home), err)

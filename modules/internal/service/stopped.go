@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -140,14 +139,7 @@ func (c Control) listening(ctx context.Context) cidx.Problems {
 // handles looks for processes that have the databases open, or write below the
 // repositories.
 func (c Control) handles() (unseen int, problems cidx.Problems) {
-	var files, folders []string
-	for _, d := range cidx.DatabaseFiles() {
-		path := filepath.Join(c.Common.Home, d.Path)
-		files = append(files, path, path+"-wal", path+"-shm", path+"-journal")
-	}
-	for _, name := range []string{"data/golden-repos", "data/activated-repos", "golden-repos", ".versioned"} {
-		folders = append(folders, filepath.Join(c.Common.Home, name))
-	}
+	files, folders := c.watched()
 	holders, unseen, err := Holders(files, folders)
 	problems.Add(err)
 	for _, p := range holders {
