@@ -15,44 +15,60 @@ import (
 	"cidx-cluster/modules/internal/progress"
 )
 
-// Pace of asking, and the time that one probe may take. CIDX caches /healthz
-// for two seconds.
+// Pace of asking, and the time that one probe may take, and the question for
+// reasons: its login may have to wait for the next one-time password, and the
+// node may be busy. CIDX caches /healthz for two seconds.
 const (
-	pace         = 500 * time.Millisecond
-	probeTimeout = 5 * time.Second
+	pace           = 500 * time.Millisecond
+	probeTimeout   = 5 * time.Second
+	reasonsTimeout = 45 * time.Second
 )
 
-// awaitHealth asks until the server is healthy, or the time is over.
+// awaitHealth asks until the server is healthy, or the time is over: one limit
+// for the first answer, another one from there to health.
 func (v *verification) awaitHealth(ctx context.Context) error {
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(v.args.Timeout)*time.Second)
+	wait := v.patience()
+	start, limit := time.Now(), wait.start
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
+	end := time.NewTimer(limit)
+	defer end.Stop()
 	var last error
-	for {
+	for answers := false; ; {
 		state, err := v.probe(ctx)
 		if err == nil {
-			v.up(ctx, state, v.since(start))
-			return nil
+			return v.up(ctx, state, start)
 		}
-		if last == nil || ctx.Err() == nil { // a probe cut short by the end says nothing
-			last = err
+		last = err
+		if !answers && !away(err) {
+			answers, limit = true, wait.answer
+			end.Reset(limit)
 		}
 		progress.Report(ctx, progress.Status{
 			What: "waiting for the server: " + short(last), Unit: "s",
-			Done: int64(time.Since(start).Seconds()), Total: int64(v.args.Timeout),
+			Done: int64(time.Since(start).Seconds()), Total: int64(limit.Seconds()),
 		})
 		select {
 		case <-ctx.Done():
-			return v.neverHealthy(ctx, last)
+			return fmt.Errorf("wait for the server: %w", context.Cause(ctx))
+		case <-end.C:
+			return v.neverHealthy(ctx, last, limit)
 		case <-tick.C:
 		}
 	}
 }
 
+// away reports that nothing answered yet.
+func away(err error) bool {
+	var silent *cidxapi.NoAnswer
+	return errors.As(err, &silent)
+}
+
 // up records a server that answers.
-func (v *verification) up(ctx context.Context, state health, took time.Duration) {
+func (v *verification) up(ctx context.Context, state health, probed time.Time) error {
+	took, ours := v.since(probed)
 	seconds := math.Max(1, math.Round(took.Seconds()))
 	v.passed(ctx, "Server startup", fmt.Sprintf("%s in %.0fs", state.status, seconds))
 	v.reply.Data["healthy_seconds"] = math.Round(took.Seconds()*10) / 10
@@ -60,19 +76,27 @@ func (v *verification) up(ctx context.Context, state health, took time.Duration)
 	if len(state.reasons) > 0 {
 		v.warn("the server is %s: %s", state.status, strings.Join(state.reasons, "; "))
 	}
+	if !ours {
+		return nil
+	}
+	return journal.Append(v.args.State().Journal(), moduleName, healthyEvent,
+		map[string]any{"seconds": v.reply.Data["healthy_seconds"], "mode": v.args.Mode, "url": v.api.Base()})
 }
 
 // since is the time from the start of the service, where our own journal knows
-// it, else from the first probe.
-func (v *verification) since(probe time.Time) time.Duration {
+// it, else from the first probe. ours: the journal does not know yet how long
+// that start took.
+func (v *verification) since(probe time.Time) (took time.Duration, ours bool) {
 	entries, err := journal.Read(v.args.State().Journal())
-	if err == nil {
-		last, ok := journal.Last(entries, "cidx_service")
-		if ok && last.Event == "started" && last.Time.Before(probe) && probe.Sub(last.Time) < 10*time.Minute {
-			return time.Since(last.Time)
-		}
+	if err != nil {
+		return time.Since(probe), false
 	}
-	return time.Since(probe)
+	last, ok := journal.Last(entries, "cidx_service")
+	if !ok || last.Event != "started" || !last.Time.Before(probe) || probe.Sub(last.Time) > 10*time.Minute {
+		return time.Since(probe), false
+	}
+	healthy, known := lastOf(entries, healthyEvent)
+	return time.Since(last.Time), !known || healthy.Time.Before(last.Time)
 }
 
 // health is a state that is good enough, with the reasons why it is not better.
@@ -93,9 +117,9 @@ func (e *errUnhealthy) Error() string {
 
 // probe asks once. An error means: not yet.
 func (v *verification) probe(ctx context.Context) (health, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	brief, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	live, err := v.api.Healthz(ctx)
+	live, err := v.api.Healthz(brief)
 	switch {
 	case err != nil:
 		return health{}, err
@@ -104,9 +128,14 @@ func (v *verification) probe(ctx context.Context) (health, error) {
 	case live.Status == cidxapi.Answers:
 		return health{status: cidxapi.Answers, reasons: []string{"its release has no health probe; it answers at " + live.Endpoint}}, nil
 	}
+	ctx, done := context.WithTimeout(ctx, reasonsTimeout)
+	defer done()
 	detail, err := v.api.SystemHealth(ctx)
 	if err != nil {
 		detail.Reasons = []string{"the reasons are unknown: " + short(err)}
+	}
+	if err == nil && live.Status == cidxapi.Unhealthy && onlyBusy(detail.Reasons) {
+		return health{status: cidxapi.Degraded, reasons: append(detail.Reasons, "a busy machine, which says nothing about the data")}, nil
 	}
 	if live.Status == cidxapi.Degraded {
 		return health{status: cidxapi.Degraded, reasons: reasonsOr(detail.Reasons, "it names no reason")}, nil
@@ -147,13 +176,11 @@ func (v *verification) falseAlarm(ctx context.Context, systemStatus string) bool
 
 // neverHealthy is the message when time is over; last is why the last probe
 // was not good enough.
-func (v *verification) neverHealthy(ctx context.Context, last error) error {
-	if errors.Is(context.Cause(ctx), context.Canceled) {
-		return fmt.Errorf("wait for the server: %w", context.Canceled)
-	}
-	v.failed(ctx, "Server startup", fmt.Sprintf("not healthy within %ds", v.args.Timeout))
+func (v *verification) neverHealthy(ctx context.Context, last error, limit time.Duration) error {
+	seconds := int(limit.Seconds())
+	v.failed(ctx, "Server startup", fmt.Sprintf("not healthy within %ds", seconds))
 	p := cidx.Problem{
-		What: fmt.Sprintf("not healthy within %d s: %s", v.args.Timeout, short(last)), At: v.api.Base(),
+		What: fmt.Sprintf("not healthy within %d s: %s", seconds, short(last)), At: v.api.Base(),
 		Fix: "look into the server's log; if it only starts slowly, raise cidx_verify_timeout and run the same playbook again",
 	}
 	var sick *errUnhealthy

@@ -9,13 +9,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/progress"
 )
-
-// fresh is the age of a heartbeat below which CIDX calls a node alive; it
-// writes one every ten seconds.
-const fresh = 30 * time.Second
 
 // proveMode asks the node who it is and returns the registry's entries.
 func (v *verification) proveMode(ctx context.Context) ([]entry, error) {
@@ -83,7 +80,7 @@ func (v *verification) dsn() string {
 // awaitHeartbeat waits until the node's row in cluster_nodes is online with a
 // fresh heartbeat; CIDX writes the first one shortly after its start.
 func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgconn.PgConn) error {
-	limit, cancel := context.WithTimeout(ctx, max(fresh, time.Duration(v.args.Timeout)*time.Second))
+	limit, cancel := context.WithTimeout(ctx, max(nodes.Fresh, v.patience().answer))
 	defer cancel()
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
@@ -122,7 +119,7 @@ func heartbeat(ctx context.Context, conn *pgconn.PgConn, node string) (string, e
 		return "there was no heartbeat yet", nil
 	case err != nil:
 		return "", fmt.Errorf("read cluster_nodes: %w", err)
-	case age >= int(fresh.Seconds()):
+	case age >= int(nodes.Fresh.Seconds()):
 		return fmt.Sprintf("the last heartbeat is %d s old", age), nil
 	}
 	return "", nil

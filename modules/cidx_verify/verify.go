@@ -32,7 +32,7 @@ type args struct {
 	cidx.Common
 	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember" doc:"The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same searches, and keeps in the journal in which repositories they find nothing: after the migration these only have to answer."`
 	URL         string            `arg:"url" doc:"Address of the server. Default: host and port of C(applied_launch.json), else of C(launch.json), else C(http://127.0.0.1:8000)."`
-	Timeout     int               `arg:"timeout" default:"30" doc:"Seconds to wait for the server to become healthy. A first start on a large home may need minutes."`
+	Timeout     int               `arg:"timeout" doc:"Seconds to wait at least: for the first answer, and from there until the server is healthy. Default: ten times what its longest start has taken so far, at least two minutes; five minutes where none was measured; then 30 seconds to be healthy."`
 	APIUser     string            `arg:"api_user" doc:"An administrator of CIDX."`
 	APIPassword string            `arg:"api_password" secret:"true" doc:"Password of I(api_user)."`
 	APIKey      string            `arg:"api_key" secret:"true" doc:"An administrator's API key; used instead of I(api_user), needs no second factor."`
@@ -120,6 +120,8 @@ type verification struct {
 	api    *cidxapi.Client
 	known  memory
 	reply  ansible.Reply
+
+	longest time.Duration // start that the journal knows
 }
 
 // prepare reads what lies on disk. Nothing is asked of the server yet.
@@ -127,8 +129,8 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 	secret.KeepDSN(ctx, a.DSN)
 	v := &verification{args: a, reply: ansible.Reply{Data: map[string]any{}}}
 	var problems cidx.Problems
-	if a.Timeout < 1 {
-		problems.Add(cidx.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout", Fix: "give a number of seconds above 0"})
+	if a.Timeout < 0 {
+		problems.Add(cidx.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout", Fix: "give a number of seconds, or leave it out"})
 	}
 	var err error
 	v.config, err = cidx.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
@@ -138,6 +140,7 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 	}
 	entries, err := journal.Read(a.State().Journal())
 	problems.Add(err)
+	v.longest = longestStart(entries)
 	if a.Mode != modeRemember {
 		v.known = recall(entries)
 	}

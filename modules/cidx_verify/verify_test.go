@@ -116,13 +116,13 @@ func TestBeforeAnythingIsAsked(t *testing.T) {
 		arguments map[string]any
 		want      string
 	}{
-		"no credentials":   {map[string]any{"home": dir, "mode": "standalone"}, "no credentials for the API"},
-		"no home":          {map[string]any{"home": filepath.Join(dir, "nowhere"), "mode": "standalone", "api_key": "cidx_sk_x"}, "no such file"},
-		"timeout of zero":  {map[string]any{"home": dir, "mode": "standalone", "api_key": "cidx_sk_x", "timeout": 0}, "timeout is 0"},
-		"a wrong address":  {map[string]any{"home": dir, "mode": "standalone", "api_key": "cidx_sk_x", "url": "localhost"}, "not an http address"},
-		"an unknown mode":  {map[string]any{"home": dir, "mode": "both", "api_key": "cidx_sk_x"}, `unknown choice "both"`},
-		"a TOTP misspelt":  {map[string]any{"home": dir, "mode": "standalone", "api_user": "a", "api_password": "bbbb", "api_totp_secret": "1!"}, "not base32"},
-		"an argument more": {map[string]any{"home": dir, "mode": "standalone", "api_keys": "x"}, "did you mean api_key?"},
+		"no credentials":     {map[string]any{"home": dir, "mode": "standalone"}, "no credentials for the API"},
+		"no home":            {map[string]any{"home": filepath.Join(dir, "nowhere"), "mode": "standalone", "api_key": "cidx_sk_x"}, "no such file"},
+		"a negative timeout": {map[string]any{"home": dir, "mode": "standalone", "api_key": "cidx_sk_x", "timeout": -1}, "timeout is -1"},
+		"a wrong address":    {map[string]any{"home": dir, "mode": "standalone", "api_key": "cidx_sk_x", "url": "localhost"}, "not an http address"},
+		"an unknown mode":    {map[string]any{"home": dir, "mode": "both", "api_key": "cidx_sk_x"}, `unknown choice "both"`},
+		"a TOTP misspelt":    {map[string]any{"home": dir, "mode": "standalone", "api_user": "a", "api_password": "bbbb", "api_totp_secret": "1!"}, "not base32"},
+		"an argument more":   {map[string]any{"home": dir, "mode": "standalone", "api_keys": "x"}, "did you mean api_key?"},
 	} {
 		t.Run(name, func(t *testing.T) { want(t, call(t, c.arguments), true, c.want) })
 	}
@@ -153,6 +153,12 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("the embedding provider is away", func(t *testing.T) {
 		want(t, call(t, arguments(serve(t, dir, "-no-embeddings"))), false, "4/4 accessible", "cannot reach its embedding provider")
+	})
+	t.Run("a busy node is accepted with its reasons, though it says 503", func(t *testing.T) {
+		want(t, call(t, arguments(serve(t, dir, "-busy-cpu", "97"))), false, "Server startup: OK (degraded in 1s)", "CPU: 97% sustained", "4/4 accessible")
+	})
+	t.Run("refused: busy, and ill as well", func(t *testing.T) {
+		want(t, call(t, arguments(serve(t, dir, "-busy-cpu", "97", "-never-healthy"))), true, "fault -never-healthy", "remove the reasons")
 	})
 	t.Run("a degraded server is accepted with its reasons", func(t *testing.T) {
 		want(t, call(t, arguments(serve(t, dir, "-volume-degraded", "1"))), false, "Server startup: OK (degraded in 1s)", "the server is degraded: ")
