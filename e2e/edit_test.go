@@ -78,6 +78,7 @@ func rewrite(path string, text []byte) error {
 // dsn breaks the DSN in config.json, keeping the rest of it:
 //
 //	dsn password|host|port|database VALUE
+//	dsn options name=value&…    parameters of libpq
 func (st *stage) dsn(c *call) error {
 	if len(c.args) != 2 {
 		return errors.New("what, and its new value")
@@ -95,8 +96,10 @@ func (st *stage) dsn(c *call) error {
 		u.Host = u.Hostname() + ":" + value
 	case "database":
 		u.Path = "/" + value
+	case "options":
+		u.RawQuery = value
 	default:
-		return fmt.Errorf("password, host, port or database, not %q", c.args[0])
+		return fmt.Errorf("password, host, port, database or options, not %q", c.args[0])
 	}
 	path := filepath.Join(st.box.Home, "config.json")
 	text, err := os.ReadFile(path)
@@ -126,6 +129,7 @@ func (st *stage) write(c *call) error {
 //
 //	api METHOD PATH [JSON]
 //	api tool NAME [JSON]       an MCP tool; prints the inner JSON
+//	api login USER PASSWORD    logs in with a password
 func (st *stage) api(c *call) error {
 	if len(c.args) < 2 {
 		return errors.New("a method and a path, or tool and its name")
@@ -133,6 +137,9 @@ func (st *stage) api(c *call) error {
 	body := ""
 	if len(c.args) > 2 {
 		body = c.args[2]
+	}
+	if c.args[0] == "login" && len(c.args) == 3 {
+		return st.request(c.out, http.MethodPost, "/auth/login", fmt.Sprintf(`{"username":%q,"password":%q}`, c.args[1], c.args[2]))
 	}
 	if c.args[0] != "tool" {
 		return st.request(c.out, c.args[0], c.args[1], body)

@@ -103,7 +103,7 @@ type lite struct{ path string }
 // openLite copies file and -wal into dir. The original is only read.
 func openLite(dir, file string) (*lite, error) {
 	private := filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(file, "/"), "/", "__"))
-	for _, suffix := range []string{"", "-wal"} {
+	for _, suffix := range []string{"", "-wal", "-journal"} {
 		from, err := os.Open(file + suffix)
 		if os.IsNotExist(err) && suffix != "" {
 			continue

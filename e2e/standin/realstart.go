@@ -64,7 +64,7 @@ func (s *Server) countWiki(ctx context.Context) error {
 	}
 	now := time.Now().UTC().Format("2006-01-02 15:04:05")
 	_, err = local.Exec(ctx, "wiki_article_views", `INSERT INTO wiki_article_views (repo_alias, article_path, real_views, first_viewed_at, last_viewed_at)
-		VALUES ('billing', 'docs/start.md', 1, ?, ?) ON CONFLICT DO UPDATE SET real_views = real_views + 1`, now, now)
+		VALUES ('billing', 'docs/start.md', 1, ?, ?) ON CONFLICT DO UPDATE SET real_views = real_views + 1, last_viewed_at = excluded.last_viewed_at`, now, now)
 	return errors.Join(err, local.Close())
 }
 
