@@ -54,7 +54,8 @@ func (r *runner) written(ctx context.Context) (string, error) {
 func (r *runner) commit(ctx context.Context) error {
 	err := postgres.Run(ctx, r.conn, strings.Join(append(r.late, "COMMIT"), "; "))
 	if err != nil && postgres.Lost(err) {
-		return cidx.Problem{What: "connection lost at the very commit: whether it took place is not known", At: r.where, Fix: "run again; the database itself remembers whether the load is complete"}
+		return cidx.Problem{What: "the connection was lost at the very commit; whether it was committed is not known", At: r.where, Fix: "wait until PostgreSQL and the network are up, then run again: it looks whether the load is there, and goes on from that"}
 	}
+	r.committed = err == nil
 	return err
 }

@@ -30,7 +30,10 @@ func (r *runner) classify(ctx context.Context) error {
 	for i, t := range r.plan.tables {
 		t.status, t.seeded, t.guests = statusEmpty, 0, nil
 		if filled[i] {
-			problems.Add(r.classifyTable(ctx, t))
+			problems.Add(r.explain(r.classifyTable(ctx, t)))
+		}
+		if r.conn.IsClosed() {
+			break
 		}
 	}
 	if err := problems.Err(); err != nil {

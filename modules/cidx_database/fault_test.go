@@ -110,23 +110,64 @@ func on(text string, do func()) progress.Sink {
 	}
 }
 
-func TestConnectionCutInTheMiddle(t *testing.T) {
-	const rows = 3000
-	f := auditFixture(t, rows)
-	before := f.target(t)
-	r := f.runContext(t, context.Background(), nil, on("Migrating groups", func() {
-		pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+application+"'")
-	}))
-	if !r.Failed || r.Changed || !strings.Contains(r.text(), "then run again") {
-		t.Errorf("told is: %s", r.text())
+// TestConnectionLost: at whatever statement it happens, it is told once: where,
+// what is in PostgreSQL now, and what to do.
+func TestConnectionLost(t *testing.T) {
+	const rows = 300
+	for name, c := range map[string]struct {
+		statement string
+		mode      map[string]any
+	}{
+		"looking at rights":               {"has_table_privilege", nil},
+		"locking":                         {"LOCK TABLE", nil},
+		"looking at rows":                 {`"groups" ORDER BY`, nil},
+		"copying":                         {`COPY "public"."audit_logs"`, nil},
+		"setting sequences":               {"ALTER SEQUENCE", nil},
+		"comparing":                       {`FROM "public"."audit_logs") TO STDOUT`, nil},
+		"sealing":                         {"pg_stat_xact", nil},
+		"committing":                      {"COMMIT", nil},
+		"rehearsal: beginning":            {"BEGIN ISOLATION", check(nil)},
+		"rehearsal: looking at rights":    {"has_sequence_privilege", check(nil)},
+		"rehearsal: looking at rows":      {` FROM "public"."groups" ORDER BY`, check(nil)},
+		"rehearsal: looking at sequences": {"seqincrement", check(nil)},
+	} {
+		for _, how := range []string{"session ended", "network cut"} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				f := auditFixture(t, rows)
+				pgtest.Exec(t, f.dsn, "INSERT INTO audit_logs VALUES (1, '2026-01-02T03:04:05.000001+00:00', 'admin1', 'details of event 1')")
+				before := f.target(t)
+				proxy := pgtest.NewProxy(t, f.dsn)
+				f.through(t, proxy.DSN)
+				cut := make(chan struct{})
+				proxy.When(c.statement, func() {
+					defer close(cut)
+					if how == "network cut" {
+						proxy.Cut()
+						return
+					}
+					pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = '"+application+"'")
+				})
+				r := f.run(t, c.mode)
+				<-cut
+				state := "nothing was committed"
+				if c.statement == "COMMIT" {
+					state = "whether it was committed is not known"
+				}
+				if !r.Failed || len(r.Problems) != 1 || !strings.Contains(r.Problems[0].At, "postgresql://admin@") || !strings.Contains(r.Problems[0].Fix, "run again") ||
+					!strings.Contains(r.Problems[0].What, state) || strings.Contains(r.text(), "conn closed") {
+					t.Errorf("told is: %s", r.text())
+				}
+				f.awaitNobody(t)
+				if got := f.target(t); got != before {
+					t.Errorf("PostgreSQL has changed:\n%s", got)
+				}
+				if r := f.run(t, map[string]any{"postgres_dsn": f.dsn}); r.Failed {
+					t.Fatalf("the run after: %s", r.text())
+				}
+				f.loaded(t, rows)
+			})
+		}
 	}
-	if got := f.target(t); got != before {
-		t.Errorf("PostgreSQL has changed:\n%s", got)
-	}
-	if r := f.run(t, nil); r.Failed {
-		t.Fatalf("the run after: %s", r.text())
-	}
-	f.loaded(t, rows)
 }
 
 func TestInterrupted(t *testing.T) {

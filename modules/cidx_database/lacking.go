@@ -54,7 +54,15 @@ func (r *runner) lostTables() error {
 
 // tellLacking says in the transcript which tables are not there.
 func (r *runner) tellLacking(ctx context.Context) {
+	var reasons []string
+	names := map[string][]string{}
 	for _, l := range r.plan.lacking {
-		progress.Line(ctx, "  Skipping %s... %s", l.Name, l.reason)
+		if names[l.reason] == nil {
+			reasons = append(reasons, l.reason)
+		}
+		names[l.reason] = append(names[l.reason], l.Name)
+	}
+	for _, reason := range reasons {
+		progress.Line(ctx, "  Skipping %s... %s", strings.Join(names[reason], ", "), reason)
 	}
 }

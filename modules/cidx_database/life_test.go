@@ -232,6 +232,25 @@ func TestSaltFileIsMadeForTheOtherNodes(t *testing.T) {
 	}
 }
 
+// TestUnopenedTokensAreAllListed: the problem names a few, the list all, none
+// shows a value.
+func TestUnopenedTokensAreAllListed(t *testing.T) {
+	f := newFixture(t)
+	f.write(t, saltFile, "new-host")
+	token := encryptToken(t, "old-host", "x")
+	f.sqlite(t, "data/cidx_server.db", "CREATE TABLE ci_tokens (platform TEXT PRIMARY KEY, encrypted_token TEXT NOT NULL); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO ci_tokens SELECT 'p'||i, '"+token+"' FROM n")
+	pgtest.Exec(t, f.dsn, "CREATE TABLE ci_tokens (platform text PRIMARY KEY, encrypted_token text NOT NULL)")
+	f.backup(t)
+	r := f.run(t, nil)
+	if !r.Failed || len(r.Problems) != 1 || len(r.Reports) != 1 || !strings.Contains(r.text(), "of 200 rows: platform=p1; platform=p2; platform=p3; platform=p4; platform=p5; and 195 more (all: "+f.path(".cluster-migrate/report/problems.jsonl")) {
+		t.Fatalf("told is: %s", r.text())
+	}
+	raw, _ := os.ReadFile(r.Reports[0])
+	if strings.Count(string(raw), "\n") != 200 || strings.Contains(string(raw), token) {
+		t.Errorf("the list is %s", raw)
+	}
+}
+
 func TestOldHostNameOpensTokens(t *testing.T) {
 	f := newFixture(t)
 	f.write(t, saltFile, "new-host")

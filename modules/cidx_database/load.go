@@ -30,10 +30,10 @@ func (r *runner) load(ctx context.Context) error {
 	if r.mode.Check {
 		return r.rehearse(ctx, problems)
 	}
-	problems.Add(r.explain(r.privileges(ctx)))
+	problems.Add(r.ask(ctx, r.privileges, r.sequenceRights))
 	problems.Add(<-r.checked)
 	if err := problems.Err(); err != nil {
-		return err
+		return errors.Join(err, r.finds.save())
 	}
 	if err := r.removeOldReports(); err != nil {
 		return err

@@ -19,11 +19,10 @@ func (r *runner) rehearse(ctx context.Context, earlier cidx.Problems) error {
 		return r.explain(err)
 	}
 	problems := earlier
-	lacking := r.explain(r.privileges(ctx))
+	lacking := r.ask(ctx, r.privileges, r.sequenceRights)
 	problems.Add(lacking)
 	if lacking == nil {
-		problems.Add(r.explain(r.rehearseTarget(ctx)))
-		problems.Add(r.explain(r.checkSequences(ctx)))
+		problems.Add(r.ask(ctx, r.classify, func(ctx context.Context) error { _, err := r.planSecrets(ctx); return err }, r.checkSequences))
 	}
 	problems.Add(r.integrity(ctx))
 	r.changes = tally{}
@@ -65,16 +64,6 @@ func (r *runner) forecast(ctx context.Context, problems cidx.Problems) {
 	}
 }
 
-// rehearseTarget looks at what the target holds already.
-func (r *runner) rehearseTarget(ctx context.Context) error {
-	var problems cidx.Problems
-	problems.Add(r.classify(ctx))
-	if _, err := r.planSecrets(ctx); err != nil {
-		problems.Add(err)
-	}
-	return problems.Err()
-}
-
 // found are the finds for the reply, with a last line for those that are left out.
 func (r *runner) found() cidx.Problems {
 	list := r.finds.problems
@@ -109,7 +98,6 @@ func (r *runner) privileges(ctx context.Context) error {
 		}
 	}
 	var problems cidx.Problems
-	problems.Add(r.sequenceRights(ctx))
 	if len(lacking) > 0 {
 		problems = append(problems, cidx.Problem{What: "role " + r.catalog.Server.User + " lacks rights (SELECT, INSERT, DELETE) on " + head(lacking, 10), At: r.where, Fix: "GRANT ALL ON ALL TABLES IN SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + " (and on all sequences), or connect as the owner of CIDX's tables"})
 	}

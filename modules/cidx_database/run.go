@@ -41,13 +41,14 @@ type runner struct {
 	moment  time.Time
 	meter   *meter
 
-	out      ansible.Reply
-	finds    finds
-	changes  tally
-	warnings warnings
-	clock    stopwatch
-	late     []string   // statements that no rollback takes back
-	checked  chan error // result of checkSmall
+	out       ansible.Reply
+	finds     finds
+	changes   tally
+	warnings  warnings
+	clock     stopwatch
+	committed bool       // by this call
+	late      []string   // statements that no rollback takes back
+	checked   chan error // result of checkSmall
 }
 
 // newRun reads configuration and layout. The error is a cidx.Problem or more.
@@ -171,8 +172,6 @@ func (r *runner) connect(ctx context.Context) error {
 	r.catalog, err = postgres.Inspect(ctx, conn)
 	return r.explain(err)
 }
-
-func (r *runner) explain(err error) error { return postgres.Explain(err, r.where) }
 
 // stopwatch collects how long each part took.
 type stopwatch struct {

@@ -159,18 +159,30 @@ func readSecret(path string) (text string, found bool, err error) {
 }
 
 // tryAll decrypts every encrypted value of the source. What no key opens is a
-// problem.
+// problem, one a column.
 func (r *runner) tryAll(ctx context.Context) error {
 	s := r.secrets
 	var problems cidx.Problems
+	var tokens []*unopened
 	for _, t := range r.plan.tables {
 		for i := range t.columns {
 			switch t.Cipher[t.columns[i].Source] {
 			case cidx.TokenCipher:
-				problems.Add(r.tryTokens(ctx, t, i))
+				u, err := r.tryTokens(ctx, t, i)
+				problems.Add(err)
+				if u != nil && u.count > 0 {
+					tokens = append(tokens, u)
+				}
 			case cidx.MFACipher:
 				problems.Add(r.tryMFA(ctx, t, i))
 			}
+		}
+	}
+	if len(tokens) > 0 && !s.hasSalt {
+		problems.Add(r.withoutSalt(tokens))
+	} else {
+		for _, u := range tokens {
+			problems.Add(r.problem(u))
 		}
 	}
 	s.report["tokens"] = map[string]any{"checked": s.tokens, "opened_by": s.opens}
@@ -179,8 +191,8 @@ func (r *runner) tryAll(ctx context.Context) error {
 	return problems.Err()
 }
 
-// column i of every row, with the row's name.
-func (r *runner) eachValue(ctx context.Context, t *table, i int, visit func(value, key string)) error {
+// eachValue visits column i of every row that has it, with the row's id and name.
+func (r *runner) eachValue(ctx context.Context, t *table, i int, visit func(value string, id int64, key string) error) error {
 	if t.conn == nil {
 		return nil
 	}
@@ -189,59 +201,69 @@ func (r *runner) eachValue(ctx context.Context, t *table, i int, visit func(valu
 		return err
 	}
 	for d.next() {
-		if err := ctx.Err(); err != nil {
+		err := ctx.Err()
+		if v := d.values()[i]; err == nil && !v.IsNull() {
+			err = visit(string(v.Bytes), d.id(), t.keyOf(d.id(), d.values()))
+		}
+		if err != nil {
 			d.rows.Close()
 			return err
-		}
-		if v := d.values()[i]; !v.IsNull() {
-			visit(string(v.Bytes), t.keyOf(d.id(), d.values()))
 		}
 	}
 	return d.close()
 }
 
-func (r *runner) tryTokens(ctx context.Context, t *table, i int) error {
-	s := r.secrets
-	var problems cidx.Problems
-	err := r.eachValue(ctx, t, i, func(value, key string) {
+// carried reports whether a column's values may be carried over unusable.
+func (r *runner) carried(t *table, i int) bool {
+	return r.accepted(t.Name) || r.accepted(t.Name+"."+t.columns[i].Source)
+}
+
+// carry is how an operator allows that.
+func carry(t *table, i int) string {
+	return "; add " + t.Name + "." + t.columns[i].Source + " to cidx_database_accept to carry it over unusable"
+}
+
+func (r *runner) tryTokens(ctx context.Context, t *table, i int) (*unopened, error) {
+	s, c := r.secrets, &t.columns[i]
+	u := &unopened{t: t, column: c, reason: "no known key opens " + c.Name + " of",
+		fix: "name former host names of this server in cidx_database_old_host_names, or let its owner store the token again" + carry(t, i)}
+	err := r.eachValue(ctx, t, i, func(value string, id int64, key string) error {
 		s.tokens++
 		for _, c := range s.candidates {
 			if opensToken(value, c.key()) {
 				s.opens[c.name]++
-				return
+				return nil
 			}
 		}
-		if !r.accepted(t.Name) && !r.accepted(t.Name+"."+t.columns[i].Source) {
-			problems = append(problems, cidx.Problem{What: "no known key opens " + t.columns[i].Name + " of row " + key, At: t.at(),
-				Fix: "name former host names of this server in cidx_database_old_host_names, or let its owner store the token again; add " + t.Name + "." + t.columns[i].Source + " to cidx_database_accept to carry it over unusable"})
+		if r.carried(t, i) {
+			return nil
 		}
+		return r.finds.note(u, id, key)
 	})
-	problems.Add(err)
-	return problems.Err()
+	return u, err
 }
 
 func (r *runner) tryMFA(ctx context.Context, t *table, i int) error {
-	s := r.secrets
+	s, c := r.secrets, &t.columns[i]
 	key, valid := parseMFAKey(s.mfa)
-	var problems cidx.Problems
-	err := r.eachValue(ctx, t, i, func(value, name string) {
+	u := &unopened{t: t, column: c, reason: "the MFA key does not open " + c.Name + " of",
+		fix: "restore the right data/mfa_key.dat, or let the user enrol again" + carry(t, i)}
+	usable := s.mfa != "" && valid
+	err := r.eachValue(ctx, t, i, func(value string, id int64, name string) error {
 		s.mfaRows++
-		switch {
-		case s.mfa == "" || !valid:
-			if len(problems) == 0 {
-				what := "the MFA key is missing, but there are MFA users"
-				if s.mfa != "" {
-					what = "not a Fernet key (32 bytes in URL-safe base64), but there are MFA users"
-				}
-				problems = append(problems, cidx.Problem{What: what, At: filepath.Join(r.args.Home, mfaFile), Fix: "restore the file from a backup, or remove the MFA rows so that users enrol again"})
-			}
-		case !opensMFA(value, key) && !r.accepted(t.Name) && !r.accepted(t.Name+"."+t.columns[i].Source):
-			problems = append(problems, cidx.Problem{What: "the MFA key does not open " + t.columns[i].Name + " of row " + name, At: t.at(),
-				Fix: "restore the right data/mfa_key.dat, or let the user enrol again; add " + t.Name + "." + t.columns[i].Source + " to cidx_database_accept to carry it over unusable"})
+		if !usable || opensMFA(value, key) || r.carried(t, i) {
+			return nil
 		}
+		return r.finds.note(u, id, name)
 	})
-	problems.Add(err)
-	return problems.Err()
+	if err != nil || usable || s.mfaRows == 0 {
+		return errors.Join(err, r.problem(u))
+	}
+	what := "the MFA key is missing, but there are MFA users"
+	if s.mfa != "" {
+		what = "not a Fernet key (32 bytes in URL-safe base64), but there are MFA users"
+	}
+	return cidx.Problem{What: what, At: filepath.Join(r.args.Home, mfaFile), Fix: "restore the file from a backup, or remove the MFA rows so that users enrol again"}
 }
 
 // settleSalt decides what becomes of the salt file. Every node needs the same

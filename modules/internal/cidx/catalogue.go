@@ -19,6 +19,7 @@ type Table struct {
 	Null    map[string]Fallback // what NULL becomes where PostgreSQL refuses it
 	Active  *ActiveRule         // rows of work that will never end
 	Seeds   []Seed              // rows that a first cluster start leaves behind
+	Started bool                // a row of Seeds proves that a server has started there
 	SeedsOf string              // table: Seeds count only where it has rows of a first start
 	Grows   bool                // index runs of this server write rows to PostgreSQL as soon as it is joined
 	Folders string              // column of folders that a first cluster start on other rows may delete

@@ -17,7 +17,7 @@ const interrupted = "Interrupted: the standalone server was migrated to a cluste
 var Catalogue = []Table{
 	{Name: "users", File: serverDB, Core: true, Secrets: []string{"password_hash"},
 		Seeds: []Seed{{"username": "admin", "role": "admin", "email": "", "oidc_identity": "", "password_changed_at": ""},
-			{"username": "admin", "role": "admin", "email": "", "oidc_identity": "", "password_changed_at": "=created_at"}}},
+			{"username": "admin", "role": "admin", "email": "", "oidc_identity": "", "password_changed_at": "=created_at"}}, Started: true},
 	{Name: "user_mfa", File: serverDB, UTC: []string{"created_at", "updated_at"},
 		Secrets: []string{"encrypted_secret"}, Cipher: map[string]Cipher{"encrypted_secret": MFACipher}},
 	{Name: "user_recovery_codes", File: serverDB, UTC: []string{"created_at", "used_at"}, Secrets: []string{"code_hash"}},
@@ -50,7 +50,7 @@ var Catalogue = []Table{
 	{Name: "background_jobs", File: serverDB, Core: true, Active: &ActiveRule{
 		Status: "status", Active: []string{"pending", "running"}, Failed: "failed",
 		Finished: "completed_at", Error: "error", Text: interrupted},
-		Seeds: []Seed{{"username": "system"}, {"username": "system-reconcile"}}, Wanes: true},
+		Seeds: []Seed{{"username": "system"}, {"username": "system-reconcile"}}, Started: true, Wanes: true},
 	{Name: "sync_jobs", File: serverDB, Core: true, Active: &ActiveRule{
 		Status: "status", Active: []string{"pending", "running"}, Failed: "failed",
 		Finished: "completed_at", Error: "error_message", Text: interrupted}, Wanes: true},
