@@ -2,57 +2,96 @@ package files
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/tree"
 )
 
-// asideFolder, at the top of the share, takes what a cluster wrote there that
-// has been rolled back since. Nothing of it is deleted.
+// asideFolder, at the top of the share, takes what lies in the folders of the
+// copy and is not of it: an earlier copy made by hand, what a cluster wrote that
+// was rolled back since. A stray alias, lock, ref or file would change what the
+// cluster sees. Nothing of it is deleted.
 const asideFolder = ".cidx-aside"
 
-// evictor moves entries that a rolled-back cluster has left inside our folders
-// out of the way: a stray ref or file would change what a repository is.
+// strange reports whether an entry of the share belongs neither to the source as
+// it is, nor to what was copied of it before.
+func (p *part) strange(dir string, now, old *tree.Dir, e *tree.Entry) bool {
+	if dir == "" && (e.Name == workFolder || e.Name == snapshotFolder || p.leaveOutTop(e.Name) == ownPart) {
+		return false
+	}
+	if i := old.Find(e.Name); i >= 0 && old.Entries[i].IsDir() == e.IsDir() {
+		return false
+	}
+	i := now.Find(e.Name)
+	return i < 0 || now.Entries[i].IsDir() != e.IsDir()
+}
+
+// evictor moves entries out of the way, into a folder of its own for each pass.
 type evictor struct {
-	folder string
-	spare  []string // what was there before us, whoever put it there
+	share string
+	under string // below share
 }
 
-// evictor returns nil where entries that are not ours have to stay: unless a
-// cut-over has happened since the last pass, nobody knows whose they are.
 func (c *copier) evictor(j *job) *evictor {
-	if !j.cutover {
-		return nil
-	}
-	stamp := time.Now().UTC().Format("20060102T150405Z")
-	return &evictor{folder: filepath.Join(c.share, asideFolder, stamp, j.part.name), spare: j.foreign()}
+	stamp := time.Now().UTC().Format("20060102T150405.000000Z")
+	return &evictor{share: c.share, under: path.Join(asideFolder, stamp, j.part.name)}
 }
 
-// evict moves an entry aside. done is false where it has to stay.
-func (p *pass) evict(t *task, path string) (done bool, err error) {
-	full := p.target.path(path)
-	if p.evictor == nil || t.known == nil || slices.Contains(p.evictor.spare, full) {
-		return false, nil
-	}
-	to := filepath.Join(p.evictor.folder, path)
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return false, fault("make folder", filepath.Dir(to), err)
-	}
-	err = again(func() error { return unix.Renameat(p.target.fd, path, unix.AT_FDCWD, to) })
-	if errors.Is(err, unix.EXDEV) {
-		return false, nil
-	}
+// folder opens the folder below the evictor's for an entry of a part, making it.
+func (v *evictor) folder(dir string) (*os.File, error) {
+	root, err := os.OpenRoot(v.share)
 	if err != nil {
-		return false, cidx.Problem{What: "move aside: " + err.Error(), At: full, Fix: "move it out of the way by hand; a cluster that was rolled back has left it"}
+		return nil, err
+	}
+	defer root.Close()
+	at := path.Join(v.under, dir)
+	if err := root.MkdirAll(at, 0o700); err != nil {
+		return nil, err
+	}
+	return root.Open(at)
+}
+
+// evict moves an entry of the share aside. What lies on another file system
+// stays, and is told.
+func (p *pass) evict(entry string) error {
+	full := p.target.path(entry)
+	dir, name := tree.Parent(entry)
+	to, err := p.evictor.folder(dir)
+	if err != nil {
+		return fault("make folder", filepath.Join(p.share, p.evictor.under, dir), err)
+	}
+	defer to.Close()
+	err = again(func() error { return unix.Renameat(p.target.fd, entry, int(to.Fd()), name) })
+	switch {
+	case errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EBUSY):
+		return p.stranger(entry)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return p.immovable(full)
+	case err != nil:
+		return fault("move aside", full, err)
 	}
 	p.target.writes.Add(1)
-	p.result.moveAside(to)
-	return true, nil
+	p.result.moveAside(filepath.Join(p.share, p.evictor.under, entry))
+	return nil
+}
+
+// immovable is the problem of an entry that this user may not move.
+func (c *copier) immovable(full string) error {
+	aside := filepath.Join(c.share, asideFolder)
+	return cidx.Problem{
+		What: "not of this server's copy, and may not be moved aside", At: full,
+		Fix: fmt.Sprintf("move it there as its owner or root: mkdir -p %s && mv %s %s/; then run again", cidx.Quoted(aside), cidx.Quoted(full), cidx.Quoted(aside)),
+	}
 }
 
 func (r *result) moveAside(path string) {

@@ -46,7 +46,6 @@ type job struct {
 	manifest *tree.Manifest
 	meta     meta
 	trust    trust
-	cutover  bool // one has happened since the last pass
 	scan     *scan
 	result   *result
 	took     time.Duration
@@ -217,7 +216,7 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if j.manifest, err = tree.OpenManifest(manifestPath(state, p.name)); err != nil {
 		return nil, err
 	}
-	if j.trust, j.cutover, err = trustIn(state, p, j.meta); err != nil {
+	if j.trust, err = trustIn(state, p, j.meta); err != nil {
 		return nil, err
 	}
 	if p.found, err = readFindings(state, p.name); err != nil {

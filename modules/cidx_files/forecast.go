@@ -104,8 +104,12 @@ func (c *copier) forecast(ctx context.Context) (ansible.Reply, error) {
 	if err := c.lookAtAll(ctx); err != nil {
 		return c.reply(), err
 	}
+	problems, err := c.leftovers(ctx)
 	r := c.reply()
-	problems := c.room()
+	if err != nil {
+		return r, err
+	}
+	problems = append(problems, c.room()...)
 	r.Changed = c.work()
 	speed := c.measured()
 	bytes, files := c.total()

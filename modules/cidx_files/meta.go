@@ -87,23 +87,23 @@ func bootID() string {
 
 // trustIn compares the record with what is there. A cut-over since the last pass
 // means that the cluster may have written to the share.
-func trustIn(s cidx.State, p *part, m meta) (t trust, cutover bool, err error) {
+func trustIn(s cidx.State, p *part, m meta) (t trust, err error) {
 	if m.Source != p.source || m.Target != p.target {
-		return worthless, false, nil
+		return worthless, nil
 	}
 	root, err := tree.Lstat(atCwd, p.target)
 	if err != nil || !root.IsDir() || root.Ino != m.Root {
-		return worthless, false, nil
+		return worthless, nil
 	}
 	entries, err := journal.Read(s.Journal())
 	if err != nil {
-		return doubted, false, err
+		return doubted, err
 	}
 	if m.Open && m.Boot != bootID() { // what it wrote may not have reached the disk
-		return doubted, false, nil
+		return doubted, nil
 	}
 	if last, ok := journal.Last(entries, cidx.ConfigModule); ok && last.Time.After(m.Time) {
-		return doubted, true, nil
+		return doubted, nil
 	}
-	return trusted, false, nil
+	return trusted, nil
 }

@@ -7,7 +7,8 @@
 //   - What is copied is remembered in a manifest; a later pass looks for changes
 //     on the local disk only and gives rsync nothing but those.
 //   - On the share it removes only what an earlier pass of its own has put there
-//     and the source no longer has. What others put there is told, and stays.
+//     and the source no longer has. What others have put into its folders is told
+//     and moved aside, never deleted.
 //   - A run that is killed leaves nothing that a later run takes for complete.
 //   - A second run without changes writes nothing.
 package files
@@ -62,10 +63,10 @@ func Module() ansible.Module {
 			{Name: "census", Type: "dict", Doc: "What the parts hold together: bytes, files, folders, symbolic links by kind, hard links, sparse and special files, SQLite files, names that the share may refuse."},
 			{Name: "forecast", Type: "dict", Doc: "C(bytes), C(inodes), C(warm_seconds), C(delta_seconds); after a warm pass C(downtime_seconds)."},
 			{Name: "left_out", Type: "list", Doc: "What is not copied, with the reason: C(path), C(why)."},
-			{Name: "foreign", Type: "list", Doc: "Entries on the share, inside the copied folders, that this tool has not put there. They stay."},
+			{Name: "foreign", Type: "list", Doc: "Entries on the share, inside the copied folders, that this tool has not put there: in check mode those that will be moved aside, otherwise those that could not be (they lie on another file system)."},
 			{Name: "mended", Type: "list", Doc: "Files and links whose paths were changed in the copy: C(path), C(before), C(after)."},
 			{Name: "repaired", Type: "list", Doc: "Copies that differed although their source had not changed, and were copied again."},
-			{Name: "aside", Type: "list", Doc: "Entries that a cluster wrote into the copied folders before it was rolled back; they were moved to C(.cidx-aside) at the top of the share."},
+			{Name: "aside", Type: "list", Doc: "Entries on the share, inside the copied folders, that were not of this server's copy (an earlier copy made by hand, what a cluster wrote before it was rolled back); they were moved to C(.cidx-aside) at the top of the share."},
 			{Name: "sqlite", Type: "list", Doc: "SQLite files among what is copied; they are slow, and at risk with several writers, on a network file system."},
 			{Name: "git", Type: "list", Doc: "Base clones checked: C(repository), C(ok), C(detail)."},
 			{Name: "lists", Type: "dict", Doc: "For each part how long these lists are, and C(file), which has all of them: in the state folder's C(report/), after a rehearsal in the helper's folder. A list in the reply ends after 200 entries with a remark. What an earlier run has found is told by every later one, as long as it is there."},

@@ -50,6 +50,8 @@ const (
 	// workFolder holds rsync's temporary files; it is at the top of a target so
 	// that a rename out of it never crosses file systems.
 	workFolder = ".cidx-copy"
+	// snapshotFolder is the file server's own.
+	snapshotFolder = ".snapshot"
 )
 
 // leaveOut says why an entry is not copied; "" if it is.
@@ -85,7 +87,7 @@ const ownPart = "-"
 
 func (p *part) leaveOutTop(name string) string {
 	switch {
-	case name == ".snapshot":
+	case name == snapshotFolder:
 		return "snapshot folder of the file server"
 	case name == workFolder:
 		return ownPart

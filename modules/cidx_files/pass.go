@@ -142,7 +142,7 @@ func (p *pass) removeFolder(_ context.Context, path string) error {
 	removed, err := p.target.remove(path, unix.AT_REMOVEDIR)
 	switch {
 	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST):
-		if err := p.stranger(path); err != nil {
+		if err := p.evict(path); err != nil {
 			return err
 		}
 	case err != nil:
@@ -187,6 +187,11 @@ func (p *pass) makeFolder(f *folder) error {
 		}
 	}
 	made, err := p.target.mkdir(f.path, f.mode())
+	if errors.Is(err, errInTheWay) {
+		if err = p.evict(f.path); err == nil {
+			made, err = p.target.mkdir(f.path, f.mode())
+		}
+	}
 	f.made, f.list = made, !made
 	if made && f.known != nil && err == nil { // what was recorded of it is gone
 		err = p.scan.manifest.Put(f.path, f.state, make([]byte, f.entries+1))

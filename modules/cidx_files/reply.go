@@ -58,8 +58,13 @@ func (c *copier) reply() ansible.Reply {
 	if c.as != "" {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("root may not write on %s (root_squash): everything there is written as %s", c.share, c.as))
 	}
-	if len(out.aside) > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("what a cluster wrote before it was rolled back was moved to %s, %d entries among them %s", filepath.Join(c.share, asideFolder), len(out.aside), out.aside[0]))
+	if n := out.asides; n > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share were not of this server's copy and were moved to %s, among them %s", n, filepath.Join(c.share, asideFolder), out.aside[0]))
+	}
+	if n := out.foreigns; n > 0 && c.check {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share are not of this server's copy: the migration moves them to %s, among them %s", n, filepath.Join(c.share, asideFolder), out.foreign[0]))
+	} else if n > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share are not of this server's copy and could not be moved aside, among them %s", n, out.foreign[0]))
 	}
 	if c.args.Phase == phaseWarm && !c.check {
 		r.Data["forecast"] = map[string]any{"downtime_seconds": c.downtime}
@@ -70,6 +75,7 @@ func (c *copier) reply() ansible.Reply {
 // told are the lists of a reply.
 type told struct {
 	foreign, repaired, aside, sqlite []string
+	foreigns, asides                 int
 	mended                           []mended
 	leftOut                          []leftOut
 	git                              []gitCheck
@@ -95,6 +101,7 @@ func (t *told) add(j *job, file string) map[string]any {
 	}
 	slices.SortFunc(left, func(a, b leftOut) int { return compareText(a.Path, b.Path) })
 	foreign := j.foreign()
+	t.foreigns, t.asides = t.foreigns+len(foreign), t.asides+len(j.result.aside)
 	t.foreign = append(t.foreign, examples(foreign, plain, file)...)
 	t.repaired = append(t.repaired, examples(j.result.repaired, plain, file)...)
 	t.aside = append(t.aside, examples(j.result.aside, plain, file)...)

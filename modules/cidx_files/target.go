@@ -34,7 +34,7 @@ func openTarget(root string, granularity int64, create bool) (*target, error) {
 	info, err := os.Lstat(root)
 	switch {
 	case err == nil && !info.IsDir():
-		return nil, cidx.Problem{What: "not a folder", At: root, Fix: "move it away on the share"}
+		return nil, notAFolder(root)
 	case errors.Is(err, os.ErrNotExist) && create:
 		if err := os.MkdirAll(root, 0o700); err != nil {
 			return nil, fault("make folder", root, err)
@@ -75,13 +75,17 @@ func (t *target) mkdir(p string, mode uint32) (made bool, err error) {
 		return false, fault("look at", t.path(p), err)
 	}
 	if !e.IsDir() {
-		return false, inTheWay(t.path(p), &e, "folder")
+		return false, errInTheWay
 	}
 	return false, nil
 }
 
-func inTheWay(path string, e *tree.Entry, wanted string) error {
-	return cidx.Problem{What: fmt.Sprintf("a %s is in the way of a %s", e.Kind(), wanted), At: path, Fix: "move it away on the share; it was not put there by this migration"}
+// errInTheWay: something else stands where a folder has to be.
+var errInTheWay = errors.New("in the way of a folder")
+
+// notAFolder is the problem of a part's folder on the share that is none.
+func notAFolder(path string) cidx.Problem {
+	return cidx.Problem{What: "not a folder", At: path, Fix: "move it away on the share: mv " + cidx.Quoted(path) + " " + cidx.Quoted(path+".old")}
 }
 
 // settle gives an entry the owner, mode and mtime of want, where they differ.

@@ -154,32 +154,20 @@ func (p *pass) racy(e *tree.Entry) byte {
 	return 0
 }
 
-// strangers lists what others have put into a folder of the share, and refuses
-// where it is in the way.
+// strangers moves aside what others have put into a folder of the share.
 func (p *pass) strangers(t *task, have *tree.Dir) error {
+	kept := have.Entries[:0]
 	for i := range have.Entries {
-		e := &have.Entries[i]
-		path := tree.Join(t.path, e.Name)
-		if t.path == "" && (e.Name == workFolder || p.part.leaveOutTop(e.Name) != "") {
+		e := have.Entries[i]
+		if !p.part.strange(t.path, t.now, t.old, &e) {
+			kept = append(kept, e)
 			continue
 		}
-		j := t.now.Find(e.Name)
-		switch {
-		case j < 0 && t.old.Find(e.Name) < 0:
-			done, err := p.evict(t, path)
-			if err != nil {
-				return err
-			}
-			if !done {
-				err = p.stranger(path)
-			}
-			if err != nil {
-				return err
-			}
-		case j >= 0 && e.IsDir() && !t.now.Entries[j].IsDir():
-			return inTheWay(p.target.path(path), e, t.now.Entries[j].Kind())
+		if err := p.evict(tree.Join(t.path, e.Name)); err != nil {
+			return err
 		}
 	}
+	have.Entries = kept
 	return nil
 }
 
@@ -198,7 +186,7 @@ func (p *pass) removeLost(t *task) error {
 		path := tree.Join(t.path, t.old.Entries[i].Name)
 		removed, err := p.target.remove(path, 0)
 		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) && p.isFolder(path) {
-			if err := p.stranger(path); err != nil {
+			if err := p.evict(path); err != nil {
 				return err
 			}
 			continue
