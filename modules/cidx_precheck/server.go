@@ -42,7 +42,7 @@ func (e *examiner) service(ctx context.Context) outcome {
 	state, err := e.control.Status(ctx)
 	problems.Add(err)
 	e.found.running = err == nil && state.Running
-	base, err := cidxapi.Find(e.Home, e.URL)
+	base, err := e.control.Address(ctx)
 	problems.Add(err)
 	e.reply.Data["url"], e.reply.Data["running"] = base, e.found.running
 	where := "service commands"
@@ -144,7 +144,7 @@ func same(a, b string) bool {
 
 // api checks that the verification after the start will be able to log in.
 func (e *examiner) api(ctx context.Context) outcome {
-	base, err := cidxapi.Find(e.Home, e.URL)
+	base, err := e.control.Address(ctx)
 	if err != nil {
 		return outcome{blocked: "the server's address is not known"}
 	}

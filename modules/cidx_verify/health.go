@@ -15,11 +15,13 @@ import (
 	"cidx-cluster/modules/internal/progress"
 )
 
-// Pace of asking, and the time that one probe may take, and the question for
+// Pace of asking, and of looking where the server listens; the time that one
+// probe may take, and the question for
 // reasons: its login may have to wait for the next one-time password, and the
 // node may be busy. CIDX caches /healthz for two seconds.
 const (
 	pace           = 500 * time.Millisecond
+	relocate       = 2 * time.Second
 	probeTimeout   = 5 * time.Second
 	reasonsTimeout = 45 * time.Second
 )
@@ -36,6 +38,7 @@ func (v *verification) awaitHealth(ctx context.Context) error {
 	end := time.NewTimer(limit)
 	defer end.Stop()
 	var last error
+	located := start
 	for answers := false; ; {
 		state, err := v.probe(ctx)
 		if err == nil {
@@ -45,6 +48,12 @@ func (v *verification) awaitHealth(ctx context.Context) error {
 		if !answers && !away(err) {
 			answers, limit = true, wait.answer
 			end.Reset(limit)
+		}
+		if !answers && time.Since(located) > relocate {
+			if err := v.locate(ctx); err != nil {
+				return err
+			}
+			located = time.Now()
 		}
 		progress.Report(ctx, progress.Status{
 			What: "waiting for the server: " + short(last), Unit: "s",

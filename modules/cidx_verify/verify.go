@@ -23,6 +23,7 @@ import (
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
+	"cidx-cluster/modules/internal/service"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/writer"
 )
@@ -31,7 +32,9 @@ import (
 type args struct {
 	cidx.Common
 	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember" doc:"The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same searches, and keeps in the journal in which repositories they find nothing: after the migration these only have to answer."`
-	URL         string            `arg:"url" doc:"Address of the server. Default: host and port of C(applied_launch.json), else of C(launch.json), else C(http://127.0.0.1:8000)."`
+	Manager     string            `arg:"service_manager" default:"systemd" choices:"systemd,command" doc:"What runs the server; its unit tells where it listens."`
+	Unit        string            `arg:"service_unit" default:"cidx-server" doc:"The server's systemd unit."`
+	URL         string            `arg:"url" doc:"Address of the server. Default: the socket on which it listens, else host and port of the unit's C(ExecStart), the address found by an earlier run, C(applied_launch.json), C(launch.json), C(http://127.0.0.1:8000)."`
 	Timeout     int               `arg:"timeout" doc:"Seconds to wait at least: for the first answer, and from there until the server is healthy. Default: ten times what its longest start has taken so far, at least two minutes; five minutes where none was measured; then 30 seconds to be healthy."`
 	APIUser     string            `arg:"api_user" doc:"An administrator of CIDX."`
 	APIPassword string            `arg:"api_password" secret:"true" doc:"Password of I(api_user)."`
@@ -146,18 +149,30 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 	}
 	v.layout, err = cidx.Detect(a.Home, v.config.Share)
 	problems.Add(err)
-	base, err := cidxapi.Find(a.Home, a.URL)
-	problems.Add(err)
-	if err == nil {
-		v.api, err = cidxapi.New(ctx, cidxapi.Options{
-			Base: base, User: a.APIUser, Password: a.APIPassword, TOTP: a.APITOTP, Key: a.APIKey, Timeout: queryTimeout,
-		})
-		problems.Add(err)
-	}
+	problems.Add(v.locate(ctx))
 	if v.api != nil && !v.api.Credentials() {
-		problems.Add(cidx.Problem{What: "no credentials for the API", At: base, Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"})
+		problems.Add(cidx.Problem{What: "no credentials for the API", At: v.api.Base(), Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"})
 	}
 	return v, problems.Err()
+}
+
+// locate finds the server's address and makes the client for it. While a server
+// starts, it may become known only when it listens: ask again.
+func (v *verification) locate(ctx context.Context) error {
+	a := v.args
+	control := service.New(service.Args{Manager: a.Manager, Unit: a.Unit, URL: a.URL}, a.Common)
+	base, err := control.Address(ctx)
+	if err != nil || v.api != nil && v.api.Base() == base {
+		return err
+	}
+	api, err := cidxapi.New(ctx, cidxapi.Options{
+		Base: base, User: a.APIUser, Password: a.APIPassword, TOTP: a.APITOTP, Key: a.APIKey, Timeout: queryTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	v.api = api
+	return nil
 }
 
 // expectMode compares config.json with the mode that is to be proven.

@@ -38,7 +38,7 @@ func Find(home, address string) (string, error) {
 			return base, err
 		}
 	}
-	return baseOf(defaultHost, defaultPort), nil
+	return Base(defaultHost, defaultPort), nil
 }
 
 // parseBase checks an operator's address.
@@ -102,10 +102,12 @@ func fromLaunch(path string) (string, error) {
 	if number < 1 || number > 65535 {
 		return "", cidx.Problem{What: "port is " + port.Raw, At: path, Fix: "repair the file, or set cidx_url"}
 	}
-	return baseOf(host.Str, int(number)), nil
+	return Base(host.Str, int(number)), nil
 }
 
-func baseOf(host string, port int) string {
+// Base is the URL of a server on this machine; a host that means "every address"
+// becomes the loopback one.
+func Base(host string, port int) string {
 	return "http://" + net.JoinHostPort(loopback(host), strconv.Itoa(port))
 }
 

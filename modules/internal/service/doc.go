@@ -35,7 +35,7 @@ type Args struct {
 	StatusCommand string   `arg:"service_status_command" doc:"Shell command that exits 0 when the server runs and 3 when it is stopped. Needed for I(service_manager=command)."`
 	Quiesce       []string `arg:"service_quiesce_units" doc:"Further systemd units (timers, services) that must rest during the migration. CIDX's updater and health watchdog are found by their command lines."`
 	Timeout       int      `arg:"service_timeout" default:"150" doc:"Seconds to wait for the server to stop or start, and for a running updater to end."`
-	URL           string   `arg:"url" doc:"Address of the server, for example C(http://127.0.0.1:8000). Default: host and port of C(applied_launch.json) or C(launch.json), else C(http://127.0.0.1:8000)."`
+	URL           string   `arg:"url" doc:"Address of the server, for example C(http://127.0.0.1:8000). Default: the socket on which it listens, else host and port of the unit's C(ExecStart), of C(applied_launch.json) or C(launch.json), else C(http://127.0.0.1:8000)."`
 }
 
 // Limit is Timeout as a duration.

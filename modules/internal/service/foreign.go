@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/cidxapi"
 )
 
 // Foreign finds the processes that hold a database of the server, or write below
@@ -80,7 +79,7 @@ func (c Control) roots(ctx context.Context) (roots map[int]bool, known bool) {
 	if p, alive, err := PIDFile(c.Common.Home); err == nil && alive {
 		roots[p.PID] = true
 	}
-	if base, err := cidxapi.Find(c.Common.Home, c.URL); err == nil {
+	if base, err := c.Address(ctx); err == nil {
 		if u, err := url.Parse(base); err == nil && local(u.Hostname()) {
 			if p, ok := Listener(firstNumber(u.Port())); ok && p.PID > 1 { // 1: systemd's own socket
 				roots[p.PID] = true

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/cidxapi"
 )
 
 // State is whether the server runs, as its manager says.
@@ -106,7 +105,7 @@ func (c Control) at() string {
 // listening looks whether a CIDX server answers at its address. A proxy that
 // answers in its stead says 502, 503 or 504 on a page that a living server always has.
 func (c Control) listening(ctx context.Context) cidx.Problems {
-	base, err := cidxapi.Find(c.Common.Home, c.URL)
+	base, err := c.Address(ctx)
 	if err != nil {
 		return cidx.ProblemsOf(err)
 	}
