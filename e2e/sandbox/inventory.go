@@ -26,7 +26,7 @@ func (s *Sandbox) writeInventory(_ context.Context, _ Options) error {
 	}}
 	variables := map[string]any{
 		"cidx_home":                   s.Home,
-		"cidx_helper_dir":             filepath.Join(s.UserHome, ".cache", "cidx-helper"),
+		"cidx_helper_dir":             s.HelperDir(),
 		"cidx_report_dir":             s.Reports(),
 		"cidx_service_manager":        "command",
 		"cidx_service_start_command":  s.ServiceCommand("start"),

@@ -40,6 +40,15 @@ func (s *Sandbox) Inventory() string { return filepath.Join(s.Dir, "inventory") 
 // Reports is where the controller's copies of reports go.
 func (s *Sandbox) Reports() string { return filepath.Join(s.Dir, "reports") }
 
+// HelperDir is the helper's cache: that of whoever migrates, which is not the
+// service user where one is named.
+func (s *Sandbox) HelperDir() string {
+	if s.User != "" {
+		return filepath.Join(s.Dir, "helper")
+	}
+	return filepath.Join(s.UserHome, ".cache", "cidx-helper")
+}
+
 // Up stages everything, or leaves nothing behind.
 func Up(ctx context.Context, o Options) (*Sandbox, error) {
 	if err := o.check(); err != nil {

@@ -105,10 +105,14 @@ func (s *Sandbox) writeCommands(_ context.Context, _ Options) error {
 	}
 	for _, verb := range []string{"start", "stop", "status"} {
 		words := s.command(verb)
+		script := "#!/bin/sh\n"
 		if s.User != "" {
-			words = append([]string{"setpriv", "--reuid", s.User, "--regid", s.User, "--clear-groups", "env", "HOME=" + s.UserHome}, words...)
+			words = append([]string{"env", "HOME=" + s.UserHome}, words...)
+			// Whoever is not root is that account already.
+			become := []string{"setpriv", "--reuid", s.User, "--regid", s.User, "--clear-groups"}
+			script += "[ \"$(id -u)\" != 0 ] || exec '" + strings.Join(append(become, words...), "' '") + "'\n"
 		}
-		script := "#!/bin/sh\nexec '" + strings.Join(words, "' '") + "'\n"
+		script += "exec '" + strings.Join(words, "' '") + "'\n"
 		if err := os.WriteFile(s.ServiceCommand(verb), []byte(script), 0o755); err != nil {
 			return fmt.Errorf("write service commands: %w", err)
 		}

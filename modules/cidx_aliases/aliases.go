@@ -26,9 +26,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/share"
-	"cidx-cluster/modules/internal/writer"
 )
 
 // args are the arguments of cidx_aliases.
@@ -63,36 +61,8 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 		if err != nil {
 			return ansible.Reply{Msg: "alias files cannot be planned"}, err
 		}
-		if err := s.chooseWriter(ctx, mode); err != nil {
-			return ansible.Reply{}, err
-		}
 		return s.run(ctx, mode)
 	})
-}
-
-// chooseWriter ends a real run with the wish to become the user as whom the
-// share is written, where root may not.
-func (s *step) chooseWriter(ctx context.Context, mode ansible.Mode) error {
-	user, err := reach.Service("", s.layout.Home)
-	if err != nil || user.Name == "" || mode.Check || mode.As != "" || s.notOurs() != "" {
-		return err
-	}
-	probe := func(more ...share.Option) (share.Info, error) {
-		// Whether it is mounted, the steps before have proven.
-		return share.Probe(ctx, s.share, share.Deadline, append(more, share.As(user.Name), share.Folder())...)
-	}
-	info, err := probe()
-	if err != nil {
-		return err
-	}
-	as, err := writer.Choose(s.state, info, func() (share.Info, error) { return probe(share.Writing()) })
-	if err != nil || as == "" {
-		return err
-	}
-	if err := writer.HandOver(s.state, user); err != nil {
-		return err
-	}
-	return ansible.Become{User: user}
 }
 
 // run plans, and in a real run applies.

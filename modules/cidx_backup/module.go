@@ -35,7 +35,6 @@ const (
 type args struct {
 	cidx.Common
 	Wanted string `arg:"state" default:"taken" choices:"prepared,taken,restorable,restored,proven" doc:"C(prepared), for the time before the stop, writes the standalone configuration that every way back needs. C(taken) keeps copies of everything that a rollback needs. C(restorable) only looks whether everything that C(restored) would need is there. C(restored) brings back the SQLite and key files that a cluster start has changed. C(proven) compares the sources with what was recorded."`
-	User   string `arg:"service_user" doc:"User that the server runs as; its C(.cidx-server/.jwt_secret) is kept, too. Default: the owner of I(home)."`
 }
 
 // Module returns cidx_backup.
@@ -84,7 +83,7 @@ func (k *keeper) run(ctx context.Context) (ansible.Reply, error) {
 }
 
 func (k *keeper) do(ctx context.Context) (err error) {
-	if k.places, err = kept.Open(k.Common, k.User); err != nil {
+	if k.places, err = kept.Open(k.Common, k.ServiceUser); err != nil {
 		return err
 	}
 	defer k.places.Close() //nolint:errcheck // folders, of which nothing was written

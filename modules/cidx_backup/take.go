@@ -123,7 +123,7 @@ func (k *keeper) nobodyWrites() error {
 			files = append(files, k.places.At(f))
 		}
 	}
-	holders, _, err := service.Holders(files, nil)
+	holders, _, err := service.Holders(service.Files(files), nil)
 	if err != nil {
 		return err
 	}

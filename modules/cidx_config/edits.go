@@ -95,7 +95,7 @@ func (c *cutover) replaceStep(now cidx.Config, after []byte, what string) step {
 // newer means that an operator has gone back by hand, and the drop-in of
 // cidx_service lets the server start then: ours must not look like that.
 func (c *cutover) heldSince() time.Time {
-	info, err := os.Stat(c.State().Hold())
+	info, err := os.Stat(c.Holds().Hold())
 	if err != nil {
 		return time.Time{} // not held
 	}

@@ -27,7 +27,6 @@ type args struct {
 	DSN       string `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
 	NodeID    string `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
 	LiveNodes bool   `arg:"live_nodes" default:"false" doc:"With C(state=standalone): go back also while other nodes of the cluster are online."`
-	User      string `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home)."`
 }
 
 // Module returns cidx_config.

@@ -57,7 +57,7 @@ func (c *cutover) prove(ctx context.Context, found situation, moved bool) error 
 	if len(missing) > 0 {
 		return cidx.Problem{What: "no such folder on the share", At: strings.Join(missing, ", "), Fix: "run cluster-migrate.yml as a whole: the files are copied before the cut-over"}
 	}
-	user, err := reach.Service(c.User, c.Home)
+	user, err := reach.Service(c.ServiceUser, c.Home)
 	if err != nil {
 		return cidx.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
 	}

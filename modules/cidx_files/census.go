@@ -1,8 +1,6 @@
 package files
 
 import (
-	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -94,19 +92,6 @@ func (c *census) folder(p *part, d *tree.Dir) {
 		case e.IsRegular():
 			c.file(d.Path, e)
 		}
-	}
-}
-
-// owner counts what cannot be copied with its owner.
-func (c *census) owner(p *part, dir string, e *tree.Entry) {
-	if p.owners.has(e) {
-		if p.owners != nil && e.IsRegular() && e.Mode&0o400 == 0 {
-			c.unreadable = append(c.unreadable, leftOut{Path: tree.Join(dir, e.Name), Why: fmt.Sprintf("mode %04o forbids its owner to read it", e.Perm())})
-		}
-		return
-	}
-	if c.others++; len(c.other) < 3 {
-		c.other = append(c.other, fmt.Sprintf("%s (%d:%d)", filepath.Join(p.source, dir, e.Name), e.UID, e.GID))
 	}
 }
 

@@ -272,6 +272,7 @@ func (p *pass) equalFile(path string, e *tree.Entry, copied *os.File) (string, e
 	if err != nil {
 		return "", fault("read", original.Name(), err)
 	}
+	p.part.owners.adopt(&now)
 	if !tree.SameSource(e, &now) {
 		return "", errChanged
 	}

@@ -1,7 +1,6 @@
 package files
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -26,7 +24,6 @@ const atCwd = unix.AT_FDCWD
 type copier struct {
 	args     args
 	check    bool
-	as       string // the user as whom the share is written, where root may not
 	settings settings
 	share    string
 	info     share.Info
@@ -57,7 +54,7 @@ func (j *job) work() bool { return j.scan.work() || j.meta.Open }
 
 // start finds everything out, then forecasts or copies.
 func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.Reply, error) {
-	c := &copier{args: a, check: mode.Check, settings: s, as: mode.As}
+	c := &copier{args: a, check: mode.Check, settings: s}
 	if a.Phase == phaseProven {
 		if mode.Check {
 			return ansible.Reply{Skipped: "a rehearsal has copied nothing"}, nil
@@ -73,7 +70,7 @@ func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.
 	if len(c.parts) == 0 {
 		return ansible.Reply{Skipped: "the repositories are on the share already"}, nil
 	}
-	if err := c.chooseWriter(ctx); err != nil {
+	if err := c.ownAll(); err != nil {
 		return ansible.Reply{}, err
 	}
 	if mode.Check {
@@ -124,7 +121,7 @@ func (c *copier) settled(p *part) bool {
 		if errors.Is(err, unix.ENOENT) {
 			continue
 		}
-		was, failed := tree.Lstat(atCwd, source)
+		was, failed := p.lstat(atCwd, source)
 		if err != nil || failed != nil || is.Mode != was.Mode || is.UID != was.UID || is.GID != was.GID {
 			return false
 		}
@@ -171,9 +168,6 @@ func (c *copier) probes() []share.Option {
 	list := []share.Option{share.In(c.probed())}
 	if c.settings.plainFolder {
 		list = append(list, share.Folder())
-	}
-	if u, err := reach.Service(c.args.ServiceUser, c.args.Home); c.args.ServiceUser != "" || err == nil && u.Name != "" {
-		list = append(list, share.As(cmp.Or(c.args.ServiceUser, u.Name)))
 	}
 	return list
 }

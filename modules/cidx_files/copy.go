@@ -27,7 +27,7 @@ func (p *pass) copyBig(ctx context.Context) error {
 	}
 	return inParallel(ctx, p.workers, items, func(ctx context.Context, i item) error {
 		path := tree.Join(i.path, i.name)
-		e, err := tree.Lstat(p.source, path)
+		e, err := p.part.lstat(p.source, path)
 		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}

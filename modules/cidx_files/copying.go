@@ -26,12 +26,12 @@ func (c *copier) copy(ctx context.Context) (ansible.Reply, error) {
 	if err := c.lookAtAll(ctx); err != nil {
 		return c.reply(), err
 	}
+	if c.others() > 0 { // only an owner may leave the access time alone
+		c.rsync.noatime = func() bool { return false }
+	}
 	if c.work() {
 		if err := c.admit(ctx); err != nil {
 			return c.reply(), err
-		}
-		if c.as == "" && c.info.WriteAs != "" { // only writing has shown it
-			return ansible.Reply{}, c.become(c.info.WriteAs)
 		}
 	}
 	bytes, files := c.total()
@@ -67,12 +67,9 @@ func (c *copier) lookAtAll(ctx context.Context) error {
 func (c *copier) faults(j *job) cidx.Problems {
 	var problems cidx.Problems
 	for _, u := range j.scan.census.unreadable {
-		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: j.part.source + "/" + u.Path, Fix: "run as root (on a share that does not squash it), make it readable, or check the disk"})
+		problems = append(problems, j.part.unreadable(u))
 	}
 	problems = append(problems, j.scan.census.links...)
-	if n := j.scan.census.others; n > 0 {
-		problems = append(problems, j.part.alien(n, j.scan.census.other))
-	}
 	if j.scan.census.Folders == 0 && j.manifest.Len() > 0 {
 		problems = append(problems, cidx.Problem{What: "the folder has vanished, although it was copied before", At: j.part.source, Fix: "find out where it is; to give the copy up, remove it from the share and " + manifestPath(c.args.State(), j.part.name)})
 		return problems

@@ -42,7 +42,7 @@ const (
 	fixFull     = "free space (or inodes) on the share, or enlarge it, and run again: what is copied stays copied"
 	fixReadOnly = "mount the share read-write (mount -o remount,rw) and run again: what is copied stays copied"
 	fixGone     = "check the file server and the mount, and run again: what is copied stays copied"
-	fixRights   = "export the share so that this node may write and change owners there (no_root_squash), and run again"
+	fixRights   = "let the server's user write there (chown the exported folder to it; no all_squash to another id), and run again"
 )
 
 func remedy(err error) string {
@@ -100,7 +100,7 @@ func (e *rsyncError) problem() cidx.Problem {
 		{"Input/output error", fixGone},
 		{"Transport endpoint is not connected", fixGone},
 		{"Host is down", fixGone},
-		{"send_files failed to open", "make the file readable for the user that runs the migration (become: root), or check the disk"},
+		{"send_files failed to open", "make the file readable for the server's user, or check the disk"},
 		{"chown", fixRights},
 		{"Operation not permitted", fixRights},
 		{"Permission denied", fixRights},

@@ -76,7 +76,7 @@ func (c *copier) elsewhere(j *job) (map[inode]string, error) {
 					continue
 				}
 				file := tree.Join(path, e.Name)
-				if now, err := tree.Lstat(atCwd, p.source+"/"+file); err == nil && tree.SameSource(&e, &now) {
+				if now, err := p.lstat(atCwd, p.source+"/"+file); err == nil && tree.SameSource(&e, &now) {
 					found[inode{now.Dev, now.Ino}] = p.target + "/" + file
 				}
 			}

@@ -41,7 +41,6 @@ type args struct {
 	Compare       string   `arg:"compare" default:"changed" choices:"changed,all,none" doc:"What is read back and compared byte by byte: everything that was copied and not compared yet, everything, or nothing. Type, size, mode, owner, times and link targets are compared with C(changed) and C(all)."`
 	SamplePercent float64  `arg:"sample_percent" default:"1" doc:"Share of the files compared earlier that is read back once more, chosen at random. If one of them differs, everything is compared."`
 	Fsck          bool     `arg:"fsck" default:"true" doc:"Run C(git fsck --connectivity-only) on each copied base clone and compare its refs with the source."`
-	ServiceUser   string   `arg:"service_user" doc:"User as whom the server runs; the share is probed as this user as well."`
 	DeletePercent float64  `arg:"delete_percent" default:"50" doc:"Stop if more than this share of what was copied earlier has vanished at the source, instead of following."`
 }
 

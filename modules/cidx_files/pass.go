@@ -86,7 +86,7 @@ func (p *pass) apply(ctx context.Context) error {
 // settleRoot gives the top folder its own time back, which the work folder has
 // changed, and, for the snapshots, the folder that they lie in.
 func (p *pass) settleRoot() error {
-	root, err := tree.Lstat(p.source, ".")
+	root, err := p.part.lstat(p.source, ".")
 	if err != nil {
 		return fault("look at", p.part.source, err)
 	}
@@ -107,6 +107,7 @@ func (p *pass) settleRoot() error {
 	if err != nil {
 		return err
 	}
+	p.part.owners.adopt(&want)
 	return p.target.settle("..", &want)
 }
 

@@ -99,12 +99,16 @@ func (c *copier) copied() (list []copiedPart, err error) {
 		inPlace[t.Target] = state == cidx.LinkInPlace
 	}
 	before := partsOf(linked, c.args.Parts)
+	own, err := writers()
+	if err != nil {
+		return nil, err
+	}
 	for i, p := range partsOf(c.layout, c.args.Parts) {
 		at := p.target
 		if p.inside {
 			at = filepath.Dir(at)
 		}
-		if !inPlace[at] {
+		if p.owners = own; !inPlace[at] {
 			list = append(list, copiedPart{p, before[i].source})
 		}
 	}

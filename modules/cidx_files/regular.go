@@ -145,7 +145,7 @@ func (p *pass) count(t *task, indexes []int) {
 
 // changed reports whether an entry of the source is not what the scan saw.
 func (p *pass) changed(path string, e *tree.Entry) bool {
-	now, err := tree.Lstat(p.source, path)
+	now, err := p.part.lstat(p.source, path)
 	return err != nil || !tree.SameSource(e, &now)
 }
 

@@ -55,9 +55,7 @@ func (c *copier) reply() ansible.Reply {
 		counts[j.part.name] = out.add(j, files[j.part.name])
 	}
 	out.into(r.Data)
-	if c.as != "" {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("root may not write on %s (root_squash): everything there is written as %s", c.share, c.as))
-	}
+	r.Warnings = append(r.Warnings, c.adopted()...)
 	if n := out.asides; n > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share were not of this server's copy and were moved to %s, among them %s", n, filepath.Join(c.share, asideFolder), out.aside[0]))
 	}

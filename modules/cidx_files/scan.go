@@ -121,6 +121,7 @@ func look(ctx context.Context, p *part, m *tree.Manifest, c criteria) (*scan, er
 // visit compares one folder with the manifest.
 func (s *scan) visit(d *tree.Dir) error {
 	s.census.folder(s.part, d)
+	s.part.owners.adoptAll(d)
 	s.dangling(d)
 	state := d.Encode()
 	known := s.manifest.See(d.Path)

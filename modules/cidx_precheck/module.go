@@ -28,7 +28,6 @@ type args struct {
 	APIKey        string   `arg:"api_key" secret:"true" doc:"API key of an administrator; wins over I(api_user)."`
 	TOTP          string   `arg:"api_totp_secret" secret:"true" doc:"Secret of the second factor of I(api_user), in base32."`
 	FreePercent   float64  `arg:"free_percent" default:"10" doc:"How much of the share must stay free after the copy, in percent. CIDX calls itself degraded from 80 percent full on, unhealthy from 90."`
-	User          string   `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home)."`
 	SchemaCommand string   `arg:"schema_command" doc:"Command that makes CIDX's schema in PostgreSQL. With it a missing schema is no problem."`
 }
 
@@ -57,7 +56,7 @@ func Module() ansible.Module {
     home: /home/cidx/.cidx-server`,
 	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		secret.KeepDSN(ctx, a.DSN)
-		return (&examiner{args: a, check: mode.Check, control: service.New(a.Args, a.Common)}).run(ctx)
+		return (&examiner{args: a, check: mode.Check, control: service.New(a.Args, a.Common).In(ctx, mode.ByRoot)}).run(ctx)
 	})
 }
 

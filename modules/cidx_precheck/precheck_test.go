@@ -191,8 +191,6 @@ var faults = map[string]fault{
 		"Cluster config", "a rollback was interrupted", "/.cidx-server", "cluster-rollback.yml"},
 	"a plain folder as share": {func(_ *testing.T, s *stage) { s.real = true },
 		"NFS mount", "not a mount point", "/share", "mount the shared storage"},
-	"a user that does not exist": {func(_ *testing.T, s *stage) { s.args.User = "no-such-user-here" },
-		"NFS mount", "no-such-user-here", "cidx_service_user", "cidx_service_user"},
 	"a wrong host": {func(t *testing.T, s *stage) { edit(t, s, "127.0.0.1", "no-such-host.invalid") },
 		"PostgreSQL", "no-such-host.invalid", "/test_", "correct the host"},
 	"a wrong password": {func(_ *testing.T, s *stage) {

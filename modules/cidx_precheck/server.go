@@ -89,7 +89,7 @@ func listener(base string) string {
 
 // units checks what only systemd can tell.
 func (e *examiner) units(ctx context.Context) cidx.Problems {
-	if os.Geteuid() != 0 && e.control.Drops.Root == "" {
+	if !e.control.Scope.Allowed {
 		return cidx.Problems{{What: "only root may stop and hold units", At: e.Server(), Fix: "set ansible_become to true"}}
 	}
 	units, err := e.control.Systemd().Discover(ctx, e.Server(), e.Quiesce)

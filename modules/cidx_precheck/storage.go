@@ -16,7 +16,6 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -36,13 +35,6 @@ func (e *examiner) share(ctx context.Context) outcome {
 	}
 	if e.plain {
 		options = append(options, share.Folder())
-	}
-	user, err := reach.Service(e.User, e.Home)
-	if err != nil && e.User != "" {
-		return outcome{problems: cidx.Problems{{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}}}
-	}
-	if err == nil && user.Name != "" {
-		options = append(options, share.As(user.Name))
 	}
 	if f.hung != nil {
 		return outcome{problems: cidx.ProblemsOf(f.hung)}
@@ -75,9 +67,6 @@ func peculiar(mount string, info share.Info) []string {
 	}
 	if info.Caseless {
 		list = append(list, mount+" does not tell A from a; repositories with such names would collide")
-	}
-	if info.WriteAs != "" {
-		list = append(list, fmt.Sprintf("root may not write on %s (root_squash): everything there is written as %s, to whom every entry of the repositories has to belong", mount, info.WriteAs))
 	}
 	for _, kind := range info.BadNames {
 		list = append(list, mount+" refuses file names of this kind: "+kind)

@@ -30,7 +30,7 @@ func (m byCommand) prepare(ctx context.Context) (record, error) {
 }
 
 func (m byCommand) stopSteps(ctx context.Context, _ record) ([]step, error) {
-	hold := m.Common.State().Hold()
+	hold := m.Place().Hold()
 	held, err := isThere(hold)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (m byCommand) stopSteps(ctx context.Context, _ record) ([]step, error) {
 }
 
 func (m byCommand) startSteps(ctx context.Context) ([]step, error) {
-	hold := m.Common.State().Hold()
+	hold := m.Place().Hold()
 	held, err := isThere(hold)
 	if err != nil {
 		return nil, err

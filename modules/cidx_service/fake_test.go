@@ -108,7 +108,7 @@ func condition(dropIn string) []string {
 	if _, line, ok := strings.Cut(dropIn, "\nConditionPathExists=!"); ok {
 		return []string{"test", "!", "-e", strings.ReplaceAll(strings.TrimSpace(line), "%%", "%")}
 	}
-	_, line, _ := strings.Cut(dropIn, "\nExecCondition=+")
+	_, line, _ := strings.Cut(dropIn, "\nExecCondition=")
 	var words []string
 	for rest := strings.TrimSpace(line); rest != ""; rest = strings.TrimSpace(rest) {
 		var word strings.Builder
@@ -178,5 +178,5 @@ func (m *machine) states() map[string]string {
 func (m *machine) node(t *testing.T, timeout int) (args, service.Control) {
 	common := cidx.Common{Home: t.TempDir()}
 	a := service.Args{Manager: service.BySystemd, Unit: "cidx-server", Timeout: timeout, URL: "http://127.0.0.1:1"}
-	return args{Common: common, Args: a}, service.Control{Args: a, Common: common, Runner: m, Drops: service.DropIns{Root: m.root}}
+	return args{Common: common, Args: a}, service.Control{Args: a, Common: common, Runner: m, Drops: service.DropIns{Root: m.root}, Scope: service.Scope{Allowed: true}}
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/service"
 )
@@ -62,10 +61,10 @@ func (r record) write(state cidx.State) error {
 	if err != nil {
 		return fmt.Errorf("encode record of the units: %w", err)
 	}
-	if err := journal.MakeFolder(string(state)); err != nil {
+	if err := makePlace(state); err != nil {
 		return err
 	}
-	return jsonfile.WriteAtomic(state.Units(), append(raw, '\n'), nil)
+	return writeOpen(state.Units(), append(raw, '\n'))
 }
 
 // resting lists the units that rest besides the server.
@@ -92,14 +91,17 @@ func forget(state cidx.State) error {
 	if err := os.Remove(state.Units()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget the record of the units: %w", err)
 	}
-	return jsonfile.SyncFolder(string(state))
+	if err := jsonfile.SyncFolder(string(state)); err != nil {
+		return err
+	}
+	return leavePlace(state)
 }
 
 // writeHold makes a hold file.
 func writeHold(path string) error {
 	const text = "Made by cidx-cluster: while this file exists, a migration keeps a unit from starting.\n" +
 		"Run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it.\n"
-	return jsonfile.WriteAtomic(path, []byte(text), nil)
+	return writeOpen(path, []byte(text))
 }
 
 func removeHold(path string) error {
@@ -110,8 +112,9 @@ func removeHold(path string) error {
 }
 
 // inForce reports whether a hold is there and older than nothing that would lift
-// it: an operator's way back by hand leaves a newer config.json behind.
-func inForce(hold, config string) (bool, error) {
+// it: an operator's way back by hand leaves a newer config.json behind, which was
+// changed at that time (zero: there is none).
+func inForce(hold string, changed time.Time) (bool, error) {
 	h, err := os.Lstat(hold)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -119,8 +122,7 @@ func inForce(hold, config string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look for hold: %w", err)
 	}
-	c, err := os.Stat(config)
-	return err != nil || !c.ModTime().After(h.ModTime()), nil
+	return !changed.After(h.ModTime()), nil
 }
 
 func isThere(path string) (bool, error) {

@@ -15,7 +15,6 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -38,7 +37,9 @@ func Module() ansible.Module {
 			"Proves that the server is stopped by the state of its unit, C(server.pid), its port and open handles on the databases.",
 			"Never kills a process, masks or disables a unit.",
 		},
-		Check: "Tells what would be done to which unit, and changes nothing.",
+		Check:   "Tells what would be done to which unit, and changes nothing.",
+		Root:    true,
+		Errands: service.Errands(),
 		Returns: []ansible.Return{
 			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
 			{Name: "resting", Type: "list", Doc: "Units that rest until C(state=released)."},
@@ -51,7 +52,11 @@ func Module() ansible.Module {
     home: /home/cidx/.cidx-server
     state: stopped`,
 	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
-		return run(ctx, a, mode, service.New(a.Args, a.Common))
+		c, err := service.New(a.Args, a.Common).In(ctx, mode.ByRoot).For(ctx, mode.For)
+		if err != nil {
+			return ansible.Reply{}, err
+		}
+		return run(ctx, a, mode, c)
 	})
 }
 
@@ -63,7 +68,7 @@ func run(ctx context.Context, a args, mode ansible.Mode, c service.Control) (ans
 	if a.Wanted == "status" {
 		return status(ctx, c)
 	}
-	s := &switcher{control: c, state: a.State(), check: mode.Check, manager: managerOf(c)}
+	s := &switcher{control: c, state: c.Place(), check: mode.Check, manager: managerOf(c)}
 	var err error
 	switch a.Wanted {
 	case "stopped":
@@ -97,7 +102,7 @@ func status(ctx context.Context, c service.Control) (ansible.Reply, error) {
 type switcher struct {
 	control  service.Control
 	manager  manager
-	state    cidx.State
+	state    cidx.State // where hold and record lie
 	check    bool
 	plan     []string // what was done or would be
 	resting  []string
@@ -167,6 +172,6 @@ func listed(list []string) []string {
 	return list
 }
 
-func (s *switcher) note(event string, data map[string]any) error {
-	return journal.Append(s.state.Journal(), name, event, data)
+func (s *switcher) note(ctx context.Context, event string, data map[string]any) error {
+	return s.control.Note(ctx, name, event, data)
 }

@@ -2,10 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -33,7 +29,7 @@ func (s *switcher) stop(ctx context.Context) error {
 	}
 	s.resting = found.resting()
 	if len(steps) > 0 && !s.check {
-		if err := s.begin(found, known); err != nil {
+		if err := s.begin(ctx, found, known); err != nil {
 			return err
 		}
 	}
@@ -60,7 +56,7 @@ func (s *switcher) stop(ctx context.Context) error {
 	if len(s.resting) > 0 {
 		progress.Line(ctx, "  Resting until the end: %s", strings.Join(s.resting, ", "))
 	}
-	return s.note("stopped", map[string]any{"resting": s.resting})
+	return s.note(ctx, "stopped", map[string]any{"resting": s.resting})
 }
 
 // undo gives everything back when a stop fails while the server still runs:
@@ -93,9 +89,9 @@ func (s *switcher) undo(ctx context.Context, cause error) error {
 }
 
 // begin records the units' states once, before anything is changed.
-func (s *switcher) begin(r record, known bool) error {
+func (s *switcher) begin(ctx context.Context, r record, known bool) error {
 	if !known {
-		if err := s.note("stopping", map[string]any{"server": r.Server.Active}); err != nil {
+		if err := s.note(ctx, "stopping", map[string]any{"server": r.Server.Active}); err != nil {
 			return err
 		}
 	}
@@ -139,7 +135,7 @@ func (s *switcher) start(ctx context.Context) error {
 		}
 	}
 	if len(steps) > 0 && !s.check {
-		if err := s.note("starting", nil); err != nil {
+		if err := s.note(ctx, "starting", nil); err != nil {
 			return err
 		}
 	}
@@ -156,33 +152,30 @@ func (s *switcher) start(ctx context.Context) error {
 	if err != nil || len(steps) == 0 {
 		return err
 	}
-	return s.note("started", nil)
+	return s.note(ctx, "started", nil)
 }
 
 // whole is nil where the home is that of a standalone server or of a migrated
 // one. In between nothing may start: a server that was joined and not migrated
 // runs on an empty PostgreSQL and deletes what it does not find there.
 func (s *switcher) whole(ctx context.Context) error {
-	home := s.control.Common.Home
-	path := filepath.Join(home, "config.json")
-	config := cidx.Config{StorageMode: cidx.ModeSQLite} // as CIDX takes a missing one
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		if config, err = cidx.ReadConfig(ctx, path); err != nil {
-			return err
-		}
+	at := s.control.Common.Home
+	home, err := s.control.ReadHome(ctx)
+	if err == nil {
+		err = home.Problems.Err()
 	}
-	standing, err := s.control.Common.Standing()
 	if err != nil {
 		return err
 	}
+	standing := home.Standing
 	const fix = "run cluster-migrate.yml without --tags to finish the migration, or cluster-rollback.yml to undo it"
 	switch {
 	case standing.Begun == cidx.ToStandalone:
-		return cidx.Problem{What: "not started: a rollback was interrupted", At: home, Fix: "run cluster-rollback.yml, which finishes it"}
-	case config.Cluster() && !standing.Migrated():
-		return cidx.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: home, Fix: fix}
+		return cidx.Problem{What: "not started: a rollback was interrupted", At: at, Fix: "run cluster-rollback.yml, which finishes it"}
+	case home.Mode == cidx.ModePostgres && !standing.Migrated():
+		return cidx.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: at, Fix: fix}
 	case standing.Begun != "":
-		return cidx.Problem{What: "not started: the cut-over is not finished", At: home, Fix: fix}
+		return cidx.Problem{What: "not started: the cut-over is not finished", At: at, Fix: fix}
 	}
 	return nil
 }
@@ -218,7 +211,7 @@ func (s *switcher) release(ctx context.Context) error {
 		if err := s.performThenCompare(ctx, steps, r); err != nil {
 			return err
 		}
-		return s.note("released", map[string]any{"units": r.ids()})
+		return s.note(ctx, "released", map[string]any{"units": r.ids()})
 	}
 	return s.perform(ctx, steps)
 }

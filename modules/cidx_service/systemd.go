@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
-	"cidx-cluster/modules/internal/share"
 )
 
 // bySystemd works on units.
@@ -29,7 +27,7 @@ func (m bySystemd) prepare(ctx context.Context) (record, error) {
 	if units.Server.ID == "" || units.Server.Load == "not-found" {
 		return record{}, cidx.Problem{What: "no such unit", At: m.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*')"}
 	}
-	if os.Geteuid() != 0 && m.Drops.Root == "" {
+	if !m.Scope.Allowed {
 		return record{}, cidx.Problem{What: "only root may stop and hold units", At: m.Server(), Fix: "set ansible_become to true"}
 	}
 	return record{Time: time.Now().UTC(), Manager: service.BySystemd, Units: units}, nil
@@ -83,9 +81,13 @@ func (m bySystemd) stopSteps(ctx context.Context, r record) ([]step, error) {
 // holdSteps makes the hold files and drop-ins that are missing.
 func (m bySystemd) holdSteps(ctx context.Context, r record) ([]step, error) {
 	var steps []step
-	state := m.Common.State()
+	state := m.Place()
+	home, err := m.ReadHome(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, hold := range []string{state.Hold(), state.HoldUpdates()} {
-		holds, err := inForce(hold, m.config())
+		holds, err := inForce(hold, home.Changed)
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +133,7 @@ func (m bySystemd) rules(ctx context.Context, r record) (map[string]service.Rule
 	if err != nil {
 		return nil, err
 	}
-	state, rules := m.Common.State(), map[string]service.Rule{}
+	state, rules := m.Place(), map[string]service.Rule{}
 	for _, u := range r.All() {
 		rules[u.ID] = service.Rule{Hold: state.HoldUpdates()}
 	}
@@ -200,7 +202,7 @@ func (m bySystemd) quiet(ctx context.Context, ids []string) error {
 
 // startSteps lets only the server go.
 func (m bySystemd) startSteps(ctx context.Context) ([]step, error) {
-	id, hold := m.Server(), m.Common.State().Hold()
+	id, hold := m.Server(), m.Place().Hold()
 	state, err := m.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -218,10 +220,11 @@ func (m bySystemd) startSteps(ctx context.Context) ([]step, error) {
 // shareAnswers must hold before a daemon-reload: systemd looks at every mount
 // then, and a share that hangs makes it deaf for a minute or more.
 func (m bySystemd) shareAnswers(ctx context.Context) error {
-	if mount := m.Common.KnownMount(ctx); mount != "" {
-		return share.Alive(ctx, mount, sharePatience)
+	home, err := m.ReadHome(ctx)
+	if err != nil || home.Mount == "" {
+		return nil // what is wrong with the home is told elsewhere
 	}
-	return nil
+	return service.ShareAlive(ctx, home.Mount, sharePatience)
 }
 
 const sharePatience = 4 * time.Second

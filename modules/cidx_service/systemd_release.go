@@ -11,7 +11,7 @@ import (
 // releaseSteps gives back what rested: drop-ins away, and what was active
 // before the stop started again. A oneshot is left to its timer.
 func (m bySystemd) releaseSteps(ctx context.Context, r record) ([]step, error) {
-	steps, err := m.letGo(m.Common.State().HoldUpdates(), r.resting())
+	steps, err := m.letGo(m.Place().HoldUpdates(), r.resting())
 	if err != nil || len(r.Others()) == 0 {
 		return steps, err
 	}

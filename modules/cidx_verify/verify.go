@@ -25,7 +25,6 @@ import (
 	"cidx-cluster/modules/internal/secret"
 	"cidx-cluster/modules/internal/service"
 	"cidx-cluster/modules/internal/share"
-	"cidx-cluster/modules/internal/writer"
 )
 
 // args are the arguments of cidx_verify.
@@ -86,13 +85,6 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	watch := share.Watch{}
 	if a.Mode == "cluster" { // a standalone server does without the share
 		watch.Mount = a.KnownMount(ctx)
-		user, ok, err := writer.Recorded(a.State())
-		if err != nil {
-			return ansible.Reply{Msg: "verification cannot start"}, err
-		}
-		if ok && mode.As == "" {
-			return ansible.Reply{}, ansible.Become{User: user}
-		}
 	}
 	lost := ansible.Reply{Msg: "verification failed"}
 	return share.Guard(ctx, watch, lost, func(ctx context.Context) (ansible.Reply, error) {

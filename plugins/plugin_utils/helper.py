@@ -8,8 +8,10 @@ no secret is on a command line or on the node's disk.
 import getpass
 import json
 import os
+import posixpath
 import shlex
 import socket
+import subprocess
 import time
 import uuid
 
@@ -24,12 +26,47 @@ display = Display()
 FILES = os.path.join(os.path.dirname(__file__), "..", "..", "files")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
+
+def life(pid):
+    """What tells a process from any other: the machine, its running kernel, the namespace in which pid counts, and the process's start."""
+
+    def read(path):
+        try:
+            with open(path, encoding="utf-8") as f:
+                return f.read().strip()
+        except OSError:
+            return ""
+
+    def ask(*command):
+        try:
+            return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, timeout=10).stdout.decode().strip()
+        except (OSError, subprocess.SubprocessError):
+            return ""
+
+    if not os.path.isdir("/proc/self"):  # no Linux
+        return {"machine": "", "boot": ask("sysctl", "-n", "kern.bootsessionuuid"), "space": "", "started": ask("ps", "-o", "lstart=", "-p", str(pid))}
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    # The name in parentheses may hold anything; the start is the 22nd field (proc(5)).
+    words = read("/proc/%d/stat" % pid).rpartition(")")[2].split()
+    return {"machine": read("/etc/machine-id"), "boot": read("/proc/sys/kernel/random/boot_id"), "space": space, "started": words[19] if len(words) > 19 else ""}
+
+
 # Ansible imports action plugins before it forks a worker for each task, so these
 # are the same for a whole ansible-playbook run.
-RUN = {"id": uuid.uuid4().hex, "controller": socket.gethostname(), "user": getpass.getuser(), "pid": os.getpid()}
+RUN = dict(life(os.getpid()), id=uuid.uuid4().hex, controller=socket.gethostname(), user=getpass.getuser(), pid=os.getpid())
 
-INSTALL = """set -e; umask 077; d={folder}; mkdir -p "$d"; cd "$d"; t=.h-{build}.$$; trap 'rm -f "$t"' EXIT
-gzip -dc > "$t"; echo "{sum}  $t" | sha256sum -c - > /dev/null; chmod 700 "$t"; mv -f "$t" h-{build}
+# Root never starts a program that somebody else could have put there, nor writes
+# one into a folder that somebody else can change. (Root of a user namespace, to
+# whom / does not belong, is an ordinary user.)
+OWNED = """d={folder}; [ "$(id -u)" != 0 ] || ! [ -O / ] || {{ set --; p=$d; while [ -n "$p" ]; do set -- "$@" "$p"; p=${{p%/*}}; done
+b=$(find / "$@" -maxdepth 0 \\( ! -uid 0 -o -type l -o -perm /022 ! -perm -1000 \\) 2>/dev/null) || :; [ -z "$b" ] || {{ echo "cidx-helper-not-roots: $b"; exit 125; }}; }}
+"""
+
+INSTALL = """set -e; umask 077; mkdir -p "$d"; {owned}cd "$d"; t=.h-{build}.$$; trap 'rm -f "$t"' EXIT
+gzip -dc > "$t"; echo "{sum}  $t" | sha256sum -c - > /dev/null; chmod 711 "$t"; mv -f "$t" h-{build}
 ls -1t h-* | tail -n +4 | while read -r old; do rm -f "$old"; done; ./h-{build} version"""
 
 
@@ -65,7 +102,7 @@ class HelperAction(ActionBase):
                 self._manifest = json.load(f)
         except OSError as e:
             raise AnsibleActionFail("the helper is not built: run 'make modules' first (%s)" % e) from e
-        folder = variable("cidx_helper_dir", "~/.cache/cidx-helper")
+        folder = posixpath.normpath(variable("cidx_helper_dir", "~/.cache/cidx-helper"))
         self._folder = "~/" + shlex.quote(folder[2:]) if folder.startswith("~/") else shlex.quote(folder)
         self._node = task_vars.get("inventory_hostname", "node")
         self._patience = float(variable("cidx_reconnect_timeout", 300))
@@ -113,10 +150,11 @@ class HelperAction(ActionBase):
 
     def _call(self, words, data=None):
         """Runs the helper and returns its line; installs it where it is missing or broken."""
-        helper = "%s/h-%s" % (self._folder, self._manifest["build"])
-        command = "CIDX_HELPER_DIR=%s %s %s" % (self._folder, helper, " ".join(map(shlex.quote, words)))
+        owned = OWNED.format(folder=self._folder)
+        command = 'CIDX_HELPER_DIR="$d" "$d"/h-%s %s' % (self._manifest["build"], " ".join(map(shlex.quote, words)))
         for attempt in range(3):
-            out = self._low_level_execute_command(self._compute_environment_string() + " " + command, in_data=data)
+            out = self._low_level_execute_command(owned + self._compute_environment_string() + " " + command, in_data=data)
+            self._refuse_others(out)
             for line in reversed(out["stdout"].split("\n")):
                 if line.startswith('{"job":'):
                     return printable(json.loads(line))
@@ -124,6 +162,12 @@ class HelperAction(ActionBase):
                 self._install()
         raise AnsibleActionFail("the helper gives no answer on %s (status %d): %s%s" % (
             self._node, out["rc"], printable(out["stdout"]), printable(out["stderr"])))
+
+    def _refuse_others(self, out):
+        for line in out["stdout"].splitlines():
+            if out["rc"] == 125 and line.startswith("cidx-helper-not-roots: "):
+                raise AnsibleActionFail("root would run a program from a folder that others can change: %s\nLeave cidx_helper_dir away, or name a folder "
+                                        "of root's in which no part of the path is a link or can be written by others." % line.split(": ", 1)[1])
 
     def _install(self):
         machine = self._low_level_execute_command("uname -s -m")["stdout"].split()[-2:]  # sudo may have warned before it
@@ -133,8 +177,10 @@ class HelperAction(ActionBase):
                 self._node, printable(" ".join(machine)) or "unknown", ", ".join(m for m, a in ARCHITECTURES.items() if a in self._manifest["sha256"])))
         with open(os.path.join(FILES, "cidx-helper-linux-%s.gz" % arch), "rb") as f:
             packed = f.read()
-        script = INSTALL.format(folder=self._folder, build=self._manifest["build"], sum=self._manifest["sha256"][arch])
+        owned = OWNED.format(folder=self._folder)
+        script = owned + INSTALL.format(owned=owned, build=self._manifest["build"], sum=self._manifest["sha256"][arch])
         out = self._low_level_execute_command(script, in_data=packed)
+        self._refuse_others(out)
         if out["rc"] != 0 or self._manifest["build"] not in out["stdout"]:
             raise AnsibleActionFail("the helper cannot be installed into %s on %s: %s%s\nSet cidx_helper_dir to a folder with 20 MB free, on a "
                                     "file system without noexec." % (self._folder, self._node, printable(out["stdout"]), printable(out["stderr"])))
@@ -158,13 +204,7 @@ class HelperAction(ActionBase):
 
 
 def dead(holder):
-    """Whether the ansible-playbook of that lease ran here and is gone."""
-    if holder.get("controller") != RUN["controller"] or not holder.get("pid"):
+    """Whether the ansible-playbook of that lease ran under this very kernel, among the processes that are seen here, and is gone."""
+    if not holder.get("pid") or not holder.get("boot") or any(holder.get(k, "") != RUN[k] for k in ("machine", "boot", "space")):
         return False
-    try:
-        os.kill(int(holder["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return life(int(holder["pid"]))["started"] != holder.get("started")

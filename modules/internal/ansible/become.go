@@ -15,25 +15,25 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/errand"
 	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/reach"
 )
 
-// Become is the error with which a module that runs as root asks to be run from
-// its beginning as another user: where root's rights end (root_squash), but that
-// user's do not. It is run in a child that gives root up for good; there
-// Mode.As names the user. Nothing may have been changed before.
-type Become struct{ User reach.Identity }
-
-// Error is shown only if nobody honours the wish.
-func (b Become) Error() string { return "has to be run as " + b.User.String() }
+// Bounds of what the parent takes from a child that is somebody else, in bytes.
+const (
+	longestLine = 64 << 20
+	longestAll  = 1 << 30
+)
 
 // order is what the child is told on its standard input, which the parent holds
 // open as long as it lives.
 type order struct {
-	User  reach.Identity  `json:"user"`
-	Input json.RawMessage `json:"input"`
+	User    string          `json:"user"`
+	Request job.Request     `json:"request"`
+	Input   json.RawMessage `json:"input"`
 }
 
 // told is one line of the child: an event, or at the end its reply.
@@ -42,8 +42,82 @@ type told struct {
 	Reply json.RawMessage `json:"reply,omitempty"`
 }
 
+// perform runs the module as the right user: as ourselves where we are not root
+// or the server is root's own, else in a child that is the server's user from
+// its first instruction. A module that stays root has its errands done by such a
+// child. Before anything else the run takes its turn, see job.Turn.
+func (m Module) perform(ctx context.Context, r job.Request, input []byte, sink progress.Sink) []byte {
+	if sink == nil {
+		sink = func(progress.Event) {}
+	}
+	user, err := m.servant(input)
+	switch {
+	case err != nil:
+		return refusal(err)
+	case user.UID == os.Geteuid():
+		return m.inTurn(ctx, r, sink, job.NewTurn(r), func() []byte { return m.serve(ctx, input, sink, Mode{}) })
+	case m.Doc.Root:
+		return m.withErrands(ctx, user, r, input, sink)
+	}
+	raw, err := m.runAs(ctx, order{User: user.String(), Request: r, Input: input}, user, sink)
+	if err != nil {
+		_, mode, _, _ := m.Decode(input)
+		return m.encode(mode, Reply{Changed: !mode.Check}, err, nil, keeperOf(m, input), nil)
+	}
+	return raw
+}
+
+// servant is the user as whom the module works. All that root reads of the
+// arguments are the home and the user's name.
+func (m Module) servant(input []byte) (reach.Identity, error) {
+	me := reach.Identity{UID: os.Geteuid()}
+	var a struct {
+		Home string `json:"home"`
+		User string `json:"service_user"`
+	}
+	if err := json.Unmarshal(input, &a); err != nil {
+		return me, fmt.Errorf("read arguments: %w", err)
+	}
+	if a.User == "" && me.UID != 0 {
+		return me, nil
+	}
+	if a.User == "" {
+		return reach.Owner(expandHome(a.Home))
+	}
+	user, err := reach.Lookup(a.User)
+	if err != nil {
+		return me, cidx.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
+	}
+	if me.UID != 0 && me.UID != user.UID {
+		return me, cidx.Problem{What: fmt.Sprintf("the server is %s's, and this is neither %s nor root", user, user), At: "cidx_service_user", Fix: "set ansible_become to true, or log in as " + user.String()}
+	}
+	return user, nil
+}
+
+// taker is a job.Turn, here or in a child.
+type taker interface {
+	Try() (busy string, err error)
+	Leave() error
+}
+
+// inTurn runs when the home is free.
+func (m Module) inTurn(ctx context.Context, r job.Request, sink progress.Sink, turn taker, run func() []byte) []byte {
+	err := job.Await(ctx, turn.Try, func(busy string) {
+		sink(progress.Event{Time: time.Now().UTC(), Status: &progress.Status{What: "waiting for a job that an earlier run left: " + busy}})
+	})
+	if err != nil {
+		return refusal(err)
+	}
+	reply := run()
+	if err := turn.Leave(); err != nil {
+		return refusal(fmt.Errorf("%s: %w", m.Doc.Name, err))
+	}
+	return reply
+}
+
 // as serves a run in a child of runAs.
 func (p program) as(name string) int {
+	syscall.Umask(0o077)
 	m, ok := p.byName(name)
 	if !ok {
 		return p.refuse(p.unknownModule(name))
@@ -53,12 +127,6 @@ func (p program) as(name string) int {
 	var o order
 	if err := json.NewDecoder(p.in).Decode(&o); err != nil {
 		return p.refuse("cidx-helper: read order: " + err.Error())
-	}
-	if err := o.User.Become(); err != nil {
-		if json.NewEncoder(p.out).Encode(told{Reply: refusal(err)}) != nil {
-			return 1
-		}
-		return 0
 	}
 	go func() { // without its parent nobody hears the reply, and a resumed run waits
 		_, _ = io.Copy(io.Discard, p.in)
@@ -71,20 +139,35 @@ func (p program) as(name string) int {
 		defer mu.Unlock()
 		return out.Encode(t)
 	}
-	raw := m.serve(ctx, o.Input, func(e progress.Event) { _ = tell(told{Event: &e}) }, o.User.String())
-	if tell(told{Reply: raw}) != nil {
+	sink := func(e progress.Event) { _ = tell(told{Event: &e}) }
+	if err := settle(); err != nil {
+		return p.answer(tell, refusal(err))
+	}
+	return p.answer(tell, m.inTurn(ctx, o.Request, sink, job.NewTurn(o.Request), func() []byte {
+		return m.serve(ctx, o.Input, sink, Mode{As: o.User, ByRoot: true})
+	}))
+}
+
+func (p program) answer(tell func(told) error, reply []byte) int {
+	if tell(told{Reply: reply}) != nil {
 		return 1
 	}
 	return 0
 }
 
+// settle gives this process a folder of its own for what is temporary.
+func settle() error {
+	dir, err := job.Private()
+	if err != nil {
+		return err
+	}
+	return os.Setenv(job.FolderVariable, dir)
+}
+
 // runAs runs the module in a child as the user, passes its events on and
 // returns what it replies.
-func (m Module) runAs(ctx context.Context, user reach.Identity, input []byte, sink progress.Sink) (map[string]any, error) {
-	if err := lendSelf(); err != nil {
-		return nil, err
-	}
-	raw, err := json.Marshal(order{User: user, Input: input})
+func (m Module) runAs(ctx context.Context, o order, user reach.Identity, sink progress.Sink) ([]byte, error) {
+	raw, err := json.Marshal(o)
 	if err != nil {
 		return nil, fmt.Errorf("encode order: %w", err)
 	}
@@ -93,19 +176,18 @@ func (m Module) runAs(ctx context.Context, user reach.Identity, input []byte, si
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer ours.Close()
-	child := exec.Command("/proc/self/exe", "as", m.Doc.Name)
-	child.Args[0], child.Dir = os.Args[0], "/"
-	child.Env = append(os.Environ(), "HOME="+user.Home, "USER="+user.String(), "LOGNAME="+user.String())
-	child.Stdin = questions
-	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	answers, err := child.StdoutPipe()
+	answers, theirs, err := os.Pipe()
 	if err != nil {
+		questions.Close()
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
-	var words bytes.Buffer
-	child.Stderr = &words
-	err = child.Start()
+	defer answers.Close()
+	child := command(user, "as", m.Doc.Name)
+	words := &tail{}
+	child.Stdin, child.Stdout, child.Stderr = questions, theirs, words
+	err = start(child)
 	questions.Close()
+	theirs.Close()
 	if err != nil {
 		return nil, fmt.Errorf("start module as %s: %w", user, err)
 	}
@@ -121,51 +203,76 @@ func (m Module) runAs(ctx context.Context, user reach.Identity, input []byte, si
 	return reply, nil // not waited for: a call on a share that hangs may never come back
 }
 
-// lendSelf lets every user execute this program's file: the child, no longer
-// root, starts probes of it as /proc/self/exe. The folder stays closed to them.
-func lendSelf() error {
-	const self = "/proc/self/exe"
-	info, err := os.Stat(self)
-	if err != nil {
-		return fmt.Errorf("look at helper: %w", err)
-	}
-	if info.Mode()&0o001 != 0 {
-		return nil
-	}
-	if err := os.Chmod(self, info.Mode().Perm()|0o011); err != nil {
-		return fmt.Errorf("make helper executable: %w", err)
-	}
-	return nil
-}
-
-// hear reads the child's lines until its reply.
-func (m Module) hear(ctx context.Context, answers io.ReadCloser, sink progress.Sink) (map[string]any, error) {
+// hear reads the child's lines until its reply, which is one JSON object.
+func (m Module) hear(ctx context.Context, answers io.ReadCloser, sink progress.Sink) ([]byte, error) {
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(m.grace, func() { _ = answers.Close() }) // it heeds no signal
 	})
 	defer stop()
-	lines := bufio.NewReader(answers)
+	lines := bufio.NewReaderSize(io.LimitReader(answers, longestAll), 64<<10)
 	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil {
+		line, err := errand.ReadLine(lines, longestLine)
+		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
 			return nil, errors.New("ended without a reply")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read answer: %w", err)
 		}
 		var t told
 		if err := json.Unmarshal(line, &t); err != nil {
 			return nil, fmt.Errorf("read answer: %w", err)
 		}
-		if t.Event != nil && sink != nil {
+		if t.Event != nil {
 			sink(*t.Event)
 		}
 		if t.Reply == nil {
 			continue
 		}
-		var reply map[string]any
-		decoder := json.NewDecoder(bytes.NewReader(t.Reply))
-		decoder.UseNumber()
-		if err := decoder.Decode(&reply); err != nil {
-			return nil, fmt.Errorf("read reply: %w", err)
+		if reply := bytes.TrimSpace(t.Reply); len(reply) > 0 && reply[0] == '{' {
+			return reply, nil
 		}
-		return reply, nil
+		return nil, errors.New("the reply is no JSON object")
 	}
+}
+
+// tail keeps the end of what a child says on standard error.
+type tail struct {
+	mu  sync.Mutex
+	raw []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 256 << 10
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.raw = append(t.raw, p...)
+	if len(t.raw) > most {
+		t.raw = t.raw[len(t.raw)-most:]
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.raw)
+}
+
+// command calls this program as the user, with nothing of our environment but
+// what tells where programs lie and how to write.
+func command(user reach.Identity, words ...string) *exec.Cmd {
+	child := exec.Command("/proc/self/exe", words...)
+	child.Args[0], child.Dir = "cidx-helper", "/"
+	child.Env = []string{"HOME=" + user.Home, "USER=" + user.String(), "LOGNAME=" + user.String()}
+	for _, name := range []string{"PATH", "LANG", "LC_ALL", "TZ"} {
+		if value, ok := os.LookupEnv(name); ok {
+			child.Env = append(child.Env, name+"="+value)
+		}
+	}
+	groups := make([]uint32, len(user.Groups))
+	for i, g := range user.Groups {
+		groups[i] = uint32(g)
+	}
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID), Groups: groups}}
+	return child
 }

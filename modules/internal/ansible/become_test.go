@@ -27,7 +27,7 @@ func TestAModuleThatBecameAnotherUserCanStartItsProgramAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "module", "cidx_trial")
-	cmd.Stdin = strings.NewReader(`{"home": "/h", "act": "become"}`)
+	cmd.Stdin = strings.NewReader(`{"home": "/h", "service_user": "nobody", "act": "become"}`)
 	cmd.Env = append(os.Environ(), "CIDX_HELPER_DIR="+t.TempDir())
 	out, err := cmd.CombinedOutput()
 	var reply struct {

@@ -12,7 +12,6 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/job"
-	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -99,9 +98,7 @@ func (p program) jobWork(name, id string) int {
 	}
 	store, err := job.Open()
 	if err == nil {
-		err = store.Work(id, func(ctx context.Context, input []byte, sink progress.Sink) []byte {
-			return m.Run(ctx, input, sink)
-		})
+		err = store.Work(id, m.perform)
 	}
 	if err != nil {
 		return p.refuse("cidx-helper: " + err.Error())

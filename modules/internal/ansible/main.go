@@ -76,8 +76,10 @@ func (p program) command(words []string) int {
 	switch {
 	case len(words) == 2 && words[0] == "module":
 		return p.module(words[1])
-	case len(words) == 2 && words[0] == "as": // how a module starts itself as another user
+	case len(words) == 2 && words[0] == "as": // how root starts a module as the server's user
 		return p.as(words[1])
+	case len(words) == 2 && words[0] == "errands": // the same for what a root module lets that user do
+		return p.errands(words[1])
 	case len(words) > 0 && words[0] == "job":
 		return p.job(words[1:])
 	case len(words) > 0 && words[0] == "doc":

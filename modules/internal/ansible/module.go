@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/errand"
 )
 
 // Mode is how a module is to run, from Ansible's _ansible_* arguments.
@@ -19,7 +20,9 @@ type Mode struct {
 	Check     bool // plan only: change nothing anywhere
 	Diff      bool // tell what changes, before and after
 	Verbosity int
-	As        string // the user that root has become for this run (see Become); "" otherwise
+	As        string // the server's user, whom root has made this process for good; "" otherwise
+	ByRoot    bool   // root has started the run, whoever this process is
+	For       int    // uid of the server's user, where this process stays root for another user; else 0
 }
 
 // Doc describes a module; arguments document themselves in their struct tags.
@@ -30,6 +33,11 @@ type Doc struct {
 	Check       string   // what check mode does, a sentence
 	Returns     []Return // the module's own reply keys
 	Example     string   // YAML of one task
+
+	// Root modules stay root where root has started them. Errands are what they
+	// let the server's user do instead.
+	Root    bool
+	Errands []errand.Any
 }
 
 // Return documents one key of a reply.

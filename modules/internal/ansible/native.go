@@ -32,19 +32,10 @@ func (p program) module(name string) int {
 
 // foreground runs m under the rules that hold for jobs.
 func (m Module) foreground(ctx context.Context, input []byte) []byte {
-	run := func() []byte { return m.Run(ctx, input, nil) }
 	if _, _, _, err := m.Decode(input); err != nil {
-		return run()
+		return m.Run(ctx, input, nil)
 	}
-	store, err := job.Open()
-	if err != nil {
-		return refusal(err)
-	}
-	reply, err := store.Foreground(ctx, request(m, input), run)
-	if err != nil {
-		return refusal(err)
-	}
-	return reply
+	return m.perform(ctx, request(m, input), input, nil)
 }
 
 // native is Ansible's contract for binary modules: one word, the name of a

@@ -27,11 +27,11 @@ const grace = 20 * time.Second
 // the module is expected to stop and to say how far it came; the reply is given
 // without it after a grace period.
 func (m Module) Run(ctx context.Context, input []byte, sink progress.Sink) []byte {
-	return m.serve(ctx, input, sink, "")
+	return m.serve(ctx, input, sink, Mode{})
 }
 
-// serve is Run, in a child of runAs in the name of the user as.
-func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, as string) []byte {
+// serve is Run; of how only who works for whom counts (see perform).
+func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, how Mode) []byte {
 	keeper := secret.New()
 	ctx = secret.With(ctx, keeper)
 	transcript := &lines{keeper: keeper, next: sink}
@@ -39,27 +39,24 @@ func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, as 
 
 	args, mode, secrets, err := m.Decode(input)
 	keeper.Keep(secrets...)
-	mode.As = as
+	mode.As, mode.ByRoot, mode.For = how.As, how.ByRoot, how.For
 	var reply Reply
 	if err == nil {
-		if as == "" {
-			m.heading(ctx, args)
-		}
+		m.heading(ctx, args)
 		reply, err = m.await(ctx, args, mode)
-	}
-	var other Become
-	if errors.As(err, &other) && as == "" {
-		var out map[string]any
-		if out, err = m.runAs(ctx, other.User, input, transcript.add); err == nil {
-			optional(out, "lines", transcript.all(), len(transcript.all()) > 0)
-			return mask(out, keeper)
-		}
-		reply = Reply{Changed: !mode.Check} // it may have been
 	}
 	if err != nil && ctx.Err() != nil && reply.Hint == "" {
 		reply.Hint = "interrupted by a signal; run the same command again: it goes on where this one stopped"
 	}
 	return m.encode(mode, reply, err, transcript.all(), keeper, m.invocation(args))
+}
+
+// keeperOf knows the secrets among the arguments.
+func keeperOf(m Module, input []byte) *secret.Keeper {
+	keeper := secret.New()
+	_, _, secrets, _ := m.Decode(input)
+	keeper.Keep(secrets...)
+	return keeper
 }
 
 // await runs the module and gives up on it when it does not heed a signal.

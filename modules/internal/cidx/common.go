@@ -10,10 +10,11 @@ import "path/filepath"
 
 // Common are the arguments that every module takes; embed it.
 type Common struct {
-	Home     string `arg:"home" kind:"path" required:"true" doc:"The server's data directory, CIDX's C(server_dir), for example C(/home/cidx/.cidx-server)."`
-	Share    string `arg:"share" kind:"path" doc:"Mount point of the shared storage. Default: C(ontap.mount_point), else C(cow_daemon.mount_point), of C(config.json)."`
-	StateDir string `arg:"state_dir" kind:"path" doc:"Folder for the journal, the private snapshots and the reports. Default: C(.cluster-migrate) below I(home)."`
-	Step     string `arg:"step" doc:"Heading to print before the first line of progress."`
+	Home        string `arg:"home" kind:"path" required:"true" doc:"The server's data directory, CIDX's C(server_dir), for example C(/home/cidx/.cidx-server)."`
+	Share       string `arg:"share" kind:"path" doc:"Mount point of the shared storage. Default: C(ontap.mount_point), else C(cow_daemon.mount_point), of C(config.json)."`
+	StateDir    string `arg:"state_dir" kind:"path" doc:"Folder for the journal, the private snapshots and the reports. Default: C(.cluster-migrate) below I(home)."`
+	ServiceUser string `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home). Started by root, every module but M(cidx.cluster.cidx_service) is this user from its first line on."`
+	Step        string `arg:"step" doc:"Heading to print before the first line of progress."`
 }
 
 // State returns the state folder.

@@ -42,7 +42,8 @@ type Standing struct {
 	Loaded  bool   // PostgreSQL holds, or may hold, a load that is not marked there as given up
 }
 
-// Standing reads the state folder.
+// Standing reads the state folder, and the folder of hold and record where root
+// has its own.
 func (c Common) Standing() (Standing, error) {
 	state := c.State()
 	entries, err := journal.Read(state.Journal())
@@ -63,11 +64,18 @@ func (c Common) Standing() (Standing, error) {
 			s.Loaded = false
 		}
 	}
-	if s.Held, err = exists(state.Hold()); err != nil {
-		return s, err
+	for _, place := range []State{state, c.Holds()} {
+		held, err := exists(place.Hold())
+		if err != nil {
+			return s, err
+		}
+		stopped, err := exists(place.Units())
+		if err != nil {
+			return s, err
+		}
+		s.Held, s.Stopped = s.Held || held, s.Stopped || stopped
 	}
-	s.Stopped, err = exists(state.Units())
-	return s, err
+	return s, nil
 }
 
 // Unfinished reports whether a run was interrupted between the stop of the

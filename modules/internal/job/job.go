@@ -8,8 +8,8 @@
 // never written.
 //
 // Promises: one living job per module, home and mode (real or rehearsal); real
-// jobs of one home run one after the other; and while one controller holds a
-// home's lease, no real job of another controller starts (see Lease).
+// jobs of one home run one after the other; and while one run holds a home's
+// lease, no real job of another one does anything (see Turn and Lease).
 package job
 
 import (
@@ -51,10 +51,8 @@ func Open() (Store, error) {
 // At is Open for a folder given.
 func At(dir string) (Store, error) {
 	s := Store{dir: dir}
-	for _, sub := range []string{"jobs", "homes"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return Store{}, cidx.Problem{What: err.Error(), At: dir, Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write"}
-		}
+	if err := os.MkdirAll(s.jobs(), 0o700); err != nil {
+		return Store{}, cidx.Problem{What: err.Error(), At: dir, Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write"}
 	}
 	return s, nil
 }
@@ -63,6 +61,7 @@ func At(dir string) (Store, error) {
 type Request struct {
 	Module string    `json:"module"`
 	Home   string    `json:"home"`  // the server's data directory
+	State  string    `json:"state"` // its state folder
 	Check  bool      `json:"check"` // a rehearsal
 	Hash   string    `json:"hash"`  // of the arguments, see Fingerprint
 	Time   time.Time `json:"time"`  // of the start
@@ -78,11 +77,11 @@ func (r Request) key() string {
 // properly is the module's business; what has the wrong type counts as absent.
 func NewRequest(module string, arguments map[string]any) Request {
 	r := Request{Module: module, Time: time.Now().UTC(), Hash: Fingerprint(arguments)}
-	r.Home, _ = arguments["home"].(string)
+	c := cidx.Common{}
+	c.Home, _ = arguments["home"].(string)
+	c.StateDir, _ = arguments["state_dir"].(string)
+	r.Home, r.State = filepath.Clean(c.Home), filepath.Clean(string(c.State()))
 	r.Check, _ = arguments["_ansible_check_mode"].(bool)
-	if resolved, err := filepath.EvalSymlinks(r.Home); err == nil {
-		r.Home = resolved
-	}
 	if raw, err := json.Marshal(arguments[RunArgument]); err == nil {
 		_ = json.Unmarshal(raw, &r.Run) // an ill-formed run is an anonymous one
 	}
@@ -131,7 +130,7 @@ func (s Store) Lists(home string) (string, error) {
 	return dir, nil
 }
 
-// home is a file of a home's own, e.g. "lease": named by a digest, because a
+// home is a file of a home's own, e.g. "lists": named by a digest, because a
 // path cannot be a file name.
 func (s Store) home(path, suffix string) string {
 	sum := sha256.Sum256([]byte(path))

@@ -2,9 +2,7 @@ package job
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -25,18 +23,23 @@ const (
 	Release = "release" // take it, and give it back when this job has ended
 )
 
-// Run is one ansible-playbook process.
+// Run is one ansible-playbook process. Machine, Boot, Space and Started tell the
+// controller whether that process is dead: a host name does not.
 type Run struct {
 	ID         string `json:"id"`
 	Controller string `json:"controller"`         // its host name
 	User       string `json:"user"`               // who started it there
 	PID        int    `json:"pid"`                // of ansible-playbook
+	Machine    string `json:"machine,omitempty"`  // machine id of the controller
+	Boot       string `json:"boot,omitempty"`     // id of its running kernel
+	Space      string `json:"space,omitempty"`    // namespace in which PID counts
+	Started    string `json:"started,omitempty"`  // start time of PID, as that kernel counts
 	Lease      string `json:"lease"`              // Take, Peek or Release; "" is Peek
-	Takeover   string `json:"takeover,omitempty"` // id of a run whose controller says it is dead
+	Takeover   string `json:"takeover,omitempty"` // id of a run whose controller has proven that it is dead
 }
 
-// Lease says which run works on a home: two controllers must not interleave
-// their steps. It is taken by the first step that changes something, refreshed
+// Lease says which run works on a home: two runs must not interleave their
+// steps, whatever user and helper's folder each has. It is taken by the first step that changes something, refreshed
 // by every further one and while a job lives, and given back by the last.
 type Lease struct {
 	Run
@@ -63,40 +66,16 @@ func (h Held) problem() cidx.Problem {
 	}
 }
 
-// checkLease refuses a real job while another run holds the lease, and takes
-// or refreshes it where the request says so.
-func (s Store) checkLease(r Request) error {
-	if r.Check {
-		return nil
-	}
-	held, ok, err := s.lease(r.Home)
-	if err != nil {
-		return err
-	}
-	mine := ok && r.Run.ID != "" && (held.ID == r.Run.ID || held.ID == r.Run.Takeover)
-	if ok && !mine {
-		return Held{held}
-	}
-	if r.Run.ID == "" || (!ok && r.Run.Lease != Take && r.Run.Lease != Release) {
-		return nil
-	}
-	next := Lease{Run: r.Run, Home: r.Home, Taken: time.Now().UTC()}
-	next.Run.Lease, next.Run.Takeover = "", ""
-	if held.ID == r.Run.ID {
-		next.Taken = held.Taken
-	}
-	raw, err := json.Marshal(next)
-	if err != nil {
-		return fmt.Errorf("encode lease: %w", err)
-	}
-	return writeFile(s.home(r.Home, "lease"), raw)
+// mine reports whether the lease is that of the asking run, or of one that it
+// takes over from.
+func (l Lease) mine(r Run) bool {
+	return r.ID != "" && (l.ID == r.ID || l.ID == r.Takeover)
 }
 
-// lease reads the lease of a home; ok is false where nobody holds a fresh one.
-func (s Store) lease(home string) (l Lease, ok bool, err error) {
-	path := s.home(home, "lease")
+// readLease reads a lease; ok is false where nobody holds a fresh one.
+func readLease(path string) (l Lease, ok bool, err error) {
 	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if absent(err) {
 		return l, false, nil
 	}
 	if err != nil {
@@ -113,19 +92,18 @@ func (s Store) lease(home string) (l Lease, ok bool, err error) {
 	return l, time.Since(l.Refreshed) < LeaseTime, nil
 }
 
-// refreshLease keeps the lease of a home alive while a real job runs on it.
-func (s Store) refreshLease(home string) {
-	now := time.Now()
-	_ = os.Chtimes(s.home(home, "lease"), now, now) // absent: nobody holds one
-}
-
-// releaseLease gives the lease back; another run's is left alone.
-func (s Store) releaseLease(r Request) error {
-	held, ok, err := s.lease(r.Home)
-	if err != nil || !ok || held.ID != r.Run.ID {
-		return err
+// writeLease makes the lease that r asks for; before is the one that is there.
+func writeLease(path string, r Request, before Lease) error {
+	next := Lease{Run: r.Run, Home: r.Home, Taken: time.Now().UTC()}
+	next.Run.Lease, next.Run.Takeover = "", ""
+	if before.ID == r.Run.ID {
+		next.Taken = before.Taken
 	}
-	return os.Remove(s.home(r.Home, "lease"))
+	raw, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("encode lease: %w", err)
+	}
+	return writeFile(path, raw)
 }
 
 // writeFile replaces a file by rename.

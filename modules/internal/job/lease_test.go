@@ -1,9 +1,9 @@
 package job
 
 import (
-	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,16 +13,19 @@ func run(id, lease string) Run {
 	return Run{ID: id, Controller: "ctl-" + id, User: "user-" + id, PID: 7, Lease: lease}
 }
 
-// step starts a job of a run and waits for its end.
+// step does one step of a run.
 func (n node) step(r Request) error {
 	n.Helper()
-	id, err := n.start(r, "say=x")
+	r.State = n.state(r.Home)
+	turn := NewTurn(r)
+	busy, err := turn.Try()
+	if busy != "" {
+		n.Fatalf("%s is at work", busy)
+	}
 	if err != nil {
 		return err
 	}
-	n.lines(id)
-	n.eventually("the end of "+id, func() bool { return !n.living(id) })
-	return nil
+	return turn.Leave()
 }
 
 func TestLease(t *testing.T) {
@@ -57,7 +60,7 @@ func TestLease(t *testing.T) {
 			}
 			if test.age > 0 {
 				then := time.Now().Add(-test.age)
-				if err := os.Chtimes(n.home("/h", "lease"), then, then); err != nil {
+				if err := os.Chtimes(filepath.Join(n.state("/h"), "lease"), then, then); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -89,18 +92,77 @@ func TestTakeoverLocksTheOldRunOut(t *testing.T) {
 	}
 }
 
-func TestForegroundObeysTheLease(t *testing.T) {
-	n := newNode(t)
-	if err := n.step(Request{Module: "m", Home: "/h", Run: run("a", Take)}); err != nil {
+// Who starts a run, and from which helper's folder, makes no difference.
+func TestTheLeaseIsTheHomesAndNotTheHelpers(t *testing.T) {
+	state := t.TempDir()
+	taken := NewTurn(Request{Module: "m", Home: "/h", State: state, Run: run("a", Take)})
+	if busy, err := taken.Try(); busy != "" || err != nil {
+		t.Fatal(busy, err)
+	}
+	var held Held
+	if _, err := NewTurn(Request{Module: "m", Home: "/other/spelling", State: state, Run: run("b", Take)}).Try(); !errors.As(err, &held) {
+		t.Errorf("a second run was let in: %v", err)
+	}
+	if busy, err := NewTurn(Request{Module: "k", Home: "/h", State: state, Run: run("a", Take)}).Try(); err != nil || !strings.Contains(busy, "m since ") {
+		t.Errorf("a second job of the run was let in: %q, %v", busy, err)
+	}
+	if busy, err := NewTurn(Request{Module: "k", Home: "/h", State: state, Check: true}).Try(); err != nil || busy == "" {
+		t.Errorf("a rehearsal did not wait: %q, %v", busy, err)
+	}
+	if err := taken.Leave(); err != nil {
 		t.Fatal(err)
 	}
-	ran := false
-	work := func() []byte { ran = true; return []byte("{}") }
-	var held Held
-	if _, err := n.Foreground(context.Background(), Request{Module: "m", Home: "/h"}, work); !errors.As(err, &held) || ran {
-		t.Errorf("a real call was let in: %v", err)
+	last := NewTurn(Request{Module: "r", Home: "/h", State: state, Run: run("a", Release)})
+	if busy, err := last.Try(); busy != "" || err != nil {
+		t.Fatal(busy, err)
 	}
-	if _, err := n.Foreground(context.Background(), Request{Module: "m", Home: "/h", Check: true}, work); err != nil || !ran {
-		t.Errorf("a rehearsal was refused: %v", err)
+	if err := last.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(state); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+}
+
+func TestARehearsalAndALookWriteNothing(t *testing.T) {
+	for name, r := range map[string]Request{
+		"a rehearsal":             {Check: true, Run: run("a", Take)},
+		"a look":                  {Run: run("a", Peek)},
+		"a call without any run":  {},
+		"a report that is no run": {Run: run("a", Release)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			r.Module, r.State = "m", filepath.Join(dir, "state")
+			turn := NewTurn(r)
+			if busy, err := turn.Try(); busy != "" || err != nil {
+				t.Fatal(busy, err)
+			}
+			if err := turn.Leave(); err != nil {
+				t.Fatal(err)
+			}
+			if left, _ := os.ReadDir(dir); len(left) > 0 {
+				t.Errorf("left are %v", left)
+			}
+		})
+	}
+}
+
+// What an earlier release wrote as root, the server's user cannot go on with.
+func TestAStateFolderOfSomebodyElseIsNamedWithTheWayOut(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("giving files away needs root")
+	}
+	dir := t.TempDir()
+	state := filepath.Join(dir, "a state")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := foreign(state, 65534)
+	if err == nil || !strings.Contains(err.Error(), "chown -hR nobody: '"+state+"'") {
+		t.Errorf("got %v", err)
+	}
+	if err := foreign(state, 0); err != nil {
+		t.Error(err)
 	}
 }

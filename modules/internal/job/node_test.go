@@ -30,7 +30,15 @@ func TestMain(m *testing.M) {
 }
 
 // act does what its input says, one word a line.
-func act(ctx context.Context, input []byte, sink progress.Sink) []byte {
+func act(ctx context.Context, r Request, input []byte, sink progress.Sink) []byte {
+	turn := NewTurn(r)
+	err := turn.Await(ctx, func(busy string) {
+		sink(progress.Event{Time: time.Now(), Status: &progress.Status{What: "waiting for a job that an earlier run left: " + busy}})
+	})
+	if err != nil {
+		return fmt.Appendf(nil, `{"failed":true,"msg":%q}`, err.Error())
+	}
+	defer turn.Leave()
 	say := func(text string) { sink(progress.Event{Time: time.Now(), Line: &text}) }
 	for word := range strings.FieldsSeq(string(input)) {
 		verb, value, _ := strings.Cut(word, "=")
@@ -81,6 +89,9 @@ func newNode(t *testing.T) node {
 	return n
 }
 
+// state is the state folder of a home, which is there.
+func (n node) state(home string) string { return filepath.Join(n.dir, "state-of-"+filepath.Base(home)) }
+
 func (n node) ids() []string {
 	entries, err := os.ReadDir(n.jobs())
 	if err != nil {
@@ -111,6 +122,7 @@ func (n node) start(r Request, input string) (string, error) {
 	if r.Time.IsZero() {
 		r.Time = time.Now().UTC()
 	}
+	r.State = n.state(r.Home)
 	return n.Start(context.Background(), r, []string{os.Args[0], "work"}, []byte(input))
 }
 

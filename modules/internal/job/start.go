@@ -26,16 +26,13 @@ const (
 // Start starts command (this program, told to Work on the folder it gets as
 // its last word) with input on its standard input, or finds the living job that
 // does the same already. It returns the job's id. The errors of an operator's
-// making are Problems; Held when another run is at work.
+// making are Problems.
 func (s Store) Start(ctx context.Context, r Request, command []string, input []byte) (string, error) {
 	mutex, err := awaitLock(ctx, filepath.Join(s.dir, "start.lock"), unix.LOCK_EX, func() {})
 	if err != nil {
 		return "", fmt.Errorf("start job: %w", err)
 	}
 	defer mutex.Close()
-	if err := s.checkLease(r); err != nil {
-		return "", err
-	}
 	id, err := s.prune(r)
 	if id != "" || err != nil {
 		return id, err

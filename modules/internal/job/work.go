@@ -17,7 +17,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -34,7 +33,7 @@ const statusPause = 500 * time.Millisecond
 // Work is the detached process: it reads the arguments from standard input,
 // calls run and leaves the reply. SIGTERM and SIGINT cancel run's context; a
 // hang-up does not reach a job.
-func (s Store) Work(id string, run func(ctx context.Context, input []byte, sink progress.Sink) []byte) error {
+func (s Store) Work(id string, run func(ctx context.Context, r Request, input []byte, sink progress.Sink) []byte) error {
 	unix.CloseOnExec(lockFD) // children of the module must not keep a dead job alive
 	signal.Ignore(syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -58,83 +57,8 @@ func (s Store) Work(id string, run func(ctx context.Context, input []byte, sink 
 		_ = debug.SetCrashOutput(f, debug.CrashOptions{}) // a crash without its text is still reported
 		f.Close()
 	}
-	reply := s.exclusively(ctx, request, folder, input, run)
-	err = leave(folder, reply)
-	if request.Run.Lease == Release {
-		err = errors.Join(err, s.releaseLease(request))
-	}
-	return err
-}
-
-// Foreground runs a module without a job, under the same rules: it is refused
-// while another run holds the home's lease, and real calls of one home run one
-// after the other.
-func (s Store) Foreground(ctx context.Context, r Request, run func() []byte) ([]byte, error) {
-	if r.Check {
-		return run(), nil
-	}
-	mutex, err := awaitLock(ctx, filepath.Join(s.dir, "start.lock"), unix.LOCK_EX, func() {})
-	if err != nil {
-		return nil, err
-	}
-	err = s.checkLease(r)
-	mutex.Close()
-	if err != nil {
-		return nil, err
-	}
-	lock, err := awaitLock(ctx, s.home(r.Home, "lock"), unix.LOCK_EX, func() {})
-	if err != nil {
-		return nil, fmt.Errorf("wait for other jobs of %s: %w", r.Home, err)
-	}
-	defer lock.Close()
-	return run(), nil
-}
-
-// exclusively runs the module: a real job after every other real job of its
-// home has ended, a rehearsal beside them but never into a living one.
-func (s Store) exclusively(ctx context.Context, r Request, folder string, input []byte, run func(context.Context, []byte, progress.Sink) []byte) []byte {
 	events := newEvents(filepath.Join(folder, "events.jsonl"))
-	how := unix.LOCK_EX
-	if r.Check {
-		how = unix.LOCK_SH
-	}
-	lock, err := awaitLock(ctx, s.home(r.Home, "lock"), how, func() {
-		events.add(progress.Event{Time: time.Now().UTC(), Status: &progress.Status{What: "waiting for a job that an earlier run left: " + s.busy(r.Home)}})
-	})
-	if err != nil {
-		what := printable.Line("wait for other jobs of " + r.Home + ": " + err.Error())
-		return failure(r, what, what, nil)
-	}
-	if r.Check {
-		lock.Close() // a rehearsal must never make a real run wait
-		return run(ctx, input, events.add)
-	}
-	defer lock.Close()
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		for {
-			s.refreshLease(r.Home)
-			select {
-			case <-done:
-				return
-			case <-time.After(30 * time.Second):
-			}
-		}
-	}()
-	return run(ctx, input, events.add)
-}
-
-// busy names the living real jobs of a home.
-func (s Store) busy(home string) string {
-	entries, _ := os.ReadDir(s.jobs()) // unreadable: nothing to name
-	names := ""
-	for _, e := range entries {
-		if r, ok := s.request(e.Name()); ok && r.Home == home && !r.Check && s.living(e.Name()) {
-			names += " " + e.Name()
-		}
-	}
-	return names
+	return leave(folder, run(ctx, request, input, events.add))
 }
 
 // events appends to the event file. What cannot be written is dropped: the

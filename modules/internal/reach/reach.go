@@ -1,8 +1,8 @@
-// Package reach resolves paths as another user sees them, in a child process
+// Package reach knows users, and resolves paths in a child process
 // with a deadline: a dead mount gives a message, not a hang. It reads only.
 //
 // The child is this very binary, started anew; package initialisation serves
-// it. It gives up root before it looks at anything.
+// it.
 package reach
 
 import (
@@ -29,9 +29,7 @@ type Answer struct {
 }
 
 type request struct {
-	Switch bool     `json:"switch"`
-	User   Identity `json:"user"`
-	Paths  []string `json:"paths"`
+	Paths []string `json:"paths"`
 }
 
 const (
@@ -39,13 +37,14 @@ const (
 	childLabel = "CIDX_REACH_CHILD"
 )
 
-// Resolve answers for every path, in order. The error is a cidx.Problem when
-// the file system does not answer within the deadline.
+// Resolve answers for every path, in order, as user, who must be ourselves: a
+// module that was started by root is that user already. The error is a
+// cidx.Problem when that is not so, and when the file system does not answer within the deadline.
 func Resolve(ctx context.Context, user Identity, deadline time.Duration, paths []string) ([]Answer, error) {
-	r := request{User: user, Paths: paths, Switch: user.UID != os.Geteuid()}
-	if r.Switch && os.Geteuid() != 0 {
+	if user.UID != os.Geteuid() {
 		return nil, cidx.Problem{What: fmt.Sprintf("cannot look as user %s: not root", user), At: "cidx_service_user", Fix: "set ansible_become to true"}
 	}
+	r := request{Paths: paths}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	answers, err := converse(ctx, r)

@@ -38,29 +38,6 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-func TestResolveSeesWithTheUsersRights(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-	dir := t.TempDir()
-	must(t, os.Chmod(filepath.Dir(dir), 0o755)) // 0700 by the testing package
-	must(t, os.MkdirAll(filepath.Join(dir, "closed/inner"), 0o755))
-	must(t, os.Chmod(filepath.Join(dir, "closed"), 0o700))
-	nobody, err := Lookup("nobody")
-	must(t, err)
-	answers, err := Resolve(context.Background(), nobody, 20*time.Second, []string{filepath.Join(dir, "closed/inner"), dir, filepath.Join(dir, "closed")})
-	must(t, err)
-	if a := answers[0]; a.Real != "" || !strings.Contains(a.Fault, "permission denied") {
-		t.Errorf("closed: %+v", a)
-	}
-	if a := answers[2]; a.Real != "" || !strings.Contains(a.Fault, "permission denied") {
-		t.Errorf("cannot be listed: %+v", a)
-	}
-	if a := answers[1]; a.Real == "" {
-		t.Errorf("open: %+v", a)
-	}
-}
-
 func TestResolveGivesUpOnWhatHangs(t *testing.T) {
 	dir := t.TempDir()
 	me := Identity{UID: os.Geteuid(), GID: os.Getegid()}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 // init serves the paths when this process was started as a child. It has to be
@@ -28,30 +27,11 @@ func serve() error {
 	if err := json.NewDecoder(os.Stdin).Decode(&r); err != nil {
 		return fmt.Errorf("read request: %w", err)
 	}
-	if r.Switch {
-		if err := r.User.Become(); err != nil {
-			return err
-		}
-	}
 	out := json.NewEncoder(os.Stdout)
 	for _, path := range r.Paths {
 		if err := out.Encode(look(path)); err != nil {
 			return fmt.Errorf("answer: %w", err)
 		}
-	}
-	return nil
-}
-
-// Become gives up root for good, in every thread of this process.
-func (i Identity) Become() error {
-	if err := syscall.Setgroups(i.Groups); err != nil {
-		return fmt.Errorf("become %s: %w", i, err)
-	}
-	if err := syscall.Setgid(i.GID); err != nil {
-		return fmt.Errorf("become %s: %w", i, err)
-	}
-	if err := syscall.Setuid(i.UID); err != nil {
-		return fmt.Errorf("become %s: %w", i, err)
 	}
 	return nil
 }

@@ -90,8 +90,8 @@ func (c Control) serverProcesses(ctx context.Context) (pids []int, lines []strin
 		roots[p.PID] = true
 	}
 	if len(roots) == 0 {
-		files, _ := c.watched()
-		holders, _, _ := Holders(files, nil) // what cannot be seen is not found
+		files, _ := watched(c.Common.Home)
+		holders, _, _ := Holders(Files(files), nil) // what cannot be seen is not found
 		for _, h := range holders {
 			if line := commandLine(h.PID); strings.Contains(line, "cidx") || strings.Contains(line, "code_indexer") || strings.Contains(line, "uvicorn") {
 				roots[h.PID] = true

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -22,13 +21,16 @@ import (
 // counts the processes of other users that we may not look into. Where the server
 // runs and its process is not found, nothing can be told apart and the list is empty.
 func (c Control) Foreign(ctx context.Context) (list []Process, unseen int, err error) {
-	files, folders := c.watched()
-	holders, unseen, err := Holders(files, folders)
+	signs, err := readSigns.Run(ctx, c.signs())
+	if err != nil {
+		return nil, 0, err
+	}
+	holders, unseen, err := Holders(signs.Files, signs.Folders)
 	if err != nil || len(holders) == 0 {
 		return nil, unseen, err
 	}
 	parents := parentsOf()
-	server, known := c.roots(ctx)
+	server, known := c.roots(ctx, signs)
 	if !known {
 		return nil, unseen, nil
 	}
@@ -67,7 +69,7 @@ func (p Process) Owner() string {
 
 // roots are the processes from which the server's others descend. known is false
 // where it runs and none was found.
-func (c Control) roots(ctx context.Context) (roots map[int]bool, known bool) {
+func (c Control) roots(ctx context.Context, signs Signs) (roots map[int]bool, known bool) {
 	roots = map[int]bool{}
 	state, err := c.Status(ctx)
 	if err != nil {
@@ -76,15 +78,11 @@ func (c Control) roots(ctx context.Context) (roots map[int]bool, known bool) {
 	if state.PID > 1 {
 		roots[state.PID] = true
 	}
-	if p, alive, err := PIDFile(c.Common.Home); err == nil && alive {
-		roots[p.PID] = true
+	if signs.Process.PID != 0 {
+		roots[signs.Process.PID] = true
 	}
-	if base, err := c.Address(ctx); err == nil {
-		if u, err := url.Parse(base); err == nil && local(u.Hostname()) {
-			if p, ok := Listener(firstNumber(u.Port())); ok && p.PID > 1 { // 1: systemd's own socket
-				roots[p.PID] = true
-			}
-		}
+	if p, ok := Listener(signs.Port); ok && p.PID > 1 { // 1: systemd's own socket
+		roots[p.PID] = true
 	}
 	return roots, len(roots) > 0 || state.Stopped
 }
@@ -126,14 +124,14 @@ func lineage(pid int, parents map[int]int) []int {
 	return line
 }
 
-// watched are the server's databases, and the folders of its repositories.
-func (c Control) watched() (files, folders []string) {
+// watched are the databases of a home, and the folders of its repositories.
+func watched(home string) (files, folders []string) {
 	for _, d := range cidx.DatabaseFiles() {
-		path := filepath.Join(c.Common.Home, d.Path)
+		path := filepath.Join(home, d.Path)
 		files = append(files, path, path+"-wal", path+"-shm", path+"-journal")
 	}
 	for _, name := range []string{"data/golden-repos", "data/activated-repos", "golden-repos", ".versioned"} {
-		folders = append(folders, filepath.Join(c.Common.Home, name))
+		folders = append(folders, filepath.Join(home, name))
 	}
 	return files, folders
 }

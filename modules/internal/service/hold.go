@@ -49,9 +49,9 @@ func (r Rule) content() []byte {
 	if r.Config == "" {
 		return []byte(text + "ConditionPathExists=!" + percent(r.Hold) + "\n")
 	}
-	// "+": with root's rights, for the state folder is closed to others.
+	// With the rights of the unit's own user, to whom both files belong or are open.
 	const may = `[ ! -e "$1" ] || { [ "$2" -nt "$1" ] && ! grep -q '"storage_mode" *: *"postgres"' "$2"; }`
-	return []byte(text + "[Service]\nExecCondition=+/bin/sh -c " + quote(may) + " sh " + quote(r.Hold) + " " + quote(r.Config) + "\n")
+	return []byte(text + "[Service]\nExecCondition=/bin/sh -c " + quote(may) + " sh " + quote(r.Hold) + " " + quote(r.Config) + "\n")
 }
 
 // quote writes one word of a unit file (systemd.service(5), "command lines"):

@@ -12,13 +12,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Process is a process that stands in the way.
 type Process struct {
-	PID  int
-	Name string // comm
-	Path string // the file it holds; "" where it is something else
+	PID  int    `json:"pid"`
+	Name string `json:"name"` // comm
+	Path string `json:"path"` // the file it holds; "" where it is something else
 }
 
 func (p Process) String() string { return fmt.Sprintf("%s (pid %d)", p.Name, p.PID) }
@@ -46,29 +48,24 @@ func processName(pid int) string {
 	return strings.TrimSpace(string(raw))
 }
 
-// Holders finds the processes that have one of files open, or a file below one
-// of folders (or of what they are links to) open for writing. unseen counts the
-// processes that we may not look into. Links are read, never followed: a dead
-// mount cannot block.
-func Holders(files, folders []string) (holders []Process, unseen int, err error) {
+// Holders finds the processes of all users that have one of files open, by its
+// device and inode or by its path, or a file below one of folders open for
+// writing. unseen counts the processes that we may not look into. What a process
+// has open is looked at without asking a file server: a dead mount cannot block.
+func Holders(files []File, folders []string) (holders []Process, unseen int, err error) {
 	ids, err := processes()
 	if err != nil {
 		return nil, 0, err
 	}
-	watched := map[string]bool{}
+	w := watch{paths: map[string]bool{}, inodes: map[[2]uint64]string{}, folders: folders}
 	for _, f := range files {
-		watched[f] = true
-		watched[realPath(f)] = true
-	}
-	var below []string
-	for _, f := range folders {
-		below = append(below, realPath(f))
-		if to, err := os.Readlink(f); err == nil {
-			below = append(below, to)
+		w.paths[f.Path], w.paths[realPath(f.Path)] = true, true
+		if f.Ino != 0 {
+			w.inodes[[2]uint64{f.Dev, f.Ino}] = f.Path
 		}
 	}
 	for _, pid := range ids {
-		path, err := holds(pid, watched, below)
+		path, err := w.heldBy(pid)
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			unseen++
@@ -77,6 +74,22 @@ func Holders(files, folders []string) (holders []Process, unseen int, err error)
 		}
 	}
 	return holders, unseen, nil
+}
+
+// watch is what a process may not have open.
+type watch struct {
+	paths   map[string]bool
+	inodes  map[[2]uint64]string // device and inode
+	folders []string
+}
+
+// inode is the device and inode of a file; links are followed.
+func inode(path string) (dev, ino uint64, ok bool) {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return 0, 0, false
+	}
+	return unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, true
 }
 
 // realPath resolves links in the folder of path, not path itself: it may be a
@@ -88,23 +101,27 @@ func realPath(path string) string {
 	return path
 }
 
-// holds returns the first watched file that pid has open.
-func holds(pid int, watched map[string]bool, folders []string) (string, error) {
+// heldBy returns the first watched file that pid has open.
+func (w watch) heldBy(pid int) (string, error) {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return "", err
 	}
 	for _, e := range entries {
-		path, err := os.Readlink(filepath.Join(dir, e.Name()))
+		fd := filepath.Join(dir, e.Name())
+		path, err := os.Readlink(fd)
 		if err != nil || !strings.HasPrefix(path, "/") {
 			continue
 		}
 		path = strings.TrimSuffix(path, " (deleted)")
-		if watched[path] {
+		if w.paths[path] {
 			return path, nil
 		}
-		for _, folder := range folders {
+		if dev, ino, ok := inode(fd); ok && w.inodes[[2]uint64{dev, ino}] != "" {
+			return w.inodes[[2]uint64{dev, ino}], nil
+		}
+		for _, folder := range w.folders {
 			if strings.HasPrefix(path, folder+"/") && writes(pid, e.Name()) {
 				return path, nil
 			}

@@ -22,7 +22,7 @@ type Command struct {
 	Argv    []string
 	Env     []string      // added to our own environment
 	Timeout time.Duration // must be set
-	Log     string        // file that takes the output instead of us; for programs that leave children behind
+	Log     *os.File      // file that takes the output instead of us; for programs that leave children behind
 }
 
 // Output is how a command ended.
@@ -53,13 +53,8 @@ func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &errs, time.Second
-	if c.Log != "" {
-		log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
-		if err != nil {
-			return Output{}, fmt.Errorf("run %s: %w", name, err)
-		}
-		defer log.Close()
-		cmd.Stdout, cmd.Stderr = log, log
+	if c.Log != nil {
+		cmd.Stdout, cmd.Stderr = c.Log, c.Log
 	}
 	if err := cmd.Start(); err != nil {
 		return Output{}, fmt.Errorf("run %s: %w", name, err)
@@ -89,7 +84,7 @@ func kill(cmd *exec.Cmd, ended <-chan error) {
 	}
 }
 
-func output(name string, err error, out, errs *capture, log string) (Output, error) {
+func output(name string, err error, out, errs *capture, log *os.File) (Output, error) {
 	var exit *exec.ExitError
 	switch {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
@@ -100,26 +95,20 @@ func output(name string, err error, out, errs *capture, log string) (Output, err
 		return Output{}, fmt.Errorf("run %s: %s", name, exit.ProcessState)
 	}
 	text := out.String() + errs.String()
-	if log != "" {
+	if log != nil {
 		text = tail(log)
 	}
 	return Output{Code: exit.ExitCode(), Text: text}, nil
 }
 
 // tail returns the end of a log.
-func tail(path string) string {
-	f, err := os.Open(path)
+func tail(f *os.File) string {
+	const most = 2 << 10
+	info, err := f.Stat()
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
-	const most = 2 << 10
-	if info, err := f.Stat(); err == nil && info.Size() > most {
-		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
-			return ""
-		}
-	}
-	text, _ := io.ReadAll(f)
+	text, _ := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-most), most))
 	return string(text)
 }
 

@@ -163,7 +163,7 @@ func TestHolders(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
-			holders, _, err := Holders([]string{file}, []string{filepath.Dir(below)})
+			holders, _, err := Holders(Files([]string{file}), []string{filepath.Dir(below)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,9 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strings"
+	"os"
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -25,13 +23,38 @@ type Control struct {
 	Common cidx.Common
 	Runner Runner
 	Drops  DropIns
+	Scope  Scope
+	Own    cidx.State // root's own folder for hold and record, where root works for another user
+}
+
+// Place is the folder in which hold and record lie: root's own, else the state
+// folder.
+func (c Control) Place() cidx.State {
+	if c.Own != "" {
+		return c.Own
+	}
+	return c.Common.State()
 }
 
 // New returns the control of a module's server, with the real Runner.
 func New(a Args, c cidx.Common) Control { return Control{Args: a, Common: c, Runner: Exec{}} }
 
+// For is the control of root who works for the server's user uid: hold and record
+// lie in root's own folder. With 0 it is c itself.
+func (c Control) For(ctx context.Context, uid int) (Control, error) {
+	if uid == 0 {
+		return c, nil
+	}
+	home, err := c.ReadHome(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.Own = cidx.RootFolder(uid, home.Real)
+	return c, nil
+}
+
 // Systemd returns the client of systemd.
-func (c Control) Systemd() Systemd { return Systemd{Runner: c.Runner} }
+func (c Control) Systemd() Systemd { return Systemd{Runner: c.Runner, User: c.Scope.User} }
 
 // Status asks the manager. The error is a Problem.
 func (c Control) Status(ctx context.Context) (State, error) {
@@ -51,7 +74,7 @@ func (c Control) Status(ctx context.Context) (State, error) {
 
 func (c Control) statusByCommand(ctx context.Context) (State, error) {
 	const running, stopped = 0, 3
-	out, err := c.shell(ctx, c.StatusCommand, 30*time.Second, "")
+	out, err := c.shell(ctx, c.StatusCommand, 30*time.Second, nil)
 	if err != nil {
 		return State{}, cidx.Problem{What: err.Error(), At: "service_status_command", Fix: "make the command end in time, with exit status 0 (running) or 3 (stopped)"}
 	}
@@ -63,10 +86,10 @@ func (c Control) statusByCommand(ctx context.Context) (State, error) {
 }
 
 // shell runs one of the operator's commands.
-func (c Control) shell(ctx context.Context, command string, limit time.Duration, log string) (Output, error) {
+func (c Control) shell(ctx context.Context, command string, limit time.Duration, log *os.File) (Output, error) {
 	return c.Runner.Run(ctx, Command{
 		Argv: []string{"/bin/sh", "-c", command}, Timeout: limit, Log: log,
-		Env: []string{"CIDX_HOLD=" + c.Common.State().Hold()},
+		Env: []string{"CIDX_HOLD=" + c.Place().Hold()},
 	})
 }
 
@@ -78,18 +101,17 @@ func (c Control) Prove(ctx context.Context) (detail string, problems cidx.Proble
 	if err == nil && !state.Stopped {
 		problems = append(problems, cidx.Problem{What: "the server is " + state.Word, At: c.at(), Fix: "stop it, or run cluster-migrate.yml, which does"})
 	}
-	if p, alive, err := PIDFile(c.Common.Home); err != nil || alive {
+	unseen := 0
+	if signs, err := readSigns.Run(ctx, c.signs()); err != nil {
 		problems.Add(err)
-		if alive {
-			problems = append(problems, cidx.Problem{What: "server process lives: " + p.String(), At: p.Path, Fix: "stop that server the way it was started (cidx server stop)"})
-		}
+	} else {
+		var more cidx.Problems
+		unseen, more = signs.life()
+		problems = append(problems, more...)
 	}
-	problems = append(problems, c.listening(ctx)...)
-	unseen, more := c.handles()
-	problems = append(problems, more...)
 	detail = state.Word + ", no process, no listener, no open database"
 	if unseen > 0 {
-		detail += fmt.Sprintf("; %d processes of other users could not be looked into", unseen)
+		detail += fmt.Sprintf("; %d processes of other users could not be looked into (only root can)", unseen)
 	}
 	return detail, problems
 }
@@ -102,58 +124,18 @@ func (c Control) at() string {
 	return c.Server()
 }
 
-// listening looks whether a CIDX server answers at its address. A proxy that
-// answers in its stead says 502, 503 or 504 on a page that a living server always has.
-func (c Control) listening(ctx context.Context) cidx.Problems {
-	base, err := c.Address(ctx)
-	if err != nil {
-		return cidx.ProblemsOf(err)
-	}
-	u, err := url.Parse(base)
-	if err != nil || !local(u.Hostname()) {
-		return nil // another machine's address tells nothing about this server
-	}
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/docs", nil)
-	if err != nil {
-		return cidx.ProblemsOf(fmt.Errorf("probe %s: %w", base, err))
-	}
-	answer, err := client.Do(request)
-	if err != nil && !strings.Contains(err.Error(), "Client.Timeout") {
-		return nil
-	}
-	if err == nil {
-		answer.Body.Close()
-		if answer.StatusCode >= 502 && answer.StatusCode <= 504 {
-			return nil
-		}
-	}
-	who := ""
-	if p, ok := Listener(firstNumber(u.Port())); ok && p.PID != 0 {
-		who = ": " + p.String()
-	}
-	return cidx.Problems{{What: "something still answers" + who, At: base, Fix: "stop it; if it is no CIDX server, set cidx_url to the server's address"}}
-}
-
-// handles looks for processes that have the databases open, or write below the
-// repositories.
-func (c Control) handles() (unseen int, problems cidx.Problems) {
-	files, folders := c.watched()
-	holders, unseen, err := Holders(files, folders)
-	problems.Add(err)
-	for _, p := range holders {
-		problems = append(problems, cidx.Problem{What: "open in " + p.String(), At: p.Path, Fix: fmt.Sprintf("see what it is (ps -fp %d), let it finish or end it, and run again", p.PID)})
-	}
-	return unseen, problems
-}
-
 // Stop runs the operator's stop command.
 func (c Control) Stop(ctx context.Context) (Output, error) {
-	return c.shell(ctx, c.StopCommand, c.Limit(), "")
+	return c.shell(ctx, c.StopCommand, c.Limit(), nil)
 }
 
 // Start runs the operator's start command. What it leaves behind (the server)
 // keeps its output, so that goes to a file of the state folder.
 func (c Control) Start(ctx context.Context) (Output, error) {
-	return c.shell(ctx, c.StartCommand, c.Limit(), c.Common.State().Path("service.log"))
+	log, err := openLog.Run(ctx, c.Common.State().Path("service.log"))
+	if err != nil {
+		return Output{}, err
+	}
+	defer log.Close()
+	return c.shell(ctx, c.StartCommand, c.Limit(), log)
 }

@@ -40,6 +40,7 @@ func (u Unit) Trigger() bool {
 // Systemd talks to systemd through systemctl.
 type Systemd struct {
 	Runner Runner
+	User   bool          // the caller's own systemd, not the machine's
 	Wait   time.Duration // deadline of a call that should be quick; 0: 20 s
 }
 
@@ -64,7 +65,9 @@ func (s Systemd) listing(ctx context.Context, args ...string) (string, error) {
 }
 
 func (s Systemd) call(ctx context.Context, c Command, args []string) (string, error) {
-	c.Argv = append([]string{"systemctl", "--no-pager"}, args...)
+	c.Argv = []string{"systemctl", "--no-pager"}
+	c = s.scoped(c)
+	c.Argv = append(c.Argv, args...)
 	out, err := s.Runner.Run(ctx, c)
 	if err != nil {
 		return "", err
@@ -198,6 +201,8 @@ func (s Systemd) Stop(ctx context.Context, limit time.Duration, ids ...string) e
 // ResetFailed clears failures, so that a start limit that was hit does not
 // refuse the next start. It is no error where there is nothing to clear.
 func (s Systemd) ResetFailed(ctx context.Context, id string) error {
-	_, err := s.Runner.Run(ctx, Command{Argv: []string{"systemctl", "--no-pager", "reset-failed", "--", id}, Timeout: s.quick()})
+	c := s.scoped(Command{Argv: []string{"systemctl", "--no-pager"}, Timeout: s.quick()})
+	c.Argv = append(c.Argv, "reset-failed", "--", id)
+	_, err := s.Runner.Run(ctx, c)
 	return err
 }

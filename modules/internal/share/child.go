@@ -22,7 +22,6 @@ type answer struct {
 	Doing   string // the probe under way; "" at the end
 	Real    string // the path without symbolic links
 	Work    string // the probe folder
-	Given   string // a folder in it that belongs to the service user
 	Info    Info   // capacity and peculiarities
 	Looked  bool   // Info's capacity is valid
 	Results []Result
@@ -37,7 +36,6 @@ func (a answer) fill(into *Info) {
 		into.Mount, into.Mounted, into.Results, into.Hung = mount, mounted, results, hung
 		return
 	}
-	into.RootSquash = into.RootSquash || a.Info.RootSquash
 	into.HardLinks = into.HardLinks || a.Info.HardLinks
 	into.Caseless = into.Caseless || a.Info.Caseless
 	into.Granularity = max(into.Granularity, a.Info.Granularity)

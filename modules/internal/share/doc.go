@@ -30,8 +30,6 @@ type Info struct {
 	BlockSize   uint64   `json:"block_size"`
 	NameMax     uint64   `json:"name_max"` // longest file name in bytes
 	ReadOnly    bool     `json:"read_only"`
-	RootSquash  bool     `json:"root_squash"` // root's files belong to somebody else
-	WriteAs     string   `json:"write_as"`    // the service user, where it can write and root cannot
 	HardLinks   bool     `json:"hard_links"`
 	Granularity int64    `json:"time_granularity"` // of mtimes, in ns; 0: not probed
 	Caseless    bool     `json:"caseless"`         // "A" and "a" are one file
@@ -68,10 +66,6 @@ type Option func(*request)
 
 // Writing allows probes that create, change and remove files of their own.
 func Writing() Option { return func(r *request) { r.Write = true } }
-
-// As probes as that user as well (a name, or a numeric id), when we are root.
-// Ownership is probed with the user's ids.
-func As(user string) Option { return func(r *request) { r.userName = user } }
 
 // In probes in a folder below the mount point instead of the mount point
 // itself; where it does not exist yet, in its nearest existing parent.

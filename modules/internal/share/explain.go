@@ -8,19 +8,19 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 )
 
-// explain turns failed probes into problems. One cause makes one problem: where
-// root is squashed, everything after it fails for the same reason.
+// explain turns failed probes into problems.
 func (p *prober) explain(a answer) {
 	for _, r := range a.Results {
 		if r.OK {
 			continue
 		}
-		if problem, ok := p.meaning(r, a.Info); ok {
+		if problem, ok := p.meaning(r); ok {
 			p.problems = append(p.problems, problem)
 		}
 	}
 }
 
+// fixSquash is for a server that runs as root; any other one needs no root there.
 const fixSquash = "export the share with no_root_squash, and without all_squash, for this node, at least until the migration is done"
 
 // notWritable tells why nothing can be created. A mount that is read-write here
@@ -39,7 +39,7 @@ func (p *prober) notWritable(r Result) cidx.Problem {
 	return problem
 }
 
-func (p *prober) meaning(r Result, i Info) (cidx.Problem, bool) {
+func (p *prober) meaning(r Result) (cidx.Problem, bool) {
 	at := p.request.Dir
 	what := fmt.Sprintf("%s as %s: %s", r.Name, r.As, r.Detail)
 	fix := ""
@@ -54,15 +54,13 @@ func (p *prober) meaning(r Result, i Info) (cidx.Problem, bool) {
 		return p.notWritable(r), true
 	case "chown":
 		fix = "use the same numeric ids on the file server: no idmapping, no all_squash"
-		if i.RootSquash {
+		if r.As == "root" {
 			fix = fixSquash
 		}
 	case "chmod", "mtime", "rename", "symlink":
 		fix = "export the share from a POSIX file system, without options that fix modes or owners"
 	case "clean up":
 		fix = "remove " + p.work
-	case "give folder":
-		return cidx.Problem{}, false // chown has told it
 	default:
 		fix = "see the share's mount options and the server's export"
 	}

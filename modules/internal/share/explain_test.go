@@ -11,21 +11,20 @@ func TestProblemsBringTheFixOfTheExport(t *testing.T) {
 	refused, readOnly := unix.EACCES.Error(), unix.EROFS.Error()
 	cases := map[string]struct {
 		result Result
-		info   Info
 		what   string
 		fix    string
 	}{
-		"root may not write":               {Result{Name: "access", As: "root", Detail: refused}, Info{}, "access as root", "no_root_squash"},
-		"root may not create":              {Result{Name: "create folder", As: "root", Detail: refused}, Info{}, "create folder as root", "no_root_squash"},
-		"the server's user may not create": {Result{Name: "create", As: "cidx", Detail: refused}, Info{}, "create as cidx", "let cidx write"},
-		"the export is read-only":          {Result{Name: "create folder", As: "root", Detail: readOnly}, Info{}, "exported read-only", "(rw)"},
-		"root's files are nobody's":        {Result{Name: "chown", As: "root", Detail: "root_squash"}, Info{RootSquash: true}, "chown as root", "without all_squash"},
-		"owners are other ones there":      {Result{Name: "chown", As: "cidx", Detail: "id mapping"}, Info{}, "chown as cidx", "no idmapping, no all_squash"},
+		"root may not write":               {Result{Name: "access", As: "root", Detail: refused}, "access as root", "no_root_squash"},
+		"root may not create":              {Result{Name: "create folder", As: "root", Detail: refused}, "create folder as root", "no_root_squash"},
+		"the server's user may not create": {Result{Name: "create", As: "cidx", Detail: refused}, "create as cidx", "let cidx write"},
+		"the export is read-only":          {Result{Name: "create folder", As: "root", Detail: readOnly}, "exported read-only", "(rw)"},
+		"root's files are nobody's":        {Result{Name: "chown", As: "root", Detail: "id mapping"}, "chown as root", "without all_squash"},
+		"owners are other ones there":      {Result{Name: "chown", As: "cidx", Detail: "id mapping"}, "chown as cidx", "no idmapping, no all_squash"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			p := &prober{request: request{Mount: "/mnt/shared", Dir: "/mnt/shared/golden-repos"}}
-			problem, ok := p.meaning(c.result, c.info)
+			problem, ok := p.meaning(c.result)
 			if !ok || !strings.Contains(problem.What, c.what) || !strings.Contains(problem.Fix, c.fix) {
 				t.Errorf("problem %+v, want %q with remedy %q", problem, c.what, c.fix)
 			}

@@ -3,32 +3,23 @@ package share
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/user"
 	"slices"
 	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
 )
 
 // request is what the child is told; unexported fields stay with the parent.
 type request struct {
-	Mount  string
-	Dir    string
-	Work   string // probe folder made by an earlier child
-	Do     string // "look", "write", "remove", "alive"
-	Write  bool
-	Switch bool // become UID, GID, Groups first
-	UID    int
-	GID    int
-	Groups []int
-	As     string
+	Mount string
+	Dir   string
+	Work  string // probe folder made by an earlier child
+	Do    string // "look", "write", "remove", "alive"
+	Write bool
 
-	userName string
-	folder   bool
+	folder bool
 }
 
 // Probe finds out what is mounted at point and what may be done there. The
@@ -36,7 +27,7 @@ type request struct {
 // far as the probes came. Without Writing nothing is written, and Info.Untested
 // names what is left for the real run.
 func Probe(ctx context.Context, point string, deadline time.Duration, options ...Option) (Info, error) {
-	r := request{Mount: point, UID: os.Geteuid(), GID: os.Getegid(), As: userName(os.Geteuid())}
+	r := request{Mount: point}
 	for _, o := range options {
 		o(&r)
 	}
@@ -126,119 +117,31 @@ func (p *prober) look() {
 		// Whether something can be written, the attempt will tell, and why not.
 		a.Results = slices.DeleteFunc(a.Results, func(r Result) bool { return r.Name == "access" })
 	}
-	if denied(a) && p.onlyService("look") {
-		return
-	}
 	p.explain(a)
 }
 
-// denied reports whether root lacks rights: it is nobody on that share.
-func denied(a answer) bool {
-	return a.Info.RootSquash || slices.ContainsFunc(a.Results, func(r Result) bool {
-		return !r.OK && (r.Detail == unix.EACCES.Error() || r.Detail == unix.EPERM.Error())
-	})
-}
-
-// onlyService repeats a task that root has no rights for as the service user.
-// Where that one has them all, what root lacks is no problem: Info.WriteAs tells.
-func (p *prober) onlyService(do string) bool {
-	if p.request.userName == "" || os.Geteuid() != 0 || p.hung() {
-		return false
-	}
-	service := p.request
-	if service.become(p.request.userName) != nil || service.UID == 0 {
-		return false // told by write
-	}
-	service.Switch, service.Work = true, ""
-	trial := &prober{caller: p.caller, ctx: p.ctx, start: p.start, request: service}
-	a := trial.run(do, service)
-	trial.explain(a)
-	trial.remove(service, a.Work)
-	if len(trial.problems) > 0 {
-		return false
-	}
-	a.fill(&p.info)
-	p.info.WriteAs = service.As
-	return true
-}
-
-// write runs the probes that write, as the current user and as the service user.
+// write runs the probes that write.
 func (p *prober) write() {
 	if !p.request.Write {
-		p.info.Untested = []string{"create", "write", "fsync", "chmod", "chown", "mtime", "rename", "symlink", "hard link", "names", "lock", "root_squash"}
+		p.info.Untested = []string{"create", "write", "fsync", "chmod", "chown", "mtime", "rename", "symlink", "hard link", "names", "lock", "ids"}
 		return
-	}
-	service, root := p.request, os.Geteuid() == 0
-	if p.request.userName != "" {
-		if err := service.become(p.request.userName); err != nil {
-			p.problem("set cidx_service_user to a user of this node", "user %q: %v", p.request.userName, err)
-			return
-		}
-		if root {
-			p.request.UID, p.request.GID = service.UID, service.GID
-		}
 	}
 	a := p.run("write", p.request)
-	defer p.remove(p.request, a.Work)
+	defer p.remove(a.Work)
 	a.fill(&p.info)
-	if denied(a) && p.onlyService("write") {
-		return
-	}
 	p.explain(a)
-	if p.request.userName == "" || !root || service.UID == 0 || p.hung() {
-		return
-	}
-	service.Switch, service.Work = true, a.Given
-	b := p.run("write", service)
-	b.fill(&p.info)
-	p.explain(b)
-	if a.Given == "" {
-		p.remove(service, b.Work)
-	}
 }
 
 func (p *prober) hung() bool { return p.ctx.Err() != nil }
 
-// remove takes a probe folder away as its maker, else as ourselves: where ids
-// are mapped, the maker does not own it, and only root may in a sticky folder.
-func (p *prober) remove(maker request, work string) {
+// remove takes a probe folder away.
+func (p *prober) remove(work string) {
 	if work == "" || p.hung() {
 		return
 	}
-	maker.Work, p.work = work, work
-	a := p.run("remove", maker)
-	if maker.Switch && slices.ContainsFunc(a.Results, func(r Result) bool { return !r.OK }) {
-		maker.Switch = false
-		a = p.run("remove", maker)
-	}
-	p.explain(a)
-}
-
-// become looks the ids of a user up, by name or number.
-func (r *request) become(name string) error {
-	u, err := user.Lookup(name)
-	if err != nil {
-		if u, err = user.LookupId(name); err != nil {
-			return fmt.Errorf("look up user: %w", err)
-		}
-	}
-	r.As = u.Username
-	if r.UID, err = strconv.Atoi(u.Uid); err != nil {
-		return fmt.Errorf("read uid: %w", err)
-	}
-	if r.GID, err = strconv.Atoi(u.Gid); err != nil {
-		return fmt.Errorf("read gid: %w", err)
-	}
-	groups, err := u.GroupIds()
-	if err != nil {
-		return fmt.Errorf("look up groups: %w", err)
-	}
-	for _, g := range groups {
-		if n, err := strconv.Atoi(g); err == nil {
-			r.Groups = append(r.Groups, n)
-		}
-	}
-	return nil
+	remover := p.request
+	remover.Work, p.work = work, work
+	p.explain(p.run("remove", remover))
 }
 
 func userName(uid int) string {

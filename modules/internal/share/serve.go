@@ -3,11 +3,9 @@ package share
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,12 +39,6 @@ type server struct {
 }
 
 func (s *server) serve() {
-	if s.request.Switch {
-		if err := s.become(); err != nil {
-			s.result("become "+s.request.As, err)
-			return
-		}
-	}
 	switch s.request.Do {
 	case "resolve":
 		s.step("resolve", func() error {
@@ -66,20 +58,6 @@ func (s *server) serve() {
 	}
 }
 
-// become gives up root for good; this process has nothing else to do.
-func (s *server) become() error {
-	if err := syscall.Setgroups(s.request.Groups); err != nil {
-		return fmt.Errorf("set groups: %w", err)
-	}
-	if err := syscall.Setgid(s.request.GID); err != nil {
-		return fmt.Errorf("set gid: %w", err)
-	}
-	if err := syscall.Setuid(s.request.UID); err != nil {
-		return fmt.Errorf("set uid: %w", err)
-	}
-	return nil
-}
-
 // step announces a probe, runs it and notes its outcome.
 func (s *server) step(name string, probe func() error) bool {
 	s.answer.Doing = name
@@ -92,18 +70,11 @@ func (s *server) step(name string, probe func() error) bool {
 }
 
 func (s *server) result(name string, err error) {
-	r := Result{Name: name, As: s.as(), OK: err == nil}
+	r := Result{Name: name, As: userName(os.Geteuid()), OK: err == nil}
 	if err != nil {
 		r.Detail = reason(err)
 	}
 	s.answer.Results = append(s.answer.Results, r)
-}
-
-func (s *server) as() string {
-	if s.request.Switch {
-		return s.request.As
-	}
-	return userName(os.Geteuid())
 }
 
 // reason is the cause without the probe's temporary path.

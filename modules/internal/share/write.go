@@ -13,19 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// write probes in a new folder, or in the one an earlier child made for us.
+// write probes in a new folder.
 func (s *server) write() {
-	work := s.request.Work
-	if work == "" {
-		dir := s.existing()
-		sweep(dir)
-		work = workFolder(dir)
-		if !s.step("create folder", func() error { return os.Mkdir(work, 0o700) }) {
-			return
-		}
-		_ = os.Chmod(work, 0o711) // chmod is probed and told below
-		s.answer.Work = work
+	dir := s.existing()
+	sweep(dir)
+	work := workFolder(dir)
+	if !s.step("create folder", func() error { return os.Mkdir(work, 0o700) }) {
+		return
 	}
+	s.answer.Work = work
 	file := filepath.Join(work, "a")
 	if !s.step("create", func() error { return writeSynced(file, []byte("cidx")) }) {
 		return
@@ -39,7 +35,6 @@ func (s *server) write() {
 	s.answer.Info.HardLinks = s.step("hard link", func() error { return hardLinks(work, file) })
 	s.step("lock", func() error { return locks(file) })
 	s.step("names", func() error { return s.names(work) })
-	s.step("give folder", func() error { return s.give(work) })
 }
 
 func writeSynced(path string, content []byte) error {
@@ -81,21 +76,17 @@ func chmods(path string) error {
 	return nil
 }
 
-// chown finds root_squash and id mapping: whose file is a new one, and does it
-// go to the service user's ids and stay there?
+// chown finds out whether the share keeps numeric ids: whose file is a new one,
+// and may its owner name itself?
 func (s *server) chown(path string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		return err
 	}
-	if int(st.Uid) != os.Geteuid() {
-		if os.Geteuid() == 0 {
-			s.answer.Info.RootSquash = true
-			return fmt.Errorf("a file of root belongs to uid %d there (root_squash)", st.Uid)
-		}
-		return fmt.Errorf("a file of uid %d belongs to uid %d there (id mapping)", os.Geteuid(), st.Uid)
+	uid, gid := os.Geteuid(), os.Getegid()
+	if int(st.Uid) != uid {
+		return fmt.Errorf("a file of uid %d belongs to uid %d there (id mapping)", uid, st.Uid)
 	}
-	uid, gid := s.request.UID, s.request.GID
 	if err := unix.Lchown(path, uid, gid); err != nil {
 		return fmt.Errorf("to %d:%d: %w", uid, gid, err)
 	}
@@ -199,21 +190,5 @@ func (s *server) names(work string) error {
 	}
 	_, err := os.Lstat(filepath.Join(work, "CASE"))
 	s.answer.Info.Caseless = err == nil
-	return nil
-}
-
-// give makes a folder for the service user's probes.
-func (s *server) give(work string) error {
-	if os.Geteuid() != 0 || s.request.UID == 0 || s.request.Switch {
-		return nil
-	}
-	dir := filepath.Join(work, "service")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	if err := os.Lchown(dir, s.request.UID, s.request.GID); err != nil {
-		return err
-	}
-	s.answer.Given = dir
 	return nil
 }

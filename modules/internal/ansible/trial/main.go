@@ -13,7 +13,6 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -72,15 +71,8 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	return reply, nil
 }
 
-// become starts this program again as somebody else.
+// become starts this program again, as whoever it is by now.
 func become(mode ansible.Mode, reply ansible.Reply) (ansible.Reply, error) {
-	if mode.As == "" {
-		user, err := reach.Lookup("nobody")
-		if err != nil {
-			return reply, err
-		}
-		return reply, ansible.Become{User: user}
-	}
 	reply.Msg = "started as " + mode.As
 	return reply, exec.Command("/proc/self/exe", "version").Run()
 }

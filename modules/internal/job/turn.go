@@ -1,0 +1,333 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+)
+
+// Turn is a job's right to work on a home. It lies beside the journal in the
+// server's state folder, so that it is the same for every run, whoever starts
+// it and from whatever helper's folder: "lease" says which run is at work,
+// "lock" is held by its living job, and names it. Real jobs of one home run one
+// after the other; a rehearsal waits for a living one and writes nothing.
+//
+// It is taken by the process that does the work as the server's user.
+type Turn struct {
+	request Request
+	lock    *os.File
+	stop    chan struct{}
+}
+
+// NewTurn is for one job.
+func NewTurn(r Request) *Turn { return &Turn{request: r} }
+
+func (t *Turn) path(name string) string { return filepath.Join(t.request.State, name) }
+
+// Try takes the turn. busy names the living job that has it, and is "" once it
+// is ours. The error is Held while another run is at work, else a Problem or an
+// error of the disk.
+func (t *Turn) Try() (busy string, err error) {
+	if me := os.Geteuid(); me != 0 {
+		if err := foreign(t.request.State, me); err != nil {
+			return "", err
+		}
+	}
+	if t.request.Check {
+		return t.glance()
+	}
+	if _, err := t.allowed(); err != nil {
+		return "", err
+	}
+	lock, busy, err := t.seize()
+	if lock == nil {
+		return busy, err
+	}
+	held, err := t.allowed() // again: it was a while ago
+	if err == nil && t.request.Run.ID != "" && (held.ID != "" || t.request.Run.Lease == Take) {
+		err = writeLease(t.path("lease"), t.request, held)
+	}
+	if err == nil {
+		err = name(lock, t.request)
+	}
+	if err != nil {
+		lock.Close()
+		return "", err
+	}
+	t.lock, t.stop = lock, make(chan struct{})
+	go t.refresh()
+	return "", nil
+}
+
+// Await tries until the turn is ours; it calls waiting about once a second.
+func (t *Turn) Await(ctx context.Context, waiting func(busy string)) error {
+	return Await(ctx, t.Try, waiting)
+}
+
+// Await is Turn.Await for a turn that is tried elsewhere.
+func Await(ctx context.Context, try func() (string, error), waiting func(busy string)) error {
+	for i := 0; ; i++ {
+		busy, err := try()
+		if err != nil || busy == "" {
+			return err
+		}
+		if i%20 == 0 {
+			waiting(busy)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for another job of this home, %s: %w", busy, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// Leave gives the turn back, and the lease where the request says so. A turn
+// that was not taken is left alone.
+func (t *Turn) Leave() error {
+	if t.lock == nil {
+		return nil
+	}
+	close(t.stop)
+	defer func() {
+		t.lock.Close()
+		t.lock = nil
+	}()
+	var last []string
+	switch {
+	case t.request.Run.ID == "":
+		last = []string{"lock"}
+	case t.request.Run.Lease == Release:
+		held, _, err := readLease(t.path("lease"))
+		if err != nil || held.ID != t.request.Run.ID {
+			return err
+		}
+		last = []string{"lease", "lock"}
+	}
+	// Under the lock: whoever waits for it sees that the file has gone.
+	for _, file := range last {
+		if err := os.Remove(t.path(file)); err != nil && !absent(err) {
+			return fmt.Errorf("give the turn back: %w", err)
+		}
+	}
+	if last != nil {
+		_ = os.Remove(t.request.State) // nothing was done: it is empty, else it stays
+	}
+	return nil
+}
+
+// allowed returns the lease that is there, and refuses where another run holds it.
+func (t *Turn) allowed() (Lease, error) {
+	held, ok, err := readLease(t.path("lease"))
+	switch {
+	case err != nil:
+		return held, err
+	case ok && !held.mine(t.request.Run):
+		return held, Held{held}
+	case !ok:
+		return Lease{}, nil
+	}
+	return held, nil
+}
+
+// seize locks; nil where somebody else has the lock, or where there is none and
+// none is needed, which is an open file of nothing.
+func (t *Turn) seize() (lock *os.File, busy string, err error) {
+	how := os.O_RDWR | unix.O_NOFOLLOW
+	if t.request.Run.Lease == Take || t.request.Run.ID == "" {
+		switch err := journal.MakeFolder(t.request.State); {
+		case err == nil:
+			how |= os.O_CREATE
+		case t.request.Run.ID == "" || !there(t.request.Home): // the module tells better
+		case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+			return nil, "", closed(t.request.State, err)
+		default:
+			return nil, "", err
+		}
+	}
+	for {
+		f, err := os.OpenFile(t.path("lock"), how, 0o600)
+		if absent(err) {
+			f, err = os.Open(os.DevNull) // no real job has been here: nothing to wait for
+			return f, "", err
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("open lock: %w", err)
+		}
+		err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, errBusy) {
+			defer f.Close()
+			return nil, holder(f), nil
+		}
+		if err == nil && !stands(f) { // it was given back meanwhile
+			f.Close()
+			continue
+		}
+		if err != nil {
+			f.Close()
+			return nil, "", err
+		}
+		return f, "", nil
+	}
+}
+
+// glance waits for nobody and writes nothing: it tells whether a real job lives.
+func (t *Turn) glance() (busy string, err error) {
+	if err := t.room(); err != nil {
+		return "", err
+	}
+	f, err := os.OpenFile(t.path("lock"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if absent(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("open lock: %w", err)
+	}
+	defer f.Close()
+	err = flock(f, unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, errBusy) {
+		return holder(f), nil
+	}
+	return "", err
+}
+
+// absent reports whether err says that there is no such file. What is wrong with
+// the folders above it, the module tells better.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+}
+
+// room tells a rehearsal what the real run would meet: a state folder that
+// cannot be made.
+func (t *Turn) room() error {
+	dir := t.request.State
+	if t.request.Run.Lease != Take || !there(t.request.Home) {
+		return nil
+	}
+	for !there(dir) && dir != "/" {
+		dir = filepath.Dir(dir)
+	}
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return closed(t.request.State, fmt.Errorf("%s: %w", dir, err))
+	}
+	return nil
+}
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// closed is the problem of a state folder that the server's user cannot make or
+// write to.
+func closed(state string, err error) error {
+	me := userName(os.Geteuid())
+	return cidx.Problem{
+		What: fmt.Sprintf("%s, the server's user, cannot write the state folder: %v", me, err), At: state,
+		Fix: fmt.Sprintf("make it: install -d -o %s -g \"$(id -gn %s)\" -m 0700 %s", me, me, quoted(state)),
+	}
+}
+
+// stands reports whether f is still the file of its name.
+func stands(f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(f.Name())
+	return err == nil && os.SameFile(open, there)
+}
+
+// name writes into the lock who holds it, for messages.
+func name(lock *os.File, r Request) error {
+	if lock.Name() == os.DevNull {
+		return nil
+	}
+	raw, err := json.Marshal(struct {
+		Module string    `json:"module"`
+		Time   time.Time `json:"time"`
+	}{r.Module, r.Time})
+	if err == nil {
+		err = lock.Truncate(0)
+	}
+	if err == nil {
+		_, err = lock.WriteAt(append(raw, '\n'), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("write lock: %w", err)
+	}
+	return nil
+}
+
+func holder(lock *os.File) string {
+	var h struct {
+		Module string    `json:"module"`
+		Time   time.Time `json:"time"`
+	}
+	raw, _ := io.ReadAll(io.NewSectionReader(lock, 0, 4096)) // unreadable: nothing to name
+	if json.Unmarshal(raw, &h) != nil || h.Module == "" {
+		return "a job"
+	}
+	return fmt.Sprintf("%s since %s", h.Module, h.Time.Format("15:04:05 MST"))
+}
+
+// refresh keeps the lease fresh while the job lives.
+func (t *Turn) refresh() {
+	for {
+		if held, ok, err := readLease(t.path("lease")); err == nil && ok && held.ID == t.request.Run.ID {
+			now := time.Now()
+			_ = os.Chtimes(t.path("lease"), now, now) // given back meanwhile
+		}
+		select {
+		case <-t.stop:
+			return
+		case <-time.After(30 * time.Second):
+		}
+	}
+}
+
+// foreign refuses a state folder in which something belongs to another user
+// than uid: an earlier release wrote as root what only the server's user may
+// write now.
+func foreign(state string, uid int) error {
+	found := ""
+	err := filepath.WalkDir(state, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case absent(err), err != nil && entry == nil:
+			return nil // no folder, or none that can be reached: the module tells
+		case errors.Is(err, fs.ErrPermission):
+			found = path
+			return fs.SkipAll
+		case err != nil:
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && owner(info) != uid {
+			found = path
+			return fs.SkipAll
+		}
+		if absent(err) {
+			return nil
+		}
+		return err
+	})
+	if err != nil || found == "" {
+		return err
+	}
+	user := userName(uid)
+	return cidx.Problem{
+		What: fmt.Sprintf("%s does not belong to %s, the server's user: an earlier run wrote it as somebody else", found, user), At: state,
+		Fix: fmt.Sprintf("hand it over: chown -hR %s: %s", user, quoted(state)),
+	}
+}
