@@ -21,7 +21,7 @@ func TestNativeAndPluginGiveTheSameReply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stage.with(t)
-			args := "home=" + s.home + " " + args
+			args := "home=" + t.TempDir() + " " + args // of its own: the lease is the home's
 			native := s.adhoc("-M", "library", "-m", "cidx_trial", "-a", args)
 			plugin := s.adhoc("-m", "cidx.cluster.cidx_trial", "-a", args)
 			if diff := cmp.Diff(native, plugin); diff != "" {

@@ -55,7 +55,7 @@ func (t *Turn) Try() (busy string, err error) {
 		return busy, err
 	}
 	held, err := t.allowed() // again: it was a while ago
-	if err == nil && t.request.Run.ID != "" && (held.ID != "" || t.request.Run.Lease == Take) {
+	if err == nil && lock.Name() != os.DevNull && t.request.Run.ID != "" && (held.ID != "" || t.request.Run.Lease == Take) {
 		err = writeLease(t.path("lease"), t.request, held)
 	}
 	if err == nil {
