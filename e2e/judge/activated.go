@@ -145,7 +145,8 @@ func (d *database) compareActivation(a activation, is map[string]pgValue) {
 }
 
 // activationPath: a composite repository keeps its path; a single one has none in
-// the file, and the row holds nothing or the folder.
+// the file, and the row holds the folder (nothing where there is none: without a
+// path the lists of a cluster call a repository lost).
 func (d *database) activationPath(a activation, is string) string {
 	if path, has := a.fields["path"].(string); has && path != "" {
 		if !d.compare.paths.equal(path, is) {
@@ -153,8 +154,8 @@ func (d *database) activationPath(a activation, is string) string {
 		}
 		return ""
 	}
-	if is != "" && is != a.folder && is != d.compare.paths.moved(a.folder) {
-		return fmt.Sprintf("is %q, want nothing or the folder", is)
+	if is != a.folder && is != d.compare.paths.moved(a.folder) && (is != "" || !a.dangling) {
+		return fmt.Sprintf("is %q, want the folder %q", is, a.folder)
 	}
 	return ""
 }

@@ -194,9 +194,17 @@ func (f *fixture) loadActivated(conn *pgx.Conn) {
 		if key == false || key == "" {
 			key = nil
 		}
+		folder := strings.TrimSuffix(file, "_metadata.json")
+		if _, err := os.Stat(folder); err != nil {
+			folder = ""
+		}
+		path := take("path", nil)
+		if text, composite := path.(string); composite {
+			folder = strings.Replace(text, root, f.share+"/activated-repos", 1)
+		}
 		activated := take("activated_at", nil)
 		row := []any{take("username", user), take("user_alias", ""), take("golden_repo_alias", nil),
-			strings.Replace(take("path", "").(string), root, f.share+"/activated-repos", 1), take("current_branch", "main"), activated,
+			folder, take("current_branch", "main"), activated,
 			take("last_accessed", activated), take("git_committer_email", nil), key, take("is_composite", false), take("wiki_enabled", false), nil}
 		if len(m) > 0 {
 			rest, _ := json.Marshal(m)

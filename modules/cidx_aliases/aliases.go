@@ -120,7 +120,7 @@ func open(ctx context.Context, a args, check bool) (*step, error) {
 	}
 	s := &step{state: a.State(), config: config, layout: layout, share: mount, check: check}
 	s.tree, _ = layout.Tree(cidx.GoldenRepos)
-	s.moves = movesOf(layout, serverDir(config))
+	s.moves = layout.Moves(config)
 	return s, nil
 }
 

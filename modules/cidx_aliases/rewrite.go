@@ -9,7 +9,6 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/repath"
 )
@@ -54,41 +53,6 @@ func rewrite(doc []byte, moves map[string]string) ([]byte, error) {
 // string target_path.
 func isAlias(doc []byte) bool {
 	return jsonfile.Get(doc, targetPath).Type == gjson.String
-}
-
-// movesOf maps every spelling of the trees to the share: through the home as
-// given, as config.json's server_dir says, and as both resolve.
-func movesOf(l cidx.Layout, serverDir string) map[string]string {
-	homes := []string{l.Home}
-	if resolved, err := filepath.EvalSymlinks(l.Home); err == nil {
-		homes = append(homes, resolved)
-		if other, err := filepath.EvalSymlinks(serverDir); err == nil && other == resolved {
-			homes = append(homes, serverDir)
-		}
-	}
-	moves := map[string]string{}
-	for _, t := range l.Trees {
-		rel, err := filepath.Rel(l.Home, t.Link)
-		if err != nil {
-			continue // a tree lies below its home by definition
-		}
-		for _, home := range homes {
-			moves[filepath.Join(home, rel)] = t.Target
-		}
-		moves[t.Local] = t.Target
-		if resolved, err := filepath.EvalSymlinks(t.Local); err == nil && resolved != t.Target {
-			moves[resolved] = t.Target
-		}
-	}
-	return moves
-}
-
-// serverDir is the home as the server itself spells it, "" if it does not say.
-func serverDir(c cidx.Config) string {
-	if v := jsonfile.Get(c.Raw, "server_dir"); v.Type == gjson.String && filepath.IsAbs(v.Str) {
-		return filepath.Clean(v.Str)
-	}
-	return ""
 }
 
 // below reports whether path is dir or lies in it, as text.

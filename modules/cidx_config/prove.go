@@ -109,13 +109,8 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 	}
 	golden, _ := found.layout.Tree(cidx.GoldenRepos)
 	moves := map[string]string{}
-	for _, t := range found.trees {
-		if moved {
-			break
-		}
-		for _, home := range cidx.Spellings(c.Home, found.now) {
-			moves[filepath.Join(home, rel(c.Home, t.Link))] = t.Target
-		}
+	if !moved {
+		moves = found.layout.Moves(found.now)
 	}
 	claims, aliases, err := aliasClaims(golden, found.layout.AliasDirs(), moves)
 	if err != nil {

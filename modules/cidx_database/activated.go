@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -72,7 +73,7 @@ func (r *runner) readActivated(conn *sqlite.Conn, root string) error {
 		}
 		sort.Strings(files)
 		for _, file := range files {
-			row, missing, err := activatedRow(user.Name(), file)
+			row, missing, err := r.activatedRow(user.Name(), file)
 			if err != nil {
 				problems.Add(err)
 				continue
@@ -97,7 +98,7 @@ func globEscape(path string) string {
 
 // activatedRow reads one metadata file; missing tells that the repository's
 // folder is gone.
-func activatedRow(user, file string) (row []sqlite.Value, missing bool, err error) {
+func (r *runner) activatedRow(user, file string) (row []sqlite.Value, missing bool, err error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, false, cidx.Problem{What: err.Error(), At: file, Fix: "make the file readable for the user that runs the migration"}
@@ -112,16 +113,42 @@ func activatedRow(user, file string) (row []sqlite.Value, missing bool, err erro
 	}
 	alias := strings.TrimSuffix(filepath.Base(file), metadataSuffix)
 	_, statErr := os.Stat(filepath.Join(filepath.Dir(file), alias))
-	return activatedValues(user, alias, info.ModTime(), doc), errors.Is(statErr, fs.ErrNotExist), nil
+	missing = errors.Is(statErr, fs.ErrNotExist)
+	return activatedValues(user, alias, r.activatedPath(user, alias, missing, doc), info.ModTime(), doc), missing, nil
 }
 
-// activatedValues makes the row of a metadata document. touched is when its
-// file was written.
-func activatedValues(user, alias string, touched time.Time, doc gjson.Result) []sqlite.Value {
+// activatedPath is where the repository lies. The file of a composite one says
+// it, and the path follows its tree to the share. That of a single one does not:
+// CIDX puts its folder together, as the server spells it, and so does the row,
+// which leads to the share through the link (CIDX 11.79, run: the lists of a
+// cluster call a repository without a path lost).
+func (r *runner) activatedPath(user, alias string, missing bool, doc gjson.Result) string {
+	given := doc.Get("path")
+	switch {
+	case given.Type == gjson.String && given.Str != "":
+		moved := repath.Rewrite(given.Str, r.moves)
+		if moved != given.Str {
+			r.source.moved++
+		}
+		return moved
+	case missing:
+		return ""
+	}
+	tree, _ := r.layout.Tree(cidx.ActivatedRepos)
+	rel, err := filepath.Rel(r.args.Home, tree.Link)
+	if err != nil {
+		return "" // a tree lies below its home by definition
+	}
+	return filepath.Join(cidx.ServerDir(r.args.Home, r.config), rel, user, alias)
+}
+
+// activatedValues makes the row of a metadata document. path is its folder,
+// touched when its file was written.
+func activatedValues(user, alias, path string, touched time.Time, doc gjson.Result) []sqlite.Value {
 	values := map[string]sqlite.Value{
 		"username": sqlite.TextValue(user), "user_alias": sqlite.TextValue(alias),
-		"repo_path": sqlite.TextValue(""), "current_branch": sqlite.TextValue("main"),
-		"is_composite": sqlite.IntegerValue(0), "wiki_enabled": sqlite.IntegerValue(0),
+		"current_branch": sqlite.TextValue("main"),
+		"is_composite":   sqlite.IntegerValue(0), "wiki_enabled": sqlite.IntegerValue(0),
 	}
 	rest := []string{}
 	doc.ForEach(func(key, value gjson.Result) bool {
@@ -135,6 +162,9 @@ func activatedValues(user, alias string, touched time.Time, doc gjson.Result) []
 	})
 	if len(rest) > 0 {
 		values["metadata_json"] = sqlite.TextValue("{" + strings.Join(rest, ", ") + "}")
+	}
+	if v := values["repo_path"]; v.IsNull() || v.Class == sqlite.Text {
+		values["repo_path"] = sqlite.TextValue(path)
 	}
 	// Neither may be NULL: listing repositories fails on it, and the reaper of
 	// idle ones takes NULL for "long ago".

@@ -45,6 +45,9 @@ func (r *runner) read(t *table, byKey bool) (*reader, error) {
 	}
 	d := &reader{t: t, rows: rows, all: make([]sqlite.Value, len(t.columns)+1), moves: r.moves, left: t.bad,
 		moment: []byte(stampText(r.moment)), active: [3]int{-1, -1, -1}}
+	if t.File == cidx.Activated {
+		d.tally.paths = r.source.moved
+	}
 	for i, c := range t.columns {
 		if c.Path != 0 && len(r.moves) > 0 || c.Null != 0 {
 			d.rewrite = append(d.rewrite, i)

@@ -81,7 +81,7 @@ func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
 		return nil, err
 	}
 	if a.PathSpelling == "mount" {
-		r.moves = moves(r.layout)
+		r.moves = r.layout.Moves(r.config)
 	}
 	r.finds.dir = r.state.Report()
 	if mode.Check {
@@ -101,20 +101,6 @@ func storageMode(ctx context.Context, home string) string {
 		return ""
 	}
 	return config.StorageMode
-}
-
-// moves maps the places of the trees to those on the share: as configured, and
-// as resolved where the home is reached through a link.
-func moves(l cidx.Layout) map[string]string {
-	m := map[string]string{}
-	home, err := filepath.EvalSymlinks(l.Home)
-	for _, t := range l.Trees {
-		m[t.Link] = t.Target
-		if rel, relErr := filepath.Rel(l.Home, t.Link); err == nil && relErr == nil && home != l.Home {
-			m[filepath.Join(home, rel)] = t.Target
-		}
-	}
-	return m
 }
 
 // folder is a private folder for temporary copies, removed by close.

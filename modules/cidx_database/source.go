@@ -25,6 +25,7 @@ type source struct {
 	files     map[string]*sqlite.Conn // by path below the home, or cidx.Activated
 	stamps    map[string]stamp
 	tables    map[string][]sqlite.Table
+	moved     int64 // paths in the metadata files that were rewritten
 }
 
 // stamp tells whether a copy was touched while it was read.

@@ -95,7 +95,6 @@ func (c *copier) prepare(ctx context.Context) error {
 		problems = append(problems, c.standing()...)
 	}
 	c.workers = c.args.processes(c.info.Mount.Network())
-	c.moves = c.prefixes()
 	for _, p := range c.parts {
 		p.moves, p.share = c.moves, c.share
 	}
@@ -170,25 +169,6 @@ func (c *copier) probes() []share.Option {
 		list = append(list, share.Folder())
 	}
 	return list
-}
-
-// prefixes maps every spelling of a moved folder to its place on the share.
-func (c *copier) prefixes() map[string]string {
-	moves := map[string]string{}
-	for _, t := range c.layout.Trees {
-		for _, from := range []string{t.Link, t.Local} {
-			moves[from] = t.Target
-			if real, err := filepath.EvalSymlinks(filepath.Dir(from)); err == nil {
-				moves[filepath.Join(real, filepath.Base(from))] = t.Target
-			}
-			for _, sub := range []string{"", versionedFolder} { // each may be a link itself
-				if real, err := filepath.EvalSymlinks(filepath.Join(from, sub)); err == nil && real != filepath.Join(t.Target, sub) {
-					moves[real] = filepath.Join(t.Target, sub)
-				}
-			}
-		}
-	}
-	return moves
 }
 
 // wanted are the flags without which an entry needs work.

@@ -62,17 +62,18 @@ func (c *copier) abridged(problems cidx.Problems) cidx.Problems {
 
 // locate finds the share and the layout; it needs neither to answer.
 func (c *copier) locate(ctx context.Context) (err error) {
-	var config cidx.Config
-	if c.args.Share == "" {
-		if config, err = c.args.ClusterConfig(ctx); err != nil {
-			return err
-		}
+	config, err := c.args.ClusterConfig(ctx)
+	if err != nil && c.args.Share == "" {
+		return err
 	}
 	if c.share, err = c.args.MountPoint(config); err != nil {
 		return err
 	}
-	c.layout, err = cidx.Detect(c.args.Home, c.share)
-	return err
+	if c.layout, err = cidx.Detect(c.args.Home, c.share); err != nil {
+		return err
+	}
+	c.moves = c.layout.Moves(config)
+	return nil
 }
 
 // copiedPart is a part with the path that its source had when it was copied.

@@ -45,7 +45,7 @@ var Catalogue = []Table{
 	{Name: "global_repos", File: serverDB, Core: true, Epoch: []string{"next_refresh", "last_refresh"},
 		Paths: map[string]PathRule{"index_path": PathRewrite, "repo_url": URLRewrite},
 		Seeds: []Seed{{"alias_name": "cidx-meta-global"}}},
-	{Name: "activated_repos", File: Activated, Paths: map[string]PathRule{"repo_path": PathRewrite}},
+	{Name: "activated_repos", File: Activated},
 	{Name: "hidden_discovery_repos", File: serverDB, UTC: []string{"hidden_at"}},
 	{Name: "background_jobs", File: serverDB, Core: true, Active: &ActiveRule{
 		Status: "status", Active: []string{"pending", "running"}, Failed: "failed",

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/tidwall/gjson"
-
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -207,12 +205,6 @@ func Spellings(home string, config Config) []string {
 	if real, err := filepath.EvalSymlinks(home); err == nil {
 		add(real)
 	}
-	if dir := gjson.GetBytes(config.Raw, "server_dir").Str; filepath.IsAbs(dir) {
-		here, errHere := os.Stat(home)
-		there, errThere := os.Stat(dir)
-		if errHere == nil && errThere == nil && os.SameFile(here, there) {
-			add(dir)
-		}
-	}
+	add(ServerDir(home, config))
 	return list
 }
