@@ -14,7 +14,7 @@ import (
 // reason for a rollback.
 const nodesDeadline = 15 * time.Second
 
-// othersWork refuses a way back while other nodes of the cluster are alive,
+// othersWork refuses to begin a way back while other nodes of the cluster are alive,
 // unless the operator wants it: they go on with the share and the database, but
 // what this node alone had is the standalone server's from now on. A database
 // that does not answer is a warning: a rollback does without it.

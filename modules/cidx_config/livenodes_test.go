@@ -37,6 +37,12 @@ func TestWhileAnotherNodeWorksNothingIsSwitched(t *testing.T) {
 	if reply, err := wanted.run(context.Background()); err != nil || len(reply.Warnings) != 1 || !strings.Contains(reply.Warnings[0], `"node-2"`) {
 		t.Errorf("back as the operator wants it: %v, %q", err, reply.Warnings)
 	}
+	wanted.mode, wanted.plan, wanted.reply = ansible.Mode{}, nil, ansible.Reply{}
+	if reply, err := wanted.run(context.Background()); err != nil || len(reply.Warnings) != 1 {
+		t.Errorf("and done: %v, %q", err, reply.Warnings)
+	}
+	pgtest.Exec(t, h.DSN, "DELETE FROM cluster_nodes")
+	to(t, h, cidx.ToCluster)
 	away := &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: cidx.ToStandalone, DSN: "postgresql://u@127.0.0.1:1/x"}, mode: check}
 	if reply, err := away.run(context.Background()); err != nil || len(reply.Warnings) != 1 || !strings.Contains(reply.Warnings[0], "not known") {
 		t.Errorf("back without PostgreSQL: %v, %q", err, reply.Warnings)

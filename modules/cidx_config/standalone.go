@@ -41,6 +41,11 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 		c.reply.Msg = "the home would be made standalone"
 		return c.othersWork(ctx, now)
 	}
+	if c.LiveNodes { // Ansible does not show warnings of check modes
+		if err := c.othersWork(ctx, now); err != nil {
+			return err
+		}
+	}
 	// A run that goes on keeps what the first one found: the backup step
 	// decides by it whether the standalone server has run since.
 	if standing.Begun != cidx.ToStandalone {
