@@ -42,7 +42,7 @@ func quoted(word string) string {
 func (d *document) summary() []string {
 	switch d.Outcome {
 	case migrated:
-		lines := []string{"", "Migration complete!", "This server is now the first node of the cluster.", "To add more nodes: run 'scripts/cluster-join.sh' on each new server."}
+		lines := []string{"", "Migration complete!", "This server is now the first node of the cluster.", "To add more nodes: run 'scripts/cluster-join.sh' on each new server.", "Each needs this server's path: " + d.Home}
 		if d.Downtime.Seconds > 0 {
 			lines = append(lines, fmt.Sprintf("Downtime: %s", spell(d.Downtime.Seconds)))
 		}

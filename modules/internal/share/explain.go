@@ -2,6 +2,7 @@ package share
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -39,7 +40,26 @@ func (p *prober) notWritable(r Result) cidx.Problem {
 	return problem
 }
 
+// full tells a lack of room, whichever probe has met it first.
+func (p *prober) full(r Result) (cidx.Problem, bool) {
+	problem := cidx.Problem{At: p.request.Dir}
+	switch {
+	case strings.HasSuffix(r.Detail, unix.ENOSPC.Error()):
+		problem.What = fmt.Sprintf("the share is full: %s as %s: %s", r.Name, r.As, r.Detail)
+		problem.Fix = "free space (or inodes) on the share, or enlarge it, and run again"
+	case strings.HasSuffix(r.Detail, unix.EDQUOT.Error()):
+		problem.What = fmt.Sprintf("the quota on the share is used up: %s as %s: %s", r.Name, r.As, r.Detail)
+		problem.Fix = "raise the quota of " + r.As + " on the file server, or free space there, and run again"
+	default:
+		return problem, false
+	}
+	return problem, true
+}
+
 func (p *prober) meaning(r Result) (cidx.Problem, bool) {
+	if problem, ok := p.full(r); ok {
+		return problem, true
+	}
 	at := p.request.Dir
 	what := fmt.Sprintf("%s as %s: %s", r.Name, r.As, r.Detail)
 	fix := ""

@@ -20,6 +20,9 @@ func TestProblemsBringTheFixOfTheExport(t *testing.T) {
 		"the export is read-only":          {Result{Name: "create folder", As: "root", Detail: readOnly}, "exported read-only", "(rw)"},
 		"root's files are nobody's":        {Result{Name: "chown", As: "root", Detail: "id mapping"}, "chown as root", "without all_squash"},
 		"owners are other ones there":      {Result{Name: "chown", As: "cidx", Detail: "id mapping"}, "chown as cidx", "no idmapping, no all_squash"},
+		"the share has no room":            {Result{Name: "create folder", As: "root", Detail: unix.ENOSPC.Error()}, "the share is full", "free space (or inodes)"},
+		"the quota is used up":             {Result{Name: "create", As: "cidx", Detail: unix.EDQUOT.Error()}, "quota", "raise the quota"},
+		"no room shows at a later step":    {Result{Name: "chown", As: "root", Detail: "to 1:1: " + unix.ENOSPC.Error()}, "the share is full", "free space (or inodes)"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -136,3 +136,24 @@ func TestAnInterruptedProbeSaysSo(t *testing.T) {
 	_, err := Probe(ctx, hungtest.Share(t), Deadline)
 	mustProblem(t, err, "interrupted")
 }
+
+// A share without room is told as that, not as a lack of rights, and what the
+// probe could make is gone again.
+func TestAFullShareIsToldAsFull(t *testing.T) {
+	for name, options := range map[string]string{"no inodes": "size=1m,nr_inodes=1", "no bytes": "size=4k"} {
+		t.Run(name, func(t *testing.T) {
+			dir := mountTmpfs(t, options)
+			_ = os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 4096), 0o600) // as much as there is
+			_, err := Probe(context.Background(), dir, Deadline, Writing())
+			mustProblem(t, err, "the share is full")
+			for _, p := range cidx.ProblemsOf(err) {
+				if strings.Contains(p.Fix, "squash") {
+					t.Errorf("problem %v", p)
+				}
+			}
+			if left, err := filepath.Glob(filepath.Join(dir, ".cidx-probe-*")); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}
