@@ -158,6 +158,8 @@ func (st *stage) act(action string, controller int) error {
 		return st.box.Unmount()
 	case "fill-share":
 		return st.fill()
+	case "late-writes":
+		return st.lateWrite()
 	case "lock-share":
 		return st.box.Remount(true, shareBytes)
 	}

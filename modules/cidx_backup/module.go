@@ -27,6 +27,7 @@ const name = "cidx_backup"
 
 // Events of the journal.
 const (
+	eventPrepared  = "prepared"
 	eventTaken     = "taken"
 	eventRestoring = "restoring"
 	eventRestored  = "restored"

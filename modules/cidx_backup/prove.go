@@ -51,7 +51,7 @@ func (k *keeper) restorable(ctx context.Context) error {
 		return err
 	}
 	const lost = "put the state folder back from a backup of the node; without it this migration cannot be rolled back, and the cluster node goes on as it is"
-	if len(standing.Entries) == 0 && k.cutOver(standing) {
+	if standing.Forgotten || len(standing.Entries) == 0 && k.cutOver(standing) {
 		return cidx.Problem{What: "the journal of the migration is gone, so that it is not known what a rollback has to undo", At: k.State().Journal(), Fix: lost}
 	}
 	m, ok, err := kept.Read(k.places)

@@ -24,6 +24,11 @@ func (k *keeper) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !k.check && len(standing.Entries) == 0 {
+		if err := k.note(eventPrepared, nil); err != nil {
+			return err
+		}
+	}
 	k.reply.Msg = "the standalone configuration is kept"
 	return k.takeConfig(ctx, standing)
 }

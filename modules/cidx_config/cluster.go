@@ -27,8 +27,15 @@ func (c *cutover) toCluster(ctx context.Context) error {
 		c.reply.Msg = "the home is a cluster node's already"
 		return nil
 	}
-	// Nothing is changed before everything is proven to be on the share.
+	// Nothing is changed before everything is proven to be on the share, and
+	// everything that was taken to be as it was then.
 	if err := prove(false); err != nil {
+		return err
+	}
+	if err := c.still(ctx, found, false); err != nil {
+		return err
+	}
+	if err := c.keepListing(found.trees); err != nil {
 		return err
 	}
 	if err := c.note(cidx.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
@@ -41,6 +48,9 @@ func (c *cutover) toCluster(ctx context.Context) error {
 	if err := prove(true); err != nil {
 		return c.undo(err, c.plan)
 	}
+	if err := c.still(ctx, found, true); err != nil {
+		return c.undo(err, c.plan)
+	}
 	if err := c.compare(ctx); err != nil {
 		return err
 	}
@@ -50,6 +60,38 @@ func (c *cutover) toCluster(ctx context.Context) error {
 	c.reply.Msg = "the home is a cluster node's"
 	c.reach("write the journal")
 	return c.note(cidx.ConfigDone, nil)
+}
+
+// proveDone is for the moment before the start of a server that was cut over. As
+// long as it was not started since, what somebody has written to the standalone
+// files is in no cluster: the cut-over is taken back then.
+func (c *cutover) proveDone(ctx context.Context) error {
+	found, err := c.find(ctx)
+	if err != nil || !found.standing.Migrated() {
+		c.reply.Msg = "no cut-over was done"
+		return err
+	}
+	c.reply.Msg = "the cut-over stands"
+	if c.mode.Check {
+		return nil
+	}
+	ran, err := c.hasRun(ctx, found)
+	if err != nil {
+		return err
+	}
+	if ran {
+		return c.loadStands(ctx, found)
+	}
+	cause := c.still(ctx, found, true)
+	if cause == nil {
+		return nil
+	}
+	for _, t := range found.trees {
+		if t.aside && t.state == cidx.LinkInPlace {
+			c.plan = append(c.plan, step{what: "take the link " + t.Link + " back", undo: func() error { return moveBack(t.Tree) }})
+		}
+	}
+	return c.undo(cause, c.plan)
 }
 
 // situation is what toCluster found.
@@ -98,7 +140,10 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 // planCluster plans links first and config.json last: with the old mode the
 // server works on either tree.
 func (c *cutover) planCluster(found situation) error {
-	var problems cidx.Problems
+	problems := c.lostBefore(found)
+	if !found.standing.Migrated() {
+		problems = append(problems, c.replaceable()...)
+	}
 	for _, t := range found.trees {
 		s, needed, err := linkStep(t)
 		problems.Add(err)

@@ -30,6 +30,7 @@ func ready(t *testing.T) hometest.Home {
 	raw, err := os.ReadFile(h.Path("config.json.bak.20260102_030405"))
 	must(t, err)
 	must(t, os.WriteFile(h.Path("config.json.pre-cluster"), raw, 0o640))
+	h.Stand(t)
 	return h
 }
 
@@ -40,6 +41,9 @@ func call(h hometest.Home, state string, mode ansible.Mode, reached func(string)
 
 func to(t *testing.T, h hometest.Home, state string) ansible.Reply {
 	t.Helper()
+	if state == cidx.ToCluster {
+		h.Stand(t) // as the steps before the cut-over do in every run
+	}
 	reply, err := call(h, state, ansible.Mode{}, nil)
 	if err != nil {
 		t.Fatalf("to %s: %v", state, err)
@@ -156,6 +160,9 @@ func killAt(t *testing.T, h hometest.Home, state string, n int) (at string, died
 		}
 	}()
 	seen := 0
+	if state == cidx.ToCluster {
+		h.Stand(t)
+	}
 	_, err := call(h, state, ansible.Mode{}, func(what string) {
 		if seen == n {
 			panic(killed{what})
@@ -366,6 +373,7 @@ func TestAFailedEditUndoesTheLinks(t *testing.T) {
 	// config.json cannot be replaced: something else sits at the temporary name.
 	obstacle := h.Path(".config.json.cidx-cluster.tmp")
 	must(t, os.MkdirAll(filepath.Join(obstacle, "x"), 0o700))
+	h.Stand(t)
 	reply, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
 	if err == nil || reply.Changed {
 		t.Errorf("error %v, changed %v", err, reply.Changed)

@@ -61,7 +61,7 @@ func mountedThere(t cidx.Tree) bool {
 // Pure: it looks at nothing but s.
 func linkStep(s seen) (step, bool, error) {
 	move := step{
-		what: fmt.Sprintf("rename %s to %s and link it to %s", s.Link, filepath.Base(s.Aside()), s.Target), event: "linked",
+		what: fmt.Sprintf("rename %s to %s and link it to %s", s.Link, filepath.Base(s.Aside()), s.Target), event: cidx.ConfigLinked,
 		data: map[string]any{"link": s.Link, "target": s.Target, "aside": s.Aside()},
 		do:   func() error { return moveAndLink(s.Tree) }, undo: func() error { return moveBack(s.Tree) },
 	}
@@ -99,7 +99,7 @@ func moveAndLink(t cidx.Tree) error {
 	moved := false
 	if info, err := os.Lstat(t.Link); err == nil && info.IsDir() {
 		if err := renameNew(t.Link, t.Aside()); err != nil {
-			return errors.Join(cidx.Problem{What: err.Error(), At: t.Link, Fix: "a mount in or at the folder, or another file system, is in the way: unmount it"}, dropSpare(t))
+			return errors.Join(busy(err, t.Link), dropSpare(t))
 		}
 		moved = true
 	}

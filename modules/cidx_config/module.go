@@ -23,7 +23,7 @@ import (
 
 type args struct {
 	cidx.Common
-	Wanted    string `arg:"state" required:"true" choices:"cluster,standalone" doc:"C(cluster) makes the server a cluster node; C(standalone) makes it standalone again."`
+	Wanted    string `arg:"state" required:"true" choices:"cluster,proven,standalone" doc:"C(cluster) makes the server a cluster node. C(proven), directly before the start, looks whether that still stands: what somebody has written to the standalone files since takes it back. C(standalone) makes the server standalone again."`
 	DSN       string `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
 	NodeID    string `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
 	LiveNodes bool   `arg:"live_nodes" default:"false" doc:"With C(state=standalone): go back also while other nodes of the cluster are online."`
@@ -64,6 +64,9 @@ func Module() ansible.Module {
 	})
 }
 
+// proven is the state that only looks, see args.
+const proven = "proven"
+
 // cutover is one call.
 type cutover struct {
 	args
@@ -93,10 +96,14 @@ type step struct {
 
 func (c *cutover) run(ctx context.Context) (ansible.Reply, error) {
 	var err error
-	if c.Wanted == cidx.ToCluster {
-		err = c.toCluster(ctx)
-	} else {
+	switch c.Wanted {
+	case cidx.ToStandalone:
 		err = c.toStandalone(ctx)
+	case proven:
+		c.Wanted = cidx.ToCluster // in the journal
+		err = c.proveDone(ctx)
+	default:
+		err = c.toCluster(ctx)
 	}
 	told := []string{}
 	for _, s := range c.plan {
@@ -162,7 +169,7 @@ func (c *cutover) undo(cause error, steps []step) error {
 		return problems
 	}
 	c.done = nil
-	problems.Add(c.note("undone", nil))
+	problems.Add(c.note(cidx.ConfigUndone, nil))
 	return problems
 }
 

@@ -30,6 +30,9 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	}
 	c.unfinished = standing.Unfinished() || standing.Cutover == cidx.ToCluster
 	c.loaded = standing.Loaded
+	if standing.Forgotten && now.Cluster() {
+		return cidx.Problem{What: "this server was migrated, and the record of that is gone together with what was set aside", At: c.State().Journal(), Fix: "put the state folder and the *.pre-cluster folders back from a backup of the node; without them this migration cannot be rolled back, and the cluster node goes on as it is"}
+	}
 	if err := c.planStandalone(ctx, now, standing.Entries); err != nil {
 		return err
 	}
@@ -64,7 +67,7 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 // planStandalone plans config.json first and the links last: a standalone
 // server works through the links, a cluster node without them does not.
 func (c *cutover) planStandalone(ctx context.Context, now cidx.Config, entries []journal.Entry) error {
-	var problems cidx.Problems
+	problems := c.lost(entries)
 	problems.Add(c.planConfigBack(ctx, now))
 	var back []cidx.Tree
 	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, entries)) {
@@ -116,6 +119,9 @@ func (c *cutover) planConfigBack(ctx context.Context, now cidx.Config) error {
 		c.plan = append(c.plan, s)
 	}
 	if !bytes.Equal(now.Raw, before.Raw) {
+		if problems := c.replaceable(); len(problems) > 0 {
+			return problems
+		}
 		c.plan = append(c.plan, c.replaceStep(now, before.Raw, "restore config.json from config.json.pre-cluster"))
 	}
 	return nil
@@ -147,7 +153,7 @@ func (c *cutover) standaloneConfig(ctx context.Context, now cidx.Config) (cidx.C
 // backStep plans how a tree's folder comes back.
 func backStep(t cidx.Tree) (step, bool, error) {
 	back := step{
-		what: fmt.Sprintf("remove the link %s and rename %s back", t.Link, t.Aside()), event: "unlinked",
+		what: fmt.Sprintf("remove the link %s and rename %s back", t.Link, t.Aside()), event: cidx.ConfigFreed,
 		data: map[string]any{"link": t.Link}, do: func() error { return moveBack(t) }, undo: func() error { return moveAndLink(t) },
 	}
 	aside, err := os.Lstat(t.Aside())
@@ -210,6 +216,8 @@ func (c *cutover) complete(ctx context.Context, back []cidx.Tree) error {
 	return problems.Err()
 }
 
+// missing reports whether nothing lies at path; an error of looking is no such
+// answer.
 func missing(path string) bool {
 	_, err := os.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist)

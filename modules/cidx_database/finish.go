@@ -2,6 +2,8 @@ package database
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +96,11 @@ func (r *runner) createSalt() error {
 		return nil
 	}
 	path := filepath.Join(r.args.Home, saltFile)
+	// The cut-over proves that nobody has written here since the backup but us.
+	sum := sha256.Sum256([]byte(r.secrets.createSalt))
+	if err := journal.Append(r.state.Journal(), cidx.DatabaseModule, cidx.SaltMade, map[string]any{"sha256": hex.EncodeToString(sum[:])}); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil

@@ -17,7 +17,7 @@ import (
 
 // markerTable remembers in the target itself what was loaded: it commits with
 // the rows, so that a run that was killed at the commit knows how it ended.
-const markerTable = "cidx_cluster_migration"
+const markerTable = cidx.LoadMarker
 
 const createMarker = `CREATE TABLE IF NOT EXISTS %s (source_id text PRIMARY KEY, home text NOT NULL, host text NOT NULL, started_at timestamptz NOT NULL,
 	committed_at timestamptz NOT NULL, helper text NOT NULL, tables jsonb NOT NULL, rolled_back_at timestamptz, rolled_back jsonb)`
@@ -102,6 +102,12 @@ func (r *runner) writeMarker(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
 	}
+	// A load of this home that no server has worked on is replaced by this one.
+	_, err = postgres.Rows(ctx, r.conn, `UPDATE `+r.markerName()+` SET rolled_back_at = clock_timestamp(), rolled_back = '{}'
+		WHERE source_id <> $1 AND rolled_back_at IS NULL AND home = $2 AND host = $3`, r.source.id, r.args.Home, hostName())
+	if err != nil {
+		return fmt.Errorf("record what is replaced: %w", err)
+	}
 	_, err = postgres.Rows(ctx, r.conn, `INSERT INTO `+r.markerName()+` VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, NULL, NULL)
 		ON CONFLICT (source_id) DO UPDATE SET home = excluded.home, host = excluded.host, started_at = excluded.started_at, committed_at = excluded.committed_at,
 		helper = excluded.helper, tables = excluded.tables, rolled_back_at = NULL, rolled_back = NULL`,
@@ -133,16 +139,22 @@ func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
 	if m == nil || m.RolledBack != "" {
 		return false, nil
 	}
-	same := m.Source == r.source.id
-	if !same && (m.Home != r.args.Home || m.Host != hostName()) {
+	if m.Source != r.source.id && (m.Home != r.args.Home || m.Host != hostName()) {
 		return false, cidx.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s, migrated %s", m.Home, m.Host, m.Committed), At: r.where, Fix: "name the right database in postgres_dsn; a cluster is seeded from one server only"}
 	}
-	if !same {
-		if same, err = r.sameContent(ctx, m); err != nil {
-			return false, err
-		}
+	// The rows themselves are compared: a database in WAL mode whose log was folded
+	// in may have the header and size that it had before.
+	moment := r.moment
+	same, err := r.sameContent(ctx, m)
+	if err != nil {
+		return false, err
 	}
 	if !same {
+		r.moment = moment
+		unused, err := r.unused(m)
+		if err != nil || unused {
+			return false, err
+		}
 		return false, cidx.Problem{What: "the standalone server has gone on after it was migrated at " + m.Committed + "; PostgreSQL holds the older state", At: r.where, Fix: "run cluster-rollback.yml, which marks that migration as given up, then migrate again"}
 	}
 	r.out.Skipped = "the data was loaded at " + m.Committed + "; PostgreSQL is left as it is, with all that the cluster has written since"
@@ -151,6 +163,19 @@ func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	return true, r.keepRecord(m)
+}
+
+// unused reports whether the load of marker m was made by an earlier run of this
+// migration that ended before the cut-over: no server has worked on it, and what
+// the standalone server has written since is loaded in its place.
+func (r *runner) unused(m *marker) (bool, error) {
+	standing, err := r.args.Standing()
+	if err != nil || standing.Used || standing.Source != m.Source {
+		return false, err
+	}
+	m.RolledBack, m.Last = m.Committed, m.Tables
+	r.replaces = m.Source
+	return true, nil
 }
 
 // sameContent compares the rows of the source with those of an earlier load.

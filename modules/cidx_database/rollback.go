@@ -92,7 +92,11 @@ func (r *runner) noteRollback(event, source string) error {
 		return nil
 	}
 	standing, err := r.args.Standing()
-	if err != nil || standing.Loaded == (event == cidx.DatabaseUnreached) {
+	known := !standing.Loaded
+	if event == cidx.DatabaseUnreached {
+		known = standing.Loaded && standing.Source == ""
+	}
+	if err != nil || known {
 		return err
 	}
 	var data map[string]any

@@ -38,8 +38,10 @@ type runner struct {
 	plan    *plan
 	secrets *secrets
 	marker  *marker // of the migration that the target holds; nil if none
-	moment  time.Time
-	meter   *meter
+
+	replaces string // source_id of an earlier load that no server has worked on
+	moment   time.Time
+	meter    *meter
 
 	out       ansible.Reply
 	finds     finds

@@ -95,7 +95,7 @@ func (r *runner) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m != nil && m.RolledBack == "" && (r.marker == nil || r.marker.RolledBack != "") {
+	if m != nil && m.RolledBack == "" && m.Source != r.replaces && (r.marker == nil || r.marker.RolledBack != "") {
 		return cidx.Problem{What: "another run has just finished the load", At: r.where, Fix: "run again"}
 	}
 	return nil

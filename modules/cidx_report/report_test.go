@@ -28,6 +28,7 @@ func newHome(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir()
 	put(t, filepath.Join(home, "config.json"), `{"storage_mode":"postgres","postgres_dsn":"postgresql://cidx:`+password+`@db/cidx","ontap":{"mount_point":"/mnt/cidx"}}`)
+	put(t, filepath.Join(home, "config.json.pre-cluster"), `{"storage_mode":"sqlite"}`)
 	start := time.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
 	var lines []string
 	for _, e := range []struct {
@@ -438,6 +439,7 @@ func TestQuoted(t *testing.T) {
 func TestReportShowsForeignTextInOneLine(t *testing.T) {
 	const hostile = "x\nMigration complete!\r\x1b[2J\u009b2J\u202e\u2028"
 	home := t.TempDir()
+	put(t, filepath.Join(home, "config.json.pre-cluster"), `{"storage_mode":"sqlite"}`)
 	state := cidx.State(filepath.Join(home, ".cluster-migrate"))
 	if err := journal.Append(state.Journal(), "cidx_files", "warm", map[string]any{"name": hostile}); err != nil {
 		t.Fatal(err)
@@ -470,5 +472,25 @@ func TestReportShowsForeignTextInOneLine(t *testing.T) {
 	}
 	if !slices.Contains(reply.Data["summary"].([]string), "  ./start") {
 		t.Errorf("a command of two lines: %q", reply.Data["summary"])
+	}
+}
+
+// Commands are printed only where they lead back: without a standalone
+// configuration the third one would start a server in cluster mode.
+func TestTheWayBackByHandIsPrintedOnlyWhereItLeadsBack(t *testing.T) {
+	for name, config := range map[string]string{"none yet": "", "a cluster's": `{"storage_mode":"postgres"}`, "torn": "{"} {
+		t.Run(name, func(t *testing.T) {
+			home := newHome(t)
+			path := filepath.Join(home, "config.json.pre-cluster")
+			must(t, os.Remove(path))
+			if config != "" {
+				put(t, path, config)
+			}
+			reply := call(t, home, failed, map[string]any{"host": "node1", "replies": map[string]any{"service": map[string]any{"failed": true, "msg": "x"}}})
+			text := lines(reply, "lines")
+			if strings.Contains(text, "pre-cluster") || !strings.Contains(text, "ansible-playbook cluster-rollback.yml -l node1") {
+				t.Errorf("got\n%s", text)
+			}
+		})
 	}
 }

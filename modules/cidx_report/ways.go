@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -23,8 +24,18 @@ func (d *document) ways(a args) {
 	config := filepath.Join(a.Home, "config.json")
 	d.Rollback = commands{
 		Playbook: cmp.Or(a.Back, "ansible-playbook cluster-rollback.yml"+limit),
-		ByHand:   []string{stop, fmt.Sprintf("cp %s %s", quoted(config+cidx.PreCluster), quoted(config)), start},
 	}
+	// Without a standalone configuration the third command would start a server in
+	// cluster mode, on whatever PostgreSQL holds.
+	if leadsBack(config + cidx.PreCluster) {
+		d.Rollback.ByHand = []string{stop, fmt.Sprintf("cp %s %s", quoted(config+cidx.PreCluster), quoted(config)), start}
+	}
+}
+
+// leadsBack reports whether a file is the configuration of a standalone server.
+func leadsBack(path string) bool {
+	config, err := cidx.ReadConfig(context.Background(), path)
+	return err == nil && config.StorageMode == cidx.ModeSQLite
 }
 
 // quoted protects a word from the shell where it needs to be.
@@ -79,6 +90,9 @@ func (d *document) counts() []string {
 
 func (d *document) rollbackLines(title string) []string {
 	lines := []string{"", title}
+	if len(d.Rollback.ByHand) == 0 {
+		return append(lines, "  "+d.Rollback.Playbook)
+	}
 	for _, c := range d.Rollback.ByHand {
 		for line := range strings.SplitSeq(c, "\n") {
 			lines = append(lines, "  "+line)

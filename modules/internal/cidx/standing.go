@@ -16,6 +16,9 @@ const (
 	ConfigModule = "cidx_config"
 	ConfigBegun  = "begun" // also "config_was": storage_mode before the change
 	ConfigDone   = "done"
+	ConfigLinked = "linked" // also "link", "target", "aside": absolute paths
+	ConfigFreed  = "unlinked"
+	ConfigUndone = "undone" // what was begun, or had just been done, is taken back
 
 	ToCluster    = "cluster"
 	ToStandalone = "standalone"
@@ -29,6 +32,21 @@ const (
 	DatabaseUnreached  = "unreached"   // a rollback could not tell PostgreSQL
 )
 
+// ServiceModule and ServiceStarting name the entry that cidx_service makes before
+// it starts the server.
+const (
+	ServiceModule   = "cidx_service"
+	ServiceStarting = "starting"
+)
+
+// SaltMade is the entry of cidx_database before it makes the salt file of a
+// server that has none: "sha256" of its content.
+const SaltMade = "salt"
+
+// LoadMarker is the table in PostgreSQL that remembers each load: source_id, and
+// rolled_back_at once it was given up.
+const LoadMarker = "cidx_cluster_migration"
+
 // Standing is where a home stands on its way to the cluster, as the state
 // folder tells: the journal, the hold and the record of the units.
 type Standing struct {
@@ -38,6 +56,13 @@ type Standing struct {
 	Held    bool   // the server is kept from starting
 	Stopped bool   // the units were stopped and not yet released
 	Loaded  bool   // PostgreSQL holds, or may hold, a load that is not marked there as given up
+	Source  string // source_id of the last load that the journal tells of
+	Used    bool   // a cut-over was completed since that load, so that the cluster may have written
+	Started bool   // the server was told to start since the last cut-over that was completed
+
+	// Forgotten: a server that was migrated once, by its links and its
+	// config.json.pre-cluster, of which the state folder tells nothing any more.
+	Forgotten bool
 }
 
 // Standing reads the state folder, and the folder of hold and record where root
@@ -49,18 +74,12 @@ func (c Common) Standing() (Standing, error) {
 		return Standing{}, err
 	}
 	s := Standing{Entries: entries}
+	before := Standing{} // when the present attempt was begun
 	for _, e := range entries {
-		direction, _ := e.Data["state"].(string)
-		switch e.Module + " " + e.Event {
-		case ConfigModule + " " + ConfigBegun:
-			s.Begun = direction
-		case ConfigModule + " " + ConfigDone:
-			s.Cutover, s.Begun = direction, ""
-		case DatabaseModule + " " + DatabaseLoaded, DatabaseModule + " " + DatabaseUnreached:
-			s.Loaded = true
-		case DatabaseModule + " " + DatabaseRolledBack:
-			s.Loaded = false
-		}
+		s.read(e, &before)
+	}
+	if len(entries) == 0 {
+		s.Forgotten = c.forgotten()
 	}
 	for _, place := range []State{state, c.Holds()} {
 		held, err := exists(place.Hold())
@@ -76,13 +95,59 @@ func (c Common) Standing() (Standing, error) {
 	return s, nil
 }
 
+// read takes one entry in.
+func (s *Standing) read(e journal.Entry, before *Standing) {
+	direction, _ := e.Data["state"].(string)
+	switch e.Module + " " + e.Event {
+	case ConfigModule + " " + ConfigBegun:
+		if s.Begun != direction {
+			*before = *s
+		}
+		s.Begun = direction
+	case ConfigModule + " " + ConfigDone:
+		s.Cutover, s.Begun, s.Started = direction, "", false
+		s.Used = s.Used || direction == ToCluster
+	case ConfigModule + " " + ConfigUndone:
+		// A rollback that is undone has given the load up all the same.
+		if direction == ToCluster {
+			s.Cutover, s.Begun, s.Used = before.Cutover, "", before.Used
+		}
+	case ServiceModule + " " + ServiceStarting:
+		s.Started = true
+	case DatabaseModule + " " + DatabaseLoaded:
+		s.Loaded, s.Used = true, false
+		s.Source, _ = e.Data["source_id"].(string)
+	case DatabaseModule + " " + DatabaseUnreached:
+		s.Loaded, s.Source = true, "" // given up here, and not there
+	case DatabaseModule + " " + DatabaseRolledBack:
+		s.Loaded = false
+	}
+}
+
 // Unfinished reports whether a run was interrupted between the stop of the
 // server and the release of its units, or within a cut-over.
 func (s Standing) Unfinished() bool { return s.Held || s.Stopped || s.Begun != "" }
 
 // Migrated reports whether the last cut-over that was completed was to the cluster,
 // and none was begun since.
-func (s Standing) Migrated() bool { return s.Cutover == ToCluster && s.Begun == "" }
+func (s Standing) Migrated() bool { return s.Forgotten || s.Cutover == ToCluster && s.Begun == "" }
+
+// forgotten looks for what only a cut-over leaves: the standalone configuration
+// kept aside, and links in the place of the repositories. Every run that keeps
+// the one writes a line into the journal first.
+func (c Common) forgotten() bool {
+	kept, err := os.Lstat(filepath.Join(c.Home, "config.json"+PreCluster))
+	if err != nil || !kept.Mode().IsRegular() {
+		return false
+	}
+	for _, t := range AllTrees(c.Home, "") {
+		link, err := os.Lstat(t.Link)
+		if err == nil && link.Mode()&fs.ModeSymlink != 0 && t.Name == GoldenRepos && !t.Moved() {
+			return true
+		}
+	}
+	return false
+}
 
 // Since returns the entries after the last one of module with that event; all
 // of them where there is none.

@@ -12,11 +12,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	_ "modernc.org/sqlite"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/pgtest"
 )
 
@@ -184,6 +187,40 @@ func (h Home) Load(t testing.TB) {
 			fmt.Sprintf("INSERT INTO global_repos VALUES ('%s-global', '%[1]s', '%s')", repo, path))
 	}
 	pgtest.Exec(t, h.DSN, statements...)
+}
+
+// Stand does what the backup step does, and what the database step leaves to be
+// found: the marker in PostgreSQL and the journal's line.
+func (h Home) Stand(t testing.TB) {
+	t.Helper()
+	common := cidx.Common{Home: h.Dir}
+	must(t, os.MkdirAll(string(common.State()), 0o700))
+	places, err := kept.Open(common, "")
+	must(t, err)
+	defer places.Close() //nolint:errcheck // folders
+	aliases, err := places.Aliases()
+	must(t, err)
+	record := kept.Record{Time: time.Now(), Home: h.Dir}
+	for _, f := range append(places.Fixed(), aliases...) {
+		s := kept.Source{Path: f.Path, Kind: f.Kind, Absent: true}
+		if info, err := os.Lstat(places.At(f)); err == nil {
+			s = kept.Describe(info)
+			s.Path, s.Kind, s.Copy = f.Path, f.Kind, f.CopyOf()
+			raw, err := os.ReadFile(places.At(f))
+			must(t, err)
+			s.SHA256 = fmt.Sprintf("%x", sha256.Sum256(raw))
+			if s.Copy != "" {
+				to := common.State().Path(s.Copy)
+				must(t, os.MkdirAll(filepath.Dir(to), 0o700))
+				must(t, os.WriteFile(to, raw, 0o600))
+			}
+		}
+		record.Sources = append(record.Sources, s)
+	}
+	must(t, record.Write(common.State()))
+	pgtest.Exec(t, h.DSN, "CREATE TABLE IF NOT EXISTS "+cidx.LoadMarker+" (source_id text PRIMARY KEY, rolled_back_at timestamptz)",
+		"INSERT INTO "+cidx.LoadMarker+" VALUES ('of-this-home') ON CONFLICT (source_id) DO UPDATE SET rolled_back_at = NULL")
+	must(t, journal.Append(common.State().Journal(), cidx.DatabaseModule, cidx.DatabaseLoaded, map[string]any{"source_id": "of-this-home"}))
 }
 
 // Snapshot lists everything below dirs: path, type, mode, link target or
