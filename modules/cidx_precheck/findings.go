@@ -27,6 +27,7 @@ type findings struct {
 	migrated  bool
 	running   bool
 	nodes     []string // of the cluster, that were alive within the last minutes
+	beats     bool     // our own node is alive, as PostgreSQL knows it
 	halfway   cidx.Problems
 	jobs      []registry.Job // that have not ended
 }

@@ -11,7 +11,6 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
-	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/pgcheck"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/service"
@@ -30,9 +29,7 @@ func (e *examiner) postgres(ctx context.Context) outcome {
 	e.reply.Data["postgres"], e.found.nodes = facts, facts.Nodes
 	e.warnings = append(e.warnings, warnings...)
 	problems := cidx.ProblemsOf(err)
-	if !e.found.migrated { // a node of a working cluster may be checked again
-		problems.Add(nodes.Refuse(nodes.Others(facts.Alive, e.found.cluster.NodeID), facts.Address))
-	}
+	problems.Add(e.others(facts))
 	return outcome{detail: facts.Address, more: facts.Address + ", PostgreSQL " + facts.Version, problems: problems}
 }
 
@@ -156,7 +153,7 @@ func (e *examiner) api(ctx context.Context) outcome {
 		return outcome{problems: cidx.Problems{{What: "no credentials for the API, so the migration could not be verified", At: base, Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"}}}
 	}
 	if state, err := e.control.Status(ctx); err == nil && state.Stopped {
-		return outcome{detail: "server is stopped; credentials not tried"}
+		return outcome{detail: "server is stopped; credentials not tried", problems: e.twin(ctx)}
 	}
 	live, err := client.Healthz(ctx)
 	if err != nil {
@@ -170,9 +167,12 @@ func (e *examiner) api(ctx context.Context) outcome {
 	if err != nil {
 		return outcome{problems: append(cidx.ProblemsOf(err), e.clusterAlready(client)...)}
 	}
-	e.early(ctx, client)
+	var problems cidx.Problems
+	if clustered := e.early(ctx, client); !clustered {
+		problems = e.twin(ctx)
+	}
 	e.jobs(ctx, client)
-	return outcome{detail: fmt.Sprintf("%s, %d repositories", base, len(repos))}
+	return outcome{detail: fmt.Sprintf("%s, %d repositories", base, len(repos)), problems: problems}
 }
 
 // clusterAlready explains why a server refuses the credentials of its own users:
@@ -190,12 +190,13 @@ func (e *examiner) clusterAlready(client *cidxapi.Client) cidx.Problems {
 
 // early warns of a server that was restarted after cluster-join.sh and before
 // the migration: it runs on an empty PostgreSQL, and what users do meanwhile is
-// not in SQLite.
-func (e *examiner) early(ctx context.Context, client *cidxapi.Client) {
+// not in SQLite. clustered is false where the server says that it is standalone.
+func (e *examiner) early(ctx context.Context, client *cidxapi.Client) (clustered bool) {
 	node, err := client.CheckHealth(ctx)
 	if err == nil && node.NodeID != "" && !e.found.migrated {
 		e.warnings = append(e.warnings, fmt.Sprintf("%s runs in cluster mode already (node %s), though its data was not migrated: it was restarted after cluster-join.sh; what users changed since is in PostgreSQL only", client.Base(), node.NodeID))
 	}
+	return err != nil || node.NodeID != ""
 }
 
 // stopped proves that nothing of the server lives.

@@ -61,6 +61,9 @@ func refused(err error) error {
 	var fault *libpq.Fault
 	if errors.As(err, &fault) && fault.Parameter != "" {
 		fix = "correct or remove " + fault.Parameter + " in postgres_dsn (" + fix + ")"
+		if fault.Parameter == "service" {
+			fix = "put the service into ~/.pg_service.conf of the server's user (a PGSERVICEFILE of the server's unit is not read here), or give cidx_postgres_dsn without a service"
+		}
 	}
 	return cidx.Problem{What: "not a PostgreSQL connection string: " + err.Error(), At: "postgres_dsn", Fix: fix}
 }
