@@ -57,6 +57,7 @@ missing_packages() {
       have yamllint     || echo yamllint
       ;;
     test)
+      have strace    || echo strace
       have pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
       ;;
     lab)

@@ -20,11 +20,12 @@ import (
 // playbook runs the real ansible-playbook in the operator's folder (the
 // repository's root, or see installed and stand) with the sandbox's inventory:
 //
-//	playbook [-exit N] [-at MODULE.EVENT ACTION] NAME.yml [arguments of ansible-playbook]
+//	playbook [-exit N] [-at MODULE.EVENT ACTION] [-traced] [-as ACCOUNT] NAME.yml [arguments of ansible-playbook]
 //
 // -exit is the exit code it must end with (default 0). -at does something as
 // soon as the journal holds that event (actions: see act); after a kill the
-// exit code is not looked at. Everything printed is in $WORK/transcript
+// exit code is not looked at. -traced has strace write to $WORK/trace, for
+// byroot. Everything printed is in $WORK/transcript
 // afterwards, in order.
 func (st *stage) playbook(c *call) error {
 	run, err := parsePlaybook(c.args)
@@ -33,7 +34,16 @@ func (st *stage) playbook(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "ansible-playbook", run.args...)
+	words := append([]string{"ansible-playbook"}, run.args...)
+	if run.traced {
+		if words, err = traced(filepath.Join(st.work, "trace"), words); err != nil {
+			return err
+		}
+	}
+	if run.as != "" {
+		words = append([]string{"setpriv", "--reuid", run.as, "--regid", run.as, "--clear-groups"}, words...)
+	}
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir, cmd.Env = st.folder, st.ansibleEnv(c)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -91,12 +101,14 @@ type playbookRun struct {
 	exit   int
 	at     string // "cidx_config.linked"; "" does nothing
 	action string
+	as     string // the account that runs it; "" is the test's own
+	traced bool   // calls go to $WORK/trace
 	args   []string
 }
 
 func parsePlaybook(args []string) (playbookRun, error) {
 	var run playbookRun
-	for len(args) > 0 && (args[0] == "-exit" || args[0] == "-at") {
+	for len(args) > 0 && (args[0] == "-exit" || args[0] == "-at" || args[0] == "-traced" || args[0] == "-as") {
 		switch {
 		case args[0] == "-exit" && len(args) > 1:
 			exit, err := strconv.Atoi(args[1])
@@ -104,6 +116,10 @@ func parsePlaybook(args []string) (playbookRun, error) {
 				return run, fmt.Errorf("-exit: %w", err)
 			}
 			run.exit, args = exit, args[2:]
+		case args[0] == "-as" && len(args) > 1:
+			run.as, args = args[1], args[2:]
+		case args[0] == "-traced":
+			run.traced, args = true, args[1:]
 		case args[0] == "-at" && len(args) > 2:
 			run.at, run.action, args = args[1], args[2], args[3:]
 		default:
@@ -152,6 +168,8 @@ func (st *stage) act(action string, controller int) error {
 		return st.box.KillJobs()
 	case "kill-controller":
 		return syscall.Kill(-controller, syscall.SIGKILL)
+	case "start-server": // as a supervisor does
+		return st.box.Server(ctx, "start")
 	case "crash-postgres":
 		return st.box.Postgres.Crash(ctx)
 	case "unmount-share":

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -47,14 +48,20 @@ func TestScenarios(t *testing.T) {
 			"leaks":     (*stage).leaks,
 			"write":     (*stage).write,
 			"api":       (*stage).api,
+			"byroot":    (*stage).byroot,
 		}),
 	})
 }
 
-// condition knows [root]: the caller may give files to other accounts.
+// condition knows [root]: the caller may give files to other accounts, and
+// [strace]: it is installed.
 func condition(name string) (bool, error) {
 	if name == "root" {
 		return os.Geteuid() == 0, nil
+	}
+	if name == "strace" {
+		_, err := exec.LookPath("strace")
+		return err == nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }

@@ -7,6 +7,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/service"
 )
 
 // toCluster makes the home a cluster node's.
@@ -30,6 +31,9 @@ func (c *cutover) toCluster(ctx context.Context) error {
 	// Nothing is changed before everything is proven to be on the share, and
 	// everything that was taken to be as it was then.
 	if err := prove(false); err != nil {
+		return err
+	}
+	if err := service.StillStopped(ctx, c.Common); err != nil {
 		return err
 	}
 	if err := c.still(ctx, found, false); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/service"
 )
 
 // PostgreSQL runs deferred constraints and triggers at the commit, when nobody
@@ -50,8 +51,11 @@ func (r *runner) written(ctx context.Context) (string, error) {
 	return string(rows[0][0]), nil
 }
 
-// commit ends the transaction.
+// commit ends the transaction, unless something has started the server meanwhile.
 func (r *runner) commit(ctx context.Context) error {
+	if err := service.StillStopped(ctx, r.args.Common); err != nil {
+		return err
+	}
 	err := postgres.Run(ctx, r.conn, strings.Join(append(r.late, "COMMIT"), "; "))
 	if err != nil && postgres.Lost(err) {
 		return cidx.Problem{What: "the connection was lost at the very commit; whether it was committed is not known", At: r.where, Fix: "wait until PostgreSQL and the network are up, then run again: it looks whether the load is there, and goes on from that"}

@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/service"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -38,6 +39,9 @@ func (c *copier) copy(ctx context.Context) (ansible.Reply, error) {
 	c.meter = newMeter(ctx, "files", bytes, files)
 	defer c.meter.end()
 	err = c.watched(ctx, c.applyAll)
+	if err == nil && c.args.Phase == phaseDelta { // what was copied under a living server is not the last word
+		err = service.StillStopped(ctx, c.args.Common)
+	}
 	reply := c.reply()
 	if reply.Changed {
 		event := c.args.Phase

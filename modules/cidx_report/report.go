@@ -46,6 +46,8 @@ type args struct {
 	Start   string         `arg:"service_start_command" doc:"Command that starts the server, with C(command)."`
 	Stop    string         `arg:"service_stop_command" doc:"Command that stops the server, with C(command)."`
 	Resume  string         `arg:"migrate_command" doc:"Command that migrates again. Default is C(ansible-playbook cluster-migrate.yml) for C(host)."`
+	Read    string         `arg:"read" doc:"Only read: the name of a file of C(report) in the state folder. The reply is a C(part) of it in base64, at most 512 KiB from I(offset) on."`
+	Offset  int            `arg:"offset" default:"0" doc:"With I(read): the byte to begin at."`
 	Back    string         `arg:"rollback_command" doc:"Command that rolls back. Default is C(ansible-playbook cluster-rollback.yml) for C(host)."`
 }
 
@@ -65,6 +67,7 @@ func Module() ansible.Module {
 			{Name: "html", Type: "str", Doc: "The document that C(report.html) holds; empty where the reply would become too large."},
 			{Name: "files", Type: "list", Doc: "Files that were written on the node; none where it cannot keep them, which is a warning."},
 			{Name: "summary", Type: "list", Doc: "The lines that end the transcript."},
+			{Name: "part", Type: "str", Doc: "With I(read): bytes of the file in base64. C(next) is where to go on, C(last) whether that is its end."},
 			{Name: "truncated", Type: "bool", Doc: "Whether lists were shortened to keep the reply small; the files on the node are complete."},
 		},
 		Example: "- name: Write the report\n  cidx.cluster.cidx_report:\n    home: /home/cidx/.cidx-server\n    outcome: migrated\n    host: \"{{ inventory_hostname }}\"\n    replies:\n      verify: \"{{ verify_reply }}\"\n",
@@ -74,6 +77,9 @@ func Module() ansible.Module {
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 	// The reply repeats its arguments; those would make it twice as large.
 	defer clear(a.Replies)
+	if a.Read != "" {
+		return a.part()
+	}
 	if err := a.happened(); err != nil {
 		return ansible.Reply{}, err
 	}

@@ -133,6 +133,9 @@ func (s *switcher) start(ctx context.Context) error {
 		if err := s.whole(ctx); err != nil {
 			return err
 		}
+		if err := s.rests(ctx); err != nil {
+			return err
+		}
 	}
 	if len(steps) > 0 && !s.check {
 		if err := s.note(ctx, "starting", nil); err != nil {
@@ -153,6 +156,20 @@ func (s *switcher) start(ctx context.Context) error {
 		return err
 	}
 	return s.note(ctx, "started", nil)
+}
+
+// rests proves again that nothing runs, before the hold goes: what was started
+// behind its back works on a home in the middle of the change.
+func (s *switcher) rests(ctx context.Context) error {
+	home, err := s.control.ReadHome(ctx)
+	if err != nil {
+		return err
+	}
+	held, err := inForce(s.state.Hold(), home.Changed)
+	if err != nil || !held {
+		return err
+	}
+	return s.control.RunsNot(ctx)
 }
 
 // whole is nil where the home is that of a standalone server or of a migrated

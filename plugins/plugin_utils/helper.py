@@ -80,18 +80,22 @@ class HelperAction(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         self._prepare(task_vars or {})
-        news = self._start(self._arguments())
-        while not news["done"]:
-            self._tell(news)
-            news = self._patiently(["job", "follow", news["job"], str(news["offset"])])
-        self._tell(news)
-        result.update(news["reply"])
+        result.update(self._reply(self._arguments()))
         if self._quiet:
             result["changed"] = False
             result.pop("warnings", None)
             if result.get("msg") and not result.get("failed"):
                 self._say("  " + result["msg"])
         return result
+
+    def _reply(self, args):
+        """Runs the module to its end and returns what it answers."""
+        news = self._start(args)
+        while not news["done"]:
+            self._tell(news)
+            news = self._patiently(["job", "follow", news["job"], str(news["offset"])])
+        self._tell(news)
+        return news["reply"]
 
     def _prepare(self, task_vars):
         def variable(name, default):
@@ -116,11 +120,13 @@ class HelperAction(ActionBase):
         self._quiet = self._task.check_mode and not task_vars.get("ansible_check_mode")
 
     def _arguments(self):
-        args = dict(self._task.args, _cidx_run=dict(RUN, lease=self.LEASE))
-        args["_ansible_check_mode"] = bool(self._task.check_mode)
-        args["_ansible_diff"] = bool(self._task.diff) and not self._quiet
-        args["_ansible_verbosity"] = display.verbosity
-        return args
+        return dict(self._task.args, **self._internal(self.LEASE))
+
+    def _internal(self, lease):
+        """Arguments that are not the task's own."""
+        diff = bool(self._task.diff) and not self._quiet
+        return {"_cidx_run": dict(RUN, lease=lease), "_ansible_check_mode": bool(self._task.check_mode), "_ansible_diff": diff,
+                "_ansible_verbosity": display.verbosity}
 
     def _start(self, args):
         module = self._task.action.split(".")[-1]

@@ -145,6 +145,15 @@ func StillStopped(ctx context.Context, c cidx.Common) error {
 	return signs.runsNot()
 }
 
+// RunsNot is StillStopped where the caller knows that the server is held.
+func (c Control) RunsNot(ctx context.Context) error {
+	signs, err := readSigns.Run(ctx, c.signs())
+	if err != nil {
+		return err
+	}
+	return signs.runsNot()
+}
+
 // runsNot turns any sign of life into a problem of a server that is held.
 func (s Signs) runsNot() error {
 	_, found := s.life()
