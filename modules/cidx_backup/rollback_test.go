@@ -217,3 +217,20 @@ func TestPreparedWritesTheStandaloneConfigurationOnly(t *testing.T) {
 	}
 	do(t, h, "taken")
 }
+
+// An alias file that cannot be read is no file that is not one.
+func TestAnAliasFileThatCannotBeReadIsTold(t *testing.T) {
+	h := hometest.New(t, dsn)
+	path := h.Path("data/golden-repos/aliases/web-global.json")
+	must(t, os.Remove(path))
+	must(t, os.Mkdir(path, 0o700)) // a folder is not asked for
+	do(t, h, "taken")
+	if os.Geteuid() == 0 {
+		t.Skip("root reads everything")
+	}
+	must(t, os.Remove(path))
+	must(t, os.WriteFile(path, nil, 0o000))
+	if _, err := call(h, "taken", true, nil); err == nil || !strings.Contains(err.Error(), "web-global.json") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -85,6 +85,10 @@ func (e *examiner) judgeStanding() {
 	case f.standErr != nil || f.nowErr != nil:
 	case f.standing.Begun == cidx.ToStandalone:
 		half("a rollback was interrupted", "finish it with cluster-rollback.yml, then migrate again")
+	case f.standing.Forgotten && !f.now.Cluster():
+		half("config.json is standalone, but the repositories are links to the share, and the record of their migration is gone", "put the state folder and the *"+cidx.PreCluster+" folders back from a backup of the node, then run cluster-rollback.yml")
+	case f.standing.Forgotten:
+		f.migrated = true
 	case f.standing.Cutover == cidx.ToCluster && !f.now.Cluster():
 		half("config.json is standalone again, but the repositories still are links to the share: rolled back by hand", rollback)
 	case f.standing.Cutover == cidx.ToCluster && !inPlace:
@@ -95,6 +99,10 @@ func (e *examiner) judgeStanding() {
 		half("folders were moved aside ("+cidx.PreCluster+"), but the journal "+e.State().Journal()+" knows of no migration", "if cidx_state_dir was changed, set it back; else "+rollback)
 	}
 }
+
+// notMigrated reports whether it is known that this home was not migrated: a
+// journal that cannot be read says nothing.
+func (f findings) notMigrated() bool { return f.standErr == nil && f.nowErr == nil && !f.migrated }
 
 // links reports whether every tree that was moved aside has its link, and
 // whether any was moved.

@@ -329,6 +329,45 @@ func TestAMigratedHomeIsTold(t *testing.T) {
 	}
 }
 
+// A journal that cannot be read says nothing: neither that the home was migrated
+// nor that it was not.
+func TestAJournalThatCannotBeReadIsNoMissingMigration(t *testing.T) {
+	s := newStage(t)
+	link(t, s)
+	s.node = "node-1"
+	must(t, os.MkdirAll(s.Path(".cluster-migrate/journal.jsonl"), 0o700))
+	reply, _, err := s.run(true)
+	if err == nil || !strings.Contains(err.Error(), "journal") {
+		t.Errorf("got %v", err)
+	}
+	for _, text := range append([]string{fmt.Sprint(err)}, reply.Warnings...) {
+		if strings.Contains(text, "not migrated") {
+			t.Errorf("claims to know: %s", text)
+		}
+	}
+}
+
+// The way back was removed by hand, with its record: the server stays a migrated
+// one, and no run stops it.
+func TestAMigratedHomeWhoseRecordIsGoneIsTold(t *testing.T) {
+	s := newStage(t)
+	link(t, s)
+	s.node = "node-1"
+	s.Write(t, "config.json.pre-cluster", fmt.Sprintf(hometest.Standalone, s.Dir))
+	for _, tree := range []string{"golden-repos", "activated-repos"} {
+		must(t, os.RemoveAll(s.Path("data", tree)+".pre-cluster"))
+	}
+	reply, _, err := s.run(true)
+	must(t, err)
+	if reply.Data["migrated"] != true || reply.Data["resuming"] != false {
+		t.Errorf("reply %+v", reply)
+	}
+	s.Write(t, "config.json", fmt.Sprintf(hometest.Standalone, s.Dir))
+	if _, _, err := s.run(true); err == nil || !strings.Contains(err.Error(), "record of their migration is gone") {
+		t.Errorf("standalone on the share: %v", err)
+	}
+}
+
 func TestASecondMigrationTakesTheKeptSettings(t *testing.T) {
 	s := newStage(t)
 	s.Write(t, "config.json", fmt.Sprintf(hometest.Standalone, s.Dir))

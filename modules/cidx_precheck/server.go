@@ -178,7 +178,7 @@ func (e *examiner) api(ctx context.Context) outcome {
 // clusterAlready explains why a server refuses the credentials of its own users:
 // see early.
 func (e *examiner) clusterAlready(client *cidxapi.Client) cidx.Problems {
-	if len(e.found.nodes) == 0 || e.found.migrated {
+	if len(e.found.nodes) == 0 || !e.found.notMigrated() {
 		return nil
 	}
 	return cidx.Problems{{
@@ -193,7 +193,7 @@ func (e *examiner) clusterAlready(client *cidxapi.Client) cidx.Problems {
 // not in SQLite. clustered is false where the server says that it is standalone.
 func (e *examiner) early(ctx context.Context, client *cidxapi.Client) (clustered bool) {
 	node, err := client.CheckHealth(ctx)
-	if err == nil && node.NodeID != "" && !e.found.migrated {
+	if err == nil && node.NodeID != "" && e.found.notMigrated() {
 		e.warnings = append(e.warnings, fmt.Sprintf("%s runs in cluster mode already (node %s), though its data was not migrated: it was restarted after cluster-join.sh; what users changed since is in PostgreSQL only", client.Base(), node.NodeID))
 	}
 	return err != nil || node.NodeID != ""

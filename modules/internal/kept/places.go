@@ -130,7 +130,14 @@ func (p *Places) Aliases() ([]File, error) {
 				return nil, fmt.Errorf("list aliases: %w", err)
 			}
 			for _, e := range entries {
-				if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".json") || !cidx.IsAliasFile(filepath.Join(t.Local, dir, e.Name())) {
+				path := filepath.Join(t.Local, dir, e.Name())
+				if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".json") {
+					continue
+				}
+				if err := readable(path); err != nil {
+					return nil, err
+				}
+				if !cidx.IsAliasFile(path) {
 					continue
 				}
 				rel, err := filepath.Rel(p.common.Home, filepath.Join(t.Link, dir, e.Name()))
@@ -142,6 +149,18 @@ func (p *Places) Aliases() ([]File, error) {
 		}
 	}
 	return list, nil
+}
+
+// readable tells a file that cannot be read from one that is no alias file.
+func readable(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it has just gone
+	}
+	if err != nil {
+		return cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user; the server reads it, too"}
+	}
+	return f.Close()
 }
 
 func realFolder(path string) bool {
