@@ -24,7 +24,17 @@ class CallbackModule(CallbackBase):
 
     def __init__(self):
         super().__init__()
+        self._warned = set()
         sys.stdout.reconfigure(line_buffering=True)  # through a pipe too, lines appear as they happen
+
+    def _handle_warnings(self, res):
+        # Not wrapped: a name with spaces in it must not begin a line.
+        for warning in res.pop("warnings", None) or []:
+            line = "[WARNING]: " + " ".join(str(warning).split())
+            if C.ACTION_WARNINGS and line not in self._warned:
+                self._warned.add(line)
+                self._display.display(line, color=C.COLOR_WARN, stderr=True)
+        super()._handle_warnings(res)
 
     def _failure(self, kind, result, ignored=False):
         data = reply(result)

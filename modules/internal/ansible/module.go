@@ -75,7 +75,7 @@ type Reply struct {
 	Problems cidx.Problems  // all that was found; with Failed or an error
 	Checks   []Check        // what was checked, in order
 	Diff     []Diff         // with Mode.Diff only
-	Warnings []string       // shown by Ansible as [WARNING]
+	Warnings []string       // shown by Ansible as [WARNING], of each kind the first five
 	Data     map[string]any // the module's own keys, see Doc.Returns
 }
 
