@@ -271,3 +271,20 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		t.Error(left)
 	}
 }
+
+// One place starts git, so that one environment is enough.
+func TestNobodyElseStartsGit(t *testing.T) {
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "../git/") || strings.HasPrefix(path, "../../internal/git/") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, `"git"`) && (strings.Contains(line, "exec.") || strings.Contains(line, "Argv")) {
+				t.Errorf("%s starts git: %s", path, strings.TrimSpace(line))
+			}
+		}
+		return err
+	})
+	must(t, err)
+}
