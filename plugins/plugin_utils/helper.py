@@ -173,7 +173,7 @@ class HelperAction(ActionBase):
         for line in out["stdout"].splitlines():
             if out["rc"] == 125 and line.startswith("cidx-helper-not-roots: "):
                 raise AnsibleActionFail("root would run a program from a folder that others can change: %s\nLeave cidx_helper_dir away, or name a folder "
-                                        "of root's in which no part of the path is a link or can be written by others." % line.split(": ", 1)[1])
+                                        "of root's in which no part of the path is a link or can be written by others." % printable(line.split(": ", 1)[1]))
 
     def _install(self):
         machine = self._low_level_execute_command("uname -s -m")["stdout"].split()[-2:]  # sudo may have warned before it

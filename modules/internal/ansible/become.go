@@ -20,6 +20,7 @@ import (
 	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/reach"
+	"cidx-cluster/modules/internal/secret"
 )
 
 // Bounds of what the parent takes from a child that is somebody else, in bytes.
@@ -194,13 +195,15 @@ func (m Module) runAs(ctx context.Context, o order, user reach.Identity, sink pr
 	go func() { _, _ = ours.Write(raw) }() // a child that is gone is noticed at its answers
 	stop := context.AfterFunc(ctx, func() { _ = child.Process.Signal(syscall.SIGTERM) })
 	defer stop()
-	reply, err := m.hear(ctx, answers, sink)
+	// The child is another user's: its words are shown as any other text of others.
+	said := &lines{keeper: secret.New(), next: sink}
+	reply, err := m.hear(ctx, answers, said.add)
 	if err != nil {
 		_ = child.Process.Kill() // it may have ended by itself
 		_ = child.Wait()         // and words are complete
-		return nil, fmt.Errorf("%s as %s: %w\n%s", m.Doc.Name, user, err, job.CrashText(words.String()))
+		return nil, crash{fmt.Sprintf("%s as %s: %v", m.Doc.Name, user, err), job.CrashText(words.String())}
 	}
-	return reply, nil // not waited for: a call on a share that hangs may never come back
+	return again(reply), nil // not waited for: a call on a share that hangs may never come back
 }
 
 // hear reads the child's lines until its reply, which is one JSON object.

@@ -1,6 +1,9 @@
 package ansible
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -29,6 +32,17 @@ func each(reply map[string]any, keeper *secret.Keeper) map[string]any {
 		out[name] = printable.Each(v, func(s string) string { return show(keeper.Hide(s)) })
 	}
 	return out
+}
+
+// again is each for a reply that is JSON already.
+func again(raw []byte) []byte {
+	var tree map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	if err := decoder.Decode(&tree); err != nil {
+		return refusal(fmt.Errorf("read reply: %w", err))
+	}
+	return mask(tree, secret.New())
 }
 
 // titled makes the headers of differences printable in one line; what differs has
