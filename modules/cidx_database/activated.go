@@ -38,6 +38,10 @@ const activatedTable = `CREATE TABLE activated_repos (id INTEGER PRIMARY KEY, us
 	current_branch, activated_at, last_accessed, git_committer_email, ssh_key_used, is_composite, wiki_enabled, metadata_json)`
 
 func (r *runner) openActivated() error {
+	tree, ok := r.layout.Tree(cidx.ActivatedRepos)
+	if !ok {
+		return nil // nobody has activated a repository
+	}
 	conn, err := sqlite.Memory()
 	if err != nil {
 		return err
@@ -46,11 +50,8 @@ func (r *runner) openActivated() error {
 	if err := conn.Exec(activatedTable); err != nil {
 		return err
 	}
-	tree, ok := r.layout.Tree(cidx.ActivatedRepos)
-	if ok {
-		if err := r.readActivated(conn, tree.Local); err != nil {
-			return err
-		}
+	if err := r.readActivated(conn, tree.Local); err != nil {
+		return err
 	}
 	r.source.tables[cidx.Activated], err = conn.Tables()
 	return err

@@ -398,6 +398,40 @@ func (f *fixture) asRole(t *testing.T, role, grants string) {
 	t.Cleanup(func() { pgtest.Exec(t, shared, "DROP OWNED BY "+role, "DROP ROLE "+role) })
 }
 
+// TestLargeTablesWithWhatWaits: rows of an index run that stay, and triggers that
+// wait for the commit, do not keep the indexes of a large table from being
+// rebuilt.
+func TestLargeTablesWithWhatWaits(t *testing.T) {
+	const rows = largeTable + 1
+	f := auditFixture(t, rows)
+	f.sqlite(t, "data/cidx_server.db", fmt.Sprintf(`CREATE TABLE embedding_call_stats (id INTEGER PRIMARY KEY AUTOINCREMENT, provider TEXT NOT NULL);
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO embedding_call_stats SELECT i, 'voyage' FROM n`, rows))
+	pgtest.Exec(t, f.dsn, "CREATE TABLE embedding_call_stats (id bigserial PRIMARY KEY, provider text NOT NULL)", "CREATE INDEX idx_provider ON embedding_call_stats (provider)",
+		"INSERT INTO embedding_call_stats (provider) SELECT 'after-join' FROM generate_series(1, 7000)")
+	for _, table := range []string{"audit_logs", "embedding_call_stats"} {
+		for _, event := range []string{"INSERT", "UPDATE", "DELETE"} {
+			f.late(t, table, event, "NULL")
+		}
+	}
+	f.backup(t)
+	if r := f.run(t, nil); r.Failed || !r.Changed {
+		t.Fatalf("told is: %s", r.text())
+	}
+	f.loaded(t, rows)
+	if got, want := f.query(t, "SELECT count(*), count(*) FILTER (WHERE provider = 'after-join' AND id > 5001), nextval('embedding_call_stats_id_seq') > max(id) FROM embedding_call_stats"), "12001|7000|t"; got != want {
+		t.Errorf("PostgreSQL has %s, want %s", got, want)
+	}
+	if r := f.run(t, map[string]any{"phase": "verify"}); r.Failed || r.AddedRows != 7000 {
+		t.Errorf("verify: %s", r.text())
+	}
+	if r := f.run(t, map[string]any{"phase": "rollback"}); r.Failed {
+		t.Fatalf("rollback: %s", r.text())
+	}
+	if r := f.run(t, nil); r.Failed || !r.Changed {
+		t.Fatalf("loaded again: %s", r.text())
+	}
+}
+
 // TestWithoutOwnership: a role that owns nothing loads a large table as well,
 // and says that it takes longer.
 func TestWithoutOwnership(t *testing.T) {

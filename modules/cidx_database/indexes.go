@@ -35,6 +35,11 @@ func (r *runner) dropIndexes(ctx context.Context) (*postgres.Rebuild, error) {
 	for _, kept := range rebuild.Kept {
 		r.warnings.add("stays while a large table is loaded: %s", kept)
 	}
+	// What waits for the commit because of rows that were deleted or moved runs
+	// now: PostgreSQL alters no table for which something waits.
+	if err := postgres.Run(ctx, r.conn, "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"); err != nil {
+		return nil, fmt.Errorf("run deferred constraints and triggers: %w", err)
+	}
 	if err := rebuild.Drop(ctx, r.conn); err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func footprint(path string) (p print, err error) {
 		log.Close()
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return p, fmt.Errorf("read write-ahead log: %w", err)
+		return p, cidx.Problem{What: "read write-ahead log: " + err.Error(), At: path + "-wal", Fix: "make the file readable for the user that runs the migration"}
 	}
 	if p.hot, err = hotJournal(path + "-journal"); err == nil && p.hot {
 		if info, err := os.Stat(path + "-journal"); err == nil { // else it has just gone
@@ -121,7 +121,7 @@ func hotJournal(path string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read rollback journal: %w", err)
+		return false, cidx.Problem{What: "read rollback journal: " + err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
 	defer f.Close()
 	head := make([]byte, 8)
