@@ -9,7 +9,7 @@ export GOTOOLCHAIN := local
 
 E2E_TIMEOUT ?= 25m
 
-.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files bench-downtime collection clean
+.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files bench-downtime bench-become collection clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
@@ -56,7 +56,7 @@ lab-nfs: modules ## Migrate onto a true NFS share in an emulated machine: squash
 	@build/setup.sh nfs
 	@LAB=nfs go run ./build/testsum -count=1 -timeout 60m ./e2e/nfs/...
 
-bench: bench-database bench-files bench-downtime ## All benchmarks
+bench: bench-database bench-files bench-downtime bench-become ## All benchmarks
 
 bench-database: modules tools ## The database step against its peers, in one run
 	@build/setup.sh bench
@@ -65,6 +65,10 @@ bench-database: modules tools ## The database step against its peers, in one run
 bench-files: modules tools ## The file copy against its peers, in one run
 	@build/setup.sh bench
 	@go run ./bench/files
+
+bench-become: ## What a module call costs more where root becomes the server's user for it
+	@build/helper.sh "$$(go env GOHOSTARCH)"
+	@go run ./bench/become
 
 bench-downtime: modules tools ## Which share of a whole migration of 200,000 files the server stands still
 	@go run ./bench/files -downtime

@@ -47,6 +47,9 @@ func (st *stage) playbook(c *call) error {
 	cmd.Dir, cmd.Env = st.folder, st.ansibleEnv(c)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if run.traced {
+		cmd.WaitDelay = 2 * time.Second
+	}
 	all := new(transcript.Buffer)
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(all, c.out), io.MultiWriter(all, c.ts.Stderr())
 	started := time.Now()
@@ -56,7 +59,9 @@ func (st *stage) playbook(c *call) error {
 	acted := make(chan error, 1)
 	ended, end := context.WithCancel(ctx)
 	go func() { acted <- st.actAt(ended, run, cmd.Process.Pid) }()
-	err = cmd.Wait()
+	if err = cmd.Wait(); errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // strace lives as long as the server and keeps the output open
+	}
 	end()
 	st.transcript = all.String()
 	if err := os.WriteFile(filepath.Join(st.work, "transcript"), []byte(st.transcript), 0o600); err != nil {

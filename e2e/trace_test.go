@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,10 @@ import (
 func traced(file string, words []string) ([]string, error) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		return nil, errors.New("strace is not installed")
+	}
+	// A server that an earlier run has started is still traced into that file.
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	const calls = "setuid,setreuid,setresuid,clone,clone3,fork,vfork,execve,open,openat,openat2,creat,rename,renameat,renameat2,chmod,fchmod,fchmodat,chown,lchown,fchown,fchownat," +
 		"unlink,unlinkat,mkdir,mkdirat,symlink,symlinkat,link,linkat,mknod,mknodat,truncate"
@@ -56,9 +61,9 @@ func (st *stage) byroot(c *call) error {
 var (
 	traceLine  = regexp.MustCompile(`^(\d+) +(.*)$`)
 	toolRun    = regexp.MustCompile(`^execve\("[^"]*/(rsync|git)"`)
-	becomes    = regexp.MustCompile(`^(?:setuid|setreuid|setresuid)\((?:-?\d+, )?(\d+).*\) += 0`)
+	becomes    = regexp.MustCompile(`^(?:setuid|setreuid|setresuid)\((?:-?\d+, )?(\d+).*(?:\) += 0|<unfinished \.\.\.>)$`)
 	unfinished = regexp.MustCompile(`^(?:clone3?|v?fork)\(.*<unfinished \.\.\.>$`)
-	made       = regexp.MustCompile(`(?:^|resumed>.*)(?:clone3?|v?fork).* = (\d+)(?:<[^>]*>)?$`)
+	made       = regexp.MustCompile(`^(?:<\.\.\. )?(?:clone3?|v?fork)\b.* = (\d+)(?:<[^>]*>)?$`)
 )
 
 type traceEntry struct {
@@ -92,7 +97,7 @@ func readTrace(path string) (*trace, error) {
 	t := &trace{users: map[int][][2]int{}, parents: map[int][2]int{}}
 	begun := map[int]int{}
 	lines := bufio.NewScanner(f)
-	lines.Buffer(make([]byte, 64<<10), 1<<20)
+	lines.Buffer(make([]byte, 64<<10), 64<<20)
 	for lines.Scan() {
 		m := traceLine.FindStringSubmatch(lines.Text())
 		if m == nil {
