@@ -9,6 +9,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,10 +82,12 @@ func FromSQLite(ctx context.Context, home string) (Registry, error) {
 	if err == nil {
 		r.Jobs, err = jobs(c)
 	}
-	if err != nil {
-		return Registry{}, fmt.Errorf("read registry of %s: %w", cidx.ServerDatabase(home), err)
+	var told cidx.Problem
+	if err != nil && !errors.As(err, &told) {
+		err = cidx.Problem{What: "read the registry of repositories: " + err.Error(), At: cidx.ServerDatabase(home),
+			Fix: "restore the file from a backup, with its -wal if there is one: it was emptied, or the tables were dropped"}
 	}
-	return r, nil
+	return r, err
 }
 
 // copyFolder is a private folder in the helper's folder, else in the system's

@@ -2,11 +2,14 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/postgres"
@@ -49,5 +52,22 @@ func TestBothSidesAgreeAndNothingIsWritten(t *testing.T) {
 	r, err := FromPostgres(context.Background(), conn)
 	if err != nil || len(r.Repos) != 3 || r.Repos[0].Alias != "billing" || len(r.Globals) != 3 {
 		t.Errorf("read %+v, %v", r, err)
+	}
+}
+
+// TestAnEmptiedDatabaseIsAProblem: with its place and the way out.
+func TestAnEmptiedDatabaseIsAProblem(t *testing.T) {
+	home := t.TempDir()
+	path := cidx.ServerDatabase(home)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := FromSQLite(t.Context(), home)
+	var p cidx.Problem
+	if !errors.As(err, &p) || p.At != path || p.Fix == "" {
+		t.Errorf("told is: %v", err)
 	}
 }
