@@ -7,7 +7,6 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/service"
 )
 
 // toCluster makes the home a cluster node's.
@@ -19,21 +18,21 @@ func (c *cutover) toCluster(ctx context.Context) error {
 	if err := c.planCluster(found); err != nil {
 		return err
 	}
-	prove := func(moved bool) error { return c.prove(ctx, found, moved) }
 	if c.mode.Check {
 		c.reply.Msg = "the home would be switched to the cluster"
-		return prove(false)
+		return c.prove(ctx, found, false)
 	}
 	if len(c.plan) == 0 && found.standing.Migrated() {
 		c.reply.Msg = "the home is a cluster node's already"
 		return nil
 	}
-	// Nothing is changed before everything is proven to be on the share, and
-	// everything that was taken to be as it was then.
-	if err := prove(false); err != nil {
-		return err
-	}
-	if err := service.StillStopped(ctx, c.Common); err != nil {
+	return c.switchOver(ctx, found)
+}
+
+// switchOver performs the plan. Nothing is changed before everything is proven
+// to be on the share, and everything that was taken to be as it was then.
+func (c *cutover) switchOver(ctx context.Context, found situation) error {
+	if err := c.prove(ctx, found, false); err != nil {
 		return err
 	}
 	if err := c.still(ctx, found, false); err != nil {
@@ -49,7 +48,7 @@ func (c *cutover) toCluster(ctx context.Context) error {
 		return err
 	}
 	// And once more the way the server will see it, through the links.
-	if err := prove(true); err != nil {
+	if err := c.prove(ctx, found, true); err != nil {
 		return c.undo(err, c.plan)
 	}
 	if err := c.still(ctx, found, true); err != nil {

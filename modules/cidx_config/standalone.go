@@ -31,7 +31,7 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	c.unfinished = standing.Unfinished() || standing.Cutover == cidx.ToCluster
 	c.loaded = standing.Loaded
 	if standing.Forgotten && now.Cluster() {
-		return cidx.Problem{What: "this server was migrated, and the record of that is gone together with what was set aside", At: c.State().Journal(), Fix: "put the state folder and the *.pre-cluster folders back from a backup of the node; without them this migration cannot be rolled back, and the cluster node goes on as it is"}
+		return c.noWayBack()
 	}
 	if err := c.planStandalone(ctx, now, standing.Entries); err != nil {
 		return err
@@ -49,8 +49,7 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 			return err
 		}
 	}
-	// A run that goes on keeps what the first one found: the backup step
-	// decides by it whether the standalone server has run since.
+	// A run that goes on keeps what the first one found; see cidx_backup, ownWrites.
 	if standing.Begun != cidx.ToStandalone {
 		if err := c.note(cidx.ConfigBegun, map[string]any{"config_was": now.StorageMode}); err != nil {
 			return err
@@ -62,6 +61,11 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	c.reply.Msg = "the home is standalone"
 	c.reach("write the journal")
 	return c.note(cidx.ConfigDone, nil)
+}
+
+// noWayBack is the problem of a migrated server of which only the links are left.
+func (c *cutover) noWayBack() error {
+	return cidx.Problem{What: "this server was migrated, and the record of that is gone together with what was set aside", At: c.State().Journal(), Fix: "put the state folder and the *.pre-cluster folders back from a backup of the node; without them this migration cannot be rolled back, and the cluster node goes on as it is"}
 }
 
 // planStandalone plans config.json first and the links last: a standalone
