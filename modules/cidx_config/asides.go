@@ -71,7 +71,7 @@ func namesBelow(root string) ([]string, error) {
 		}
 		for _, e := range entries {
 			name := filepath.Join(rel, e.Name())
-			names = append(names, name)
+			names = append(names, string([]rune(name))) // as JSON spells bytes that are no UTF-8: the list is kept as such
 			deeper := depth
 			if name == ".versioned" {
 				deeper++
