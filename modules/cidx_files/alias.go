@@ -29,7 +29,7 @@ func (p *pass) rewritten(dir string, e *tree.Entry) bool {
 	if err != nil {
 		return false
 	}
-	is, err := readSmall(p.target.fd, path)
+	is, err := readSmall(p.target.dir, path)
 	if err != nil {
 		return false
 	}

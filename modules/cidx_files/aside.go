@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"time"
@@ -36,40 +35,34 @@ func (p *part) strange(dir string, now, old *tree.Dir, e *tree.Entry) bool {
 
 // evictor moves entries out of the way, into a folder of its own for each pass.
 type evictor struct {
-	share string
-	under string // below share
+	under string // below the share
 }
 
 func (c *copier) evictor(j *job) *evictor {
 	stamp := time.Now().UTC().Format("20060102T150405.000000Z")
-	return &evictor{share: c.share, under: path.Join(asideFolder, stamp, j.part.name)}
+	return &evictor{under: path.Join(asideFolder, stamp, j.part.name)}
 }
 
 // folder opens the folder below the evictor's for an entry of a part, making it.
-func (v *evictor) folder(dir string) (*os.File, error) {
-	root, err := os.OpenRoot(v.share)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
+func (v *evictor) folder(share *tree.Root, dir string) (fd int, err error) {
 	at := path.Join(v.under, dir)
-	if err := root.MkdirAll(at, 0o700); err != nil {
-		return nil, err
+	if _, err := share.MkdirAll(at); err != nil {
+		return -1, err
 	}
-	return root.Open(at)
+	return share.OpenFolder(at)
 }
 
 // evict moves an entry of the share aside. What lies on another file system
 // stays, and is told.
 func (p *pass) evict(entry string) error {
 	full := p.target.path(entry)
-	dir, name := tree.Parent(entry)
-	to, err := p.evictor.folder(dir)
+	dir, _ := tree.Parent(entry)
+	to, err := p.evictor.folder(p.target.share, dir)
 	if err != nil {
 		return fault("make folder", filepath.Join(p.share, p.evictor.under, dir), err)
 	}
-	defer to.Close()
-	err = again(func() error { return unix.Renameat(p.target.fd, entry, int(to.Fd()), name) })
+	defer unix.Close(to)
+	err = p.target.at(entry, func(fd int, name string) error { return unix.Renameat(fd, name, to, name) })
 	switch {
 	case errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EBUSY):
 		return p.stranger(entry)
@@ -81,6 +74,7 @@ func (p *pass) evict(entry string) error {
 		return fault("move aside", full, err)
 	}
 	p.target.writes.Add(1)
+	p.target.dir.Forget(entry)
 	p.result.moveAside(filepath.Join(p.share, p.evictor.under, entry))
 	return nil
 }

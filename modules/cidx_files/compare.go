@@ -143,7 +143,7 @@ func (p *pass) differences(ctx context.Context, tasks []*task) ([]difference, er
 // as not copied, and the next pass copies it.
 func (p *pass) compareEntry(t *task, i int) (why string, err error) {
 	if i < 0 {
-		c, err := lstatSelf(p.target.fd, t.path)
+		c, err := p.target.lstat(t.path)
 		if err != nil {
 			return "", fault("look at", p.target.path(t.path), err)
 		}
@@ -177,13 +177,6 @@ func (p *pass) compareEntry(t *task, i int) (why string, err error) {
 	return "", nil
 }
 
-func lstatSelf(at int, path string) (tree.Entry, error) {
-	if path == "" {
-		path = "."
-	}
-	return tree.Lstat(at, path)
-}
-
 var errChanged = errors.New("source changed")
 
 // equal compares an entry with its copy; why says how they differ. rest is set
@@ -197,13 +190,13 @@ func (p *pass) equal(path string, e *tree.Entry, mended bool) (why string, rest 
 		}
 	}
 	if !e.IsRegular() {
-		c, err := tree.Lstat(p.target.fd, path)
+		c, err := p.target.lstat(path)
 		if err != nil {
 			return missing(err), true, nil
 		}
 		return want.Differs(&c, p.target.granularity), true, nil
 	}
-	fd, err := openRead(p.target.fd, path)
+	fd, err := openRead(p.target.dir, path)
 	if err != nil {
 		if why := missing(err); why != "" {
 			return why, true, nil
@@ -242,14 +235,17 @@ func missing(err error) string {
 
 // openRead opens a file without following a link and, where we may, without
 // touching its access time.
-func openRead(at int, path string) (fd int, err error) {
+func openRead(root *tree.Root, path string) (fd int, err error) {
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
-	for _, extra := range []int{unix.O_NOATIME, 0} {
-		err = again(func() error { fd, err = unix.Openat(at, path, flags|extra, 0); return err })
-		if !errors.Is(err, unix.EPERM) {
-			break
+	err = root.At(path, func(at int, name string) error {
+		for _, extra := range []int{unix.O_NOATIME, 0} {
+			err = again(func() error { fd, err = unix.Openat(at, name, flags|extra, 0); return err })
+			if !errors.Is(err, unix.EPERM) {
+				break
+			}
 		}
-	}
+		return err
+	})
 	return fd, err
 }
 

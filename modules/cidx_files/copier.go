@@ -120,7 +120,7 @@ func (c *copier) settled(p *part) bool {
 		if errors.Is(err, unix.ENOENT) {
 			continue
 		}
-		was, failed := p.lstat(atCwd, source)
+		was, failed := p.lstat(source)
 		if err != nil || failed != nil || is.Mode != was.Mode || is.UID != was.UID || is.GID != was.GID {
 			return false
 		}

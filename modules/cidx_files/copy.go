@@ -27,7 +27,7 @@ func (p *pass) copyBig(ctx context.Context) error {
 	}
 	return inParallel(ctx, p.workers, items, func(ctx context.Context, i item) error {
 		path := tree.Join(i.path, i.name)
-		e, err := p.part.lstat(p.source, path)
+		e, err := p.original(path)
 		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}
@@ -35,7 +35,7 @@ func (p *pass) copyBig(ctx context.Context) error {
 			return fault("look at", filepath.Join(p.part.source, path), err)
 		}
 		// An earlier run may have come as far as this.
-		if c, err := tree.Lstat(p.target.fd, path); err == nil && i.list && p.whole(&e, &c) {
+		if c, err := p.target.lstat(path); err == nil && i.list && p.whole(&e, &c) {
 			return nil
 		}
 		err = p.transfer(ctx, transfer{names: []string{path}, inPlace: i.made, sparse: e.Sparse()})
@@ -72,7 +72,7 @@ func (p *pass) transfer(ctx context.Context, t transfer) error {
 			return err
 		}
 		t.names = slices.DeleteFunc(t.names, func(path string) bool {
-			e, err := tree.Lstat(p.source, path)
+			e, err := p.source.Lstat(path)
 			return err != nil || !e.IsRegular()
 		})
 	}

@@ -30,10 +30,10 @@ func TestWarmThenDeltaMakesTheTreesEqual(t *testing.T) {
 // work folder in it: the folder's time at that moment is no difference.
 func TestTheTopFoldersTimeIsJudgedAtTheEndOnly(t *testing.T) {
 	s := newServer(t)
-	to, err := openTarget(s.share, 1, false)
+	to, err := openTarget(s.share, s.share, 1, false)
 	s.do(err)
 	t.Cleanup(to.close)
-	want, err := tree.Lstat(to.fd, ".")
+	want, err := to.lstat("")
 	s.do(err)
 	p := &pass{target: to}
 	at := &task{folder: &folder{}, now: &tree.Dir{Self: want}, flags: make([]byte, 1)}
@@ -62,11 +62,11 @@ func TestAFolderInWhichSomethingMovedIsNoDifferenceWhileTheServerRuns(t *testing
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
-			to, err := openTarget(s.share, 1, false)
+			to, err := openTarget(s.share, s.share, 1, false)
 			s.do(err)
 			t.Cleanup(to.close)
 			s.do(os.Mkdir(filepath.Join(s.share, "sub"), 0o755))
-			want, err := tree.Lstat(to.fd, "sub")
+			want, err := to.lstat("sub")
 			s.do(err)
 			want.Mtime -= 1e9
 			p := &pass{target: to, copier: &copier{args: args{Phase: c.phase}}}

@@ -127,21 +127,21 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 		c.tell(ctx, j)
 		return nil
 	}
-	t, err := openTarget(j.part.target, max(c.info.Granularity, j.meta.Grain), j.work())
+	t, err := openTarget(c.share, j.part.target, max(c.info.Granularity, j.meta.Grain), j.work())
 	if err != nil {
 		return err
 	}
 	defer t.close()
-	fd, err := tree.OpenRoot(j.part.source)
+	source, err := tree.Open(j.part.source)
 	if err != nil {
 		return err
 	}
-	defer closeFD(fd)
+	defer source.Close()
 	others, err := c.elsewhere(j)
 	if err != nil {
 		return err
 	}
-	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, reread: c.args.Compare == compareAll, evictor: c.evictor(j), result: j.result, source: fd}
+	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, reread: c.args.Compare == compareAll, evictor: c.evictor(j), result: j.result, source: source}
 	if err := c.begin(j, t); err != nil {
 		return err
 	}
@@ -162,7 +162,12 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 // run applies the scan, reads the sample, and checks the clones.
 func (p *pass) run(ctx context.Context, j *job) error {
 	if j.work() {
-		if err := p.apply(ctx); err != nil {
+		err := p.apply(ctx)
+		if errors.Is(err, errReplaced) {
+			p.result.warn(fmt.Sprintf("%v; everything in %s was looked at again", err, p.target.root))
+			err = p.applyDoubted(ctx, j)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -202,7 +207,7 @@ func (p *pass) applyDoubted(ctx context.Context, j *job) error {
 
 // begin records which copy the manifest is about, before the first entry.
 func (c *copier) begin(j *job, t *target) error {
-	root, err := tree.Fstat(t.fd)
+	root, err := t.lstat("")
 	if err != nil {
 		return fault("look at", t.root, err)
 	}

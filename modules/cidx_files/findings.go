@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -139,13 +140,13 @@ func (s *scan) find(d *tree.Dir, unchanged bool) []finding {
 	}
 	var list []finding
 	if d.Path == "" {
-		list = attributes(list, s.part.source, "")
+		list = attributes(list, s.root, "")
 	}
 	for i := range d.Entries {
 		e := &d.Entries[i]
 		path := tree.Join(d.Path, e.Name)
-		list = attributes(list, s.part.source+"/"+path, path)
-		list = s.part.paths(list, d.Path, e)
+		list = attributes(list, s.root, path)
+		list = s.part.paths(list, s.root, d.Path, e)
 	}
 	for _, old := range s.part.found[d.Path] {
 		_, name := tree.Parent(old.path)
@@ -158,13 +159,16 @@ func (s *scan) find(d *tree.Dir, unchanged bool) []finding {
 
 // attributes adds ACLs, capabilities and extended attributes of an entry. NFS
 // keeps none of them in general, so they are not copied; CIDX and git use none.
-func attributes(list []finding, full, path string) []finding {
-	buffer := make([]byte, 4096)
-	n, err := unix.Llistxattr(full, buffer)
-	if errors.Is(err, unix.ERANGE) {
-		buffer = make([]byte, 64<<10)
-		n, err = unix.Llistxattr(full, buffer)
-	}
+func attributes(list []finding, root *tree.Root, path string) []finding {
+	buffer, n := make([]byte, 4096), 0
+	err := root.At(path, func(fd int, name string) (err error) {
+		full := fmt.Sprintf("/proc/self/fd/%d/%s", fd, cmp.Or(name, ".")) // there is no llistxattrat before 6.13
+		if n, err = unix.Llistxattr(full, buffer); errors.Is(err, unix.ERANGE) {
+			buffer = make([]byte, 64<<10)
+			n, err = unix.Llistxattr(full, buffer)
+		}
+		return err
+	})
 	if err != nil || n <= 0 {
 		return list
 	}
@@ -189,7 +193,7 @@ func attributes(list []finding, full, path string) []finding {
 
 // paths adds the absolute paths in an entry, the target of a link or those that
 // git keeps: which are changed in the copy, and which lead out of what is copied.
-func (p *part) paths(list []finding, dir string, e *tree.Entry) []finding {
+func (p *part) paths(list []finding, root *tree.Root, dir string, e *tree.Entry) []finding {
 	path := tree.Join(dir, e.Name)
 	outside := func(to, detail string) {
 		if !p.everywhere(to) {
@@ -210,7 +214,7 @@ func (p *part) paths(list []finding, dir string, e *tree.Entry) []finding {
 	if kind == "" {
 		return list
 	}
-	content, err := readSmall(atCwd, p.source+"/"+path)
+	content, err := readSmall(root, path)
 	if err != nil {
 		return list // vanished or unreadable: the copy tells
 	}

@@ -59,7 +59,7 @@ func (p *pass) clearWay(path string, known map[string]*tree.Group) error {
 	if i := old.Find(name); path == "" || i < 0 || old.Entries[i].IsDir() {
 		return nil
 	}
-	if _, err := p.target.remove(path, 0); err != nil && !errors.Is(err, unix.EISDIR) {
+	if _, err := p.target.remove(path); err != nil && !errors.Is(err, unix.EISDIR) {
 		return fault("remove", p.target.path(path), err)
 	}
 	return nil

@@ -43,7 +43,7 @@ func (c *copier) leftoversOf(ctx context.Context, j *job) (problems cidx.Problem
 	if !info.IsDir() {
 		return cidx.Problems{notAFolder(j.part.target)}, nil
 	}
-	t, err := openTarget(j.part.target, 1, false)
+	t, err := openTarget(c.share, j.part.target, 1, false)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (c *copier) leftoversOf(ctx context.Context, j *job) (problems cidx.Problem
 
 // leftoversIn looks at one folder. stuck are entries that could not be moved.
 func (c *copier) leftoversIn(t *target, j *job, f *folder) (found []finding, stuck cidx.Problems, err error) {
-	have, err := tree.ReadDir(t.fd, f.path, tree.Options{})
+	have, err := t.dir.ReadDir(f.path)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil, nil, nil // not copied yet; what is in the way is told by the folder above
 	}
@@ -88,7 +88,7 @@ func (c *copier) leftoversIn(t *target, j *job, f *folder) (found []finding, stu
 		path := tree.Join(f.path, e.Name)
 		found = append(found, finding{kind: findForeign, path: path, detail: "will be moved to " + asideFolder})
 		// To move a folder to another one is to write in it.
-		if e.IsDir() && unix.Faccessat(t.fd, path, unix.W_OK, unix.AT_EACCESS) != nil {
+		if e.IsDir() && t.at(path, func(fd int, name string) error { return unix.Faccessat(fd, name, unix.W_OK, unix.AT_EACCESS) }) != nil {
 			stuck.Add(c.immovable(t.path(path)))
 		}
 	}

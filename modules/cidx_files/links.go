@@ -76,7 +76,7 @@ func (c *copier) elsewhere(j *job) (map[inode]string, error) {
 					continue
 				}
 				file := tree.Join(path, e.Name)
-				if now, err := p.lstat(atCwd, p.source+"/"+file); err == nil && tree.SameSource(&e, &now) {
+				if now, err := p.lstat(p.source + "/" + file); err == nil && tree.SameSource(&e, &now) {
 					found[inode{now.Dev, now.Ino}] = p.target + "/" + file
 				}
 			}
@@ -133,7 +133,7 @@ func (p *pass) link(dir string, e *tree.Entry) (ok bool, err error) {
 	if p.mendedFirst(first, e) {
 		return false, nil
 	}
-	c, err := tree.Lstat(p.target.fd, first)
+	c, err := p.target.lstatFirst(first)
 	if err != nil || e.Differs(&c, p.target.granularity) != "" {
 		return false, nil // the first name vanished or changed meanwhile
 	}

@@ -200,11 +200,11 @@ func (p *pass) makeOthers(t *task) error {
 
 // place writes a link or a small file, unless it is there already.
 func (p *pass) place(path string, want *tree.Entry, content []byte) error {
-	if c, err := tree.Lstat(p.target.fd, path); err == nil && want.Differs(&c, p.target.granularity) == "" {
+	if c, err := p.target.lstat(path); err == nil && want.Differs(&c, p.target.granularity) == "" {
 		if want.IsSymlink() {
 			return nil
 		}
-		if have, err := readSmall(p.target.fd, path); err == nil && string(have) == string(content) {
+		if have, err := readSmall(p.target.dir, path); err == nil && string(have) == string(content) {
 			return nil
 		}
 	}
@@ -245,8 +245,8 @@ func changedLine(a, b []byte) string {
 }
 
 // readSmall reads a file of at most largestMend bytes.
-func readSmall(at int, path string) ([]byte, error) {
-	fd, err := openRead(at, path)
+func readSmall(root *tree.Root, path string) ([]byte, error) {
+	fd, err := openRead(root, path)
 	if err != nil {
 		return nil, err
 	}

@@ -70,10 +70,17 @@ func (o *owners) adoptAll(d *tree.Dir) {
 	}
 }
 
-// lstat looks at an entry of the source as its copy will be.
-func (p *part) lstat(source int, path string) (tree.Entry, error) {
-	e, err := tree.Lstat(source, path)
+// lstat looks at a path of the source as its copy will be.
+func (p *part) lstat(path string) (tree.Entry, error) {
+	e, err := tree.Lstat(atCwd, path)
 	p.owners.adopt(&e)
+	return e, err
+}
+
+// original looks at an entry of the source as its copy will be.
+func (p *pass) original(path string) (tree.Entry, error) {
+	e, err := p.source.Lstat(path)
+	p.part.owners.adopt(&e)
 	return e, err
 }
 

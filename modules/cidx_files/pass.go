@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,7 +29,7 @@ type pass struct {
 	reread  bool // everything is compared again
 	evictor *evictor
 	result  *result
-	source  int // the source's root, open
+	source  *tree.Root
 }
 
 // result is what a pass has done.
@@ -86,14 +87,14 @@ func (p *pass) apply(ctx context.Context) error {
 // settleRoot gives the top folder its own time back, which the work folder has
 // changed, and, for the snapshots, the folder that they lie in.
 func (p *pass) settleRoot() error {
-	root, err := p.part.lstat(p.source, ".")
+	root, err := p.original("")
 	if err != nil {
 		return fault("look at", p.part.source, err)
 	}
 	if err := p.target.settle("", &root); err != nil {
 		return err
 	}
-	if c, err := tree.Lstat(p.target.fd, "."); err != nil || !tree.SameTime(root.Mtime, c.Mtime, p.target.granularity) {
+	if c, err := p.target.lstat(""); err != nil || !tree.SameTime(root.Mtime, c.Mtime, p.target.granularity) {
 		return cidx.Problem{What: "the folder does not keep its time", At: p.target.root, Fix: "check the share (it does not keep what is written), and run again"}
 	}
 	if !p.part.inside {
@@ -120,7 +121,7 @@ func (p *pass) removeFolders(ctx context.Context) error {
 			if old.Entries[i].IsDir() {
 				continue
 			}
-			removed, err := p.target.remove(tree.Join(path, old.Entries[i].Name), 0)
+			removed, err := p.target.remove(tree.Join(path, old.Entries[i].Name))
 			if err != nil && !errors.Is(err, unix.EISDIR) {
 				return fault("remove", p.target.path(path), err)
 			}
@@ -140,9 +141,9 @@ func (p *pass) removeFolders(ctx context.Context) error {
 }
 
 func (p *pass) removeFolder(_ context.Context, path string) error {
-	removed, err := p.target.remove(path, unix.AT_REMOVEDIR)
+	removed, err := p.target.removeDir(path)
 	switch {
-	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST):
+	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR):
 		if err := p.evict(path); err != nil {
 			return err
 		}
@@ -157,6 +158,9 @@ func (p *pass) removeFolder(_ context.Context, path string) error {
 // makeFolders makes the folders that the share does not have, the highest first,
 // and finds out in which others it has to look.
 func (p *pass) makeFolders(ctx context.Context) error {
+	if err := p.stillFolders(ctx); err != nil {
+		return err
+	}
 	var paths []string
 	byPath := map[string]*folder{}
 	for _, f := range p.scan.folders {
@@ -175,12 +179,33 @@ func (p *pass) makeFolders(ctx context.Context) error {
 	})
 }
 
+// errReplaced: what was a folder of the copy is none any more.
+var errReplaced = errors.New("a folder of the copy has become something else")
+
+// stillFolders looks at the folders in which this pass is going to work and
+// which are believed to be there.
+func (p *pass) stillFolders(ctx context.Context) error {
+	if p.recheck {
+		return nil // all are looked at
+	}
+	return inParallel(ctx, p.workers, p.scan.folders, func(_ context.Context, f *folder) error {
+		if f.unsure() {
+			return nil
+		}
+		e, err := p.target.lstat(f.path)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || err == nil && !e.IsDir() {
+			return fmt.Errorf("look at %q: %w", p.target.path(f.path), errReplaced)
+		}
+		return fault("look at", p.target.path(f.path), err)
+	})
+}
+
 // makeFolder makes one folder. When everything is compared again, a folder of
 // ours that has its attributes still, the mtime among them, has no new entries
 // and is not listed.
 func (p *pass) makeFolder(f *folder) error {
 	if !f.unsure() && !p.recheck {
-		c, err := tree.Lstat(p.target.fd, f.path)
+		c, err := p.target.lstat(f.path)
 		if err == nil && c.IsDir() {
 			now, err := tree.Decode(f.path, f.state)
 			f.list = err != nil || now.Self.Differs(&c, p.target.granularity) != ""

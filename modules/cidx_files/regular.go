@@ -111,7 +111,7 @@ func (p *pass) checkCopies(t *task, partial *rsyncError) error {
 	for _, i := range t.copy {
 		e := &t.now.Entries[i]
 		path := tree.Join(t.path, e.Name)
-		c, err := tree.Lstat(p.target.fd, path)
+		c, err := p.target.lstat(path)
 		c.Mode = e.Mode // comes later
 		if err == nil && e.Differs(&c, p.target.granularity) == "" {
 			good = append(good, i)
@@ -145,7 +145,7 @@ func (p *pass) count(t *task, indexes []int) {
 
 // changed reports whether an entry of the source is not what the scan saw.
 func (p *pass) changed(path string, e *tree.Entry) bool {
-	now, err := p.part.lstat(p.source, path)
+	now, err := p.original(path)
 	return err != nil || !tree.SameSource(e, &now)
 }
 
@@ -164,7 +164,7 @@ func (p *pass) moving(t *task, path string) error {
 	}
 	// No record names the copy that may lie on the share: if the source had lost
 	// the file by the next pass, nobody would know that the copy has to go.
-	if _, err := p.target.remove(path, 0); err != nil && !errors.Is(err, unix.EISDIR) {
+	if _, err := p.target.remove(path); err != nil && !errors.Is(err, unix.EISDIR) {
 		return fault("remove", p.target.path(path), err)
 	}
 	return nil

@@ -7,13 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/progress"
 )
-
-func closeFD(fd int) { unix.Close(fd) }
 
 // tell prints a part's lines.
 func (c *copier) tell(ctx context.Context, j *job) {

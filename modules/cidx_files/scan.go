@@ -19,6 +19,7 @@ import (
 // copied. It touches the local disk only.
 type scan struct {
 	part     *part
+	root     *tree.Root // the source, while it is looked at
 	manifest *tree.Manifest
 	criteria
 	started time.Time
@@ -100,7 +101,12 @@ func look(ctx context.Context, p *part, m *tree.Manifest, c criteria) (*scan, er
 		},
 		Unreadable: s.census.refuse,
 	}
-	err := tree.Walk(ctx, p.source, options, s.visit)
+	root, err := tree.Open(p.source)
+	if err == nil {
+		defer root.Close()
+		s.root = root
+		err = tree.Walk(ctx, p.source, options, s.visit)
+	}
 	if errors.Is(err, fs.ErrNotExist) && p.inside {
 		// A server that has never refreshed a repository has no snapshots.
 		err = nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -14,13 +15,15 @@ import (
 	"cidx-cluster/modules/internal/tree"
 )
 
-// target is a part's folder on the share. Paths are relative to it. Whatever
-// writes counts in writes, so that a run can say honestly that it changed
-// nothing.
+// target is a part's folder on the share. Paths are relative to it, and no link
+// in them is followed. Whatever writes counts in writes, so that a run can say
+// honestly that it changed nothing.
 type target struct {
 	root        string
-	fd          int   // what is mounted there later is another folder
-	granularity int64 // of mtimes, in ns
+	below       string     // root's path below the share
+	share       *tree.Root // what is mounted there later is another folder
+	dir         *tree.Root // below share
+	granularity int64      // of mtimes, in ns
 	writes      atomic.Int64
 	names       atomic.Int64 // numbers temporary names
 	mu          sync.Mutex
@@ -29,40 +32,76 @@ type target struct {
 
 // openTarget opens a part's folder on the share; with create it makes it first,
 // with its parents.
-func openTarget(root string, granularity int64, create bool) (*target, error) {
-	t := &target{root: root, granularity: max(1, granularity)}
-	info, err := os.Lstat(root)
-	switch {
-	case err == nil && !info.IsDir():
-		return nil, notAFolder(root)
-	case errors.Is(err, os.ErrNotExist) && create:
-		if err := os.MkdirAll(root, 0o700); err != nil {
-			return nil, fault("make folder", root, err)
-		}
-		t.writes.Add(1)
-	case err != nil:
-		return nil, fault("open folder", root, err)
+func openTarget(mount, root string, granularity int64, create bool) (*target, error) {
+	below, err := filepath.Rel(mount, root)
+	if err != nil || strings.HasPrefix(below, "..") {
+		return nil, fmt.Errorf("open folder %q: not below the share %q", root, mount)
 	}
-	fd, err := tree.OpenRoot(root)
+	share, err := tree.Open(mount)
 	if err != nil {
-		return nil, fault("open folder", root, err)
+		return nil, fault("open folder", mount, err)
 	}
-	t.fd = fd
+	t := &target{root: root, below: below, share: share, granularity: max(1, granularity)}
+	if create {
+		made, err := share.MkdirAll(below)
+		if err != nil {
+			share.Close()
+			return nil, openFault("make folder", root, err)
+		}
+		if made {
+			t.writes.Add(1)
+		}
+	}
+	if t.dir, err = share.Sub(below); err != nil {
+		share.Close()
+		return nil, openFault("open folder", root, err)
+	}
 	return t, nil
 }
 
-func (t *target) close() { unix.Close(t.fd) }
+func openFault(verb, root string, err error) error {
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return notAFolder(root)
+	}
+	return fault(verb, root, err)
+}
+
+func (t *target) close() {
+	t.dir.Close()
+	t.share.Close()
+}
 
 // self is the open folder by a path that leads nowhere else, whatever happens to
 // the mount.
-func (t *target) self() string { return fmt.Sprintf("/proc/self/fd/%d", t.fd) }
+func (t *target) self() string { return fmt.Sprintf("/proc/self/fd/%d", t.dir.FD()) }
+
+// at calls f with the open folder that holds p, and p's name in it; both stand
+// for the target itself where p is "" or "..".
+func (t *target) at(p string, f func(fd int, name string) error) error {
+	switch p {
+	case "":
+		return f(t.dir.FD(), ".")
+	case "..":
+		return f(t.dir.FD(), "..")
+	}
+	return t.dir.At(p, func(fd int, name string) error { return again(func() error { return f(fd, name) }) })
+}
+
+// lstat looks at an entry.
+func (t *target) lstat(p string) (e tree.Entry, err error) {
+	err = t.at(p, func(fd int, name string) error {
+		e, err = tree.Lstat(fd, name)
+		return err
+	})
+	return e, err
+}
 
 // path is for messages.
 func (t *target) path(p string) string { return filepath.Join(t.root, p) }
 
 // mkdir makes a folder; made is false where there is one already.
 func (t *target) mkdir(p string, mode uint32) (made bool, err error) {
-	err = again(func() error { return unix.Mkdirat(t.fd, p, mode&0o777|0o700) })
+	err = t.at(p, func(fd int, name string) error { return unix.Mkdirat(fd, name, mode&0o777|0o700) })
 	if err == nil {
 		t.writes.Add(1)
 		return true, nil
@@ -70,7 +109,7 @@ func (t *target) mkdir(p string, mode uint32) (made bool, err error) {
 	if !errors.Is(err, unix.EEXIST) {
 		return false, fault("make folder", t.path(p), err)
 	}
-	e, err := tree.Lstat(t.fd, p)
+	e, err := t.lstat(p)
 	if err != nil {
 		return false, fault("look at", t.path(p), err)
 	}
@@ -90,44 +129,46 @@ func notAFolder(path string) cidx.Problem {
 
 // settle gives an entry the owner, mode and mtime of want, where they differ.
 func (t *target) settle(p string, want *tree.Entry) error {
-	at := p
-	if at == "" {
-		at = "."
-	}
-	have, err := tree.Lstat(t.fd, at)
+	have, err := t.lstat(p)
 	if err != nil {
 		return fault("look at", t.path(p), err)
 	}
-	if have.UID != want.UID || have.GID != want.GID {
-		if err := again(func() error {
-			return unix.Fchownat(t.fd, at, int(want.UID), int(want.GID), unix.AT_SYMLINK_NOFOLLOW)
-		}); err != nil {
-			return fault("change owner", t.path(p), err)
-		}
-		t.writes.Add(1)
+	if have.Type() != want.Type() {
+		return cidx.Problem{What: fmt.Sprintf("has become a %s", have.Kind()), At: t.path(p), Fix: "find out who writes on the share, stop it, and run again"}
 	}
-	// A change of owner takes setuid and setgid away.
-	if !want.IsSymlink() && (have.Perm() != want.Perm() || have.UID != want.UID && want.Perm() > 0o777) {
-		if err := t.chmod(at, want.Perm()); err != nil {
+	if have.UID != want.UID || have.GID != want.GID {
+		if err := t.change("change owner", p, func(fd int, name string) error {
+			return unix.Fchownat(fd, name, int(want.UID), int(want.GID), unix.AT_SYMLINK_NOFOLLOW)
+		}); err != nil {
 			return err
 		}
 	}
-	if !tree.SameTime(want.Mtime, have.Mtime, t.granularity) {
-		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(want.Mtime)}
-		if err := again(func() error { return unix.UtimesNanoAt(t.fd, at, times, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
-			return fault("set time", t.path(p), err)
+	// A change of owner takes setuid and setgid away.
+	if !want.IsSymlink() && (have.Perm() != want.Perm() || have.UID != want.UID && want.Perm() > 0o777) {
+		if err := t.chmod(p, want.Perm()); err != nil {
+			return err
 		}
-		t.writes.Add(1)
 	}
+	if tree.SameTime(want.Mtime, have.Mtime, t.granularity) {
+		return nil
+	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(want.Mtime)}
+	return t.change("set time", p, func(fd int, name string) error {
+		return unix.UtimesNanoAt(fd, name, times, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
+
+// change does something to an entry.
+func (t *target) change(verb, p string, f func(fd int, name string) error) error {
+	if err := t.at(p, f); err != nil {
+		return fault(verb, t.path(p), err)
+	}
+	t.writes.Add(1)
 	return nil
 }
 
 func (t *target) chmod(p string, perm uint32) error {
-	if err := again(func() error { return unix.Fchmodat(t.fd, p, perm, 0) }); err != nil {
-		return fault("change mode", t.path(p), err)
-	}
-	t.writes.Add(1)
-	return nil
+	return t.change("change mode", p, func(fd int, name string) error { return tree.Chmod(fd, name, perm) })
 }
 
 // temporary is a new name in the work folder, which is made when it is needed
@@ -141,14 +182,15 @@ func (t *target) temporary() (string, error) {
 
 // symlink makes a symbolic link, replacing what is there (unless a folder).
 func (t *target) symlink(p string, want *tree.Entry) error {
-	err := again(func() error { return unix.Symlinkat(want.Link, t.fd, p) })
+	make := func(fd int, name string) error { return unix.Symlinkat(want.Link, fd, name) }
+	err := t.at(p, make)
 	if errors.Is(err, unix.EEXIST) {
-		name, errWork := t.temporary()
+		temporary, errWork := t.temporary()
 		if errWork != nil {
 			return errWork
 		}
-		if err = unix.Symlinkat(want.Link, t.fd, name); err == nil {
-			err = unix.Renameat(t.fd, name, t.fd, p)
+		if err = t.at(temporary, make); err == nil {
+			err = t.rename(temporary, p)
 		}
 	}
 	if err != nil {
@@ -165,11 +207,15 @@ func (t *target) write(p string, content []byte, want *tree.Entry) error {
 	if err != nil {
 		return err
 	}
-	fd, err := unix.Openat(t.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	var f *os.File
+	err = t.at(name, func(at int, last string) error {
+		fd, err := unix.Openat(at, last, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+		f = os.NewFile(uintptr(fd), t.path(name))
+		return err
+	})
 	if err != nil {
 		return fault("write", t.path(p), err)
 	}
-	f := os.NewFile(uintptr(fd), t.path(name))
 	_, err = f.Write(content)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fault("write", t.path(p), err)
@@ -177,23 +223,49 @@ func (t *target) write(p string, content []byte, want *tree.Entry) error {
 	if err := t.settle(name, want); err != nil {
 		return err
 	}
-	if err := unix.Renameat(t.fd, name, t.fd, p); err != nil {
+	if err := t.rename(name, p); err != nil {
 		return fault("write", t.path(p), err)
 	}
 	t.writes.Add(1)
 	return nil
 }
 
+// rename moves an entry to another folder of the target.
+func (t *target) rename(from, to string) error {
+	return t.at(from, func(fromFD int, fromName string) error {
+		return t.at(to, func(toFD int, toName string) error { return unix.Renameat(fromFD, fromName, toFD, toName) })
+	})
+}
+
+// first is where a file that has several names was copied: the folder to which
+// path is relative. An absolute one is in another part.
+func (t *target) first(path string) (*tree.Root, string, error) {
+	if !filepath.IsAbs(path) {
+		return t.dir, path, nil
+	}
+	below, err := filepath.Rel(strings.TrimSuffix(t.root, t.below), path)
+	return t.share, below, err
+}
+
+// lstatFirst looks at the first name of a file.
+func (t *target) lstatFirst(path string) (tree.Entry, error) {
+	root, below, err := t.first(path)
+	if err != nil {
+		return tree.Entry{}, err
+	}
+	return root.Lstat(below)
+}
+
 // link makes p another name of the file first, absolute or relative to the
 // target. changed is false where it is one already.
 func (t *target) link(first, p string) (changed bool, err error) {
-	err = again(func() error { return unix.Linkat(t.fd, first, t.fd, p, 0) })
+	err = t.linkTo(first, p)
 	if !errors.Is(err, unix.EEXIST) {
 		t.writes.Add(1)
 		return err == nil, err
 	}
-	a, errA := tree.Lstat(t.fd, first)
-	b, errB := tree.Lstat(t.fd, p)
+	a, errA := t.lstatFirst(first)
+	b, errB := t.lstat(p)
 	if err := errors.Join(errA, errB); err != nil {
 		return false, err
 	}
@@ -204,21 +276,44 @@ func (t *target) link(first, p string) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := unix.Linkat(t.fd, first, t.fd, name, 0); err != nil {
+	if err := t.linkTo(first, name); err != nil {
 		return false, err
 	}
 	t.writes.Add(1)
-	return true, unix.Renameat(t.fd, name, t.fd, p)
+	return true, t.rename(name, p)
+}
+
+func (t *target) linkTo(first, p string) error {
+	root, below, err := t.first(first)
+	if err != nil {
+		return err
+	}
+	return root.At(below, func(fromFD int, fromName string) error {
+		return t.at(p, func(fd int, name string) error { return unix.Linkat(fromFD, fromName, fd, name, 0) })
+	})
+}
+
+// removeDir takes an empty folder away; it need not exist. ENOTDIR: it is none.
+func (t *target) removeDir(p string) (removed bool, err error) {
+	if e, err := t.lstat(p); err == nil && !e.IsDir() {
+		return false, unix.ENOTDIR
+	}
+	return t.unlink(p, unix.AT_REMOVEDIR)
 }
 
 // remove takes a file or link away; it need not exist.
-func (t *target) remove(p string, flags int) (removed bool, err error) {
-	err = again(func() error { return unix.Unlinkat(t.fd, p, flags) })
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+func (t *target) remove(p string) (removed bool, err error) { return t.unlink(p, 0) }
+
+func (t *target) unlink(p string, flags int) (removed bool, err error) {
+	err = t.at(p, func(fd int, name string) error { return unix.Unlinkat(fd, name, flags) })
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return false, nil
 	}
 	if err == nil {
 		t.writes.Add(1)
+		if flags&unix.AT_REMOVEDIR != 0 {
+			t.dir.Forget(p)
+		}
 	}
 	return err == nil, err
 }
@@ -230,7 +325,7 @@ func (t *target) openWork() error {
 	if t.working {
 		return nil
 	}
-	if err := again(func() error { return unix.Mkdirat(t.fd, workFolder, 0o700) }); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := t.at(workFolder, func(fd int, name string) error { return unix.Mkdirat(fd, name, 0o700) }); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fault("make folder", t.path(workFolder), err)
 	}
 	t.writes.Add(1)
@@ -243,18 +338,19 @@ func (t *target) closeWork() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.working {
-		if _, err := tree.Lstat(t.fd, workFolder); errors.Is(err, unix.ENOENT) {
+		if _, err := t.lstat(workFolder); errors.Is(err, unix.ENOENT) {
 			return nil
 		}
 		t.writes.Add(1)
 	}
 	t.working = false
+	t.dir.Forget(workFolder)
 	return fault("remove folder", t.path(workFolder), os.RemoveAll(filepath.Join(t.self(), workFolder)))
 }
 
 // sync asks the share to make everything durable.
 func (t *target) sync() error {
-	return fault("sync", t.root, unix.Syncfs(t.fd))
+	return fault("sync", t.root, unix.Syncfs(t.dir.FD()))
 }
 
 // again repeats a call that a signal has interrupted; Go's runtime sends itself

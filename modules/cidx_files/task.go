@@ -34,7 +34,7 @@ func (p *pass) open(f *folder) (*task, error) {
 	t := &task{folder: f, now: now, old: decoded(f.path, f.known), flags: make([]byte, len(now.Entries)+1)}
 	have := &tree.Dir{}
 	if f.list {
-		if have, err = tree.ReadDir(p.target.fd, f.path, tree.Options{}); err != nil {
+		if have, err = p.target.dir.ReadDir(f.path); err != nil {
 			return nil, fault("read folder", p.target.path(f.path), err)
 		}
 		p.forgetStrangers(f.path)
@@ -184,7 +184,7 @@ func (p *pass) done(t *task, indexes []int, extra byte) {
 func (p *pass) removeLost(t *task) error {
 	for _, i := range t.lost {
 		path := tree.Join(t.path, t.old.Entries[i].Name)
-		removed, err := p.target.remove(path, 0)
+		removed, err := p.target.remove(path)
 		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) && p.isFolder(path) {
 			if err := p.evict(path); err != nil {
 				return err
@@ -202,7 +202,7 @@ func (p *pass) removeLost(t *task) error {
 }
 
 func (p *pass) isFolder(path string) bool {
-	e, err := tree.Lstat(p.target.fd, path)
+	e, err := p.target.lstat(path)
 	return err == nil && e.IsDir()
 }
 

@@ -163,13 +163,9 @@ func ReadDir(root int, dir string, o Options) (*Dir, error) {
 }
 
 func openFolder(root int, dir string) (int, error) {
-	if dir == "" {
-		dir = "."
-	}
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(root, dir, flags|unix.O_NOATIME, 0)
+	fd, err := openBeneath(root, dir, unix.O_RDONLY|unix.O_NOATIME)
 	if errors.Is(err, unix.EPERM) {
-		fd, err = unix.Openat(root, dir, flags, 0)
+		fd, err = openBeneath(root, dir, unix.O_RDONLY)
 	}
 	return fd, err
 }
