@@ -43,6 +43,10 @@ What befalls PostgreSQL or the share while the server is held is mended after th
 tells it that the migration was given up). A rollback that has to stop a running server first needs a share that answers, or is unmounted: systemd hangs with it otherwise. A share that hangs is told within 10 s of the first call that waits.
 ` + "`make lab-nfs`" + ` does the same with a true NFS mount: [nfs.md](nfs.md). A node without power loses every process at once; its disks keep what was written, synced or not. "Helper killed" is ` + "`kill -9`" + ` of the module that is at work at that point, or of the next one.
 
+In the sandbox, where it is faster: ` + "`LAB=full go test ./e2e -run TestKilledCopiesOfAChangingSource`" + ` kills the copy at five points each of the warm pass and of the one after the stop; then files
+are deleted and renamed at the source and git packs and moves branches, and the next runs have to make the share equal as a whole tree, nothing too much on it. ` + "`TestKilledCopies`, `TestKilledLoads`" + ` kill at random moments;
+` + "`failed_supervisor_restarts`" + ` starts the server after the backup.
+
 `
 
 const backPreamble = `

@@ -13,8 +13,8 @@ import (
 )
 
 // FirstStart leaves in PostgreSQL what a first cluster start before the data
-// load leaves (CIDX 11.79): an admin with password admin, groups, grants, a
-// configuration, the repository cidx-meta, a node. home, if given, is where the
+// load leaves (CIDX 11.79): an admin with password admin, the jobs of a start,
+// groups, grants, a configuration, the repository cidx-meta, a node. home, if given, is where the
 // local .jwt_secret is read; without one a random value is stored. The MFA key is
 // always a new one.
 func FirstStart(ctx context.Context, dsn, home string) error {
@@ -39,12 +39,8 @@ func firstStart(ctx context.Context, dsn, home string, keys bool) error {
 		}
 		jwt = strings.TrimSpace(string(text))
 	}
-	hash, err := passwordHash(rng, "admin")
-	if err != nil {
-		return err
-	}
 	clone := filepath.Join(cmp.Or(home, "/home/cidx/.cidx-server"), "data", "golden-repos", "cidx-meta")
-	seeds := firstRows(hash, clone)
+	seeds := firstRows(clone)
 	if keys {
 		seeds = append(seeds, statement{`INSERT INTO cluster_secrets (key_name, key_value) VALUES ('jwt_secret', $1), ('mfa_encryption_key', $2), ('ssh_key_encryption_key', $3) ON CONFLICT DO NOTHING`,
 			[]any{jwt, base64.URLEncoding.EncodeToString(randomBytes(rng, 32)), base64.URLEncoding.EncodeToString(randomBytes(rng, 32))}})
@@ -64,10 +60,19 @@ type statement struct {
 	args []any
 }
 
+// adminHash is "admin" as the server stores it, made with bcrypt.
+const adminHash = "$2b$12$q0vXr1yJ8b9TzQd1uFhK4e7W8zMzDIpU6EPC7Ad7rTiyTJFJtx7VG"
+
 // firstRows inserts each row only if its key is free, as the server does.
-func firstRows(hash, clone string) []statement {
+func firstRows(clone string) []statement {
 	return []statement{
-		{`INSERT INTO users (username, password_hash, role, created_at) VALUES ('admin', $1, 'admin', now()) ON CONFLICT DO NOTHING`, []any{hash}},
+		{`INSERT INTO users (username, password_hash, role, created_at, password_changed_at) VALUES ('admin', $1, 'admin', now(),
+			to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '+00:00') ON CONFLICT DO NOTHING`, []any{adminHash}},
+		{`INSERT INTO background_jobs (job_id, operation_type, status, created_at, started_at, completed_at, progress, username, is_admin, repo_alias)
+			SELECT gen_random_uuid()::text, o, 'completed', now(), now(), now(), 100, CASE o WHEN 'golden_repo_reconcile_sweep' THEN 'system-reconcile' ELSE 'system' END,
+			true, CASE o WHEN 'golden_repo_reconcile_sweep' THEN '__golden_repo_reconcile_sweep__' END
+			FROM unnest('{startup_reconcile,data_retention_cleanup,reap_activated_repos,embedding_stats_retention_sweep,hnsw_orphan_repair_sweep,golden_repo_reconcile_sweep}'::text[]) AS o
+			WHERE NOT EXISTS (SELECT FROM background_jobs)`, nil},
 		{`INSERT INTO groups (name, description, is_default) VALUES ('admins', 'Full access', true), ('powerusers', 'All repositories', true),
 			('users', 'Basic access', true) ON CONFLICT DO NOTHING`, nil},
 		{`INSERT INTO user_group_membership (user_id, group_id, assigned_by) SELECT 'admin', id, 'system' FROM groups WHERE name = 'admins' ON CONFLICT DO NOTHING`, nil},
