@@ -59,9 +59,14 @@ func (s *stage) calls() []string {
 
 var (
 	rehearsal = []string{"service check stopped", "backup check taken", "database check load", "files check delta", "aliases check", "config check cluster"}
-	stop      = []string{"files real warm", "service real stopped", `precheck real "stopped"`, "backup real taken"}
-	move      = []string{"database real load", `files real delta "golden-repos", "activated-repos"`, `files real delta "versioned"`, "aliases real", "config real cluster"}
-	finish    = []string{"service real started", "verify real cluster", "service real released", "report real migrated"}
+	warm      = []string{"verify real remember", "files real warm"}
+	stop      = []string{"backup real prepared", "service real stopped", `precheck real "stopped"`, "backup real taken"}
+	move      = []string{"database real load", `files real delta "golden-repos", "activated-repos"`, `files real delta "versioned"`, "aliases real", "files real proven", "config real cluster"}
+	finish    = []string{"config real proven", "service real started", "verify real cluster", "service real released", "report real migrated"}
+	lookUp    = []string{"service check status"} // before a failure is told
+	failed    = append(lookUp, "report real failed")
+	rollback  = []string{"config check standalone", "backup real restorable", "service real stopped", "database real rollback", "config real standalone"}
+	back      = []string{"backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"}
 )
 
 func join(parts ...[]string) []string {
@@ -85,7 +90,7 @@ func TestFlows(t *testing.T) {
 		hidden   string
 	}{
 		"a migration": {
-			playbook: "cluster-migrate", calls: join(precheck("real"), rehearsal, stop, move, finish),
+			playbook: "cluster-migrate", calls: join(precheck("real"), rehearsal, warm, stop, move, finish),
 			shown: []string{"CIDX Cluster Migration\n=======================\n", "\nPre-checks:\n", "\nStep 1/5: SQLite to PostgreSQL data migration\n", "\nStep 2/5: Copy golden repos to shared storage\n",
 				"\nStep 3/5: Copy versioned snapshots\n", "\nStep 4/5: Update alias JSON paths\n", "\nStep 5/5: Post-migration verification\n"},
 		},
@@ -97,39 +102,39 @@ func TestFlows(t *testing.T) {
 			playbook: "cluster-precheck", calls: join(precheck("real"), rehearsal, []string{"report real rehearsed"}), hidden: "Check mode",
 		},
 		"a failed precheck": {
-			playbook: "cluster-migrate", replies: map[string]string{"cidx_precheck.real": broken}, code: 2, calls: precheck("real"),
+			playbook: "cluster-migrate", replies: map[string]string{"cidx_precheck.real": broken}, code: 2, calls: join(precheck("real"), lookUp),
 			shown: []string{"broken pipe", `Not migrated: "Check what a migration needs" failed`, "changed nothing of the server and did not stop it"},
 		},
 		"problems of several rehearsals are told at once": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_database.check": broken, "cidx_config.check": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal),
+			calls: join(precheck("real"), rehearsal, lookUp),
 			shown: []string{"The migration cannot be done yet, 2 problems:\n  - somewhere: broken pipe (fix: mend it)\n  - somewhere: broken pipe (fix: mend it)\n", "Not migrated"},
 		},
 		"a rehearsal that breaks down": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_backup.check": `"failed": true, "msg": "crashed"`}, code: 2,
-			calls: join(precheck("real"), rehearsal[:2]), shown: []string{"crashed", "Not migrated"},
+			calls: join(precheck("real"), rehearsal[:2], lookUp), shown: []string{"crashed", "Not migrated"},
 		},
 		"a warm copy that fails": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_files.real": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, stop[:1]), shown: []string{"Not migrated"}, hidden: "roll back",
+			calls: join(precheck("real"), rehearsal, warm, lookUp), shown: []string{"Not migrated"}, hidden: "roll back",
 		},
 		"a stop that fails": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_service.real": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, stop[:2], []string{"report real failed"}), shown: []string{`Migration failed at "Bring the server to the wanted state"`},
+			calls: join(precheck("real"), rehearsal, warm, stop[:2], failed), shown: []string{`Migration failed at "Bring the server to the wanted state"`},
 		},
 		"a load that fails": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_database.real": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, stop, move[:1], []string{"report real failed"}), shown: []string{"broken pipe", `Migration failed at "Move the databases to PostgreSQL"`},
+			calls: join(precheck("real"), rehearsal, warm, stop, move[:1], failed), shown: []string{"broken pipe", `Migration failed at "Move the databases to PostgreSQL"`},
 			hidden: "Step 2/5",
 		},
 		"a failure of which the node cannot tell": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_aliases.real": broken, "cidx_report.real": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, stop, move[:4], []string{"report real failed"}),
+			calls: join(precheck("real"), rehearsal, warm, stop, move[:4], failed),
 			shown: []string{"resume:    ansible-playbook -i /", "/hosts.yml cluster-migrate.yml -l node1\n", "roll back: ansible-playbook -i /", "/hosts.yml cluster-rollback.yml -l node1\n", "sudo systemctl stop cidx-server", "config.json.pre-cluster", "sudo systemctl start cidx-server"},
 		},
 		"a verification that fails": {
-			playbook: "cluster-migrate", replies: map[string]string{"cidx_verify.real": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, stop, move, finish[:2], []string{"report real failed"}),
+			playbook: "cluster-migrate", replies: map[string]string{"cidx_verify.real.cluster": broken}, code: 2,
+			calls: join(precheck("real"), rehearsal, warm, stop, move, finish[:3], failed),
 		},
 		"a server migrated before": {
 			playbook: "cluster-migrate",
@@ -147,16 +152,16 @@ func TestFlows(t *testing.T) {
 		},
 		"a rollback": {
 			playbook: "cluster-rollback",
-			calls:    []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone", "backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"},
+			calls:    join(rollback, back),
 		},
 		"a rollback without PostgreSQL": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_database.real": broken},
-			calls: []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone", "backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"},
+			calls: join(rollback, back),
 			shown: []string{"cannot be listed; the rollback goes on", "broken pipe"},
 		},
 		"a rollback that fails": {
-			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.real": broken}, code: 2,
-			calls: []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone"},
+			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.real.standalone": broken}, code: 2,
+			calls: rollback,
 			shown: []string{"broken pipe", `The rollback stopped at "Switch the configuration and the folders"`, "it goes on there: ansible-playbook -i /", "/hosts.yml cluster-rollback.yml -l node1"},
 		},
 		"a rollback where nothing is left to do": {
@@ -165,12 +170,12 @@ func TestFlows(t *testing.T) {
 		},
 		"a rollback that was interrupted before the release": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.check": unchanged + `, "plan": [], "unfinished": true`, "cidx_config.real": unchanged + `, "plan": [], "unfinished": true`},
-			calls: []string{"config check standalone", "service real stopped", "database real rollback", "config real standalone", "backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"},
+			calls: join(rollback, back),
 		},
 		"a verification": {playbook: "cluster-verify", calls: []string{"verify real cluster", "database real verify", "report real verified"}},
 		"only the databases": {
 			playbook: "cluster-migrate", args: []string{"--tags", "database"},
-			calls: join(precheck("real"), rehearsal, stop[1:], move[:1]),
+			calls: join(precheck("real"), rehearsal, warm[:1], stop, move[:1]),
 		},
 		"only the prechecks": {playbook: "cluster-migrate", args: []string{"--tags", "precheck"}, calls: join(precheck("real"), rehearsal)},
 	} {
