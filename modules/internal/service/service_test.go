@@ -139,6 +139,13 @@ func TestHolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.Remove(dir + "-link")
+	elsewhere := t.TempDir()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(file, filepath.Join(elsewhere, "b.db")); err != nil {
+		t.Fatal(err)
+	}
 	cases := map[string]struct {
 		path  string
 		flags int
@@ -149,6 +156,7 @@ func TestHolders(t *testing.T) {
 		"a file of a repository, for writing":      {below, os.O_WRONLY | os.O_APPEND, true},
 		"something else, for writing":              {dir + "/other", os.O_RDWR, false},
 		"a database under another name of its dir": {dir + "-link/a.db", os.O_RDONLY, true},
+		"a database under a name of its own":       {filepath.Join(elsewhere, "b.db"), os.O_RDONLY, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
