@@ -7,7 +7,7 @@ import (
 )
 
 // TestMigratedWhereRootIsSquashed: root is nobody on the share, the service's
-// user is itself. The steps that write there become that user.
+// user is itself, and nothing of the run is root there.
 func TestMigratedWhereRootIsSquashed(t *testing.T) {
 	longer(t)
 	s := scenarioOn(t, squashed, 5*time.Minute)

@@ -8,7 +8,7 @@ import (
 )
 
 // TestMigratedWithoutRoot: exports on which root is nobody, or everybody is the
-// server's user; the steps that write there do so as that user.
+// server's user: nothing of the run is root there.
 func TestMigratedWithoutRoot(t *testing.T) {
 	squashed := map[string]shared{
 		"root is squashed, the server's user may write": {"rw,root_squash", "hard", "cidx:cidx 755"},
@@ -20,7 +20,7 @@ func TestMigratedWithoutRoot(t *testing.T) {
 			s := scenario(t, squashed[name])
 			s.remember()
 			first := s.play(0, migrate...)
-			said := s.says(first, `root_squash`)
+			said := s.says(first, `Migration verified`)
 			s.judge("equal", "-share", share, "-running")
 			s.unchanged(s.play(0, migrate...))
 			s.play(0, "cluster-rollback.yml", "-l", "node1")

@@ -15,7 +15,7 @@ type refusal struct {
 
 var refusals = map[string]refusal{
 	"root is squashed, and the server's user may not write": {
-		shared: shared{"rw,root_squash", "hard", "root:root 755"}, want: `create folder as root: permission denied`, fix: `no_root_squash`},
+		shared: shared{"rw,root_squash", "hard", "root:root 755"}, want: `create folder as cidx: permission denied`, fix: `let cidx write there`},
 	"every id becomes nobody": {
 		shared: shared{"rw,all_squash", "hard", "root:root 1777"}, want: `belongs to uid 65534 there \(id mapping\)`, fix: `no all_squash`},
 	"every id becomes another one": {
