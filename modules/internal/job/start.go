@@ -71,6 +71,9 @@ func attach(id string, living, asked Request) (string, error) {
 	if living.Hash == asked.Hash {
 		return id, nil
 	}
+	if living.Run.ID != "" && asked.Run.ID != "" && living.Run.ID != asked.Run.ID {
+		return "", nil // another run's: the home's lease decides, and names it
+	}
 	return "", cidx.Problem{
 		What: fmt.Sprintf("%s is at work already, with other arguments: job %s, since %s", asked.Module, id, living.Time.Format("15:04:05 MST")),
 		At:   asked.Home,
