@@ -78,12 +78,18 @@ class HelperAction(ActionBase):
 
     def _reply(self, args):
         """Runs the module to its end and returns what it answers."""
-        news = self._start(args)
-        while not news["done"]:
+        module = self._task.action.split(".")[-1]
+        for attempt in (1, 2):
+            news = self._patiently(["job", "run", module], json.dumps(args, default=str).encode(), self._patient)
+            while not news["done"]:
+                self._tell(news)
+                news = self._patiently(["job", "follow", news["job"], str(news["offset"])])
             self._tell(news)
-            news = self._patiently(["job", "follow", news["job"], str(news["offset"])])
-        self._tell(news)
-        return news["reply"]
+            holder = news["reply"].get("lease")
+            if attempt == 2 or not holder or not dead(holder):
+                return news["reply"]
+            # The run that holds the lease was killed on this very controller.
+            args["_cidx_run"]["takeover"] = holder["id"]
 
     def _prepare(self, task_vars):
         def variable(name, default):
@@ -115,16 +121,6 @@ class HelperAction(ActionBase):
         diff = bool(self._task.diff) and not self._quiet
         return {"_cidx_run": dict(RUN, lease=lease), "_ansible_check_mode": bool(self._task.check_mode), "_ansible_diff": diff,
                 "_ansible_verbosity": display.verbosity}
-
-    def _start(self, args):
-        module = self._task.action.split(".")[-1]
-        for attempt in (1, 2):
-            news = self._patiently(["job", "run", module], json.dumps(args, default=str).encode(), self._patient)
-            holder = (news.get("reply") or {}).get("lease")
-            if attempt == 2 or not holder or not dead(holder):
-                return news
-            # The run that holds the lease was killed on this very controller.
-            args["_cidx_run"]["takeover"] = holder["id"]
 
     def _patiently(self, words, data=None, patient=True):
         """Calls the helper; a lost connection is tried again until patience ends."""
