@@ -81,6 +81,23 @@ func TestSameCallAttachesAndAnotherIsRefused(t *testing.T) {
 	}
 }
 
+func TestAJobThatHasRepliedIsInNobodysWay(t *testing.T) {
+	n := newNode(t)
+	first := n.mustStart(Request{Module: "m", Home: "/h"}, "say=one")
+	n.lines(first)
+	var lingering *os.File // as its process does that has not ended yet
+	n.eventually("the first job to end", func() bool {
+		f, err := lockFile(filepath.Join(n.jobs(), first, "lock"), unix.LOCK_EX)
+		lingering = f
+		return err == nil
+	})
+	defer lingering.Close()
+	second := n.mustStart(Request{Module: "m", Home: "/h"}, "say=two")
+	if lines, _ := n.lines(second); strings.Join(lines, " ") != "two" {
+		t.Errorf("got %q", lines)
+	}
+}
+
 func TestRealJobsOfOneHomeRunOneAfterTheOther(t *testing.T) {
 	n := newNode(t)
 	first := n.mustStart(Request{Module: "a", Home: "/h"}, "say=begun await="+n.flag)

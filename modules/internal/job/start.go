@@ -53,7 +53,7 @@ func (s Store) prune(r Request) (same string, err error) {
 		other, known := s.request(id)
 		switch {
 		case s.living(id):
-			if known && other.key() == r.key() {
+			if known && other.key() == r.key() && !s.replied(id) {
 				same, err = attach(id, other, r)
 			}
 		case !known, time.Since(other.Time) > keepTime, finished >= keepCount:
@@ -100,6 +100,13 @@ func (s Store) living(id string) bool {
 	}
 	f.Close()
 	return false
+}
+
+// replied reports whether a job has done its work: its process may be on its way
+// out when whoever has heard the reply asks for the next one.
+func (s Store) replied(id string) bool {
+	_, err := os.Lstat(filepath.Join(s.jobs(), id, "reply.json"))
+	return err == nil
 }
 
 // spawn makes the folder, takes the job's lock and hands it to the child.
