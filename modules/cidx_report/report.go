@@ -64,11 +64,11 @@ func Module() ansible.Module {
 		Check: "Writes nothing; the documents are in the reply.",
 		Returns: []ansible.Return{
 			{Name: "report", Type: "dict", Doc: "The document that C(report.json) holds."},
-			{Name: "html", Type: "str", Doc: "The document that C(report.html) holds; empty where the reply would become too large."},
+			{Name: "html", Type: "str", Doc: "The document that C(report.html) holds."},
 			{Name: "files", Type: "list", Doc: "Files that were written on the node; none where it cannot keep them, which is a warning."},
 			{Name: "summary", Type: "list", Doc: "The lines that end the transcript."},
 			{Name: "part", Type: "str", Doc: "With I(read): bytes of the file in base64. C(next) is where to go on, C(last) whether that is its end."},
-			{Name: "truncated", Type: "bool", Doc: "Whether lists were shortened to keep the reply small; the files on the node are complete."},
+			{Name: "truncated", Type: "bool", Doc: "Whether lists were shortened to keep the reply small. The documents then say so themselves, in C(warnings); the files on the node are complete."},
 		},
 		Example: "- name: Write the report\n  cidx.cluster.cidx_report:\n    home: /home/cidx/.cidx-server\n    outcome: migrated\n    host: \"{{ inventory_hostname }}\"\n    replies:\n      verify: \"{{ verify_reply }}\"\n",
 	}, run)
@@ -108,8 +108,12 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 			r.Warnings = append(r.Warnings, fmt.Sprintf("the report cannot be kept on the node: %v", err))
 		}
 	}
-	if err := doc.fit(r.Data, page); err != nil {
+	short, err := doc.fit(r.Data, page)
+	if err != nil {
 		return r, err
+	}
+	if short != "" && !r.Changed { // no complete one on the node
+		r.Warnings = append(r.Warnings, short)
 	}
 	if a.Host != "" {
 		for _, l := range lines {

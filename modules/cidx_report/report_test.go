@@ -353,14 +353,8 @@ func TestPageLoadsNothingAndQuotesWhatItShows(t *testing.T) {
 }
 
 func TestALargeReplyIsShortenedAndTheFilesAreNot(t *testing.T) {
-	r := replies(t)
-	var many []any
-	for i := range 30_000 {
-		many = append(many, map[string]any{"path": fmt.Sprintf("golden-repos/.locks/lock-number-%06d", i), "why": "lock"})
-	}
-	r["files"].(map[string]any)["left_out"] = many
-	home := newHome(t)
-	reply := call(t, home, migrated, map[string]any{"replies": r})
+	home, large := newHome(t), many30000(t)
+	reply := call(t, home, migrated, large)
 	if len(reply.Raw) > 1<<20 || !reply.Get("truncated").Bool() {
 		t.Errorf("%d bytes, truncated %v", len(reply.Raw), reply.Get("truncated"))
 	}
@@ -369,6 +363,33 @@ func TestALargeReplyIsShortenedAndTheFilesAreNot(t *testing.T) {
 	if n := gjson.GetBytes(raw, "files.left_out.#").Int(); n != 30_001 {
 		t.Errorf("the file holds %d entries", n)
 	}
+	if strings.Contains(lines(reply, "warnings"), "shortened") {
+		t.Error("a warning, though the report on the node is complete")
+	}
+}
+
+func TestAShortenedReportSaysSoWhereThereIsNoOther(t *testing.T) {
+	large := many30000(t)
+	reply := call(t, newHome(t), rehearsed, large)
+	for name, text := range map[string]string{"the transcript": lines(reply, "warnings"), "report.json": reply.Get("report.warnings").Raw, "report.html": reply.Get("html").Str} {
+		if !strings.Contains(text, "is shortened: ") || !strings.Contains(text, " of 30001 files left out") {
+			t.Errorf("%s does not say so", name)
+		}
+	}
+	if len(reply.Raw) > 1<<20 {
+		t.Errorf("%d bytes", len(reply.Raw))
+	}
+}
+
+// many30000 are arguments whose report is too large for a reply.
+func many30000(t *testing.T) map[string]any {
+	r := replies(t)
+	var many []any
+	for i := range 30_000 {
+		many = append(many, map[string]any{"path": fmt.Sprintf("golden-repos/.locks/lock-number-%06d", i), "why": "lock"})
+	}
+	r["files"].(map[string]any)["left_out"] = many
+	return map[string]any{"replies": r}
 }
 
 func TestAReportIsWrittenEvenWhereTheHomeIsDamaged(t *testing.T) {
