@@ -48,12 +48,13 @@ const (
 	afterCutOver  = "cidx_config.done"
 	beforeStart   = "cidx_service.starting"
 	afterStart    = "cidx_service.started"
+	healthy       = "cidx_verify.healthy"
 	released      = "cidx_service.released"
 	reported      = "cidx_report.migrated"
 )
 
 // points are all of them; TestMigratedRepeatedAndRolledBack compares them with a real journal.
-var points = []string{afterWarmCopy, beforeStop, afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, afterCutOver, beforeStart, afterStart, released, reported}
+var points = []string{afterWarmCopy, beforeStop, afterStop, afterBackup, afterLoad, afterAliases, cutOverBegun, firstLink, afterCutOver, beforeStart, afterStart, healthy, released, reported}
 
 // held are those at which nothing can start the server. Before and after, a
 // rollback has to stop it first, and systemd needs mounts that answer for that.

@@ -8,6 +8,7 @@ import (
 // Points of the journal that only a rollback has; the others are a migration's.
 const (
 	backTold     = "cidx_database.rolled-back"
+	backKept     = "cidx_config.kept"
 	backConfig   = "cidx_config.configured"
 	backUnlinked = "cidx_config.unlinked"
 	backSetAside = "cidx_backup.restoring"
@@ -16,7 +17,7 @@ const (
 )
 
 // backPoints are all points of a rollback, in order; TestMigratedRepeatedAndRolledBack compares them with a real journal.
-var backPoints = []string{beforeStop, afterStop, backTold, cutOverBegun, backConfig, backUnlinked, afterCutOver, backSetAside, backRestored, beforeStart, afterStart, released, backReported}
+var backPoints = []string{beforeStop, afterStop, backTold, cutOverBegun, backKept, backConfig, backUnlinked, afterCutOver, backSetAside, backRestored, beforeStart, afterStart, healthy, released, backReported}
 
 // backFaults are what can happen to the rollback of a migration that had succeeded.
 func backFaults() []fault {
