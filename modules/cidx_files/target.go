@@ -171,15 +171,6 @@ func (t *target) chmod(p string, perm uint32) error {
 	return t.change("change mode", p, func(fd int, name string) error { return tree.Chmod(fd, name, perm) })
 }
 
-// temporary is a new name in the work folder, which is made when it is needed
-// first: a comparison that finds nothing writes nothing.
-func (t *target) temporary() (string, error) {
-	if err := t.openWork(); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s/l%d", workFolder, t.names.Add(1)), nil
-}
-
 // symlink makes a symbolic link, replacing what is there (unless a folder).
 func (t *target) symlink(p string, want *tree.Entry) error {
 	make := func(fd int, name string) error { return unix.Symlinkat(want.Link, fd, name) }
@@ -237,62 +228,6 @@ func (t *target) rename(from, to string) error {
 	})
 }
 
-// first is where a file that has several names was copied: the folder to which
-// path is relative. An absolute one is in another part.
-func (t *target) first(path string) (*tree.Root, string, error) {
-	if !filepath.IsAbs(path) {
-		return t.dir, path, nil
-	}
-	below, err := filepath.Rel(strings.TrimSuffix(t.root, t.below), path)
-	return t.share, below, err
-}
-
-// lstatFirst looks at the first name of a file.
-func (t *target) lstatFirst(path string) (tree.Entry, error) {
-	root, below, err := t.first(path)
-	if err != nil {
-		return tree.Entry{}, err
-	}
-	return root.Lstat(below)
-}
-
-// link makes p another name of the file first, absolute or relative to the
-// target. changed is false where it is one already.
-func (t *target) link(first, p string) (changed bool, err error) {
-	err = t.linkTo(first, p)
-	if !errors.Is(err, unix.EEXIST) {
-		t.writes.Add(1)
-		return err == nil, err
-	}
-	a, errA := t.lstatFirst(first)
-	b, errB := t.lstat(p)
-	if err := errors.Join(errA, errB); err != nil {
-		return false, err
-	}
-	if a.Dev == b.Dev && a.Ino == b.Ino {
-		return false, nil
-	}
-	name, err := t.temporary()
-	if err != nil {
-		return false, err
-	}
-	if err := t.linkTo(first, name); err != nil {
-		return false, err
-	}
-	t.writes.Add(1)
-	return true, t.rename(name, p)
-}
-
-func (t *target) linkTo(first, p string) error {
-	root, below, err := t.first(first)
-	if err != nil {
-		return err
-	}
-	return root.At(below, func(fromFD int, fromName string) error {
-		return t.at(p, func(fd int, name string) error { return unix.Linkat(fromFD, fromName, fd, name, 0) })
-	})
-}
-
 // removeDir takes an empty folder away; it need not exist. ENOTDIR: it is none.
 func (t *target) removeDir(p string) (removed bool, err error) {
 	if e, err := t.lstat(p); err == nil && !e.IsDir() {
@@ -316,36 +251,6 @@ func (t *target) unlink(p string, flags int) (removed bool, err error) {
 		}
 	}
 	return err == nil, err
-}
-
-// openWork makes the folder for temporary files.
-func (t *target) openWork() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.working {
-		return nil
-	}
-	if err := t.at(workFolder, func(fd int, name string) error { return unix.Mkdirat(fd, name, 0o700) }); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fault("make folder", t.path(workFolder), err)
-	}
-	t.writes.Add(1)
-	t.working = true
-	return nil
-}
-
-// closeWork removes it again, or what a killed run has left of it.
-func (t *target) closeWork() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.working {
-		if _, err := t.lstat(workFolder); errors.Is(err, unix.ENOENT) {
-			return nil
-		}
-		t.writes.Add(1)
-	}
-	t.working = false
-	t.dir.Forget(workFolder)
-	return fault("remove folder", t.path(workFolder), os.RemoveAll(filepath.Join(t.self(), workFolder)))
 }
 
 // sync asks the share to make everything durable.
