@@ -44,6 +44,11 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 		c.reply.Msg = "the home would be made standalone"
 		return c.othersWork(ctx, now)
 	}
+	return c.goBack(ctx, now, standing)
+}
+
+// goBack carries the plan out.
+func (c *cutover) goBack(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
 	if c.LiveNodes { // Ansible does not show warnings of check modes
 		if err := c.othersWork(ctx, now); err != nil {
 			return err

@@ -83,20 +83,40 @@ func (f *fixture) late(t *testing.T, table, event, action string) {
 		"CREATE CONSTRAINT TRIGGER "+name+" AFTER "+event+" ON "+table+" DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "+name+"()")
 }
 
-func TestWhatStandsInTheWayIsNamed(t *testing.T) {
+// hindrance is what stops a load, and how it is named.
+type hindrance struct {
+	prepare func(*testing.T, *fixture)
+	want    []string
+}
+
+// named fails the test unless each of them stops the load and is named.
+func named(t *testing.T, hindrances map[string]hindrance) {
+	t.Helper()
+	for name, h := range hindrances {
+		t.Run(name, func(t *testing.T) {
+			f := auditFixture(t, 3000)
+			h.prepare(t, f)
+			f.stops(t, h.want)
+		})
+	}
+}
+
+func TestSessionsInTheWayAreNamed(t *testing.T) {
 	old := lockTimeout
 	lockTimeout = "300ms"
 	t.Cleanup(func() { lockTimeout = old })
-	for name, c := range map[string]struct {
-		prepare func(*testing.T, *fixture)
-		want    []string
-	}{
+	named(t, map[string]hindrance{
 		"a session that writes": {
 			func(t *testing.T, f *fixture) { f.session(t, "BEGIN; DELETE FROM groups") },
 			[]string{"other sessions hold locks on CIDX's tables: process", "somebody else", "stop every cluster node, end these sessions"}},
 		"another migration": {
 			func(t *testing.T, f *fixture) { f.session(t, "BEGIN; SELECT pg_advisory_xact_lock("+lockKey+")") },
 			[]string{"another migration holds the lock"}},
+	})
+}
+
+func TestTriggersInTheWayAreNamed(t *testing.T) {
+	named(t, map[string]hindrance{
 		"a trigger that changes rows": {
 			func(t *testing.T, f *fixture) {
 				pgtest.Exec(t, f.dsn, `CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := upper(NEW.name); RETURN NEW; END $$`,
@@ -125,6 +145,11 @@ func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 				f.late(t, secretsTable, "INSERT", "UPDATE cluster_secrets SET key_value = 'x'")
 			},
 			[]string{"mfa_encryption_key is not what was stored", "cluster_secrets"}},
+	})
+}
+
+func TestRightsInTheWayAreNamed(t *testing.T) {
+	named(t, map[string]hindrance{
 		"a role without rights": {
 			func(t *testing.T, f *fixture) {
 				f.asRole(t, "weak", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak")
@@ -148,6 +173,11 @@ func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 		"too many connections": {
 			func(t *testing.T, f *fixture) { f.asRole(t, "limited", "ALTER ROLE limited CONNECTION LIMIT 0") },
 			[]string{"too many connections for role", "raise max_connections"}},
+	})
+}
+
+func TestSnapshotsInTheWayAreNamed(t *testing.T) {
+	named(t, map[string]hindrance{
 		"a damaged snapshot": {
 			func(t *testing.T, f *fixture) {
 				path := f.path(".cluster-migrate/snapshot/groups.db")
@@ -166,13 +196,7 @@ func TestWhatStandsInTheWayIsNamed(t *testing.T) {
 		"no snapshot": {
 			func(t *testing.T, f *fixture) { _ = os.Remove(f.path(".cluster-migrate/snapshot/oauth.db")) },
 			[]string{"no private snapshot of oauth.db", "run the backup step"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := auditFixture(t, 3000)
-			c.prepare(t, f)
-			f.stops(t, c.want)
-		})
-	}
+	})
 }
 
 // TestADamagedDatabaseIsNamed: by its own path, not by that of a copy that is

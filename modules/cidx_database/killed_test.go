@@ -83,7 +83,6 @@ func on(text string, do func()) progress.Sink {
 // TestConnectionLost: at whatever statement it happens, it is told once: where,
 // what is in PostgreSQL now, and what to do.
 func TestConnectionLost(t *testing.T) {
-	const rows = 300
 	for name, c := range map[string]struct {
 		statement string
 		mode      map[string]any
@@ -102,42 +101,46 @@ func TestConnectionLost(t *testing.T) {
 		"rehearsal: looking at sequences": {"seqincrement", check(nil)},
 	} {
 		for _, how := range []string{"session ended", "network cut"} {
-			t.Run(name+", "+how, func(t *testing.T) {
-				f := auditFixture(t, rows)
-				pgtest.Exec(t, f.dsn, "INSERT INTO audit_logs VALUES (1, '2026-01-02T03:04:05.000001+00:00', 'admin1', 'details of event 1')")
-				before := f.target(t)
-				proxy := pgtest.NewProxy(t, f.dsn)
-				f.through(t, proxy.DSN)
-				cut := make(chan struct{})
-				proxy.When(c.statement, func() {
-					defer close(cut)
-					if how == "network cut" {
-						proxy.Cut()
-						return
-					}
-					pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = '"+application+"'")
-				})
-				r := f.run(t, c.mode)
-				<-cut
-				state := "nothing was committed"
-				if c.statement == "COMMIT" {
-					state = "whether it was committed is not known"
-				}
-				if !r.Failed || len(r.Problems) != 1 || !strings.Contains(r.Problems[0].At, "postgresql://admin@") || !strings.Contains(r.Problems[0].Fix, "run again") ||
-					!strings.Contains(r.Problems[0].What, state) || strings.Contains(r.text(), "conn closed") {
-					t.Errorf("told is: %s", r.text())
-				}
-				f.awaitNobody(t)
-				if got := f.target(t); got != before {
-					t.Errorf("PostgreSQL has changed:\n%s", got)
-				}
-				if r := f.run(t, map[string]any{"postgres_dsn": f.dsn}); r.Failed {
-					t.Fatalf("the run after: %s", r.text())
-				}
-				f.loaded(t, rows)
-			})
+			t.Run(name+", "+how, func(t *testing.T) { loseConnection(t, c.statement, c.mode, how == "network cut") })
 		}
 	}
+}
+
+// loseConnection ends the session, or cuts the network, at a statement.
+func loseConnection(t *testing.T, statement string, mode map[string]any, network bool) {
+	const rows = 300
+	f := auditFixture(t, rows)
+	pgtest.Exec(t, f.dsn, "INSERT INTO audit_logs VALUES (1, '2026-01-02T03:04:05.000001+00:00', 'admin1', 'details of event 1')")
+	before := f.target(t)
+	proxy := pgtest.NewProxy(t, f.dsn)
+	f.through(t, proxy.DSN)
+	cut := make(chan struct{})
+	proxy.When(statement, func() {
+		defer close(cut)
+		if network {
+			proxy.Cut()
+			return
+		}
+		pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = '"+application+"'")
+	})
+	r := f.run(t, mode)
+	<-cut
+	state := "nothing was committed"
+	if statement == "COMMIT" {
+		state = "whether it was committed is not known"
+	}
+	if !r.Failed || len(r.Problems) != 1 || !strings.Contains(r.Problems[0].At, "postgresql://admin@") || !strings.Contains(r.Problems[0].Fix, "run again") ||
+		!strings.Contains(r.Problems[0].What, state) || strings.Contains(r.text(), "conn closed") {
+		t.Errorf("told is: %s", r.text())
+	}
+	f.awaitNobody(t)
+	if got := f.target(t); got != before {
+		t.Errorf("PostgreSQL has changed:\n%s", got)
+	}
+	if r := f.run(t, map[string]any{"postgres_dsn": f.dsn}); r.Failed {
+		t.Fatalf("the run after: %s", r.text())
+	}
+	f.loaded(t, rows)
 }
 
 func TestInterrupted(t *testing.T) {
