@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.build/bin:$(PATH)
 export CGO_ENABLED := 0
 export GOTOOLCHAIN := local
 
-E2E_TIMEOUT ?= 25m
+E2E_TIMEOUT ?= 40m
 
 .PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files bench-downtime bench-become collection clean
 
