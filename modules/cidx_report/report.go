@@ -97,16 +97,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 		return r, err
 	}
 	if !mode.Check && writes(a.Outcome) {
-		files, err := doc.write(a.State(), page)
-		if err == nil {
-			r.Changed, r.Data["files"] = true, files
-			r.Msg = "report written to " + filepath.Dir(files[0])
-			err = journal.Append(a.State().Journal(), name, a.Outcome, nil)
-		}
-		if err != nil {
-			// The outcome stands. Without files, the controller keeps the reply's.
-			r.Warnings = append(r.Warnings, fmt.Sprintf("the report cannot be kept on the node: %v", err))
-		}
+		a.keep(doc, page, &r)
 	}
 	short, err := doc.fit(r.Data, page)
 	if err != nil {
@@ -121,6 +112,20 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 		}
 	}
 	return r, nil
+}
+
+// keep writes the documents on the node. A node that cannot keep them is a
+// warning: the outcome stands, and the controller keeps the reply's.
+func (a args) keep(doc *document, page []byte, r *ansible.Reply) {
+	files, err := doc.write(a.State(), page)
+	if err == nil {
+		r.Changed, r.Data["files"] = true, files
+		r.Msg = "report written to " + filepath.Dir(files[0])
+		err = journal.Append(a.State().Journal(), name, a.Outcome, nil)
+	}
+	if err != nil {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the report cannot be kept on the node: %v", err))
+	}
 }
 
 // happened refuses to call a home migrated whose journal, if it can be read, knows
