@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,12 +58,22 @@ func init() {
 		write func(t *testing.T, h hometest.Home)
 		what  string
 	}{alias("late-global.json", `{"target_path": "/elsewhere"}`), "late-global.json: new since the backup"}
+	// As git does it: a file beside, then a rename. The writer may stand inside the
+	// folder since before it was set aside.
+	lateWrites["a commit"] = struct {
+		write func(t *testing.T, h hometest.Home)
+		what  string
+	}{func(t *testing.T, h hometest.Home) {
+		git := filepath.Join(filepath.Dir(local(h, "")), "billing/.git")
+		must(t, os.WriteFile(git+"/HEAD.lock", []byte("ref: refs/heads/late\n"), 0o600))
+		must(t, os.Rename(git+"/HEAD.lock", git+"/HEAD"))
+	}, "data/golden-repos/billing/.git: written to since the copy"}
 }
 
 func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 	for name, late := range lateWrites {
 		for _, when := range []string{"before", "rename", "link data/activated", "write the journal", "after"} {
-			kind := strings.Contains(late.what, "-wal:") || strings.Contains(late.what, "mfa_key") || strings.Contains(late.what, "late-global")
+			kind := strings.Contains(late.what, "-wal:") || strings.Contains(late.what, "mfa_key") || strings.Contains(late.what, "late-global") || name == "a commit"
 			if when != "before" && !kind {
 				continue // one file of each kind is enough there
 			}
@@ -120,6 +131,7 @@ func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 				}
 				// The next run begins with a new backup and a new load.
 				if !strings.Contains(late.what, "late-global") && !strings.Contains(late.what, "web-global") {
+					h.Remember(t)
 					to(t, h, cidx.ToCluster)
 					if !linked(h) {
 						t.Error("the next run does not cut over")

@@ -187,7 +187,7 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if j.meta, err = readMeta(state, p.name); err != nil {
 		return nil, err
 	}
-	if j.manifest, err = tree.OpenManifest(manifestPath(state, p.name)); err != nil {
+	if j.manifest, err = tree.OpenManifest(state.Manifest(p.name)); err != nil {
 		return nil, err
 	}
 	if j.trust, err = trustIn(state, p, j.meta); err != nil {

@@ -75,7 +75,7 @@ func (c *copier) faults(j *job) cidx.Problems {
 	}
 	problems = append(problems, j.scan.census.links...)
 	if j.scan.census.Folders == 0 && j.manifest.Len() > 0 {
-		problems = append(problems, cidx.Problem{What: "the folder has vanished, although it was copied before", At: j.part.source, Fix: "find out where it is; to give the copy up, remove it from the share and " + manifestPath(c.args.State(), j.part.name)})
+		problems = append(problems, cidx.Problem{What: "the folder has vanished, although it was copied before", At: j.part.source, Fix: "find out where it is; to give the copy up, remove it from the share and " + c.args.State().Manifest(j.part.name)})
 		return problems
 	}
 	if percent := 100 * float64(j.scan.vanish) / float64(max(1, j.scan.known)); percent > c.args.DeletePercent && j.scan.vanish > 10 {

@@ -93,7 +93,7 @@ func (c *copier) manifestOf(p *part) (*tree.Manifest, error) {
 			return j.manifest, nil
 		}
 	}
-	return tree.OpenManifest(manifestPath(c.args.State(), p.name))
+	return tree.OpenManifest(c.args.State().Manifest(p.name))
 }
 
 // first reports whether a name is one of several of a file in this part, and

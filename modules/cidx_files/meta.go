@@ -33,10 +33,6 @@ type meta struct {
 
 func metaPath(s cidx.State, part string) string { return filepath.Join(s.Files(), part+".json") }
 
-func manifestPath(s cidx.State, part string) string {
-	return filepath.Join(s.Files(), part+".manifest")
-}
-
 // readMeta returns an empty meta where there is none or a damaged one: then the
 // copy is looked at instead of believed.
 func readMeta(s cidx.State, part string) (meta, error) {

@@ -123,7 +123,7 @@ func (c *copier) provePart(ctx context.Context, p copiedPart, problems *cidx.Pro
 		return err
 	}
 	j := &job{part: p.part, meta: m, result: &result{}}
-	if j.manifest, err = tree.OpenManifest(manifestPath(c.args.State(), p.name)); err != nil {
+	if j.manifest, err = tree.OpenManifest(c.args.State().Manifest(p.name)); err != nil {
 		return err
 	}
 	if m.Source != p.was || m.Target != p.target {

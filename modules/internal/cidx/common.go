@@ -49,8 +49,12 @@ func (s State) Snapshot(rel string) string { return s.Path("snapshot", rel) }
 // Aliases is the folder of the original alias files.
 func (s State) Aliases() string { return s.Path("aliases") }
 
-// Files is the folder of the copy's manifest.
+// Files is the folder of the copy's records.
 func (s State) Files() string { return s.Path("files") }
+
+// Manifest remembers every folder of one part of the copy: GoldenRepos, Versioned
+// or ActivatedRepos.
+func (s State) Manifest(part string) string { return filepath.Join(s.Files(), part+".manifest") }
 
 // Units is the record of the units' states before the first change.
 func (s State) Units() string { return s.Path("service.json") }

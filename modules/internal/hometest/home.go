@@ -4,6 +4,7 @@
 package hometest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/tree"
 )
 
 // Home is a standalone server's home beside an empty share.
@@ -171,6 +173,22 @@ func (h Home) Copy(t testing.TB) {
 		raw, err := os.ReadFile(path)
 		must(t, err)
 		must(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(raw), h.Path("data/golden-repos"), filepath.Join(h.Share, "golden-repos"))), 0o600))
+	}
+	h.Remember(t)
+}
+
+// Remember writes the manifests of a copy of the trees as they are.
+func (h Home) Remember(t testing.TB) {
+	t.Helper()
+	state := cidx.Common{Home: h.Dir}.State()
+	must(t, os.MkdirAll(state.Files(), 0o700))
+	for _, part := range []string{cidx.GoldenRepos, cidx.ActivatedRepos} {
+		m, err := tree.OpenManifest(state.Manifest(part))
+		must(t, err)
+		must(t, tree.Walk(t.Context(), h.Path("data", part), tree.Options{}, func(d *tree.Dir) error {
+			return m.Put(d.Path, d.Encode(), bytes.Repeat([]byte{tree.Copied}, len(d.Entries)+1))
+		}))
+		must(t, m.Close())
 	}
 }
 

@@ -1,0 +1,60 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/tree"
+)
+
+// shownTouched bounds the folders that are named one by one.
+const shownTouched = 10
+
+// untouched proves that nobody has made, renamed or removed a name in the
+// standalone trees since they were copied, as git and CIDX do with whatever they
+// write. A process whose working folder is inside goes on writing there when the
+// tree has been renamed. Whether the copy is complete the file step proves.
+func (c *cutover) untouched(found situation) error {
+	var problems cidx.Problems
+	for _, t := range found.trees {
+		if t.state == cidx.LinkInPlace && !t.aside {
+			continue // the server has had it on the share from the beginning
+		}
+		now, err := look(t.Tree)
+		if err != nil {
+			return err
+		}
+		at := t.Link
+		if now.aside {
+			at = t.Aside()
+		}
+		problems.Add(c.sinceCopy(t.Name, t.Link, at))
+		if t.Name == cidx.GoldenRepos && found.layout.Kind == "real" {
+			const inside = ".versioned"
+			problems.Add(c.sinceCopy(cidx.Versioned, filepath.Join(t.Link, inside), filepath.Join(at, inside)))
+		}
+	}
+	return problems.Err()
+}
+
+// sinceCopy compares one part of the copy with the folder that it is of. The
+// problems name its path as it is without a cut-over.
+func (c *cutover) sinceCopy(part, path, now string) error {
+	m, err := tree.OpenManifest(c.State().Manifest(part))
+	if err != nil {
+		return err
+	}
+	touched, err := m.Touched(now)
+	if err != nil {
+		return cidx.Problem{What: "compare with the copy: " + err.Error(), At: path, Fix: "make the folder readable for the server's user, then " + again}
+	}
+	var problems cidx.Problems
+	for _, rel := range touched[:min(len(touched), shownTouched)] {
+		problems = append(problems, cidx.Problem{What: "written to since the copy, so the cluster would be without it", At: filepath.Join(path, rel), Fix: again})
+	}
+	if more := len(touched) - shownTouched; more > 0 {
+		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d more folders were written to since the copy", more), At: path, Fix: again})
+	}
+	return problems.Err()
+}
