@@ -30,12 +30,17 @@ func (e *examiner) config(ctx context.Context) outcome {
 	f := &e.found
 	problems := slices.Clone(f.halfway)
 	problems.Add(f.standErr)
-	problems.Add(f.err)
-	if f.err == nil || f.nowErr == nil {
+	if !f.migrated {
+		problems = append(problems, f.closed...)
+	}
+	if !f.hidden(e.Home) {
+		problems.Add(f.err)
+	}
+	if f.err == nil || f.nowErr == nil && !f.hidden(e.Home) {
 		problems = append(problems, e.settings()...)
 	}
 	layout, err := e.where(ctx)
-	problems.Add(err)
+	problems = append(problems, f.untold(err)...)
 	if !f.migrated {
 		problems = append(problems, e.databases()...)
 		problems = append(problems, e.legacy()...)
@@ -131,6 +136,7 @@ func (e *examiner) databases() cidx.Problems {
 			if d.Migrates {
 				e.warnings = append(e.warnings, path+" does not exist: its tables will be empty in the cluster")
 			}
+		case errors.Is(err, fs.ErrPermission): // told already
 		case err != nil:
 			problems = append(problems, cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"})
 		case !info.Mode().IsRegular():

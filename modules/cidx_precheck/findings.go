@@ -29,6 +29,8 @@ type findings struct {
 	nodes     []string // of the cluster, that were alive within the last minutes
 	beats     bool     // our own node is alive, as PostgreSQL knows it
 	halfway   cidx.Problems
+	unclean   bool           // the state folder holds what no release puts there: nothing in it is believed
+	closed    cidx.Problems  // files of the server that its user cannot read
 	jobs      []registry.Job // that have not ended
 }
 
@@ -38,7 +40,12 @@ func (e *examiner) look(ctx context.Context) {
 	f.now, f.nowErr = cidx.ReadConfig(ctx, filepath.Join(e.Home, "config.json"))
 	f.cluster, f.err = e.ClusterConfig(ctx)
 	f.mount, f.mountErr = e.MountPoint(f.cluster)
-	f.standing, f.standErr = e.Standing()
+	f.closed = e.closed()
+	if f.standErr = e.stateFolder(); f.standErr != nil {
+		f.unclean = true
+	} else {
+		f.standing, f.standErr = e.Standing()
+	}
 	e.judgeStanding()
 }
 

@@ -35,6 +35,7 @@ type args struct {
 func Module() ansible.Module {
 	return ansible.New(ansible.Doc{
 		Name:  "cidx_precheck",
+		Lists: true,
 		Short: "Find every reason for which a migration of a CIDX server would fail",
 		Description: []string{
 			"Checks configuration, share, PostgreSQL, disk space, service and API, all of them, and lists everything that is wrong at once.",

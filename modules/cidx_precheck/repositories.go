@@ -30,8 +30,8 @@ func (e *examiner) aliases(layout cidx.Layout) cidx.Problems {
 	for _, dir := range dirs {
 		folder := filepath.Join(golden.Local, dir)
 		entries, err := os.ReadDir(folder)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			continue // of the latter e.closed tells
 		}
 		if err != nil {
 			problems = append(problems, cidx.Problem{What: err.Error(), At: folder, Fix: "make it a folder that the user who runs the migration can read"})
@@ -47,6 +47,9 @@ func (e *examiner) aliases(layout cidx.Layout) cidx.Problems {
 
 func (e *examiner) alias(path string, certain bool) error {
 	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // e.closed tells
+	}
 	if err != nil {
 		return cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
@@ -68,6 +71,9 @@ const most = 20
 func (e *examiner) registry(ctx context.Context, layout cidx.Layout) cidx.Problems {
 	if _, err := os.Stat(cidx.ServerDatabase(e.Home)); err != nil {
 		return nil // told already
+	}
+	if len(e.found.closed) > 0 {
+		return nil // the database may be what cannot be read
 	}
 	lost, err := e.lost(ctx, layout)
 	if err == nil && len(lost) > 0 {

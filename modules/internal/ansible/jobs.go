@@ -76,7 +76,9 @@ func request(m Module, input []byte) job.Request {
 	decoder := json.NewDecoder(bytes.NewReader(input))
 	decoder.UseNumber()
 	_ = decoder.Decode(&arguments) // Decode has read it before
-	return job.NewRequest(m.Doc.Name, arguments)
+	r := job.NewRequest(m.Doc.Name, arguments)
+	r.Lists = m.Doc.Lists
+	return r
 }
 
 func (p program) jobFollow(id string, offset int64) int {

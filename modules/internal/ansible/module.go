@@ -38,6 +38,10 @@ type Doc struct {
 	// let the server's user do instead.
 	Root    bool
 	Errands []errand.Any
+
+	// Lists modules only look, and list themselves what is wrong with the state
+	// folder: it does not keep them from running.
+	Lists bool
 }
 
 // Return documents one key of a reply.

@@ -66,6 +66,7 @@ type Request struct {
 	Hash   string    `json:"hash"`  // of the arguments, see Fingerprint
 	Time   time.Time `json:"time"`  // of the start
 	Run    Run       `json:"run"`   // who asks
+	Lists  bool      `json:"lists"` // the module itself tells what is wrong with the state folder, and writes nothing there
 }
 
 // key names what may live only once.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/owned"
 )
 
 // Private finds and makes the folder in which the server's user, started by
@@ -22,13 +23,13 @@ func Private() (string, error) {
 	dir := fmt.Sprintf("/var/tmp/cidx-helper-%d", os.Geteuid())
 	err := os.Mkdir(dir, 0o700)
 	info, lerr := os.Lstat(dir)
-	if lerr == nil && info.IsDir() && owner(info) == os.Geteuid() && info.Mode().Perm() == 0o700 {
+	if lerr == nil && info.IsDir() && owned.Owner(info) == os.Geteuid() && info.Mode().Perm() == 0o700 {
 		return dir, nil
 	}
 	if err == nil {
 		err = lerr
 	}
-	return "", cidx.Problem{What: fmt.Sprintf("%s has no folder for temporary files: %v", userName(os.Geteuid()), err), At: dir, Fix: "give that user a home folder that it can write to, or make " + dir + " its own (mode 0700)"}
+	return "", cidx.Problem{What: fmt.Sprintf("%s has no folder for temporary files: %v", owned.UserName(os.Geteuid()), err), At: dir, Fix: "give that user a home folder that it can write to, or make " + dir + " its own (mode 0700)"}
 }
 
 // probe writes and removes a file.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/owned"
 )
 
 // Turn is a job's right to work on a home. It lies beside the journal in the
@@ -38,10 +39,14 @@ func (t *Turn) path(name string) string { return filepath.Join(t.request.State, 
 // is ours. The error is Held while another run is at work, else a Problem or an
 // error of the disk.
 func (t *Turn) Try() (busy string, err error) {
-	if me := os.Geteuid(); me != 0 {
-		if err := foreign(t.request.State, me); err != nil {
-			return "", err
-		}
+	problems, err := owned.State(t.request.State, os.Geteuid())
+	switch {
+	case err != nil:
+		return "", err
+	case len(problems) > 0 && t.request.Lists:
+		return "", nil // it only looks, and tells them with whatever else it finds
+	case len(problems) > 0:
+		return "", problems
 	}
 	if t.request.Check {
 		return t.glance()

@@ -68,11 +68,14 @@ func (p *Places) openOther(name string) error {
 		return fmt.Errorf("look at the home: %w", err)
 	}
 	there, err := os.Stat(path)
+	p.otherAt = filepath.Join(path, ".jwt_secret")
 	switch {
 	case err == nil && os.SameFile(here, there):
+		p.otherAt = ""
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		if p.other, err = beneath.Open(user.Home); err != nil {
+			p.otherAt = ""
 			return nil // nor has a user without a folder
 		}
 		p.otherIn = ".cidx-server/.jwt_secret"
@@ -82,8 +85,24 @@ func (p *Places) openOther(name string) error {
 		}
 		p.otherIn, p.listed = ".jwt_secret", true
 	}
-	p.otherAt = filepath.Join(path, ".jwt_secret")
 	return nil
+}
+
+// Paths lists where the files of Fixed lie, also in a home that cannot be read.
+func Paths(c cidx.Common, user string) []string {
+	p := &Places{common: c}
+	_ = p.openOther(user) // what cannot be opened has its path all the same
+	defer p.Close()       //nolint:errcheck // nothing was written
+	var paths []string
+	for _, f := range p.Fixed() {
+		if !filepath.IsAbs(f.Path) {
+			paths = append(paths, filepath.Join(c.Home, f.Path))
+		}
+	}
+	if p.otherAt != "" {
+		paths = append(paths, p.otherAt)
+	}
+	return paths
 }
 
 // Close lets the folders go.

@@ -1,0 +1,77 @@
+package precheck
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/owned"
+)
+
+// stateFolder finds what an earlier release left to root, and links.
+func (e *examiner) stateFolder() error {
+	if _, err := os.Lstat(string(e.State())); errors.Is(err, fs.ErrPermission) && len(e.found.closed) > 0 {
+		return cidx.Problems{} // told
+	}
+	problems, err := owned.State(string(e.State()), os.Geteuid())
+	if err != nil {
+		return err
+	}
+	return problems.Err()
+}
+
+// closed finds, all at once, the files outside the repositories that the steps
+// read and the server's user cannot: configurations, databases, keys, aliases.
+func (e *examiner) closed() cidx.Problems {
+	paths := kept.Paths(e.Common, e.ServiceUser)
+	old, _ := filepath.Glob(filepath.Join(e.Home, "config.json.*")) // well-formed unless the home has brackets
+	paths = append(paths, old...)
+	for _, t := range cidx.AllTrees(e.Home, "") {
+		if t.Name == cidx.GoldenRepos && !leads(t.Local) {
+			paths = append(paths, aliasPaths(t.Local)...)
+		}
+	}
+	return owned.Unreadable(e.Home, paths)
+}
+
+// hidden reports whether the cluster's settings are missing only because the file
+// that may hold them is not looked at.
+func (f findings) hidden(home string) bool {
+	if f.nowErr != nil {
+		return owned.Blocked(filepath.Join(home, "config.json"))
+	}
+	return f.unclean && !f.now.Cluster()
+}
+
+// untold leaves out what only says that a file cannot be read which is listed.
+func (f findings) untold(err error) cidx.Problems {
+	return slices.DeleteFunc(cidx.ProblemsOf(err), func(p cidx.Problem) bool { return len(f.closed) > 0 && owned.Blocked(p.At) })
+}
+
+// leads reports whether path is a link: what it leads to may be a share that hangs.
+func leads(path string) bool {
+	info, err := os.Lstat(path)
+	return err != nil || !info.IsDir()
+}
+
+// aliasPaths are the folders that hold alias files, and the files in them.
+func aliasPaths(golden string) []string {
+	paths := []string{golden}
+	for _, dir := range []string{filepath.Join(golden, "aliases"), golden} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			paths = append(paths, dir)
+		}
+		for _, entry := range entries {
+			if entry.Type().IsRegular() && strings.HasSuffix(entry.Name(), ".json") {
+				paths = append(paths, filepath.Join(dir, entry.Name()))
+			}
+		}
+	}
+	return paths
+}
