@@ -236,27 +236,3 @@ func TestPlaybooksHaveNamesForTheCollection(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }
-
-// A helper on a busy node, which tells only after a while that a run has the
-// lease whose controller was killed here.
-const lateRefusal = `#!/bin/sh
-[ "$1" = version ] && { echo trial; exit; }
-answer() { echo "{\"job\":\"j\",\"offset\":0,\"done\":$1,\"events\":[],\"reply\":$2}"; }
-case $2 in
-run) args=$(cat); case $args in *'"takeover": "killed"'*) echo taken >> DIR/calls; answer true '{"failed": false, "changed": false}';; *) answer false null;; esac;;
-follow) answer true "{\"failed\": true, \"changed\": false, \"msg\": \"another run is at work\", \"lease\": {\"id\": \"killed\", \"pid\": $$, \"started\": \"1\",
- \"machine\": \"$(cat /etc/machine-id)\", \"boot\": \"$(cat /proc/sys/kernel/random/boot_id)\", \"space\": \"$(readlink /proc/self/ns/pid)\"}}" | tr '\n' ' '; echo;;
-esac
-`
-
-func TestALeaseOfADeadRunIsTakenOverHoweverLateItIsTold(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := bareStage(t, []byte(strings.ReplaceAll(lateRefusal, "DIR", dir)))
-	s.home = dir
-	s.write("late.yml", "- hosts: node1\n  gather_facts: false\n  tasks:\n    - cidx.cluster.cidx_aliases: {home: /nowhere}\n")
-	out, code := s.output("ansible-playbook", "late.yml")
-	if code != 0 || len(s.calls()) != 1 {
-		t.Errorf("exit code %d, %q:\n%s", code, s.calls(), out)
-	}
-}

@@ -36,10 +36,12 @@ def life(pid):
         except OSError:
             return ""
 
-    # The name in parentheses may hold anything; the start is the 22nd field (proc(5)).
+    # The name in parentheses may hold anything; the state is the 3rd field, the start the 22nd (proc(5)).
     words = read("/proc/%d/stat" % pid).rpartition(")")[2].split()
     return {"machine": read("/etc/machine-id"), "boot": read("/proc/sys/kernel/random/boot_id"),
-            "space": os.path.basename(os.path.realpath("/proc/self/ns/pid")), "started": words[19] if len(words) > 19 else ""}
+            "space": os.path.basename(os.path.realpath("/proc/self/ns/pid")),
+            # One that has ended may wait for somebody who fetches its exit code.
+            "started": "ended" if words[:1] in (["Z"], ["X"]) else words[19] if len(words) > 19 else ""}
 
 
 # Ansible imports action plugins before it forks a worker for each task, so these
@@ -197,4 +199,7 @@ def dead(holder):
     """Whether the ansible-playbook of that lease ran under this very kernel, among the processes that are seen here, and is gone."""
     if not holder.get("pid") or not holder.get("boot") or any(holder.get(k, "") != RUN[k] for k in ("machine", "boot", "space")):
         return False
-    return life(int(holder["pid"]))["started"] != holder.get("started")
+    started = life(int(holder["pid"]))["started"]
+    # Where /proc hides the processes of others (hidepid), one that is not seen may live.
+    seen = started or holder.get("user") == RUN["user"] or os.access("/proc/1/stat", os.R_OK)
+    return bool(seen) and started != holder.get("started")
