@@ -54,8 +54,7 @@ func TestWhatTheServersUserCannotReadIsToldAtOnceWithTheCommand(t *testing.T) {
 		}
 		must(t, os.Chmod(s.Path("data/mfa_key.dat"), 0))
 	}),
-		"HOME/data/cidx_server.db, HOME/.encryption_key_salt, HOME/config.json.bak.20260102_030405, HOME/data/golden-repos/aliases/web-global.json: "+
-			"nobody, the server's user, cannot read what belongs to its server (fix: let it: chown -hR nobody: "+
+		"HOME: nobody, the server's user, cannot read what belongs to its server (fix: let it: chown -hR nobody: "+
 			"HOME/data/cidx_server.db HOME/.encryption_key_salt HOME/config.json.bak.20260102_030405 HOME/data/golden-repos/aliases/web-global.json)",
 		"HOME/data/mfa_key.dat: nobody, the server's user, cannot read what belongs to its server (fix: let it: chmod u+rwX HOME/data/mfa_key.dat)")
 }
@@ -84,7 +83,7 @@ func TestAStateFolderOfRootsAndLinksInItAreToldWithTheOtherProblems(t *testing.T
 		must(t, os.Symlink("/root/journal", s.Path(".cluster-migrate/journal.jsonl")))
 		must(t, os.Symlink("/root/report", s.Path(".cluster-migrate/report/report.json")))
 	}),
-		"HOME/.cluster-migrate/journal.jsonl, HOME/.cluster-migrate/report/report.json: links or special files in the state folder, where only files belong: "+
+		"HOME/.cluster-migrate: links or special files in the state folder, where only files belong: "+
 			"a migration follows none (fix: find out who made them, and remove them: rm HOME/.cluster-migrate/journal.jsonl HOME/.cluster-migrate/report/report.json)",
 		"HOME/.cluster-migrate: HOME/.cluster-migrate/lock does not belong to nobody, the server's user: an earlier run wrote it as somebody else (fix: hand it over: chown -hR nobody: HOME/.cluster-migrate)",
 		"HOME/data/mfa_key.dat: nobody, the server's user, cannot read what belongs to its server (fix: let it: chown -hR nobody: HOME/data/mfa_key.dat)")

@@ -35,12 +35,17 @@ func Unreadable(home string, paths []string) cidx.Problems {
 	name := UserName(uid)
 	var problems cidx.Problems
 	add := func(at []string, command string) {
-		if len(at) > 0 {
-			problems = append(problems, cidx.Problem{
-				What: name + ", the server's user, cannot read what belongs to its server", At: strings.Join(at, ", "),
-				Fix: "let it: " + command + " " + words(at),
-			})
+		where := home
+		switch len(at) {
+		case 0:
+			return
+		case 1:
+			where = at[0]
 		}
+		problems = append(problems, cidx.Problem{
+			What: name + ", the server's user, cannot read what belongs to its server", At: where,
+			Fix: "let it: " + command + " " + words(at),
+		})
 	}
 	add(foreign, fmt.Sprintf("chown -hR %s:", name))
 	add(own, "chmod u+rwX")

@@ -80,7 +80,7 @@ func (l *leftovers) problems(state string) cidx.Problems {
 	name := UserName(l.uid)
 	if len(l.links) > 0 {
 		problems = append(problems, cidx.Problem{
-			What: "links or special files in the state folder, where only files belong: a migration follows none", At: strings.Join(l.links, ", "),
+			What: "links or special files in the state folder, where only files belong: a migration follows none", At: state,
 			Fix: "find out who made them, and remove them: rm " + words(l.links),
 		})
 	}
