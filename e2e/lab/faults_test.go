@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -218,13 +217,13 @@ func (s *stage) rollBack(f fault) time.Duration {
 // resting wants so many drop-ins of ours on the node.
 func (s *stage) resting(want int) {
 	s.t.Helper()
-	left, _ := filepath.Glob(filepath.Join(s.node.Changes(), "etc/systemd/system/*.d/zz-cidx*"))
+	left := s.dropIns()
 	if len(left) != want {
 		s.t.Errorf("%d units are held, want %d: %s", len(left), want, left)
 	}
 	for _, unit := range []string{"cidx-auto-update.timer", "cidx-watchdog.timer"} {
-		if word, err := s.node.Unit(s.ctx, unit); err != nil || word != "active" {
-			s.t.Errorf("%s is %s, %v", unit, word, err)
+		if word := s.active(unit); word != "active" {
+			s.t.Errorf("%s is %s", unit, word)
 		}
 	}
 }

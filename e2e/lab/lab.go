@@ -28,7 +28,8 @@ type Lab struct {
 	repo, bin string
 	root      string // the cached Debian root
 	kind      shareKind
-	filer     *exec.Cmd // serves the share
+	first     func(context.Context, *Node) error // done to node1 before it is joined; nil: nothing
+	filer     *exec.Cmd                          // serves the share
 	net       network
 	held      *os.File // lock that says: the owner lives
 }
@@ -217,6 +218,11 @@ func (l *Lab) Fresh(ctx context.Context) error {
 	}
 	if err := l.Node1.Healthy(ctx, 30*time.Second); err != nil {
 		return err
+	}
+	if l.first != nil {
+		if err := l.first(ctx, l.Node1); err != nil {
+			return err
+		}
 	}
 	return l.Node1.Join(ctx, "node-1")
 }

@@ -161,16 +161,23 @@ func (s *stage) sameLogins(nodes ...*Node) {
 func TestRolledBackByHand(t *testing.T) {
 	longer(t)
 	s := scenario(t, 6*time.Minute)
+	s.byHand(`sudo systemctl`)
+}
+
+// byHand goes back by the commands that a failed run has printed; systemctl is
+// how they call it.
+func (s *stage) byHand(systemctl string) {
+	s.t.Helper()
 	s.playAt(afterLoad, stopped(s), "cluster-migrate.yml", "-l", "node1")
 	if s.last.Exit != 2 {
-		t.Fatalf("exit code %d, want 2", s.last.Exit)
+		s.t.Fatalf("exit code %d, want 2", s.last.Exit)
 	}
-	found := regexp.MustCompile(`(?m)^ +(sudo systemctl stop .*|cp .*pre-cluster .*|sudo systemctl start .*)$`).FindAllStringSubmatch(s.last.Transcript, 3)
+	found := regexp.MustCompile(`(?m)^ +(`+systemctl+` stop .*|cp .*pre-cluster .*|`+systemctl+` start .*)$`).FindAllStringSubmatch(s.last.Transcript, 3)
 	if len(found) != 3 {
-		t.Fatalf("%d commands are printed, want 3", len(found))
+		s.t.Fatalf("%d commands are printed, want 3", len(found))
 	}
 	for _, command := range found {
-		_, err := s.node.Run(s.ctx, "sh", "-c", command[1])
+		_, err := s.node.Run(s.ctx, append(s.operator(), "sh", "-c", command[1])...)
 		s.must(err)
 	}
 	s.must(s.node.Healthy(s.ctx, 20*time.Second))

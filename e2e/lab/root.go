@@ -17,7 +17,7 @@ import (
 // packages is what a node has installed beyond Debian's minimal system: what a
 // server that runs CIDX has, what the judge needs there, and SSH.
 var packages = []string{
-	"systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps", "mount", "acl", "kmod",
+	"systemd", "systemd-sysv", "libpam-systemd", "dbus", "openssh-server", "sudo", "iproute2", "procps", "mount", "acl", "kmod",
 	"python3", "rsync", "git", "sqlite3", "postgresql-client", "ca-certificates",
 }
 

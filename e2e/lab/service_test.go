@@ -50,7 +50,11 @@ const (
 
 func (s *stage) nodeJournal(unit string) []entry {
 	s.t.Helper()
-	out, err := s.node.Run(s.ctx, "journalctl", "-o", "json", "--no-pager", "-u", unit)
+	of := []string{"-u", unit}
+	if s.own {
+		of = []string{"_SYSTEMD_USER_UNIT=" + unit, "+", "USER_UNIT=" + unit}
+	}
+	out, err := s.node.Run(s.ctx, append([]string{"journalctl", "-o", "json", "--no-pager"}, of...)...)
 	s.must(err)
 	var found []entry
 	for line := range bytes.Lines([]byte(out)) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +22,7 @@ type stage struct {
 	by    *Controller
 	last  Played   // the latest playbook
 	every []Played // all of them
+	own   bool     // the server is a unit of its user's own systemd
 }
 
 // scenario begins with a fresh node1 and ends within patience.
@@ -35,6 +35,12 @@ func scenario(t *testing.T, patience time.Duration) *stage {
 // way at once as there are labs.
 func scenarioOn(t *testing.T, kind shareKind, patience time.Duration) *stage {
 	t.Helper()
+	return scenarioAfter(t, kind, nil, patience)
+}
+
+// scenarioAfter does something to node1 before it is joined.
+func scenarioAfter(t *testing.T, kind shareKind, first func(context.Context, *Node) error, patience time.Duration) *stage {
+	t.Helper()
 	if impossible != "" {
 		t.Skip("THE LAB IS NOT RUN ON THIS MACHINE: " + impossible)
 	}
@@ -46,7 +52,7 @@ func scenarioOn(t *testing.T, kind shareKind, patience time.Duration) *stage {
 	c, err := l.Controller("c1")
 	s := &stage{t: t, ctx: ctx, lab: l, node: l.Node1, by: c}
 	s.must(err)
-	l.kind = kind
+	l.kind, l.first = kind, first
 	s.must(l.Fresh(ctx))
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -77,7 +83,7 @@ func (s *stage) explain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if s.node.container != nil {
-		log, _ := s.node.Run(ctx, "journalctl", "-n", "40", "--no-pager", "-u", "cidx*")
+		log, _ := s.node.Run(ctx, "journalctl", "-n", "40", "--no-pager", "-u", "cidx*", "-u", "user@*")
 		s.t.Logf("node's journal:\n%s", log)
 	}
 	journal, _ := os.ReadFile(s.node.State("journal.jsonl"))
@@ -227,10 +233,9 @@ func (s *stage) units() unitState {
 	s.t.Helper()
 	state := unitState{}
 	for _, unit := range watched {
-		out, err := s.node.Run(s.ctx, "systemctl", "show", "-p", "LoadState,UnitFileState,DropInPaths,ConditionResult,NeedDaemonReload,FragmentPath", unit)
+		out, err := s.systemctl("show", "-p", "LoadState,UnitFileState,DropInPaths,ConditionResult,NeedDaemonReload,FragmentPath", unit)
 		s.must(err)
-		active, err := s.node.Unit(s.ctx, unit)
-		s.must(err)
+		active := s.active(unit)
 		if strings.HasPrefix(unit, "cidx-auto-update.s") || strings.HasPrefix(unit, "cidx-watchdog.s") {
 			active = "by its timer"
 			out = regexp.MustCompile(`(?m)^ConditionResult=.*\n`).ReplaceAllString(out, "")
@@ -247,7 +252,7 @@ func (s *stage) sameUnits(was unitState) {
 			s.t.Errorf("%s is not as it was:\n%s\nwas:\n%s", unit, now, was[unit])
 		}
 	}
-	left, _ := filepath.Glob(filepath.Join(s.node.Changes(), "etc/systemd/system/*.d/zz-cidx*"))
+	left := s.dropIns()
 	if len(left) > 0 {
 		s.t.Errorf("drop-ins are left: %s", left)
 	}

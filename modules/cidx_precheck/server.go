@@ -87,7 +87,7 @@ func listener(base string) string {
 // units checks what only systemd can tell.
 func (e *examiner) units(ctx context.Context) cidx.Problems {
 	if !e.control.Scope.Allowed {
-		return cidx.Problems{{What: "only root may stop and hold units", At: e.Server(), Fix: "set ansible_become to true"}}
+		return cidx.Problems{{What: "only root may stop and hold units", At: e.Server(), Fix: e.control.Scope.Remedy()}}
 	}
 	units, err := e.control.Systemd().Discover(ctx, e.Server(), e.Quiesce)
 	if err != nil {
@@ -201,7 +201,10 @@ func (e *examiner) early(ctx context.Context, client *cidxapi.Client) (clustered
 
 // stopped proves that nothing of the server lives.
 func (e *examiner) stopped(ctx context.Context) outcome {
-	detail, problems := e.control.Prove(ctx)
+	detail, unseen, problems := e.control.Prove(ctx)
+	if unseen != "" {
+		detail += "; " + unseen
+	}
 	if e.Manager == service.BySystemd {
 		units, err := e.control.Systemd().Discover(ctx, e.Server(), e.Quiesce)
 		problems.Add(err)

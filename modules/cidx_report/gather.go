@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 )
@@ -22,14 +23,14 @@ var stepsInOrder = []string{"precheck", "service", "backup", "database", "files"
 // gather reads everything. What the state folder does not have is left empty;
 // what it has but cannot be read is a warning: a report must not fail because of
 // the fault that it is to tell of.
-func gather(ctx context.Context, a args, rehearsal bool) (*document, error) {
+func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	raw, err := json.Marshal(a.Replies)
 	if err != nil {
 		return nil, fmt.Errorf("encode replies: %w", err)
 	}
 	node, _ := os.Hostname() // "" says as much as an error would
 	d := &document{
-		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Outcome: a.Outcome, Check: rehearsal,
+		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Outcome: a.Outcome, Check: mode.Check,
 		Host: a.Host, Node: node, Home: a.Home, State: string(a.State()),
 		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{}, Warnings: []remark{}, Problems: []problem{}, Artifacts: []artifact{},
 		Database: database{Tables: []table{}, Skipped: []table{}},
@@ -50,7 +51,7 @@ func gather(ctx context.Context, a args, rehearsal bool) (*document, error) {
 	d.forecast(replies)
 	d.artifacts(a.State())
 	d.serverNow(a)
-	d.ways(a)
+	d.ways(a, a.scope(ctx, mode.ByRoot))
 	return d, nil
 }
 

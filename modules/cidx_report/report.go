@@ -83,7 +83,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	if err := a.happened(); err != nil {
 		return ansible.Reply{}, err
 	}
-	doc, err := gather(ctx, a, mode.Check)
+	doc, err := gather(ctx, a, mode)
 	if err != nil {
 		return ansible.Reply{Msg: "report cannot be gathered"}, err
 	}

@@ -8,10 +8,16 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/service"
 )
 
+// scope says whose systemd runs the server.
+func (a args) scope(ctx context.Context, byRoot bool) service.Scope {
+	return service.New(service.Args{Manager: a.Manager, Unit: a.Unit}, a.Common).In(ctx, byRoot).Scope
+}
+
 // ways are the commands for what may come next.
-func (d *document) ways(a args) {
+func (d *document) ways(a args, scope service.Scope) {
 	limit := ""
 	if a.Host != "" {
 		limit = " -l " + quoted(a.Host)
@@ -19,7 +25,8 @@ func (d *document) ways(a args) {
 	d.Resume = cmp.Or(a.Resume, "ansible-playbook cluster-migrate.yml"+limit)
 	stop, start := a.Stop, a.Start
 	if a.Manager != "command" {
-		stop, start = "sudo systemctl stop "+quoted(a.Unit), "sudo systemctl start "+quoted(a.Unit)
+		systemctl := scope.Systemctl("sudo ")
+		stop, start = systemctl+" stop "+quoted(a.Unit), systemctl+" start "+quoted(a.Unit)
 	}
 	config := filepath.Join(a.Home, "config.json")
 	d.Rollback = commands{

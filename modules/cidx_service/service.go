@@ -46,6 +46,7 @@ func Module() ansible.Module {
 			{Name: "server", Type: "str", Doc: "The server's state afterwards, in the manager's own word."},
 			{Name: "running", Type: "bool", Doc: "With C(status): the server runs."},
 			{Name: "stopped", Type: "bool", Doc: "With C(status): the server is stopped. Neither is true while it starts or stops."},
+			{Name: "systemctl", Type: "str", Doc: "With C(status): how an operator calls systemctl for the server's unit, C(sudo systemctl) or C(systemctl --user)."},
 		},
 		Example: `- name: Stop the server
   cidx.cluster.cidx_service:
@@ -95,7 +96,9 @@ func status(ctx context.Context, c service.Control) (ansible.Reply, error) {
 	if err != nil {
 		return ansible.Reply{}, err
 	}
-	return ansible.Reply{Data: map[string]any{"server": state.Word, "running": state.Running, "stopped": state.Stopped}}, nil
+	return ansible.Reply{Data: map[string]any{
+		"server": state.Word, "running": state.Running, "stopped": state.Stopped, "systemctl": c.Scope.Systemctl("sudo "),
+	}}, nil
 }
 
 // switcher does one request.

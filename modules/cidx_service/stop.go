@@ -103,9 +103,12 @@ func (s *switcher) prove(ctx context.Context) error {
 	const grace = 10 * time.Second
 	until := time.Now().Add(min(grace, s.control.Limit()))
 	for {
-		detail, problems := s.control.Prove(ctx)
+		detail, unseen, problems := s.control.Prove(ctx)
 		s.server = detail
 		if len(problems) == 0 {
+			if unseen != "" {
+				progress.Line(ctx, "  Stopped: %s; %s", detail, unseen)
+			}
 			return nil
 		}
 		if time.Now().After(until) {

@@ -28,7 +28,7 @@ func (m bySystemd) prepare(ctx context.Context) (record, error) {
 		return record{}, cidx.Problem{What: "no such unit", At: m.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*')"}
 	}
 	if !m.Scope.Allowed {
-		return record{}, cidx.Problem{What: "only root may stop and hold units", At: m.Server(), Fix: "set ansible_become to true"}
+		return record{}, cidx.Problem{What: "only root may stop and hold units", At: m.Server(), Fix: m.Scope.Remedy()}
 	}
 	return record{Time: time.Now().UTC(), Manager: service.BySystemd, Units: units}, nil
 }
@@ -118,7 +118,7 @@ func (m bySystemd) holdSteps(ctx context.Context, r record) ([]step, error) {
 		}
 		for _, id := range missing {
 			if err := m.Drops.Write(id, rules[id]); err != nil {
-				return cidx.Problem{What: err.Error(), At: id, Fix: "make /etc/systemd/system writable for root"}
+				return cidx.Problem{What: err.Error(), At: id, Fix: "make " + m.Drops.Folder() + " writable"}
 			}
 		}
 		return m.systemd.Reload(ctx)
@@ -158,7 +158,7 @@ func (m bySystemd) stopUnits(ctx context.Context, ids []string) error {
 		err = m.systemd.Stop(ctx, m.Limit(), ids...)
 	}
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: strings.Join(ids, ", "), Fix: "stop it by hand (systemctl stop), or raise cidx_service_timeout, then run again"}
+		return cidx.Problem{What: err.Error(), At: strings.Join(ids, ", "), Fix: "stop it by hand (" + m.Scope.Systemctl("") + " stop), or raise cidx_service_timeout, then run again"}
 	}
 	return nil
 }
@@ -252,7 +252,7 @@ func (m bySystemd) letGo(hold string, ids []string) ([]step, error) {
 			}
 		}
 		if err := m.shareAnswers(ctx); err != nil {
-			return warning(fmt.Sprintf("%v; when it answers again: systemctl daemon-reload (until then systemd remembers drop-ins that hold nothing)", err))
+			return warning(fmt.Sprintf("%v; when it answers again: %s daemon-reload (until then systemd remembers drop-ins that hold nothing)", err, m.Scope.Systemctl("")))
 		}
 		return m.systemd.Reload(ctx)
 	}}), nil
@@ -263,7 +263,7 @@ func (m bySystemd) letGo(hold string, ids []string) ([]step, error) {
 func (m bySystemd) startServer(ctx context.Context) error {
 	id := m.Server()
 	trouble := func(what string) error {
-		return cidx.Problem{What: what, At: id, Fix: "see journalctl -u " + id + "; the cluster's data is complete, so run cluster-migrate.yml again once it starts, or cluster-rollback.yml"}
+		return cidx.Problem{What: what, At: id, Fix: "see " + m.Scope.Journalctl() + " -u " + id + "; the cluster's data is complete, so run cluster-migrate.yml again once it starts, or cluster-rollback.yml"}
 	}
 	if err := m.systemd.ResetFailed(ctx, id); err != nil {
 		return trouble(err.Error())

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,12 +21,11 @@ type DropIns struct {
 	Root string // "/etc/systemd/system"; "" means that
 }
 
+// Folder is where drop-ins are written.
+func (d DropIns) Folder() string { return cmp.Or(d.Root, "/etc/systemd/system") }
+
 func (d DropIns) path(unit string) string {
-	root := d.Root
-	if root == "" {
-		root = "/etc/systemd/system"
-	}
-	return filepath.Join(root, unit+".d", DropInName)
+	return filepath.Join(d.Folder(), unit+".d", DropInName)
 }
 
 // Rule says when a unit may not start.
@@ -44,7 +44,7 @@ type Rule struct {
 // hold would be: at boot, a home that is not mounted yet has no hold.
 func (r Rule) content() []byte {
 	text := "# Written by cidx-cluster: this unit rests while a migration holds it.\n" +
-		"# The migration removes it; by hand: delete this file, then systemctl daemon-reload.\n" +
+		"# The migration removes it; by hand: delete this file, then systemctl daemon-reload (of this unit's systemd: --user where it is a user's).\n" +
 		"[Unit]\nRequiresMountsFor=" + quote(filepath.Dir(r.Hold)) + "\n"
 	if r.Config == "" {
 		return []byte(text + "ConditionPathExists=!" + percent(r.Hold) + "\n")

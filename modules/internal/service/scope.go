@@ -61,3 +61,25 @@ func (s Systemd) scoped(c Command) Command {
 	}
 	return c
 }
+
+// Systemctl is how a person calls the systemctl of this scope; the machine's is
+// called through before, for example "sudo ".
+func (s Scope) Systemctl(before string) string {
+	if s.User {
+		return "systemctl --user"
+	}
+	return before + "systemctl"
+}
+
+// Journalctl is how a person reads what a unit of this scope has written.
+func (s Scope) Journalctl() string {
+	if s.User {
+		return "journalctl --user"
+	}
+	return "journalctl"
+}
+
+// Remedy is for who may not stop and hold units.
+func (s Scope) Remedy() string {
+	return "set ansible_become to true; or, where the server is a unit of its user's own systemd, log in as that user, who must be logged in for good (loginctl enable-linger)"
+}

@@ -66,7 +66,7 @@ func (c Control) Status(ctx context.Context) (State, error) {
 		return State{}, cidx.Problem{What: err.Error(), At: c.Server(), Fix: "run on a node with systemd, as root (ansible_become), or set cidx_service_manager to command"}
 	}
 	if len(units) != 1 || units[0].Load == "not-found" {
-		return State{}, cidx.Problem{What: "no such unit", At: c.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*')"}
+		return State{}, cidx.Problem{What: "no such unit", At: c.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*'); a unit of its user's own systemd needs no root: leave ansible_become away and log in as that user"}
 	}
 	u := units[0]
 	return State{Running: u.Active == "active", Stopped: u.Stopped(), Word: u.Active, PID: u.PID}, nil
@@ -94,26 +94,24 @@ func (c Control) shell(ctx context.Context, command string, limit time.Duration,
 }
 
 // Prove gathers every sign that the server, or another writer of its databases
-// or repositories, still lives. detail says in one line what was looked at.
-func (c Control) Prove(ctx context.Context) (detail string, problems cidx.Problems) {
+// or repositories, still lives. detail says in one line what was looked at, and
+// unseen, on a line of its own, what could not be; "" if nothing.
+func (c Control) Prove(ctx context.Context) (detail, unseen string, problems cidx.Problems) {
 	state, err := c.Status(ctx)
 	problems.Add(err)
 	if err == nil && !state.Stopped {
 		problems = append(problems, cidx.Problem{What: "the server is " + state.Word, At: c.at(), Fix: "stop it, or run cluster-migrate.yml, which does"})
 	}
-	unseen := 0
 	if signs, err := readSigns.Run(ctx, c.signs()); err != nil {
 		problems.Add(err)
 	} else {
-		var more cidx.Problems
-		unseen, more = signs.life()
+		hidden, more := signs.life()
 		problems = append(problems, more...)
+		if hidden > 0 {
+			unseen = fmt.Sprintf("%d processes of other users could not be looked into (only root can)", hidden)
+		}
 	}
-	detail = state.Word + ", no process, no listener, no open database"
-	if unseen > 0 {
-		detail += fmt.Sprintf("; %d processes of other users could not be looked into (only root can)", unseen)
-	}
-	return detail, problems
+	return state.Word + ", no process, no listener, no open database", unseen, problems
 }
 
 // at is where messages place the service.
