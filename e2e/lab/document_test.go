@@ -53,6 +53,7 @@ const backPreamble = `
 # Faults of a rollback
 
 The migration has succeeded; its rollback is disturbed. Then the same command again brings the standalone server back (` + "`cidx-judge same`" + `), or the migration the cluster node (` + "`cidx-judge equal`" + `).
+Where it ended amid the switch of configuration and folders, which takes a millisecond, the migration is refused until the rollback is finished, and says so.
 A rollback goes on without the step that lists what the cluster has written and tells PostgreSQL that the migration was given up; a second one tells it, before the next migration.
 
 `
