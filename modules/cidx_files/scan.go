@@ -145,14 +145,13 @@ func (s *scan) visit(d *tree.Dir) error {
 	found := s.find(d, false)
 	f := &folder{path: d.Path, state: state, known: known, entries: len(d.Entries)}
 	old := decoded(d.Path, known)
-	before, vanish := counted(old, known, d)
 	same := f.measure(d, old)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(d, found)
 	s.same += same
-	s.known += before
-	s.vanish += vanish
+	s.known += count(old)
+	s.vanish += lost(old, d)
 	s.folders = append(s.folders, f)
 	s.copies += f.files + int64(len(f.big))
 	s.bytes += f.bytes
@@ -221,7 +220,7 @@ func (s *scan) missing() {
 	slices.Sort(s.gone)
 	for _, path := range s.gone {
 		g := s.manifest.Group(path)
-		n, _ := counted(decoded(path, g), g, &tree.Dir{})
+		n := count(decoded(path, g))
 		s.known += n
 		s.vanish += n
 	}
@@ -270,16 +269,14 @@ func count(d *tree.Dir) (n int64) {
 	return n
 }
 
-// counted is the number of files and links that were copied into a folder, and
-// of those that now lacks.
-func counted(old *tree.Dir, g *tree.Group, now *tree.Dir) (copied, lost int64) {
+// lost is the number of files and links of a folder's record that now lacks.
+// Those that an interrupted pass was about to copy count like those that it has
+// copied: else little would seem to have been there.
+func lost(old, now *tree.Dir) (n int64) {
 	for i := range old.Entries {
-		if e := &old.Entries[i]; !e.IsDir() && g.Flags[i+1]&tree.Copied != 0 {
-			copied++
-			if now.Find(e.Name) < 0 {
-				lost++
-			}
+		if e := &old.Entries[i]; !e.IsDir() && now.Find(e.Name) < 0 {
+			n++
 		}
 	}
-	return copied, lost
+	return n
 }
