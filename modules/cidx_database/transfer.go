@@ -10,6 +10,7 @@ import (
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/service"
 )
 
 // transfer is the transaction. An error leaves PostgreSQL as it was.
@@ -85,6 +86,10 @@ func (r *runner) begin(ctx context.Context) error {
 		return err
 	}
 	if err := r.alone(ctx); err != nil {
+		return err
+	}
+	// First: a server that was started here beats under this node's id as well.
+	if err := service.StillStopped(ctx, r.args.Common); err != nil {
 		return err
 	}
 	if err := nodes.Twin(ctx, r.conn, r.config.NodeID, r.where); err != nil {
