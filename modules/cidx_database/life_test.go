@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -152,11 +153,34 @@ func (f *fixture) wrote(t *testing.T, want ...string) {
 
 // TestStandaloneServerWentOn: after a rollback by hand, which marks nothing,
 // the newer data must not be passed over in silence.
+// cutOver does what the later steps of a run do: the server is a cluster's now.
+func (f *fixture) cutOver(t *testing.T) {
+	t.Helper()
+	if err := journal.Append(f.path(".cluster-migrate/journal.jsonl"), cidx.ConfigModule, cidx.ConfigDone, map[string]any{"state": cidx.ToCluster}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWhatIsWrittenBeforeTheCutOverIsTakenAlong: no server has worked on the
+// first load yet.
+func TestWhatIsWrittenBeforeTheCutOverIsTakenAlong(t *testing.T) {
+	f := auditFixture(t, 100)
+	if r := f.run(t, nil); r.Failed {
+		t.Fatal(r.text())
+	}
+	f.sqlite(t, "groups.db", "INSERT INTO groups VALUES (3, 'later')")
+	f.backup(t)
+	if r := f.run(t, nil); r.Failed || !r.Changed || f.query(t, "SELECT name FROM groups WHERE id = 3") != "later" {
+		t.Error(r.text())
+	}
+}
+
 func TestStandaloneServerWentOn(t *testing.T) {
 	f := auditFixture(t, 100)
 	if r := f.run(t, nil); r.Failed {
 		t.Fatal(r.text())
 	}
+	f.cutOver(t)
 	f.sqlite(t, "groups.db", "INSERT INTO groups VALUES (3, 'later')")
 	f.backup(t)
 	before := f.target(t)
