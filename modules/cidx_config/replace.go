@@ -63,26 +63,13 @@ func mounted(path, real string) error {
 }
 
 // protected complains about attributes (chattr) that forbid to replace a file, or
-// any file of a folder. File systems without them answer nothing.
+// any file of a folder.
 func protected(path string) error {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil // told by whoever reads it
-	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
-	flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
-	if err != nil {
-		return nil
-	}
-	for _, f := range []struct {
-		bit          uint32
-		name, letter string
-	}{{0x10, "immutable", "i"}, {0x20, "append-only", "a"}} { // FS_IMMUTABLE_FL, FS_APPEND_FL of linux/fs.h
-		if flags&f.bit != 0 {
-			return cidx.Problem{
-				What: fmt.Sprintf("%s (chattr +%s): config.json cannot be replaced, so neither the migration nor a rollback could switch the server", f.name, f.letter), At: path,
-				Fix: fmt.Sprintf("chattr -%s %s, and leave it so until the rollback is no longer needed", f.letter, cidx.Quoted(path)),
-			}
+	if found := share.Attributes(path, unix.O_NONBLOCK|unix.O_NOFOLLOW); len(found) > 0 {
+		a := found[0]
+		return cidx.Problem{
+			What: fmt.Sprintf("%s (chattr +%s): config.json cannot be replaced, so neither the migration nor a rollback could switch the server", a.Name, a.Letter), At: path,
+			Fix: fmt.Sprintf("chattr -%s %s, and leave it so until the rollback is no longer needed", a.Letter, cidx.Quoted(path)),
 		}
 	}
 	return nil

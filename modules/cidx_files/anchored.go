@@ -75,27 +75,13 @@ func mountInside(at string, m share.Mount) cidx.Problem {
 }
 
 // immutable looks for attributes (chattr) that forbid to rename a folder or the
-// entries in it. File systems without them answer nothing.
+// entries in it.
 func immutable(dir string) (problems cidx.Problems) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(fd)
-	flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
-	if err != nil {
-		return nil
-	}
-	for _, f := range []struct {
-		bit          uint32
-		name, letter string
-	}{{0x10, "immutable", "i"}, {0x20, "append-only", "a"}} { // FS_IMMUTABLE_FL, FS_APPEND_FL of linux/fs.h
-		if flags&f.bit != 0 {
-			problems = append(problems, cidx.Problem{
-				What: fmt.Sprintf("%s (chattr +%s): the cut-over has to rename folders there, which the kernel refuses", f.name, f.letter), At: dir,
-				Fix: fmt.Sprintf("chattr -%s %s; run again, and set it again afterwards if it is wanted", f.letter, cidx.Quoted(dir)),
-			})
-		}
+	for _, a := range share.Attributes(dir, unix.O_DIRECTORY) {
+		problems = append(problems, cidx.Problem{
+			What: fmt.Sprintf("%s (chattr +%s): the cut-over has to rename folders there, which the kernel refuses", a.Name, a.Letter), At: dir,
+			Fix: fmt.Sprintf("chattr -%s %s; run again, and set it again afterwards if it is wanted", a.Letter, cidx.Quoted(dir)),
+		})
 	}
 	return problems
 }
