@@ -117,10 +117,32 @@ func (p *pass) makeFolder(f *folder) error {
 		}
 	}
 	f.made, f.list = made, !made
-	if made && f.known != nil && err == nil { // what was recorded of it is gone
-		err = p.scan.manifest.Put(f.path, f.state, make([]byte, f.entries+1))
+	if err != nil || !made {
+		return err
 	}
-	return err
+	if !p.recheck && p.copiedBelow(f) {
+		return fmt.Errorf("make folder %q: %w", p.target.path(f.path), errReplaced)
+	}
+	if f.known != nil { // what was recorded of it is gone
+		return p.scan.manifest.Put(f.path, f.state, make([]byte, f.entries+1))
+	}
+	return nil
+}
+
+// copiedBelow reports whether a folder in f is recorded as copied: where f had to
+// be made, that one is gone, and nothing else would look for it.
+func (p *pass) copiedBelow(f *folder) bool {
+	now, err := tree.Decode(f.path, f.state)
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(now.Entries, func(e tree.Entry) bool {
+		if !e.IsDir() {
+			return false
+		}
+		g := p.scan.manifest.Group(tree.Join(f.path, e.Name))
+		return g != nil && len(g.Flags) > 0 && g.Flags[0]&tree.Copied != 0
+	})
 }
 
 // byDepth calls f with the paths of each depth, from the top or from the bottom.
