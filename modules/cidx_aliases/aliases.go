@@ -25,6 +25,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/share"
 )
@@ -142,7 +143,7 @@ func (s *step) notOurs() string {
 func (s *step) ready() error {
 	target, err := filepath.EvalSymlinks(s.tree.Target)
 	if errors.Is(err, os.ErrNotExist) {
-		return cidx.Problem{What: "no such folder", At: s.tree.Target, Fix: "copy the golden repositories first: run cluster-migrate.yml, which does the steps in order"}
+		return problem.Problem{What: "no such folder", At: s.tree.Target, Fix: "copy the golden repositories first: run cluster-migrate.yml, which does the steps in order"}
 	}
 	if err != nil {
 		return fmt.Errorf("resolve tree on the share: %w", err)
@@ -157,7 +158,7 @@ func (s *step) ready() error {
 			return fmt.Errorf("resolve folder of alias files: %w", err)
 		}
 		if resolved != at {
-			return cidx.Problem{What: "is a link to " + resolved, At: at, Fix: "replace it with a folder on the share"}
+			return problem.Problem{What: "is a link to " + resolved, At: at, Fix: "replace it with a folder on the share"}
 		}
 	}
 	return nil

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // apply brings the share to what is expected, one file at a time; each is
@@ -45,7 +45,7 @@ func (s *step) apply(ctx context.Context, p plan) (changed bool, err error) {
 func (s *step) write(a alias) (wrote bool, err error) {
 	path := filepath.Join(s.tree.Target, a.rel)
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return false, cidx.Problem{What: "is not a regular file", At: path, Fix: "move it away and run the same playbook again"}
+		return false, problem.Problem{What: "is not a regular file", At: path, Fix: "move it away and run the same playbook again"}
 	}
 	if a.due() {
 		if err := jsonfile.WriteAtomic(path, a.expected, a.info); err != nil {

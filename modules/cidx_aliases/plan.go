@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // alias is one alias file.
@@ -48,17 +49,17 @@ type leftAlone struct {
 }
 
 // plan reads the originals and what the share holds. It returns the plan beside
-// an error, which is cidx.Problems.
+// an error, which is problem.List.
 func (s *step) plan() (plan, error) {
 	p := plan{tree: s.tree, leftAlone: []leftAlone{}}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, dir := range s.layout.AliasDirs() {
 		entries, err := os.ReadDir(filepath.Join(s.tree.Local, dir))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			problems.Add(cidx.Problem{What: err.Error(), At: filepath.Join(s.tree.Local, dir), Fix: "make the folder readable for the user that runs the migration"})
+			problems.Add(problem.Problem{What: err.Error(), At: filepath.Join(s.tree.Local, dir), Fix: "make the folder readable for the user that runs the migration"})
 			continue
 		}
 		for _, e := range entries {
@@ -83,7 +84,7 @@ func (s *step) add(p *plan, rel string) error {
 	}
 	original, err := os.ReadFile(path)
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
 	if !json.Valid(original) {
 		return s.invalid(p, rel, path, original)
@@ -94,7 +95,7 @@ func (s *step) add(p *plan, rel string) error {
 	}
 	expected, err := rewrite(original, s.moves)
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: path, Fix: "rename the folder and register the repository anew in CIDX"}
+		return problem.Problem{What: err.Error(), At: path, Fix: "rename the folder and register the repository anew in CIDX"}
 	}
 	a := alias{rel: rel, info: info, original: original, expected: expected}
 	a.found, err = os.ReadFile(filepath.Join(s.tree.Target, rel))
@@ -112,7 +113,7 @@ func (s *step) add(p *plan, rel string) error {
 // because writing through its copy would reach the original.
 func (s *step) irregular(p *plan, path string) error {
 	if cidx.IsAliasFile(path) {
-		return cidx.Problem{What: "the alias file is a symbolic link", At: path, Fix: "replace the link with a copy of the file that it points at"}
+		return problem.Problem{What: "the alias file is a symbolic link", At: path, Fix: "replace the link with a copy of the file that it points at"}
 	}
 	p.leftAlone = append(p.leftAlone, leftAlone{path, "is not a regular file"})
 	return nil
@@ -126,7 +127,7 @@ func (s *step) invalid(p *plan, rel, path string, raw []byte) error {
 		p.leftAlone = append(p.leftAlone, leftAlone{path, "is not valid JSON: " + cidx.JSONFault(raw)})
 		return nil
 	}
-	return cidx.Problem{What: "not valid JSON: " + cidx.JSONFault(raw), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
+	return problem.Problem{What: "not valid JSON: " + cidx.JSONFault(raw), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
 }
 
 // strangers are alias files on the share without an original, for example of a

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // checkTarget proves that the folder an alias will point at is on the share or,
@@ -17,7 +17,7 @@ func (s *step) checkTarget(a alias, at string) error {
 	given := jsonfile.Get(a.original, targetPath).Str
 	target := jsonfile.Get(a.expected, targetPath).Str
 	if !filepath.IsAbs(target) || !below(target, s.share) {
-		return cidx.Problem{
+		return problem.Problem{
 			What: fmt.Sprintf("target_path %q lies neither in a tree that moves to the share nor on the share", given), At: at,
 			Fix: "refresh this repository in CIDX, so that its alias points below " + s.tree.Link + "; or remove it in CIDX",
 		}
@@ -27,14 +27,14 @@ func (s *step) checkTarget(a alias, at string) error {
 	origin, moves := s.origin(target)
 	switch {
 	case moves && !isFolder(origin), !moves && !isFolder(target):
-		return cidx.Problem{
+		return problem.Problem{
 			What: fmt.Sprintf("target_path %q does not exist", given), At: at,
 			Fix: "refresh this repository in CIDX; or, if the repository is gone, remove it in CIDX",
 		}
 	case s.check:
 		return nil
 	case !isFolder(target):
-		return cidx.Problem{
+		return problem.Problem{
 			What: fmt.Sprintf("target_path %q has not been copied: %s does not exist", given, target), At: at,
 			Fix: "run cluster-migrate.yml again, which completes the copy",
 		}
@@ -67,7 +67,7 @@ func (s *step) staysInside(target, at string) error {
 	if below(resolved, root) {
 		return nil
 	}
-	return cidx.Problem{
+	return problem.Problem{
 		What: fmt.Sprintf("%s leads out of the share, to %q", target, resolved), At: at,
 		Fix: "replace the link in the server's own tree with the folder itself, and run the same playbook again",
 	}

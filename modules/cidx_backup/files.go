@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/beneath"
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // setVersionAside copies the present version of a file to folder, below the
@@ -64,7 +64,7 @@ func (k *keeper) restoreFile(d kept.Difference) error {
 		return at.dir.Sync(at.rel)
 	}
 	if err := k.putBack(d.Of, at); err != nil {
-		return cidx.Problem{What: "restore: " + err.Error(), At: at.String(), Fix: "make the file and its folder writable for the user that runs this (lsattr shows attributes that forbid it), then run cluster-rollback.yml again"}
+		return problem.Problem{What: "restore: " + err.Error(), At: at.String(), Fix: "make the file and its folder writable for the user that runs this (lsattr shows attributes that forbid it), then run cluster-rollback.yml again"}
 	}
 	return at.dir.Sync(at.rel)
 }

@@ -6,6 +6,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -31,9 +32,9 @@ func (k *keeper) prove(ctx context.Context) error {
 		progress.Line(ctx, "  Sources: %d files as before the migration (%s)", files, cidx.Size(bytes))
 		return nil
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, d := range differences {
-		p := cidx.Problem{What: d.What + " since the backup", At: d.Path, Fix: "find out who has written it"}
+		p := problem.Problem{What: d.What + " since the backup", At: d.Path, Fix: "find out who has written it"}
 		if d.Of.Copy != "" {
 			p.Fix = "the original is kept in " + k.State().Path(d.Of.Copy)
 		}
@@ -52,7 +53,7 @@ func (k *keeper) restorable(ctx context.Context) error {
 	}
 	const lost = "put the state folder back from a backup of the node; without it this migration cannot be rolled back, and the cluster node goes on as it is"
 	if standing.Forgotten || len(standing.Entries) == 0 && k.cutOver(standing) {
-		return cidx.Problem{What: "the journal of the migration is gone, so that it is not known what a rollback has to undo", At: k.State().Journal(), Fix: lost}
+		return problem.Problem{What: "the journal of the migration is gone, so that it is not known what a rollback has to undo", At: k.State().Journal(), Fix: lost}
 	}
 	m, ok, err := kept.Read(k.places)
 	if err != nil {
@@ -63,7 +64,7 @@ func (k *keeper) restorable(ctx context.Context) error {
 			k.reply.Msg = "no cut-over has begun, so nothing is to be restored"
 			return nil
 		}
-		return cidx.Problem{What: "the record of the backup is gone, and with it the way back to the SQLite files as they were: the cluster node has written to them", At: k.State().Backup(), Fix: lost}
+		return problem.Problem{What: "the record of the backup is gone, and with it the way back to the SQLite files as they were: the cluster node has written to them", At: k.State().Backup(), Fix: lost}
 	}
 	var needed []kept.Source
 	for _, s := range m.Sources {
@@ -100,17 +101,17 @@ func (k *keeper) cutOver(standing cidx.Standing) bool {
 
 // lostAliases are alias files that the folder of the standalone server no longer
 // has. A cluster node never writes there.
-func (k *keeper) lostAliases(m kept.Record) (cidx.Problems, error) {
+func (k *keeper) lostAliases(m kept.Record) (problem.List, error) {
 	differences, err := m.Compare(k.places)
 	if err != nil {
 		return nil, err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, d := range differences {
 		if d.Of.Kind != kept.Alias || d.What != kept.Missing {
 			continue
 		}
-		problems = append(problems, cidx.Problem{What: "the alias file of the standalone server is gone", At: d.Path, Fix: "put it back: cp -p " + k.State().Path(d.Of.Copy) + " " + d.Path})
+		problems = append(problems, problem.Problem{What: "the alias file of the standalone server is gone", At: d.Path, Fix: "put it back: cp -p " + k.State().Path(d.Of.Copy) + " " + d.Path})
 	}
 	return problems, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -136,7 +137,7 @@ func (k *keeper) bringBack(ctx context.Context, m kept.Record, touched []kept.Di
 		return err
 	}
 	if left = ofCluster(left); len(left) > 0 {
-		return cidx.Problem{What: "still differs after it was restored: " + left[0].What, At: left[0].Path, Fix: "something writes there; stop it and run cluster-rollback.yml again"}
+		return problem.Problem{What: "still differs after it was restored: " + left[0].What, At: left[0].Path, Fix: "something writes there; stop it and run cluster-rollback.yml again"}
 	}
 	k.reply.Data["set_aside"] = k.State().Path(aside)
 	progress.Line(ctx, "  Restored: %d files that the cluster had touched (its versions: %s)", len(touched), k.State().Path(aside))

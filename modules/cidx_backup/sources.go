@@ -5,8 +5,8 @@ import (
 	"io/fs"
 
 	"cidx-cluster/modules/internal/beneath"
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // wanted is a file to keep.
@@ -22,7 +22,7 @@ type wanted struct {
 func (k *keeper) find() ([]wanted, error) {
 	files := k.places.Fixed()
 	aliases, err := k.places.Aliases()
-	var problems cidx.Problems
+	var problems problem.List
 	problems.Add(err)
 	var list []wanted
 	for _, f := range append(files, aliases...) {
@@ -51,11 +51,11 @@ func (k *keeper) want(f kept.File) (wanted, error) {
 		w.absent = true
 		return w, nil
 	case errors.Is(err, beneath.ErrLink):
-		return w, cidx.Problem{What: err.Error(), At: w.at.String(), Fix: "replace the link by the folder that it leads to; a backup through links could not be brought back"}
+		return w, problem.Problem{What: err.Error(), At: w.at.String(), Fix: "replace the link by the folder that it leads to; a backup through links could not be brought back"}
 	case err != nil:
-		return w, cidx.Problem{What: err.Error(), At: w.at.String(), Fix: "make the file readable for the user that runs the migration"}
+		return w, problem.Problem{What: err.Error(), At: w.at.String(), Fix: "make the file readable for the user that runs the migration"}
 	case !info.Mode().IsRegular():
-		return w, cidx.Problem{What: "not a regular file", At: w.at.String(), Fix: "move it away and restore the file"}
+		return w, problem.Problem{What: "not a regular file", At: w.at.String(), Fix: "move it away and restore the file"}
 	}
 	w.size = info.Size()
 	return w, nil

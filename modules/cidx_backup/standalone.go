@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/standalone"
 )
@@ -82,7 +83,7 @@ func (k *keeper) preCluster(ctx context.Context, now cidx.Config, info os.FileIn
 		return err
 	}
 	if there.StorageMode != cidx.ModeSQLite {
-		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration, so no rollback could use it", there.StorageMode), At: path, Fix: "move the file away; the migration writes a standalone one"}
+		return problem.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration, so no rollback could use it", there.StorageMode), At: path, Fix: "move the file away; the migration writes a standalone one"}
 	}
 	again := standing.Cutover == cidx.ToStandalone && !now.Cluster() && !bytes.Equal(now.Raw, there.Raw)
 	if !again {

@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
@@ -127,9 +128,9 @@ func (k *keeper) nobodyWrites() error {
 	if err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, p := range holders {
-		problems = append(problems, cidx.Problem{What: "open in " + p.String(), At: p.Path, Fix: "stop the server first (cluster-migrate.yml does)"})
+		problems = append(problems, problem.Problem{What: "open in " + p.String(), At: p.Path, Fix: "stop the server first (cluster-migrate.yml does)"})
 	}
 	return problems.Err()
 }
@@ -182,7 +183,7 @@ func (k *keeper) takeFile(w wanted, state *beneath.Folder) (kept.Source, error) 
 	first, rest, _ := strings.Cut(w.CopyOf(), string(filepath.Separator))
 	s, err := copyFile(w.at, spot{state, filepath.Join(first+unfinished, rest)})
 	if errors.Is(err, errMoved) {
-		return s, cidx.Problem{What: "the file changed while it was copied", At: w.at.String(), Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"}
+		return s, problem.Problem{What: "the file changed while it was copied", At: w.at.String(), Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"}
 	}
 	s.Path, s.Kind, s.Copy = w.Path, w.Kind, w.CopyOf()
 	return s, err
@@ -191,7 +192,7 @@ func (k *keeper) takeFile(w wanted, state *beneath.Folder) (kept.Source, error) 
 // settled looks once more at all sources: a database and its log were copied
 // one after the other, and have to belong together.
 func (k *keeper) settled(list []wanted, m kept.Record) error {
-	var problems cidx.Problems
+	var problems problem.List
 	for i, w := range list {
 		if w.Kind == kept.Config {
 			continue
@@ -203,7 +204,7 @@ func (k *keeper) settled(list []wanted, m kept.Record) error {
 		there := err == nil
 		s := m.Sources[i]
 		if there == s.Absent || there && (info.Size() != s.Size || !info.ModTime().Equal(s.Time)) {
-			problems = append(problems, cidx.Problem{What: "the file changed while the backup was taken", At: w.at.String(), Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"})
+			problems = append(problems, problem.Problem{What: "the file changed while the backup was taken", At: w.at.String(), Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"})
 		}
 	}
 	return problems.Err()

@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // listing is what a tree's folder held when it was set aside: names two levels
@@ -55,7 +56,7 @@ func (c *cutover) readListing() (listing, error) {
 		err = json.Unmarshal(raw, &all)
 	}
 	if err != nil {
-		return nil, cidx.Problem{What: "read the list of what was set aside: " + err.Error(), At: c.listingPath(), Fix: "make it readable for the user that runs this; if it is damaged, move it away: then only the folders themselves are looked for"}
+		return nil, problem.Problem{What: "read the list of what was set aside: " + err.Error(), At: c.listingPath(), Fix: "make it readable for the user that runs this; if it is damaged, move it away: then only the folders themselves are looked for"}
 	}
 	return all, nil
 }
@@ -115,9 +116,9 @@ func linkedByUs(entries []journal.Entry) map[string]string {
 
 // lost names what a way back needs and does not find: folders that our cut-over
 // has set aside, and entries of them.
-func (c *cutover) lost(entries []journal.Entry) cidx.Problems {
+func (c *cutover) lost(entries []journal.Entry) problem.List {
 	const fix = "put it back under this name from a backup of the node; without it this migration cannot be rolled back, and the cluster node goes on as it is"
-	var problems cidx.Problems
+	var problems problem.List
 	known, err := c.readListing()
 	problems.Add(err)
 	links := linkedByUs(entries)
@@ -131,11 +132,11 @@ func (c *cutover) lost(entries []journal.Entry) cidx.Problems {
 		info, err := os.Lstat(t.Aside())
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			problems = append(problems, cidx.Problem{What: "the folder of the standalone server is gone; it was set aside here at the migration", At: t.Aside(), Fix: fix})
+			problems = append(problems, problem.Problem{What: "the folder of the standalone server is gone; it was set aside here at the migration", At: t.Aside(), Fix: fix})
 		case err != nil:
-			problems = append(problems, cidx.Problem{What: err.Error(), At: t.Aside(), Fix: "make it readable for the user that runs this"})
+			problems = append(problems, problem.Problem{What: err.Error(), At: t.Aside(), Fix: "make it readable for the user that runs this"})
 		case !info.IsDir():
-			problems = append(problems, cidx.Problem{What: "not a folder, though that of the standalone server was set aside here", At: t.Aside(), Fix: fix})
+			problems = append(problems, problem.Problem{What: "not a folder, though that of the standalone server was set aside here", At: t.Aside(), Fix: fix})
 		default:
 			names, listed := known[t.Link]
 			problems.Add(incomplete(t, names, listed, fix))
@@ -149,7 +150,7 @@ func (c *cutover) lost(entries []journal.Entry) cidx.Problems {
 func incomplete(t cidx.Tree, names []string, listed bool, fix string) error {
 	now, err := namesBelow(t.Aside())
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: t.Aside(), Fix: "make it readable for the user that runs this"}
+		return problem.Problem{What: err.Error(), At: t.Aside(), Fix: "make it readable for the user that runs this"}
 	}
 	empty := len(now) == 0 && (len(names) > 0 || !listed && t.Name == cidx.GoldenRepos)
 	slices.Sort(now)
@@ -167,13 +168,13 @@ func incomplete(t cidx.Tree, names []string, listed bool, fix string) error {
 	if empty {
 		what = "the folder of the standalone server is empty"
 	}
-	return cidx.Problem{What: what, At: t.Aside(), Fix: strings.Replace(fix, "it back under this name", "them back", 1)}
+	return problem.Problem{What: what, At: t.Aside(), Fix: strings.Replace(fix, "it back under this name", "them back", 1)}
 }
 
 // lostBefore refuses a migration of a home whose trees are links that an earlier
 // cut-over has made, while what it set aside is gone: there is nothing to migrate
 // from, and a node that works must not be stopped for it.
-func (c *cutover) lostBefore(found situation) cidx.Problems {
+func (c *cutover) lostBefore(found situation) problem.List {
 	if found.standing.Migrated() {
 		return nil
 	}

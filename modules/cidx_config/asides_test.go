@@ -12,6 +12,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/hometest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Without what was set aside neither a rollback nor a migration touches the
@@ -71,7 +72,7 @@ func TestWithoutWhatWasSetAsideNothingIsTouched(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), c.what) {
 					t.Errorf("got %v, want %q", err, c.what)
 				}
-				for _, p := range cidx.ProblemsOf(err) {
+				for _, p := range problem.Of(err) {
 					if p.At == "" || p.Fix == "" {
 						t.Errorf("no way on: %+v", p)
 					}

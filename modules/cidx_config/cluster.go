@@ -6,6 +6,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -108,7 +109,7 @@ type situation struct {
 // find reads configuration, layout, links and journal.
 func (c *cutover) find(ctx context.Context) (situation, error) {
 	var s situation
-	var problems cidx.Problems
+	var problems problem.List
 	var err error
 	if s.now, err = cidx.ReadConfig(ctx, c.configPath()); err != nil {
 		return s, err
@@ -135,7 +136,7 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 		s.trees = append(s.trees, one)
 	}
 	if s.standing.Begun == cidx.ToStandalone {
-		problems = append(problems, cidx.Problem{What: "a rollback was interrupted", At: c.Home, Fix: "finish it with cluster-rollback.yml, then migrate again"})
+		problems = append(problems, problem.Problem{What: "a rollback was interrupted", At: c.Home, Fix: "finish it with cluster-rollback.yml, then migrate again"})
 	}
 	return s, problems.Err()
 }
@@ -183,7 +184,7 @@ func (c *cutover) compare(ctx context.Context) error {
 		return err
 	}
 	if len(again.plan) > 0 {
-		return cidx.Problem{What: "still to do after the cut-over: " + again.plan[0].what, At: c.Home, Fix: "something else changes this folder; stop it and run again"}
+		return problem.Problem{What: "still to do after the cut-over: " + again.plan[0].what, At: c.Home, Fix: "something else changes this folder; stop it and run again"}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
@@ -188,7 +189,7 @@ func TestRefusedAndNothingChanged(t *testing.T) {
 			if diff := cmp.Diff(before, hometest.Snapshot(t, h.Dir, h.Share)); diff != "" || reply.Changed {
 				t.Errorf("changed: %v\n%s", reply.Changed, diff)
 			}
-			for _, p := range cidx.ProblemsOf(err) {
+			for _, p := range problem.Of(err) {
 				if p.At == "" || p.Fix == "" {
 					t.Errorf("no place or no way out: %+v", p)
 				}

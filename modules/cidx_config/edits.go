@@ -15,6 +15,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -37,14 +38,14 @@ func clusterEdits(now, kept cidx.Config, dsn, node, share string) ([]jsonfile.Ed
 		dsn = kept.DSN
 	}
 	if dsn == "" {
-		return nil, cidx.Problem{What: "no postgres_dsn", At: kept.Path, Fix: "run cluster-join.sh, or set cidx_postgres_dsn"}
+		return nil, problem.Problem{What: "no postgres_dsn", At: kept.Path, Fix: "run cluster-join.sh, or set cidx_postgres_dsn"}
 	}
 	set(dsn, "postgres_dsn")
 	if node == "" {
 		node = kept.NodeID
 	}
 	if node == "" {
-		return nil, cidx.Problem{What: "no cluster.node_id", At: kept.Path, Fix: "run cluster-join.sh, or set cidx_config_node_id to a name unique in the cluster"}
+		return nil, problem.Problem{What: "no cluster.node_id", At: kept.Path, Fix: "run cluster-join.sh, or set cidx_config_node_id to a name unique in the cluster"}
 	}
 	set(node, "cluster", "node_id")
 	if o := jsonfile.Get(kept.Raw, "ontap"); o.IsObject() && o.Get("mount_point").String() == "" {
@@ -57,7 +58,7 @@ func clusterEdits(now, kept cidx.Config, dsn, node, share string) ([]jsonfile.Ed
 func (c *cutover) editStep(now cidx.Config, edits []jsonfile.Edit) (step, bool, error) {
 	after, err := jsonfile.Set(now.Raw, edits...)
 	if err != nil {
-		return step{}, false, cidx.Problem{What: err.Error(), At: now.Path, Fix: "repair the file: cluster, ontap and cow_daemon are objects or null"}
+		return step{}, false, problem.Problem{What: err.Error(), At: now.Path, Fix: "repair the file: cluster, ontap and cow_daemon are objects or null"}
 	}
 	if bytes.Equal(after, now.Raw) {
 		return step{}, false, nil

@@ -9,6 +9,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
 
@@ -38,7 +39,7 @@ func look(t cidx.Tree) (seen, error) {
 	case err != nil:
 		return s, fmt.Errorf("look at %s: %w", t.Aside(), err)
 	case !info.IsDir():
-		return s, cidx.Problem{What: "in the way: not a folder", At: t.Aside(), Fix: "move it away; the cut-over keeps the standalone folder under this name"}
+		return s, problem.Problem{What: "in the way: not a folder", At: t.Aside(), Fix: "move it away; the cut-over keeps the standalone folder under this name"}
 	default:
 		s.aside = true
 	}
@@ -70,12 +71,12 @@ func linkStep(s seen) (step, bool, error) {
 		return step{}, false, nil
 	case cidx.LinkFolder:
 		if s.aside {
-			return step{}, false, cidx.Problem{What: "two folders: this one and its backup " + filepath.Base(s.Aside()), At: s.Link, Fix: "find out which one holds the server's data, and move the other one away"}
+			return step{}, false, problem.Problem{What: "two folders: this one and its backup " + filepath.Base(s.Aside()), At: s.Link, Fix: "find out which one holds the server's data, and move the other one away"}
 		}
 		return move, true, nil
 	case cidx.LinkMissing:
 		if !s.aside {
-			return step{}, false, cidx.Problem{What: "no such folder", At: s.Link, Fix: "restore it; the cut-over does not make folders up"}
+			return step{}, false, problem.Problem{What: "no such folder", At: s.Link, Fix: "restore it; the cut-over does not make folders up"}
 		}
 		move.what = fmt.Sprintf("link %s to %s (its folder is renamed already)", s.Link, s.Target)
 		return move, true, nil
@@ -84,9 +85,9 @@ func linkStep(s seen) (step, bool, error) {
 		if err != nil {
 			return step{}, false, fmt.Errorf("read link: %w", err)
 		}
-		return step{}, false, cidx.Problem{What: fmt.Sprintf("a link to %q, not to %s", to, s.Target), At: s.Link, Fix: "replace it by the folder that it leads to, or correct cidx_share"}
+		return step{}, false, problem.Problem{What: fmt.Sprintf("a link to %q, not to %s", to, s.Target), At: s.Link, Fix: "replace it by the folder that it leads to, or correct cidx_share"}
 	}
-	return step{}, false, cidx.Problem{What: "not a folder", At: s.Link, Fix: "move it away and restore the folder"}
+	return step{}, false, problem.Problem{What: "not a folder", At: s.Link, Fix: "move it away and restore the folder"}
 }
 
 // moveAndLink renames the folder aside and puts a link in its place. Every
@@ -104,7 +105,7 @@ func moveAndLink(t cidx.Tree) error {
 		moved = true
 	}
 	if err := renameNew(spare(t), t.Link); err != nil {
-		problems := cidx.ProblemsOf(fmt.Errorf("put the link in place: %w", err))
+		problems := problem.Of(fmt.Errorf("put the link in place: %w", err))
 		if moved {
 			problems.Add(renameNew(t.Aside(), t.Link))
 		}
@@ -128,7 +129,7 @@ func moveBack(t cidx.Tree) error {
 		return nil // never moved
 	default:
 		if to, err := os.Readlink(t.Link); err != nil || to != t.Target {
-			return cidx.Problem{What: fmt.Sprintf("a link to %q, which is not ours", to), At: t.Link, Fix: "put " + t.Aside() + " back by hand"}
+			return problem.Problem{What: fmt.Sprintf("a link to %q, which is not ours", to), At: t.Link, Fix: "put " + t.Aside() + " back by hand"}
 		}
 		if err := os.Remove(t.Link); err != nil {
 			return fmt.Errorf("remove link: %w", err)
@@ -158,7 +159,7 @@ func dropSpare(t cidx.Tree) error {
 		return nil
 	}
 	if err == nil && info.Mode()&fs.ModeSymlink == 0 {
-		return cidx.Problem{What: "in the way: not a link", At: spare(t), Fix: "move it away"}
+		return problem.Problem{What: "in the way: not a link", At: spare(t), Fix: "move it away"}
 	}
 	if err == nil {
 		err = os.Remove(spare(t))

@@ -8,6 +8,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // nodesDeadline bounds the question for other nodes; PostgreSQL may be the
@@ -45,7 +46,7 @@ func (c *cutover) othersWork(ctx context.Context, now cidx.Config) error {
 		c.reply.Warnings = append(c.reply.Warnings, nodes.Words(others)+": they go on with the cluster's data, which this server leaves")
 		return nil
 	}
-	return cidx.Problem{
+	return problem.Problem{
 		What: nodes.Words(others) + ": after the rollback they and this server have different data", At: postgres.WhereDSN(dsn),
 		Fix: "stop the servers of those nodes first, or, if they are to go on without this server, run cluster-rollback.yml with -e cidx_rollback_with_live_nodes=yes",
 	}

@@ -17,6 +17,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 	"cidx-cluster/modules/internal/share"
 )
@@ -153,7 +154,7 @@ func (c *cutover) apply(ctx context.Context) error {
 
 // undo takes back the steps that were done, last first.
 func (c *cutover) undo(cause error, steps []step) error {
-	problems := cidx.ProblemsOf(cause)
+	problems := problem.Of(cause)
 	half := false
 	for i := len(steps) - 1; i >= 0; i-- {
 		if steps[i].undo == nil {
@@ -165,7 +166,7 @@ func (c *cutover) undo(cause error, steps []step) error {
 		}
 	}
 	if half {
-		problems = append(problems, cidx.Problem{What: "the cut-over stays half done", At: c.Home, Fix: "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it; do not start the server by hand"})
+		problems = append(problems, problem.Problem{What: "the cut-over stays half done", At: c.Home, Fix: "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it; do not start the server by hand"})
 		return problems
 	}
 	c.done = nil

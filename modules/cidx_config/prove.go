@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
@@ -55,11 +56,11 @@ func (c *cutover) prove(ctx context.Context, found situation, moved bool) error 
 		return nil
 	}
 	if len(missing) > 0 {
-		return cidx.Problem{What: "no such folder on the share", At: strings.Join(missing, ", "), Fix: "run cluster-migrate.yml as a whole: the files are copied before the cut-over"}
+		return problem.Problem{What: "no such folder on the share", At: strings.Join(missing, ", "), Fix: "run cluster-migrate.yml as a whole: the files are copied before the cut-over"}
 	}
 	user, err := reach.Service(c.ServiceUser, c.Home)
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
+		return problem.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
 	}
 	claims, err := c.claims(ctx, found, moved)
 	if err != nil {
@@ -105,7 +106,7 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 	}
 	known, err := registry.FromPostgres(ctx, conn)
 	if err != nil {
-		return nil, cidx.Problem{What: err.Error(), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
+		return nil, problem.Problem{What: err.Error(), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
 	}
 	golden, _ := found.layout.Tree(cidx.GoldenRepos)
 	moves := map[string]string{}
@@ -119,7 +120,7 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 	c.found = proof{repos: len(known.Repos), aliases: len(claims)}
 	if len(known.Repos) == 0 && len(claims) > 0 {
 		if !c.mode.Check {
-			return nil, cidx.Problem{What: fmt.Sprintf("golden_repos_metadata is empty, but there are %d aliases", len(claims)), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
+			return nil, problem.Problem{What: fmt.Sprintf("golden_repos_metadata is empty, but there are %d aliases", len(claims)), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
 		}
 		c.unchecked = append(c.unchecked, "golden_repos_metadata is empty; its paths would be checked after the load")
 	}
@@ -197,7 +198,7 @@ func newestSnapshot(root, alias string) string {
 }
 
 // judge resolves all claims at once, as the service user.
-func (c *cutover) judge(ctx context.Context, found situation, user reach.Identity, claims []claim) (cidx.Problems, error) {
+func (c *cutover) judge(ctx context.Context, found situation, user reach.Identity, claims []claim) (problem.List, error) {
 	var paths []string
 	for _, t := range found.trees {
 		paths = append(paths, t.Target)
@@ -210,11 +211,11 @@ func (c *cutover) judge(ctx context.Context, found situation, user reach.Identit
 	if err != nil {
 		return nil, err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	var allowed []string
 	for i, a := range answers[:roots] {
 		if a.Real == "" || !a.Folder {
-			problems = append(problems, cidx.Problem{What: fmt.Sprintf("user %s cannot use it: %s", user, a.Fault), At: found.trees[i].Target, Fix: "every folder of the path needs x, this one r, w and x for that user"})
+			problems = append(problems, problem.Problem{What: fmt.Sprintf("user %s cannot use it: %s", user, a.Fault), At: found.trees[i].Target, Fix: "every folder of the path needs x, this one r, w and x for that user"})
 		}
 		allowed = append(allowed, a.Real)
 	}
@@ -232,7 +233,7 @@ func (c *cutover) judge(ctx context.Context, found situation, user reach.Identit
 		mine := answers[next : next+1+len(cl.also)]
 		next += len(mine)
 		if what := cl.fault(mine, allowed, user); what != "" {
-			problems = append(problems, cidx.Problem{What: cl.what + ": " + what, At: cl.at, Fix: cl.fix})
+			problems = append(problems, problem.Problem{What: cl.what + ": " + what, At: cl.at, Fix: cl.fix})
 		}
 	}
 	return problems, nil

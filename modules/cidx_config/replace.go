@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
 
@@ -16,15 +17,15 @@ import (
 // it, from being replaced by a rename, without changing anything. Both directions
 // need that: a migration that needs no new config.json would be one without a way
 // back.
-func (c *cutover) replaceable() cidx.Problems {
-	var problems cidx.Problems
+func (c *cutover) replaceable() problem.List {
+	var problems problem.List
 	for _, path := range []string{c.configPath(), c.configPath() + cidx.PreCluster} {
 		real, err := filepath.EvalSymlinks(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it will be made, or its absence is told elsewhere
 		}
 		if err != nil {
-			problems = append(problems, cidx.Problem{What: err.Error(), At: path, Fix: "make the file reachable for the user that runs this"})
+			problems = append(problems, problem.Problem{What: err.Error(), At: path, Fix: "make the file reachable for the user that runs this"})
 			continue
 		}
 		problems.Add(mounted(path, real))
@@ -35,7 +36,7 @@ func (c *cutover) replaceable() cidx.Problems {
 
 // foldersOfConfig are the problems of the folders in which config.json and its
 // standalone version are replaced.
-func (c *cutover) foldersOfConfig() (problems cidx.Problems) {
+func (c *cutover) foldersOfConfig() (problems problem.List) {
 	dirs := []string{c.Home}
 	if real, err := filepath.EvalSymlinks(c.configPath()); err == nil && filepath.Dir(real) != c.Home {
 		dirs = append(dirs, filepath.Dir(real))
@@ -43,7 +44,7 @@ func (c *cutover) foldersOfConfig() (problems cidx.Problems) {
 	for _, dir := range dirs {
 		problems.Add(protected(dir))
 		if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-			problems = append(problems, cidx.Problem{What: "config.json cannot be replaced in this folder: " + err.Error(), At: dir, Fix: "make the folder writable for the server's user (chown, or mount -o remount,rw)"})
+			problems = append(problems, problem.Problem{What: "config.json cannot be replaced in this folder: " + err.Error(), At: dir, Fix: "make the folder writable for the server's user (chown, or mount -o remount,rw)"})
 		}
 	}
 	return problems
@@ -56,7 +57,7 @@ func mounted(path, real string) error {
 	if err != nil || !ok {
 		return err
 	}
-	return cidx.Problem{
+	return problem.Problem{
 		What: fmt.Sprintf("a mount of its own (%s, %s): it cannot be replaced, so neither the migration nor a rollback could switch the server", m.Type, m.Source), At: path,
 		Fix: fmt.Sprintf("mount the folder that holds it, not the file; or, with the server stopped, put the file in its place: cp -p %[1]s %[2]s && umount %[1]s && mv %[2]s %[1]s, and take the mount out of /etc/fstab, the unit or the container", cidx.Quoted(real), cidx.Quoted(real+".copy")),
 	}
@@ -67,7 +68,7 @@ func mounted(path, real string) error {
 func protected(path string) error {
 	if found := share.Attributes(path, unix.O_NONBLOCK|unix.O_NOFOLLOW); len(found) > 0 {
 		a := found[0]
-		return cidx.Problem{
+		return problem.Problem{
 			What: fmt.Sprintf("%s (chattr +%s): config.json cannot be replaced, so neither the migration nor a rollback could switch the server", a.Name, a.Letter), At: path,
 			Fix: fmt.Sprintf("chattr -%s %s, and leave it so until the rollback is no longer needed", a.Letter, cidx.Quoted(path)),
 		}
@@ -77,7 +78,7 @@ func protected(path string) error {
 
 // busy explains a rename of a tree that the kernel refuses. Its remedies keep the
 // data where it is; the rehearsal names the mount with the commands.
-func busy(err error, at string) cidx.Problem {
+func busy(err error, at string) problem.Problem {
 	fix := "run cluster-migrate.yml --check: it names what is in the way, with the commands that leave the data where it is"
 	switch {
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EXDEV):
@@ -87,5 +88,5 @@ func busy(err error, at string) cidx.Problem {
 	case errors.Is(err, fs.ErrExist):
 		fix = "something came to the name that the folder is to get; find out what it is and move it away, then run again"
 	}
-	return cidx.Problem{What: "rename the folder: " + err.Error(), At: at, Fix: fix}
+	return problem.Problem{What: "rename the folder: " + err.Error(), At: at, Fix: fix}
 }

@@ -12,6 +12,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/standalone"
@@ -70,7 +71,7 @@ func (c *cutover) goBack(ctx context.Context, now cidx.Config, standing cidx.Sta
 
 // noWayBack is the problem of a migrated server of which only the links are left.
 func (c *cutover) noWayBack() error {
-	return cidx.Problem{What: "this server was migrated, and the record of that is gone together with what was set aside", At: c.State().Journal(), Fix: "put the state folder and the *.pre-cluster folders back from a backup of the node; without them this migration cannot be rolled back, and the cluster node goes on as it is"}
+	return problem.Problem{What: "this server was migrated, and the record of that is gone together with what was set aside", At: c.State().Journal(), Fix: "put the state folder and the *.pre-cluster folders back from a backup of the node; without them this migration cannot be rolled back, and the cluster node goes on as it is"}
 }
 
 // planStandalone plans config.json first and the links last: a standalone
@@ -120,7 +121,7 @@ func (c *cutover) planConfigBack(ctx context.Context, now cidx.Config) error {
 		return err
 	}
 	if before.StorageMode != cidx.ModeSQLite {
-		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration", before.StorageMode), At: before.Path, Fix: "put a standalone configuration there (config.json.bak.<timestamp> of cluster-join.sh)"}
+		return problem.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration", before.StorageMode), At: before.Path, Fix: "put a standalone configuration there (config.json.bak.<timestamp> of cluster-join.sh)"}
 	}
 	if now.Path == "" {
 		now.Path = c.configPath()
@@ -143,7 +144,7 @@ func (c *cutover) standaloneConfig(ctx context.Context, now cidx.Config) (cidx.C
 		return cidx.ReadConfig(ctx, path)
 	}
 	if now.Path == "" {
-		return now, cidx.Problem{What: "no such file", At: path, Fix: "restore a standalone configuration (config.json.bak.<timestamp> of cluster-join.sh) under this name"}
+		return now, problem.Problem{What: "no such file", At: path, Fix: "restore a standalone configuration (config.json.bak.<timestamp> of cluster-join.sh) under this name"}
 	}
 	raw, from, err := standalone.Config(ctx, now)
 	if err != nil {
@@ -173,7 +174,7 @@ func backStep(t cidx.Tree) (step, bool, error) {
 		return step{}, false, fmt.Errorf("look at %s: %w", t.Aside(), err)
 	}
 	if !aside.IsDir() {
-		return step{}, false, cidx.Problem{What: "not a folder", At: t.Aside(), Fix: "it should be the standalone folder; find out what happened to it"}
+		return step{}, false, problem.Problem{What: "not a folder", At: t.Aside(), Fix: "it should be the standalone folder; find out what happened to it"}
 	}
 	link, err := os.Lstat(t.Link)
 	switch {
@@ -182,12 +183,12 @@ func backStep(t cidx.Tree) (step, bool, error) {
 	case err != nil:
 		return step{}, false, fmt.Errorf("look at %s: %w", t.Link, err)
 	case link.IsDir():
-		return step{}, false, cidx.Problem{What: "two folders: this one and its backup", At: t.Link, Fix: "find out which one holds the server's data, and move the other one away"}
+		return step{}, false, problem.Problem{What: "two folders: this one and its backup", At: t.Link, Fix: "find out which one holds the server's data, and move the other one away"}
 	case link.Mode()&fs.ModeSymlink == 0:
-		return step{}, false, cidx.Problem{What: "not a link", At: t.Link, Fix: "move it away"}
+		return step{}, false, problem.Problem{What: "not a link", At: t.Link, Fix: "move it away"}
 	}
 	if to, err := os.Readlink(t.Link); err != nil || to != t.Target {
-		return step{}, false, cidx.Problem{What: fmt.Sprintf("a link to %q, not to %s", to, t.Target), At: t.Link, Fix: "if it is ours, name the share in cidx_share; else move it away"}
+		return step{}, false, problem.Problem{What: fmt.Sprintf("a link to %q, not to %s", to, t.Target), At: t.Link, Fix: "if it is ours, name the share in cidx_share; else move it away"}
 	}
 	return back, true, nil
 }
@@ -211,13 +212,13 @@ func (c *cutover) complete(ctx context.Context, back []cidx.Tree) error {
 	if err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, r := range known.Repos {
 		path := repath.Rewrite(r.ClonePath, moves)
 		if path == r.ClonePath || !missing(path) || newestSnapshot(moves[share], r.Alias) != "" {
 			continue
 		}
-		problems = append(problems, cidx.Problem{
+		problems = append(problems, problem.Problem{
 			What: "repository " + r.Alias + " is registered in SQLite, but not in the standalone folder", At: path,
 			Fix: "it was added after the migration; copy it from the share: rsync -a " + share + "/" + r.Alias + " " + moves[share] + "/",
 		})

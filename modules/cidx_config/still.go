@@ -11,6 +11,7 @@ import (
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -22,7 +23,7 @@ const again = "run cluster-migrate.yml again: it takes it along"
 // load in PostgreSQL is the one that this migration made and nobody has given up. ours tells whether config.json is
 // as this cut-over has written it.
 func (c *cutover) still(ctx context.Context, found situation, ours bool) error {
-	var problems cidx.Problems
+	var problems problem.List
 	problems.Add(service.StillStopped(ctx, c.Common))
 	problems.Add(c.unchanged(ctx, ours))
 	problems.Add(c.untouched(found))
@@ -44,7 +45,7 @@ func (c *cutover) unchanged(ctx context.Context, ours bool) error {
 		return err
 	}
 	if !ok {
-		return cidx.Problem{What: "no backup was taken", At: c.State().Backup(), Fix: "run cluster-migrate.yml as a whole: the backup is taken before the databases are loaded"}
+		return problem.Problem{What: "no backup was taken", At: c.State().Backup(), Fix: "run cluster-migrate.yml as a whole: the backup is taken before the databases are loaded"}
 	}
 	differences, err := record.Compare(places)
 	if err != nil {
@@ -54,12 +55,12 @@ func (c *cutover) unchanged(ctx context.Context, ours bool) error {
 	if err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, d := range differences {
 		if d.Of.Kind == kept.Config && ours || saltOfOurs(d, standing, places) {
 			continue
 		}
-		problems = append(problems, cidx.Problem{What: d.What + " since the backup" + c.inTables(ctx, d) + ", so the cluster would be without it", At: d.Path, Fix: again})
+		problems = append(problems, problem.Problem{What: d.What + " since the backup" + c.inTables(ctx, d) + ", so the cluster would be without it", At: d.Path, Fix: again})
 	}
 	return problems.Err()
 }
@@ -95,9 +96,9 @@ func (c *cutover) nobodyWrites() error {
 	if err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, p := range holders {
-		problems = append(problems, cidx.Problem{What: "open in " + p.String(), At: p.Path, Fix: "end that process, and keep it from coming back until the migration is done; then " + again})
+		problems = append(problems, problem.Problem{What: "open in " + p.String(), At: p.Path, Fix: "end that process, and keep it from coming back until the migration is done; then " + again})
 	}
 	return problems.Err()
 }
@@ -111,7 +112,7 @@ func (c *cutover) loadStands(ctx context.Context, found situation) error {
 	}
 	const fix = "finish the rollback with cluster-rollback.yml, or run cluster-migrate.yml again, which loads the data anew"
 	if !standing.Loaded || standing.Begun == cidx.ToStandalone {
-		return cidx.Problem{What: "a rollback has given up what was loaded into PostgreSQL", At: c.State().Journal(), Fix: fix}
+		return problem.Problem{What: "a rollback has given up what was loaded into PostgreSQL", At: c.State().Journal(), Fix: fix}
 	}
 	dsn := c.DSN
 	if dsn == "" {
@@ -130,9 +131,9 @@ func (c *cutover) loadStands(ctx context.Context, found situation) error {
 	}
 	switch {
 	case len(rows) == 0:
-		return cidx.Problem{What: "PostgreSQL does not hold what this migration has loaded", At: where, Fix: "run cluster-migrate.yml as a whole, with the same database: it is loaded before the cut-over"}
+		return problem.Problem{What: "PostgreSQL does not hold what this migration has loaded", At: where, Fix: "run cluster-migrate.yml as a whole, with the same database: it is loaded before the cut-over"}
 	case string(rows[0][1]) != "t":
-		return cidx.Problem{What: "what was loaded is marked as given up by a rollback", At: where, Fix: fix}
+		return problem.Problem{What: "what was loaded is marked as given up by a rollback", At: where, Fix: fix}
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // lateWrites are what somebody may write between the backup and the cut-over.
@@ -111,7 +112,7 @@ func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), late.what) {
 					t.Errorf("got %v, want %q", err, late.what)
 				}
-				for _, p := range cidx.ProblemsOf(err) {
+				for _, p := range problem.Of(err) {
 					if p.Fix != again {
 						t.Errorf("no way on: %+v", p)
 					}

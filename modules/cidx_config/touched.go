@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -16,7 +17,7 @@ const shownTouched = 10
 // write. A process whose working folder is inside goes on writing there when the
 // tree has been renamed. Whether the copy is complete the file step proves.
 func (c *cutover) untouched(found situation) error {
-	var problems cidx.Problems
+	var problems problem.List
 	for _, t := range found.trees {
 		if t.state == cidx.LinkInPlace && !t.aside {
 			continue // the server has had it on the share from the beginning
@@ -47,14 +48,14 @@ func (c *cutover) sinceCopy(part, path, now string) error {
 	}
 	touched, err := m.Touched(now)
 	if err != nil {
-		return cidx.Problem{What: "compare with the copy: " + err.Error(), At: path, Fix: "make the folder readable for the server's user, then " + again}
+		return problem.Problem{What: "compare with the copy: " + err.Error(), At: path, Fix: "make the folder readable for the server's user, then " + again}
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, rel := range touched[:min(len(touched), shownTouched)] {
-		problems = append(problems, cidx.Problem{What: "written to since the copy, so the cluster would be without it", At: filepath.Join(path, rel), Fix: again})
+		problems = append(problems, problem.Problem{What: "written to since the copy, so the cluster would be without it", At: filepath.Join(path, rel), Fix: again})
 	}
 	if more := len(touched) - shownTouched; more > 0 {
-		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d more folders were written to since the copy", more), At: path, Fix: again})
+		problems = append(problems, problem.Problem{What: fmt.Sprintf("%d more folders were written to since the copy", more), At: path, Fix: again})
 	}
 	return problems.Err()
 }

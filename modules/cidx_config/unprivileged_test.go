@@ -9,6 +9,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/hometest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // The server's user must reach the files; the cut-over, which is made by that
@@ -17,7 +18,7 @@ func TestTheServiceUserMustReachTheFiles(t *testing.T) {
 	var h hometest.Home
 	if reply, is := hometest.Nobody(t, &h); is {
 		_, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
-		reply("said: " + cidx.ProblemsOf(err).Error())
+		reply("said: " + problem.Of(err).Error())
 		return
 	}
 	if os.Geteuid() != 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/sqlite"
 )
@@ -60,9 +61,9 @@ func (r *runner) openActivated() error {
 func (r *runner) readActivated(conn *sqlite.Conn, root string) error {
 	users, err := os.ReadDir(root)
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: root, Fix: "make the folder readable for the user that runs the migration"}
+		return problem.Problem{What: err.Error(), At: root, Fix: "make the folder readable for the user that runs the migration"}
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	var dangling []string
 	for _, user := range users {
 		if !user.IsDir() || strings.HasPrefix(user.Name(), ".") {
@@ -102,7 +103,7 @@ func globEscape(path string) string {
 func (r *runner) activatedRow(user, file string) (row []sqlite.Value, missing bool, err error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return nil, false, cidx.Problem{What: err.Error(), At: file, Fix: "make the file readable for the user that runs the migration"}
+		return nil, false, problem.Problem{What: err.Error(), At: file, Fix: "make the file readable for the user that runs the migration"}
 	}
 	info, err := os.Stat(file)
 	if err != nil {
@@ -110,7 +111,7 @@ func (r *runner) activatedRow(user, file string) (row []sqlite.Value, missing bo
 	}
 	doc := gjson.ParseBytes(raw)
 	if !gjson.ValidBytes(raw) || !doc.IsObject() {
-		return nil, false, cidx.Problem{What: "not a JSON object", At: file, Fix: "repair the file, or move it away if the repository is not in use"}
+		return nil, false, problem.Problem{What: "not a JSON object", At: file, Fix: "repair the file, or move it away if the repository is not in use"}
 	}
 	alias := strings.TrimSuffix(filepath.Base(file), metadataSuffix)
 	_, statErr := os.Stat(filepath.Join(filepath.Dir(file), alias))

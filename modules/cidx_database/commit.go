@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -36,7 +36,7 @@ func (r *runner) seal(ctx context.Context) error {
 	}
 	after, err := r.written(ctx)
 	if err == nil && after != before {
-		err = cidx.Problem{What: "a trigger puts off what it does until after the comparison", At: r.where,
+		err = problem.Problem{What: "a trigger puts off what it does until after the comparison", At: r.where,
 			Fix: "nothing was committed; find the trigger that runs SET CONSTRAINTS (pg_trigger, pg_proc) and disable it for the migration"}
 	}
 	return err
@@ -58,7 +58,7 @@ func (r *runner) commit(ctx context.Context) error {
 	}
 	err := postgres.Run(ctx, r.conn, strings.Join(append(r.late, "COMMIT"), "; "))
 	if err != nil && postgres.Lost(err) {
-		return cidx.Problem{What: "the connection was lost at the very commit; whether it was committed is not known", At: r.where, Fix: "wait until PostgreSQL and the network are up, then run again: it looks whether the load is there, and goes on from that"}
+		return problem.Problem{What: "the connection was lost at the very commit; whether it was committed is not known", At: r.where, Fix: "wait until PostgreSQL and the network are up, then run again: it looks whether the load is there, and goes on from that"}
 	}
 	r.committed = err == nil
 	return err

@@ -4,16 +4,16 @@ import (
 	"context"
 	"fmt"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
 // compare reads every loaded table back, inside the transaction, and compares
 // it with what was read from SQLite. A difference is named and ends the run.
 func (r *runner) compare(ctx context.Context) error {
-	var problems cidx.Problems
+	var problems problem.List
 	tables, rows := 0, int64(0)
 	for _, t := range r.plan.tables {
 		if t.conn == nil {
@@ -94,19 +94,19 @@ func (r *runner) sourceSum(ctx context.Context, t *table) (digest.Sum, error) {
 // that failed.
 const namedDifferences = 20
 
-func (r *runner) nameDifferences(ctx context.Context, t *table, got digest.Sum) cidx.Problems {
+func (r *runner) nameDifferences(ctx context.Context, t *table, got digest.Sum) problem.List {
 	const fix = "nothing was committed; report this as a bug of the tool, or look for triggers and rules on the table"
-	summary := cidx.Problem{What: fmt.Sprintf("PostgreSQL holds other rows than SQLite after the load: %d instead of %d, digest %s instead of %s", got.Rows, t.sum.Rows, got, t.sum), At: t.at(), Fix: fix}
+	summary := problem.Problem{What: fmt.Sprintf("PostgreSQL holds other rows than SQLite after the load: %d instead of %d, digest %s instead of %s", got.Rows, t.sum.Rows, got, t.sum), At: t.at(), Fix: fix}
 	if len(t.key) == 0 {
-		return cidx.Problems{summary}
+		return problem.List{summary}
 	}
-	problems := cidx.Problems{}
+	problems := problem.List{}
 	err := r.merge(ctx, t, func(d difference) error {
 		if len(problems) < namedDifferences {
-			problems = append(problems, cidx.Problem{What: fmt.Sprintf("row %s is %s after the load%s", d.Key, d.Kind, d.inColumns()), At: t.at(), Fix: fix})
+			problems = append(problems, problem.Problem{What: fmt.Sprintf("row %s is %s after the load%s", d.Key, d.Kind, d.inColumns()), At: t.at(), Fix: fix})
 		}
 		return nil
 	})
 	problems.Add(err)
-	return append(cidx.Problems{summary}, problems...)
+	return append(problem.List{summary}, problems...)
 }

@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Statuses of a table.
@@ -26,7 +26,7 @@ func (r *runner) classify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for i, t := range r.plan.tables {
 		t.status, t.seeded, t.guests = statusEmpty, 0, nil
 		if filled[i] {
@@ -135,7 +135,7 @@ func (r *runner) foreign(t *table, n int64, keys []string) error {
 	if n > int64(len(keys)) {
 		more = fmt.Sprintf(" and %d more", n-int64(len(keys)))
 	}
-	return cidx.Problem{
+	return problem.Problem{
 		What: fmt.Sprintf("PostgreSQL has %d rows that are neither this server's nor those of a first start: %s%s", n, strings.Join(keys, "; "), more),
 		At:   r.where + ", table " + t.Name,
 		Fix:  "if the cluster is in use, this server cannot be merged into it; if not, delete these rows (or make the database anew) and run again",
@@ -174,7 +174,7 @@ func (r *runner) classifyWhole(ctx context.Context, t *table) error {
 // strangers finds rows of tables that we do not load but that would vanish with
 // rows that we replace.
 func (r *runner) strangers(ctx context.Context) error {
-	var problems cidx.Problems
+	var problems problem.List
 	for name, other := range r.catalog.Tables {
 		if r.plan.table(name) != nil {
 			continue
@@ -189,7 +189,7 @@ func (r *runner) strangers(ctx context.Context) error {
 				return fmt.Errorf("look into %s: %w", name, err)
 			}
 			if string(rows[0][0]) == "t" {
-				problems = append(problems, cidx.Problem{What: "table " + name + " refers to rows of " + parent.Name + " that would be replaced", At: r.where, Fix: "empty " + name + ", then run again"})
+				problems = append(problems, problem.Problem{What: "table " + name + " refers to rows of " + parent.Name + " that would be replaced", At: r.where, Fix: "empty " + name + ", then run again"})
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // finish does what follows the commit. Nothing of it can undo the load, and all
@@ -106,7 +107,7 @@ func (r *runner) createSalt() error {
 		return nil
 	}
 	if err != nil {
-		return cidx.Problem{What: "create salt file: " + err.Error(), At: path, Fix: "make the folder writable, then run again"}
+		return problem.Problem{What: "create salt file: " + err.Error(), At: path, Fix: "make the folder writable, then run again"}
 	}
 	_, err = f.WriteString(r.secrets.createSalt)
 	if syncing := f.Sync(); err == nil {

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -52,7 +52,7 @@ func (r *runner) invite(t *table, g guests) error {
 	last := slices.Max(g.ids)
 	g.above = max(ours, last, 0)
 	if limit := largest(t.columns[t.key[0]].Type.Kind); g.above >= limit-max(last, 0) {
-		return cidx.Problem{What: fmt.Sprintf("no ids are left for %d rows that stay: the highest is %d", len(g.ids), g.above), At: r.where + ", table " + t.Name, Fix: "delete these rows in PostgreSQL, or give them lower ids, then run again"}
+		return problem.Problem{What: fmt.Sprintf("no ids are left for %d rows that stay: the highest is %d", len(g.ids), g.above), At: r.where + ", table " + t.Name, Fix: "delete these rows in PostgreSQL, or give them lower ids, then run again"}
 	}
 	t.guests = &g
 	return nil
@@ -99,7 +99,7 @@ func (r *runner) compareGuests(ctx context.Context, t *table) error {
 	}
 	after, err := r.guestSum(ctx, t, " WHERE "+t.idName()+" > "+strconv.FormatInt(t.guests.above, 10))
 	if err == nil && after != t.guests.before {
-		err = cidx.Problem{What: "the rows that were to stay have changed", At: r.where + ", table " + t.Name, Fix: "nothing was committed; look for triggers and rules on the table"}
+		err = problem.Problem{What: "the rows that were to stay have changed", At: r.where + ", table " + t.Name, Fix: "nothing was committed; look for triggers and rules on the table"}
 	}
 	return err
 }

@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
 // integrity has SQLite check the structure of every copy.
 func (r *runner) integrity(ctx context.Context) error {
-	var problems cidx.Problems
+	var problems problem.List
 	for file, conn := range r.source.files {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -30,7 +31,7 @@ func quickCheck(conn *sqlite.Conn) error {
 		return err
 	}
 	if len(faults) > 0 {
-		return cidx.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: conn.Name(), Fix: "restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"}
+		return problem.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: conn.Name(), Fix: "restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"}
 	}
 	return nil
 }
@@ -53,7 +54,7 @@ func (r *runner) checkSmall() {
 		}
 	}
 	go func() {
-		var problems cidx.Problems
+		var problems problem.List
 		for path, name := range names {
 			conn, err := sqlite.OpenCopy(path, name)
 			if err != nil {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -37,10 +37,10 @@ func (r *runner) planSecrets(ctx context.Context) (write map[string]string, err 
 		write[name] = ours
 		return "stored"
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	r.secrets.report["jwt_secret"] = outcome("jwt_secret", r.secrets.jwt)
 	if r.secrets.report["jwt_secret"] == "differs" {
-		problems = append(problems, cidx.Problem{What: "key jwt_secret differs from this server's", At: r.where + ", table " + secretsTable,
+		problems = append(problems, problem.Problem{What: "key jwt_secret differs from this server's", At: r.where + ", table " + secretsTable,
 			Fix: "if no node of the cluster is in use yet, delete that row; otherwise every session of this server will end: copy the cluster's value to " + filepath.Join(r.args.Home, jwtFile)})
 	}
 	r.secrets.report["mfa_key"] = outcome("mfa_encryption_key", r.secrets.mfa)
@@ -107,12 +107,12 @@ func (r *runner) compareSecrets(ctx context.Context) error {
 	if len(r.secrets.stored) == 0 {
 		return nil
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	theirs, err := r.secretsIn(ctx)
 	problems.Add(err)
 	for key, value := range r.secrets.stored {
 		if err == nil && theirs[key] != value {
-			problems = append(problems, cidx.Problem{What: "key " + key + " is not what was stored", At: r.where + ", table " + secretsTable, Fix: "nothing was committed; look for triggers and rules on the table"})
+			problems = append(problems, problem.Problem{What: "key " + key + " is not what was stored", At: r.where + ", table " + secretsTable, Fix: "nothing was committed; look for triggers and rules on the table"})
 		}
 	}
 	return problems.Err()

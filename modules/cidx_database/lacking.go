@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -33,7 +34,7 @@ func (r *runner) lacks(entry cidx.Table) lacking {
 // lostTables are the problems of files without the tables that they must have,
 // one a file.
 func (r *runner) lostTables() error {
-	var problems cidx.Problems
+	var problems problem.List
 	for _, f := range cidx.DatabaseFiles() {
 		var names []string
 		for _, l := range r.plan.lacking {
@@ -42,7 +43,7 @@ func (r *runner) lostTables() error {
 			}
 		}
 		if len(names) > 0 {
-			problems = append(problems, cidx.Problem{
+			problems = append(problems, problem.Problem{
 				What: "every CIDX server makes these tables in it, but they are not there: " + strings.Join(names, ", "),
 				At:   filepath.Join(r.args.Home, f.Path),
 				Fix:  "restore the file from a backup, with its -wal if there is one: it was emptied, or the tables were dropped; if what they held may be lost, add " + f.Path + " to cidx_database_accept",

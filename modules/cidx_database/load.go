@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // load moves the data, or rehearses it in check mode.
@@ -22,7 +22,7 @@ func (r *runner) load(ctx context.Context) error {
 	if none, err := r.ensureSchema(ctx); none || err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	problems.Add(r.makePlan())
 	r.tellLacking(ctx)
 	problems.Add(r.tryAll(ctx))
@@ -51,7 +51,7 @@ func (r *runner) load(ctx context.Context) error {
 
 // prepare opens the source and the target.
 func (r *runner) prepare(ctx context.Context) error {
-	var problems cidx.Problems
+	var problems problem.List
 	problems.Add(r.openSecrets(ctx))
 	opening := make(chan error, 1)
 	go func() {
@@ -83,17 +83,17 @@ func (r *runner) chooseSource(ctx context.Context) error {
 // checkServer finds what makes a server unfit for a load.
 func (r *runner) checkServer(ctx context.Context) error {
 	s := r.catalog.Server
-	var problems cidx.Problems
+	var problems problem.List
 	if s.Standby {
-		problems = append(problems, cidx.Problem{What: "this server is a read-only replica", At: r.where, Fix: "name the primary in postgres_dsn"})
+		problems = append(problems, problem.Problem{What: "this server is a read-only replica", At: r.where, Fix: "name the primary in postgres_dsn"})
 	} else if s.ReadOnly {
-		problems = append(problems, cidx.Problem{What: "transactions are read-only (default_transaction_read_only)", At: r.where, Fix: "set it to off for this role and database, or name the primary in postgres_dsn"})
+		problems = append(problems, problem.Problem{What: "transactions are read-only (default_transaction_read_only)", At: r.where, Fix: "set it to off for this role and database, or name the primary in postgres_dsn"})
 	}
 	if s.Encoding != "UTF8" {
-		problems = append(problems, cidx.Problem{What: "the database's encoding is " + s.Encoding, At: r.where, Fix: "create the database with ENCODING 'UTF8' TEMPLATE template0"})
+		problems = append(problems, problem.Problem{What: "the database's encoding is " + s.Encoding, At: r.where, Fix: "create the database with ENCODING 'UTF8' TEMPLATE template0"})
 	}
 	if s.Schema == "" {
-		problems = append(problems, cidx.Problem{What: "no schema of search_path exists", At: r.where, Fix: "create schema public, or correct search_path"})
+		problems = append(problems, problem.Problem{What: "no schema of search_path exists", At: r.where, Fix: "create schema public, or correct search_path"})
 	}
 	problems.Add(r.pooler(ctx))
 	return problems.Err()
@@ -121,5 +121,5 @@ func (r *runner) pooler(ctx context.Context) error {
 		r.warnings.add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
 		return nil
 	}
-	return cidx.Problem{What: "a connection pooler in transaction mode stands before PostgreSQL", At: r.where, Fix: "name PostgreSQL itself in postgres_dsn, or set the pooler to session mode: CIDX's locks last as long as a session"}
+	return problem.Problem{What: "a connection pooler in transaction mode stands before PostgreSQL", At: r.where, Fix: "name PostgreSQL itself in postgres_dsn, or set the pooler to session mode: CIDX's locks last as long as a session"}
 }

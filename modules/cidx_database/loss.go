@@ -6,15 +6,15 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // explain turns a fault of PostgreSQL into a problem. That the connection is
 // gone is told with what it means for the data.
 func (r *runner) explain(err error) error {
-	var told cidx.Problem
-	var all cidx.Problems
+	var told problem.Problem
+	var all problem.List
 	var refused *pgconn.ConnectError
 	known := errors.As(err, &told) || errors.As(err, &all) || errors.As(err, &refused) || errors.Is(err, context.Canceled)
 	if err == nil || known || !postgres.Lost(err) || r.args.Phase != phaseLoad {
@@ -29,13 +29,13 @@ func (r *runner) explain(err error) error {
 	if r.committed {
 		state = "the load is committed"
 	}
-	return cidx.Problem{What: what + "; " + state, At: r.where, Fix: "wait until PostgreSQL and the network are up, then run again"}
+	return problem.Problem{What: what + "; " + state, At: r.where, Fix: "wait until PostgreSQL and the network are up, then run again"}
 }
 
 // ask runs steps that ask PostgreSQL and gathers their problems. A connection
 // that is lost ends it: every further step would tell the same.
 func (r *runner) ask(ctx context.Context, steps ...func(context.Context) error) error {
-	var problems cidx.Problems
+	var problems problem.List
 	for _, step := range steps {
 		problems.Add(r.explain(step(ctx)))
 		if r.conn.IsClosed() {

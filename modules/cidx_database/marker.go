@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // markerTable remembers in the target itself what was loaded: it commits with
@@ -91,7 +92,7 @@ func (r *runner) makeMarkerTable(ctx context.Context) error {
 	}
 	err := postgres.Run(ctx, r.conn, fmt.Sprintf(createMarker, r.markerName()))
 	if postgres.Code(err) == "42501" {
-		return cidx.Problem{What: "the role may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"}
+		return problem.Problem{What: "the role may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"}
 	}
 	return err
 }
@@ -140,7 +141,7 @@ func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	if m.Source != r.source.id && (m.Home != r.args.Home || m.Host != hostName()) {
-		return false, cidx.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s, migrated %s", m.Home, m.Host, m.Committed), At: r.where, Fix: "name the right database in postgres_dsn; a cluster is seeded from one server only"}
+		return false, problem.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s, migrated %s", m.Home, m.Host, m.Committed), At: r.where, Fix: "name the right database in postgres_dsn; a cluster is seeded from one server only"}
 	}
 	// The rows themselves are compared: a database in WAL mode whose log was folded
 	// in may have the header and size that it had before.
@@ -155,7 +156,7 @@ func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
 		if err != nil || unused {
 			return false, err
 		}
-		return false, cidx.Problem{What: "the standalone server has gone on after it was migrated at " + m.Committed + "; PostgreSQL holds the older state", At: r.where, Fix: "run cluster-rollback.yml, which marks that migration as given up, then migrate again"}
+		return false, problem.Problem{What: "the standalone server has gone on after it was migrated at " + m.Committed + "; PostgreSQL holds the older state", At: r.where, Fix: "run cluster-rollback.yml, which marks that migration as given up, then migrate again"}
 	}
 	r.out.Skipped = "the data was loaded at " + m.Committed + "; PostgreSQL is left as it is, with all that the cluster has written since"
 	r.listMarks(m, "loaded before")

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/sqlite"
 )
@@ -54,7 +54,7 @@ func (r *runner) unexplained(cause error) error {
 		return fmt.Errorf("load: a value does not fit, but no search finds it; this is a bug of the tool")
 	}
 	explained := r.explain(cause)
-	var p cidx.Problem
+	var p problem.Problem
 	if errors.As(explained, &p) {
 		p.Fix = "PostgreSQL refuses a row that this tool takes for good: look at its constraints and triggers; nothing was changed"
 		return p

@@ -9,6 +9,7 @@ import (
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -61,7 +62,7 @@ type column struct {
 func (r *runner) makePlan() error {
 	p := &plan{}
 	r.plan = p
-	var problems cidx.Problems
+	var problems problem.List
 	known := map[string]bool{}
 	for _, entry := range cidx.Catalogue {
 		known[entry.Name] = true
@@ -111,12 +112,12 @@ func (r *runner) match(entry cidx.Table) (*table, error) {
 	if err := t.estimate(); err != nil {
 		return nil, err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, c := range t.from.Columns {
 		problems.Add(r.matchColumn(t, c))
 	}
 	if t.to.RowSecurity {
-		problems = append(problems, cidx.Problem{What: "row security is on", At: r.where + ", table " + t.Name, Fix: "ALTER TABLE " + t.Name + " DISABLE ROW LEVEL SECURITY, or connect as a role that bypasses it"})
+		problems = append(problems, problem.Problem{What: "row security is on", At: r.where + ", table " + t.Name, Fix: "ALTER TABLE " + t.Name + " DISABLE ROW LEVEL SECURITY, or connect as a role that bypasses it"})
 	}
 	problems = append(problems, t.required()...)
 	if len(t.columns) == 0 && len(problems) == 0 {
@@ -143,7 +144,7 @@ func (r *runner) withoutTarget(t *table) error {
 		r.plan.skipped = append(r.plan.skipped, skipped{t.Name, t.File, reason})
 		return nil
 	}
-	return cidx.Problem{What: fmt.Sprintf("table is missing in PostgreSQL; %d rows would be lost", n), At: t.at(), Fix: "bring CIDX's schema up to date with its migration runner, or add " + t.Name + " to cidx_database_accept"}
+	return problem.Problem{What: fmt.Sprintf("table is missing in PostgreSQL; %d rows would be lost", n), At: t.at(), Fix: "bring CIDX's schema up to date with its migration runner, or add " + t.Name + " to cidx_database_accept"}
 }
 
 // matchColumn plans one column of the source.
@@ -187,16 +188,16 @@ func (r *runner) withoutColumn(t *table, c sqlite.Column, unsupported bool) erro
 	if unsupported {
 		what = fmt.Sprintf("PostgreSQL's column has a type that is not supported; %d values would be lost", n)
 	}
-	return cidx.Problem{What: what, At: t.at() + "." + c.Name, Fix: "bring CIDX's schema up to date with its migration runner, or add " + at + " to cidx_database_accept"}
+	return problem.Problem{What: what, At: t.at() + "." + c.Name, Fix: "bring CIDX's schema up to date with its migration runner, or add " + at + " to cidx_database_accept"}
 }
 
 // required finds columns that PostgreSQL insists on and the source lacks.
-func (t *table) required() cidx.Problems {
-	var problems cidx.Problems
+func (t *table) required() problem.List {
+	var problems problem.List
 	for _, c := range t.to.Columns {
 		has := slices.ContainsFunc(t.columns, func(p column) bool { return p.Name == c.Name })
 		if !has && c.NotNull && !c.Default && t.rows > 0 {
-			problems = append(problems, cidx.Problem{What: "PostgreSQL requires column " + c.Name + ", which the source does not have", At: t.at(), Fix: "start the standalone server of the release that the cluster runs once, so that it upgrades its databases"})
+			problems = append(problems, problem.Problem{What: "PostgreSQL requires column " + c.Name + ", which the source does not have", At: t.at(), Fix: "start the standalone server of the release that the cluster runs once, so that it upgrades its databases"})
 		}
 	}
 	return problems

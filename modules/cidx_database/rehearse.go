@@ -5,15 +5,15 @@ import (
 	"fmt"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
 // rehearse finds every reason for which the real run would stop, in a read-only
 // transaction, and forecasts what it would do. Earlier are the problems that
 // are known already.
-func (r *runner) rehearse(ctx context.Context, earlier cidx.Problems) error {
+func (r *runner) rehearse(ctx context.Context, earlier problem.List) error {
 	r.meter = startMeter(ctx, r.args.ProgressSeconds)
 	if err := postgres.Run(ctx, r.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return r.explain(err)
@@ -38,7 +38,7 @@ func (r *runner) rehearse(ctx context.Context, earlier cidx.Problems) error {
 }
 
 // forecast tells what the real run would do.
-func (r *runner) forecast(ctx context.Context, problems cidx.Problems) {
+func (r *runner) forecast(ctx context.Context, problems problem.List) {
 	r.out.Changed = true
 	if len(problems) > 0 {
 		r.out.Msg = "the load would stop"
@@ -65,14 +65,14 @@ func (r *runner) forecast(ctx context.Context, problems cidx.Problems) {
 }
 
 // found are the finds for the reply, with a last line for those that are left out.
-func (r *runner) found() cidx.Problems {
+func (r *runner) found() problem.List {
 	list := r.finds.problems
 	if more := r.finds.total() - int64(len(list)); more > 0 {
 		where := problemsFile + " of the real run's report folder"
 		if len(r.finds.files) > 0 {
 			where = strings.Join(r.finds.files, ", ")
 		}
-		list = append(list, cidx.Problem{What: fmt.Sprintf("and %s more", thousands(more)), At: where, Fix: "correct the values in SQLite, or set cidx_database_quarantine to leave these rows out"})
+		list = append(list, problem.Problem{What: fmt.Sprintf("and %s more", thousands(more)), At: where, Fix: "correct the values in SQLite, or set cidx_database_quarantine to leave these rows out"})
 	}
 	return list
 }
@@ -97,12 +97,12 @@ func (r *runner) privileges(ctx context.Context) error {
 			lacking = append(lacking, name)
 		}
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	if len(lacking) > 0 {
-		problems = append(problems, cidx.Problem{What: "role " + r.catalog.Server.User + " lacks rights (SELECT, INSERT, DELETE) on " + head(lacking, 10), At: r.where, Fix: "GRANT ALL ON ALL TABLES IN SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + " (and on all sequences), or connect as the owner of CIDX's tables"})
+		problems = append(problems, problem.Problem{What: "role " + r.catalog.Server.User + " lacks rights (SELECT, INSERT, DELETE) on " + head(lacking, 10), At: r.where, Fix: "GRANT ALL ON ALL TABLES IN SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + " (and on all sequences), or connect as the owner of CIDX's tables"})
 	}
 	if !r.catalog.Server.MayCreate && r.catalog.Tables[markerTable] == nil {
-		problems = append(problems, cidx.Problem{What: "role " + r.catalog.Server.User + " may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"})
+		problems = append(problems, problem.Problem{What: "role " + r.catalog.Server.User + " may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"})
 	}
 	return problems.Err()
 }

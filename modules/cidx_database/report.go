@@ -15,6 +15,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/printable"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // warnings are told once each.
@@ -82,7 +83,7 @@ func (r *runner) listMarks(m *marker, status string) {
 // finds collects what was found row by row: some of it in memory for the reply,
 // all of it in files.
 type finds struct {
-	problems    cidx.Problems
+	problems    problem.List
 	counts      map[string]int64
 	quarantined int64
 	files       []string

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"sync"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -43,7 +43,7 @@ func (r *runner) loadedState(ctx context.Context) (m *marker, err error) {
 		return nil, r.explain(err)
 	}
 	if m.Home != r.args.Home || m.Host != hostName() {
-		return nil, cidx.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s", m.Home, m.Host), At: r.where, Fix: "name the right database in postgres_dsn"}
+		return nil, problem.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s", m.Home, m.Host), At: r.where, Fix: "name the right database in postgres_dsn"}
 	}
 	r.marker, r.moment = m, m.Started
 	if err := r.openSnapshot(ctx); err != nil {
@@ -181,7 +181,7 @@ func (r *runner) verify(ctx context.Context) error {
 		return err
 	}
 	if m == nil {
-		return cidx.Problem{What: "no data was loaded into this database", At: r.where, Fix: "run cluster-migrate.yml"}
+		return problem.Problem{What: "no data was loaded into this database", At: r.where, Fix: "run cluster-migrate.yml"}
 	}
 	if m.RolledBack != "" {
 		r.warnings.add("this migration was rolled back at %s", m.RolledBack)
@@ -193,10 +193,10 @@ func (r *runner) verify(ctx context.Context) error {
 	changed, added, lost := r.summarize(list)
 	r.out.Msg = fmt.Sprintf("%d tables compared with what was loaded at %s: %s rows changed since, %s added, %s no longer there",
 		len(list), m.Committed, thousands(changed), thousands(added), thousands(lost))
-	var problems cidx.Problems
+	var problems problem.List
 	for _, v := range list {
 		if v.Status == statusLost {
-			problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d rows that were loaded are gone: %s", v.Lost, head(v.keys, 5)), At: r.where + ", table " + v.Table,
+			problems = append(problems, problem.Problem{What: fmt.Sprintf("%d rows that were loaded are gone: %s", v.Lost, head(v.keys, 5)), At: r.where + ", table " + v.Table,
 				Fix: "if nobody deleted them in the cluster on purpose, stop the cluster, run cluster-rollback.yml and migrate again; the standalone server's data is untouched"})
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // application is how our session calls itself in pg_stat_activity.
@@ -53,11 +54,11 @@ type runner struct {
 	checked   chan error // result of checkSmall
 }
 
-// newRun reads configuration and layout. The error is a cidx.Problem or more.
+// newRun reads configuration and layout. The error is a problem.Problem or more.
 func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
 	r := &runner{args: a, mode: mode, state: a.State(), zone: time.Local, moment: time.Now().UTC().Truncate(time.Microsecond)}
 	r.out.Data = map[string]any{}
-	var problems cidx.Problems
+	var problems problem.List
 	config, err := a.ClusterConfig(ctx)
 	if a.DSN == "" || config.Path == "" {
 		problems.Add(err)
@@ -73,7 +74,7 @@ func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
 	}
 	if a.TimeZone != "" {
 		if r.zone, err = time.LoadLocation(a.TimeZone); err != nil {
-			problems = append(problems, cidx.Problem{What: fmt.Sprintf("unknown time zone %q", a.TimeZone), At: "time_zone", Fix: "give a name such as Europe/Berlin, or leave it out"})
+			problems = append(problems, problem.Problem{What: fmt.Sprintf("unknown time zone %q", a.TimeZone), At: "time_zone", Fix: "give a name such as Europe/Berlin, or leave it out"})
 		}
 	}
 	if len(problems) > 0 {
@@ -120,7 +121,7 @@ func (r *runner) folder() (string, error) {
 	}
 	dir, err := os.MkdirTemp(base, "cidx-database-")
 	if err != nil {
-		return "", cidx.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+		return "", problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
 	}
 	r.temp = dir
 	return dir, nil

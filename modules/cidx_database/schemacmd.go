@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -28,7 +29,7 @@ func (r *runner) ensureSchema(ctx context.Context) (none bool, err error) {
 	}
 	const runner = "python3 -m code_indexer.server.storage.postgres.migrations.runner --connection-string <dsn>"
 	if r.args.SchemaCommand == "" {
-		return false, cidx.Problem{What: "the database has none of CIDX's tables", At: r.where, Fix: "create the schema as the server's user with CIDX's own runner (" + runner + "), or set cidx_schema_command"}
+		return false, problem.Problem{What: "the database has none of CIDX's tables", At: r.where, Fix: "create the schema as the server's user with CIDX's own runner (" + runner + "), or set cidx_schema_command"}
 	}
 	if r.mode.Check {
 		r.out.Changed = true
@@ -46,7 +47,7 @@ func (r *runner) ensureSchema(ctx context.Context) (none bool, err error) {
 	}
 	r.catalog = catalog
 	if r.out.Changed = r.hasSchema(); !r.out.Changed {
-		return false, cidx.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.where, Fix: "correct cidx_schema_command: it must use the connection in CIDX_POSTGRES_DSN"}
+		return false, problem.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.where, Fix: "correct cidx_schema_command: it must use the connection in CIDX_POSTGRES_DSN"}
 	}
 	return false, nil
 }
@@ -76,5 +77,5 @@ func (r *runner) runSchemaCommand(ctx context.Context) error {
 	if len(text) > 2000 {
 		text = "…" + text[len(text)-2000:]
 	}
-	return cidx.Problem{What: "the schema command failed: " + err.Error() + ": " + secret.From(ctx).Hide(text), At: "cidx_schema_command", Fix: "run it by hand as the server's user, then run again"}
+	return problem.Problem{What: "the schema command failed: " + err.Error() + ": " + secret.From(ctx).Hide(text), At: "cidx_schema_command", Fix: "run it by hand as the server's user, then run again"}
 }

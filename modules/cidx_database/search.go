@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -41,7 +41,7 @@ func (f *finds) add(x find) error {
 		if x.Value != "" {
 			what += ": " + x.Value
 		}
-		f.problems = append(f.problems, cidx.Problem{What: what, At: at, Fix: x.Fix})
+		f.problems = append(f.problems, problem.Problem{What: what, At: at, Fix: x.Fix})
 	}
 	return f.line(problemsFile, x)
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 	"cidx-cluster/modules/internal/sqlite"
 )
@@ -59,7 +60,7 @@ func (r *runner) openSecrets(ctx context.Context) error {
 	s := &secrets{opens: map[string]int{}, report: map[string]any{}}
 	r.secrets = s
 	r.out.Data["secrets"] = s.report
-	var problems cidx.Problems
+	var problems problem.List
 	var err error
 	s.salt, s.hasSalt, err = readSecret(filepath.Join(r.args.Home, saltFile))
 	problems.Add(err)
@@ -155,14 +156,14 @@ func readSecret(path string) (text string, found bool, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", false, nil
 	}
-	return "", false, cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+	return "", false, problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 }
 
 // tryAll decrypts every encrypted value of the source. What no key opens is a
 // problem, one a column.
 func (r *runner) tryAll(ctx context.Context) error {
 	s := r.secrets
-	var problems cidx.Problems
+	var problems problem.List
 	var tokens []*unopened
 	for _, t := range r.plan.tables {
 		for i := range t.columns {
@@ -263,7 +264,7 @@ func (r *runner) tryMFA(ctx context.Context, t *table, i int) error {
 	if s.mfa != "" {
 		what = "not a Fernet key (32 bytes in URL-safe base64), but there are MFA users"
 	}
-	return cidx.Problem{What: what, At: filepath.Join(r.args.Home, mfaFile), Fix: "restore the file from a backup, or remove the MFA rows so that users enrol again"}
+	return problem.Problem{What: what, At: filepath.Join(r.args.Home, mfaFile), Fix: "restore the file from a backup, or remove the MFA rows so that users enrol again"}
 }
 
 // settleSalt decides what becomes of the salt file. Every node needs the same

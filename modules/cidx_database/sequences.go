@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -65,7 +65,7 @@ func (r *runner) sequenceRights(ctx context.Context) error {
 		return nil
 	}
 	schema, user := r.catalog.Server.Schema, r.catalog.Server.User
-	return cidx.Problem{What: "role " + user + " lacks rights (SELECT, UPDATE) on sequences " + head(lacking, 10), At: r.where,
+	return problem.Problem{What: "role " + user + " lacks rights (SELECT, UPDATE) on sequences " + head(lacking, 10), At: r.where,
 		Fix: "GRANT ALL ON ALL SEQUENCES IN SCHEMA " + schema + " TO " + user + ", or connect as the owner of CIDX's tables"}
 }
 
@@ -156,7 +156,7 @@ func (s *sequence) due() bool { return s.highest > s.current }
 // fault is why the sequence cannot go on after the load, or nil.
 func (s *sequence) fault(where string) error {
 	name := s.column.Sequence
-	p := cidx.Problem{At: where + ", table " + s.t.Name}
+	p := problem.Problem{At: where + ", table " + s.t.Name}
 	switch {
 	case s.step < 0:
 		p.What = fmt.Sprintf("sequence %s counts downwards (increment %d): it would give out ids that exist", name, s.step)
@@ -179,7 +179,7 @@ func (r *runner) checkSequences(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for i := range list {
 		problems.Add(list[i].fault(r.where))
 	}
@@ -194,7 +194,7 @@ func (r *runner) setSequences(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	var statements []string
 	for i := range list {
 		s := &list[i]

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -58,13 +59,13 @@ func (r *runner) snapshotExists() bool {
 // openSnapshot opens the copies that the backup step took after the stop.
 func (r *runner) openSnapshot(ctx context.Context) error {
 	r.source = &source{dir: r.state.Snapshot("")}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, f := range cidx.DatabaseFiles() {
 		if !f.Migrates || exists(r.state.Snapshot(f.Path)) {
 			continue
 		}
 		if f.Required || exists(filepath.Join(r.args.Home, f.Path)) {
-			problems = append(problems, cidx.Problem{What: "no private snapshot of " + f.Path, At: r.state.Snapshot(f.Path), Fix: "run the backup step (cidx_backup) after the server is stopped"})
+			problems = append(problems, problem.Problem{What: "no private snapshot of " + f.Path, At: r.state.Snapshot(f.Path), Fix: "run the backup step (cidx_backup) after the server is stopped"})
 		}
 	}
 	if err := problems.Err(); err != nil {
@@ -80,7 +81,7 @@ func (r *runner) openCopies(ctx context.Context) error {
 		return err
 	}
 	r.source = &source{dir: dir, temporary: true}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, f := range cidx.DatabaseFiles() {
 		from := filepath.Join(r.args.Home, f.Path)
 		if !f.Migrates || (!f.Required && !exists(from)) {
@@ -99,7 +100,7 @@ func (r *runner) openSource(ctx context.Context) error {
 	s := r.source
 	s.files, s.tables, s.stamps = map[string]*sqlite.Conn{}, map[string][]sqlite.Table{}, map[string]stamp{}
 	sum := sha256.New()
-	var problems cidx.Problems
+	var problems problem.List
 	for _, f := range cidx.DatabaseFiles() {
 		path := filepath.Join(s.dir, f.Path)
 		if !f.Migrates || !exists(path) {
@@ -124,7 +125,7 @@ func (r *runner) mention(err error, path string) error {
 	if err == nil || r.source.temporary {
 		return err
 	}
-	problems := cidx.ProblemsOf(err)
+	problems := problem.Of(err)
 	for i := range problems {
 		problems[i].What += " (seen in the private copy " + path + ")"
 	}
@@ -166,10 +167,10 @@ func (r *runner) openFile(ctx context.Context, rel, path string) error {
 
 // unchanged is an error if a copy was touched since it was opened.
 func (s *source) unchanged() error {
-	var problems cidx.Problems
+	var problems problem.List
 	for path, before := range s.stamps {
 		if stampOf(path) != before {
-			problems = append(problems, cidx.Problem{What: "the copy changed while it was read", At: path, Fix: "find out what writes there, then run the backup step and this one again"})
+			problems = append(problems, problem.Problem{What: "the copy changed while it was read", At: path, Fix: "find out what writes there, then run the backup step and this one again"})
 		}
 	}
 	return problems.Err()

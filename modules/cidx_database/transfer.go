@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
@@ -101,7 +101,7 @@ func (r *runner) begin(ctx context.Context) error {
 		return err
 	}
 	if m != nil && m.RolledBack == "" && m.Source != r.replaces && (r.marker == nil || r.marker.RolledBack != "") {
-		return cidx.Problem{What: "another run has just finished the load", At: r.where, Fix: "run again"}
+		return problem.Problem{What: "another run has just finished the load", At: r.where, Fix: "run again"}
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ const lockKey = "6235118042716"
 func (r *runner) soleMigration(ctx context.Context) error {
 	err := postgres.Run(ctx, r.conn, "SELECT pg_advisory_xact_lock("+lockKey+")")
 	if postgres.Code(err) == "55P03" {
-		return cidx.Problem{What: "another migration holds the lock", At: r.where, Fix: "wait for it, or end its session (application_name " + application + " in pg_stat_activity)"}
+		return problem.Problem{What: "another migration holds the lock", At: r.where, Fix: "wait for it, or end its session (application_name " + application + " in pg_stat_activity)"}
 	}
 	return err
 }
@@ -145,7 +145,7 @@ func (r *runner) blocked(ctx context.Context, cause error) error {
 	for _, row := range rows {
 		who = append(who, fmt.Sprintf("process %s (user %s, %s, from %s, %s)", row[0], row[1], row[2], row[3], row[4]))
 	}
-	return cidx.Problem{What: "other sessions hold locks on CIDX's tables: " + head(who, 5), At: r.where, Fix: "stop every cluster node, end these sessions, then run again"}
+	return problem.Problem{What: "other sessions hold locks on CIDX's tables: " + head(who, 5), At: r.where, Fix: "stop every cluster node, end these sessions, then run again"}
 }
 
 // copyTables loads every table that is not there yet.

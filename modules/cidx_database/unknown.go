@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
 // unknownTables finds tables with rows that the catalogue does not name.
 func (r *runner) unknownTables(known map[string]bool) error {
-	var problems cidx.Problems
+	var problems problem.List
 	for file, tables := range r.source.tables {
 		for _, from := range tables {
 			if known[from.Name] || known[strings.ToLower(from.Name)] {
@@ -53,12 +54,12 @@ func (r *runner) leftBehind(t *table, why string) error {
 		r.plan.skipped = append(r.plan.skipped, skipped{t.Name, t.File, reason})
 		return nil
 	}
-	return cidx.Problem{What: fmt.Sprintf("%s; %d rows would be lost", why, n), At: t.at(), Fix: "find out what the table is for; add " + t.Name + " to cidx_database_accept to leave it behind"}
+	return problem.Problem{What: fmt.Sprintf("%s; %d rows would be lost", why, n), At: t.at(), Fix: "find out what the table is for; add " + t.Name + " to cidx_database_accept to leave it behind"}
 }
 
 // unknownFiles finds databases of the home that nobody has named.
 func (r *runner) unknownFiles() error {
-	var problems cidx.Problems
+	var problems problem.List
 	for _, pattern := range []string{"*.db", "data/*.db"} {
 		matches, err := filepath.Glob(filepath.Join(globEscape(r.args.Home), pattern))
 		if err != nil {
@@ -74,7 +75,7 @@ func (r *runner) unknownFiles() error {
 				r.plan.skipped = append(r.plan.skipped, skipped{"*", rel, "unknown database; stays behind as accepted"})
 				continue
 			}
-			problems = append(problems, cidx.Problem{What: "database is unknown to this tool; what is in it would be lost", At: path, Fix: "find out what it is for; add " + rel + " to cidx_database_accept to leave it behind"})
+			problems = append(problems, problem.Problem{What: "database is unknown to this tool; what is in it would be lost", At: path, Fix: "find out what it is for; add " + rel + " to cidx_database_accept to leave it behind"})
 		}
 	}
 	return problems.Err()

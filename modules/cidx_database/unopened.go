@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // unopened are the encrypted values of a column that no key opens.
@@ -45,7 +45,7 @@ func (r *runner) problem(u *unopened) error {
 	if u.count == 0 {
 		return nil
 	}
-	p := cidx.Problem{What: u.reason + " " + u.rows(), At: u.t.at(), Fix: u.fix}
+	p := problem.Problem{What: u.reason + " " + u.rows(), At: u.t.at(), Fix: u.fix}
 	if u.count > len(u.first) && r.finds.dir != "" {
 		p.What += " (all: " + filepath.Join(r.finds.dir, problemsFile) + ")"
 	}
@@ -62,6 +62,6 @@ func (r *runner) withoutSalt(list []*unopened) error {
 	if r.finds.dir != "" {
 		what += " (all: " + filepath.Join(r.finds.dir, problemsFile) + ")"
 	}
-	return cidx.Problem{What: what, At: filepath.Join(r.args.Home, saltFile),
+	return problem.Problem{What: what, At: filepath.Join(r.args.Home, saltFile),
 		Fix: "restore the file from a backup; if this server never had one, name its former host names in cidx_database_old_host_names; or let the owners store the tokens again"}
 }

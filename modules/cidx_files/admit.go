@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -29,24 +29,24 @@ func (c *copier) admit(ctx context.Context) error {
 }
 
 // names are problems of names that the share does not take.
-func (c *copier) names() cidx.Problems {
-	var problems cidx.Problems
+func (c *copier) names() problem.List {
+	var problems problem.List
 	for _, j := range c.jobs {
 		for _, kind := range c.info.BadNames {
 			if n := j.scan.census.BadNames[kind]; n > 0 {
-				problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d names that the share refuses: %s", n, kind), At: j.part.source, Fix: "rename them at the source, or choose a share that takes them"})
+				problems = append(problems, problem.Problem{What: fmt.Sprintf("%d names that the share refuses: %s", n, kind), At: j.part.source, Fix: "rename them at the source, or choose a share that takes them"})
 			}
 		}
 	}
 	if c.info.Caseless {
-		problems = append(problems, cidx.Problem{What: "the share takes A and a for the same name", At: c.share, Fix: "choose a share that tells upper from lower case, as git and CIDX need"})
+		problems = append(problems, problem.Problem{What: "the share takes A and a for the same name", At: c.share, Fix: "choose a share that tells upper from lower case, as git and CIDX need"})
 	}
 	return problems
 }
 
 // room compares what is to be copied with what is free.
-func (c *copier) room() cidx.Problems {
-	var problems cidx.Problems
+func (c *copier) room() problem.List {
+	var problems problem.List
 	bytes, files := c.total()
 	var folders int64
 	for _, j := range c.jobs {
@@ -60,10 +60,10 @@ func (c *copier) room() cidx.Problems {
 		return nil // how much of it is there already shows only on the way
 	}
 	if free := c.info.BytesFree; uint64(max(0, bytes)) > free {
-		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%s to copy, %s free", human(bytes), human(int64(free))), At: c.share, Fix: fixFull})
+		problems = append(problems, problem.Problem{What: fmt.Sprintf("%s to copy, %s free", human(bytes), human(int64(free))), At: c.share, Fix: fixFull})
 	}
 	if need := uint64(files + folders); c.info.InodesTotal > 0 && need > c.info.InodesFree {
-		problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d inodes needed, %d free", need, c.info.InodesFree), At: c.share, Fix: fixFull})
+		problems = append(problems, problem.Problem{What: fmt.Sprintf("%d inodes needed, %d free", need, c.info.InodesFree), At: c.share, Fix: fixFull})
 	}
 	return problems
 }

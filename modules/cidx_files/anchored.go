@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
 
@@ -17,7 +18,7 @@ import (
 // the machine, is found here: it can be looked at without changing anything.
 
 // anchored are the reasons for which a tree cannot be renamed.
-func anchored(trees []cidx.Tree) (problems cidx.Problems) {
+func anchored(trees []cidx.Tree) (problems problem.List) {
 	mounts, err := share.Mounts()
 	if err != nil {
 		problems.Add(err)
@@ -54,9 +55,9 @@ func anchored(trees []cidx.Tree) (problems cidx.Problems) {
 
 // ownMount is the problem of a tree that is a mount. Its remedy moves the mount,
 // not the data, and takes nothing away.
-func ownMount(at string, m share.Mount) cidx.Problem {
+func ownMount(at string, m share.Mount) problem.Problem {
 	beside := at + "-disk"
-	return cidx.Problem{
+	return problem.Problem{
 		What: fmt.Sprintf("a mount of its own (%s, %s): the cut-over has to rename this folder, which the kernel refuses", m.Type, m.Source), At: at,
 		Fix: fmt.Sprintf("with the server stopped, mount the same disk beside it and leave a link, so that the data stays where it is: "+
 			"mkdir %[2]s && mount --bind %[1]s %[2]s && umount -l %[1]s && mv %[1]s %[3]s && ln -s %[2]s %[1]s; "+
@@ -66,8 +67,8 @@ func ownMount(at string, m share.Mount) cidx.Problem {
 
 // mountInside is the problem of a mount below a tree: after the cut-over its
 // mount point would lie on the share.
-func mountInside(at string, m share.Mount) cidx.Problem {
-	return cidx.Problem{
+func mountInside(at string, m share.Mount) problem.Problem {
+	return problem.Problem{
 		What: fmt.Sprintf("a mount (%s, %s) inside a folder that moves to the share: at the next start of the machine it would cover what lies there", m.Type, m.Source), At: at,
 		Fix: fmt.Sprintf("with the server stopped, copy what it holds and put the copy in its place: cp -a %[1]s %[2]s && umount %[1]s && rmdir %[1]s && mv %[2]s %[1]s; "+
 			"take it out of /etc/fstab or the mount unit; start the server, and run again", cidx.Quoted(at), cidx.Quoted(at+".copy")),
@@ -76,9 +77,9 @@ func mountInside(at string, m share.Mount) cidx.Problem {
 
 // immutable looks for attributes (chattr) that forbid to rename a folder or the
 // entries in it.
-func immutable(dir string) (problems cidx.Problems) {
+func immutable(dir string) (problems problem.List) {
 	for _, a := range share.Attributes(dir, unix.O_DIRECTORY) {
-		problems = append(problems, cidx.Problem{
+		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("%s (chattr +%s): the cut-over has to rename folders there, which the kernel refuses", a.Name, a.Letter), At: dir,
 			Fix: fmt.Sprintf("chattr -%s %s; run again, and set it again afterwards if it is wanted", a.Letter, cidx.Quoted(dir)),
 		})

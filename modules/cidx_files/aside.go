@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -82,7 +83,7 @@ func (p *pass) evict(entry string) error {
 // immovable is the problem of an entry that this user may not move.
 func (c *copier) immovable(full string) error {
 	aside := filepath.Join(c.share, asideFolder)
-	return cidx.Problem{
+	return problem.Problem{
 		What: "not of this server's copy, and may not be moved aside", At: full,
 		Fix: fmt.Sprintf("move it there as its owner or root: mkdir -p %s && mv %s %s/; then run again", cidx.Quoted(aside), cidx.Quoted(full), cidx.Quoted(aside)),
 	}

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -28,7 +29,7 @@ type census struct {
 	LeftOut      map[string]int `json:"left_out,omitempty"` // by reason
 	BadNames     map[string]int `json:"names,omitempty"`    // by kind
 	Extended     int64          `json:"extended"`           // with ACLs or extended attributes, which stay behind
-	links        cidx.Problems  // links that CIDX follows and the copy does not
+	links        problem.List   // links that CIDX follows and the copy does not
 	others       int64          // whose owner a copy would not get
 	other        []string
 	sqlite       []string
@@ -86,8 +87,8 @@ func (c *census) folder(p *part, d *tree.Dir) {
 		switch {
 		case e.IsSymlink():
 			c.symlink(d.Path, e)
-			if problem := p.followed(d.Path, e); problem != nil {
-				c.links = append(c.links, *problem)
+			if link := p.followed(d.Path, e); link != nil {
+				c.links = append(c.links, *link)
 			}
 		case e.IsRegular():
 			c.file(d.Path, e)

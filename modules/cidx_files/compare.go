@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -58,7 +58,7 @@ func (p *pass) differ(d difference) error {
 	if d.index >= 0 {
 		path = tree.Join(path, d.task.now.Entries[d.index].Name)
 	}
-	return cidx.Problem{
+	return problem.Problem{
 		What: "the copy differs from the source: " + d.why, At: p.target.path(path),
 		Fix: "check the share (it does not keep what is written), and run again",
 	}

@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -84,7 +85,7 @@ func (c *copier) prepare(ctx context.Context) error {
 	if err := c.locate(ctx); err != nil {
 		return err
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	var err error
 	c.rsync, err = findRsync()
 	problems.Add(err)
@@ -153,7 +154,7 @@ func (c *copier) choose() error {
 
 // standing are the reasons for which the trees that are copied cannot become
 // links to the share.
-func (c *copier) standing() cidx.Problems {
+func (c *copier) standing() problem.List {
 	var trees []cidx.Tree
 	for _, t := range c.layout.Trees {
 		if slices.ContainsFunc(c.parts, func(p *part) bool { return p.source == t.Local || p.inside && filepath.Dir(p.source) == t.Local }) {
@@ -248,7 +249,7 @@ func (c *copier) lock(ctx context.Context) (unlock func(), err error) {
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			f.Close()
-			return nil, cidx.Problem{What: "another copy is under way", At: path, Fix: "wait until it ends; fuser shows its processes"}
+			return nil, problem.Problem{What: "another copy is under way", At: path, Fix: "wait until it ends; fuser shows its processes"}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

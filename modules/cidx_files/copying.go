@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 	"cidx-cluster/modules/internal/tree"
@@ -55,7 +55,7 @@ func (c *copier) copy(ctx context.Context) (ansible.Reply, error) {
 
 // lookAtAll scans every part before anything is changed.
 func (c *copier) lookAtAll(ctx context.Context) error {
-	var problems cidx.Problems
+	var problems problem.List
 	for _, p := range c.parts {
 		j, err := c.open(ctx, p)
 		if err != nil {
@@ -68,18 +68,18 @@ func (c *copier) lookAtAll(ctx context.Context) error {
 }
 
 // faults are reasons not to copy that show in the source.
-func (c *copier) faults(j *job) cidx.Problems {
-	var problems cidx.Problems
+func (c *copier) faults(j *job) problem.List {
+	var problems problem.List
 	for _, u := range j.scan.census.unreadable {
 		problems = append(problems, j.part.unreadable(u))
 	}
 	problems = append(problems, j.scan.census.links...)
 	if j.scan.census.Folders == 0 && j.manifest.Len() > 0 {
-		problems = append(problems, cidx.Problem{What: "the folder has vanished, although it was copied before", At: j.part.source, Fix: "find out where it is; to give the copy up, remove it from the share and " + c.args.State().Manifest(j.part.name)})
+		problems = append(problems, problem.Problem{What: "the folder has vanished, although it was copied before", At: j.part.source, Fix: "find out where it is; to give the copy up, remove it from the share and " + c.args.State().Manifest(j.part.name)})
 		return problems
 	}
 	if percent := 100 * float64(j.scan.vanish) / float64(max(1, j.scan.known)); percent > c.args.DeletePercent && j.scan.vanish > 10 {
-		problems = append(problems, cidx.Problem{
+		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("%.0f %% of what was copied (%d of %d files) has vanished at the source", percent, j.scan.vanish, j.scan.known),
 			At:   j.part.source, Fix: "check that the folder is complete; if it is, allow the deletion with cidx_files delete_percent: 100",
 		})

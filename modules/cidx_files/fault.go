@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // fault tells what an operation on the share failed with, with the remedy where
@@ -20,7 +20,7 @@ func fault(verb, path string, err error) error {
 		return nil
 	}
 	if fix := remedy(err); fix != "" {
-		return cidx.Problem{What: fmt.Sprintf("%s: %v", verb, cause(err)), At: path, Fix: fix}
+		return problem.Problem{What: fmt.Sprintf("%s: %v", verb, cause(err)), At: path, Fix: fix}
 	}
 	return fmt.Errorf("%s %q: %w", verb, path, cause(err))
 }
@@ -90,7 +90,7 @@ func (e *rsyncError) uprooted() bool {
 }
 
 // problem is the error with its remedy.
-func (e *rsyncError) problem() cidx.Problem {
+func (e *rsyncError) problem() problem.Problem {
 	fix := "run again: what is copied stays copied; if it stays, run rsync by hand on the named file"
 	for _, known := range []struct{ words, fix string }{
 		{"No space left on device", fixFull},
@@ -113,7 +113,7 @@ func (e *rsyncError) problem() cidx.Problem {
 			break
 		}
 	}
-	return cidx.Problem{What: e.Error(), At: e.target, Fix: fix}
+	return problem.Problem{What: e.Error(), At: e.target, Fix: fix}
 }
 
 // codeMeaning is rsync(1), EXIT VALUES.

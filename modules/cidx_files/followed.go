@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -23,7 +24,7 @@ import (
 // followed is the problem of a link that CIDX follows and the copy does not; nil
 // for every other entry. Links inside the moved folders work on the share as
 // they do here.
-func (p *part) followed(dir string, e *tree.Entry) *cidx.Problem {
+func (p *part) followed(dir string, e *tree.Entry) *problem.Problem {
 	if !e.IsSymlink() || !p.onTheWay(dir, e.Name) {
 		return nil
 	}
@@ -38,8 +39,8 @@ func (p *part) followed(dir string, e *tree.Entry) *cidx.Problem {
 	case err == nil && !isDir && !strings.HasSuffix(e.Name, ".json"):
 		return nil
 	}
-	problem := cidx.FollowedLink(at, e.Link)
-	return &problem
+	link := cidx.FollowedLink(at, e.Link)
+	return &link
 }
 
 // onTheWay reports whether CIDX meets an entry on its way to a repository, an
@@ -95,7 +96,7 @@ func leads(path string) (isDir bool, err error) {
 
 // dangling are the folders of a server that are links to nothing: what was
 // behind them would be missing without a word.
-func dangling(home, share string) (problems cidx.Problems) {
+func dangling(home, share string) (problems problem.List) {
 	var paths []string
 	for _, t := range cidx.AllTrees(home, share) {
 		if t.Moved() || goesTo(t.Link, t.Target) {
@@ -109,7 +110,7 @@ func dangling(home, share string) (problems cidx.Problems) {
 			continue
 		}
 		if _, err := leads(path); err != nil {
-			problems = append(problems, cidx.Problem{
+			problems = append(problems, problem.Problem{
 				What: fmt.Sprintf("a symbolic link to %q, where nothing is (%v)", to, cause(err)), At: path,
 				Fix: "mount or restore what it led to; if the server never had anything there, remove the link",
 			})

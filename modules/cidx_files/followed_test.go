@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // elsewhere moves something of the home to another disk and leaves a link.
@@ -54,7 +54,7 @@ func TestLinksThatTheServerFollows(t *testing.T) {
 			to := s.elsewhere(c.rel)
 			_, err := s.run(s.args(phaseWarm), true)
 			if c.refused {
-				problems := cidx.ProblemsOf(err)
+				problems := problem.Of(err)
 				if len(problems) != 1 || problems[0].At != s.path(c.rel) || !strings.Contains(problems[0].What, filepath.Base(c.rel)+" is a symbolic link") || !strings.Contains(problems[0].Fix, "mv '"+to+"'") {
 					t.Errorf("problems: %v", err)
 				}
@@ -87,7 +87,7 @@ func TestLinksThatTheServerFollows(t *testing.T) {
 
 // remedy types what a problem's fix says, up to the words that follow the
 // command.
-func (s *server) remedy(p cidx.Problem, begin string) {
+func (s *server) remedy(p problem.Problem, begin string) {
 	s.t.Helper()
 	_, command, ok := strings.Cut(p.Fix, begin)
 	if !ok {
@@ -173,7 +173,7 @@ func TestATreeThatCannotBeRenamedIsFound(t *testing.T) {
 			})
 			before := snapshot(t, s.path("data/golden-repos"))
 			_, err := s.run(s.args(phaseWarm), true)
-			problems := cidx.ProblemsOf(err)
+			problems := problem.Of(err)
 			if len(problems) != 1 || problems[0].At != s.path(c.rel) || !strings.Contains(problems[0].What, c.what) {
 				t.Fatalf("problems: %v", err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/git"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // gitCheck is the outcome for one base clone.
@@ -44,7 +45,7 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 	}
 	slices.Sort(todo)
 	var mu sync.Mutex
-	var problems cidx.Problems
+	var problems problem.List
 	err := inParallel(ctx, max(1, p.workers/2), todo, func(ctx context.Context, repo string) error {
 		c, err := p.checkClone(ctx, repo)
 		mu.Lock()
@@ -94,7 +95,7 @@ func (p *pass) checkClone(ctx context.Context, repo string) (gitCheck, error) {
 	after, err := git.Look(ctx, p.target.root, repo, p.gitFolders()...)
 	if err != nil {
 		c.Detail = "the copy is not readable: " + err.Error()
-		return c, cidx.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
+		return c, problem.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
 	}
 	defer after.Close()
 	return p.compareClones(ctx, c, before, after)
@@ -112,7 +113,7 @@ func (p *pass) compareClones(ctx context.Context, c gitCheck, before, after *git
 			return c, nil
 		}
 		c.Detail = firstLines(out, 3)
-		return c, cidx.Problem{What: "git fsck: " + c.Detail, At: target, Fix: "run again with cidx_files_compare=all; compare with git fsck in " + source}
+		return c, problem.Problem{What: "git fsck: " + c.Detail, At: target, Fix: "run again with cidx_files_compare=all; compare with git fsck in " + source}
 	}
 	was, errA := before.Refs(ctx)
 	is, errB := after.Refs(ctx)
@@ -125,7 +126,7 @@ func (p *pass) compareClones(ctx context.Context, c gitCheck, before, after *git
 		c.OK = true
 		return c, nil
 	}
-	return c, cidx.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
+	return c, problem.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
 }
 
 // gitFolders are those from which a clone may borrow objects.

@@ -16,6 +16,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -138,8 +139,8 @@ func (s *server) refused(a args, text string) {
 
 func mustSay(t *testing.T, err error, text string) {
 	t.Helper()
-	var list cidx.Problems
-	var one cidx.Problem
+	var list problem.List
+	var one problem.Problem
 	if !errors.As(err, &list) && !errors.As(err, &one) {
 		t.Fatalf("error is %v, want a problem that says %q", err, text)
 	}

@@ -9,14 +9,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
 // leftovers finds, in a rehearsal, what the real run will move aside: entries of
 // others in the folders of the copy on the share. It lists the folders that the
 // real run lists, and writes nothing.
-func (c *copier) leftovers(ctx context.Context) (problems cidx.Problems, err error) {
+func (c *copier) leftovers(ctx context.Context) (problems problem.List, err error) {
 	c.meter = newMeter(ctx, "files", 0, 0)
 	defer c.meter.end()
 	err = c.watched(ctx, func(ctx context.Context) error {
@@ -32,7 +32,7 @@ func (c *copier) leftovers(ctx context.Context) (problems cidx.Problems, err err
 	return problems, err
 }
 
-func (c *copier) leftoversOf(ctx context.Context, j *job) (problems cidx.Problems, err error) {
+func (c *copier) leftoversOf(ctx context.Context, j *job) (problems problem.List, err error) {
 	info, err := os.Lstat(j.part.target)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || err == nil && j.scan.census.Folders == 0 {
 		return nil, nil
@@ -41,7 +41,7 @@ func (c *copier) leftoversOf(ctx context.Context, j *job) (problems cidx.Problem
 		return nil, fault("look at", j.part.target, err)
 	}
 	if !info.IsDir() {
-		return cidx.Problems{notAFolder(j.part.target)}, nil
+		return problem.List{notAFolder(j.part.target)}, nil
 	}
 	t, err := openTarget(c.share, j.part.target, 1, false)
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *copier) leftoversOf(ctx context.Context, j *job) (problems cidx.Problem
 }
 
 // leftoversIn looks at one folder. stuck are entries that could not be moved.
-func (c *copier) leftoversIn(t *target, j *job, f *folder) (found []finding, stuck cidx.Problems, err error) {
+func (c *copier) leftoversIn(t *target, j *job, f *folder) (found []finding, stuck problem.List, err error) {
 	have, err := t.dir.ReadDir(f.path)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil, nil, nil // not copied yet; what is in the way is told by the folder above

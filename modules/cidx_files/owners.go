@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -133,11 +133,11 @@ func (c *copier) adopted() []string {
 }
 
 // unreadable is the problem of an entry that the server's user cannot read.
-func (p *part) unreadable(u leftOut) cidx.Problem {
+func (p *part) unreadable(u leftOut) problem.Problem {
 	path := p.source + "/" + u.Path
 	fix := "check the disk"
 	if p.owners != nil {
 		fix = fmt.Sprintf("give it to the server's user: chown -hR %d:%d '%s', or let it be read: setfacl -R -m u:%d:rX '%s'", p.owners.uid, p.owners.gids[0], path, p.owners.uid, path)
 	}
-	return cidx.Problem{What: "unreadable: " + u.Why, At: path, Fix: fix}
+	return problem.Problem{What: "unreadable: " + u.Why, At: path, Fix: fix}
 }

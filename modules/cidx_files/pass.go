@@ -9,7 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -90,7 +90,7 @@ func (p *pass) settleRoot() error {
 		return err
 	}
 	if c, err := p.target.lstat(""); err != nil || !tree.SameTime(root.Mtime, c.Mtime, p.target.granularity) {
-		return cidx.Problem{What: "the folder does not keep its time", At: p.target.root, Fix: "check the share (it does not keep what is written), and run again"}
+		return problem.Problem{What: "the folder does not keep its time", At: p.target.root, Fix: "check the share (it does not keep what is written), and run again"}
 	}
 	if !p.part.inside {
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -22,7 +23,7 @@ const fixAgain = "find out who writes there although the server is stopped (lsof
 func (c *copier) prove(ctx context.Context) (ansible.Reply, error) {
 	c.meter = newMeter(ctx, "files", 0, 0)
 	defer c.meter.end()
-	var problems cidx.Problems
+	var problems problem.List
 	err := c.watched(ctx, func(ctx context.Context) error {
 		list, err := c.copied()
 		for _, p := range list {
@@ -46,12 +47,12 @@ func (c *copier) prove(ctx context.Context) (ansible.Reply, error) {
 }
 
 // abridged are the first problems of very many, and where all of them stand.
-func (c *copier) abridged(problems cidx.Problems) cidx.Problems {
+func (c *copier) abridged(problems problem.List) problem.List {
 	var all []line
 	for _, p := range problems {
 		all = append(all, line{p.What, p.At, ""})
 	}
-	rest := cidx.Problem{What: fmt.Sprintf("%d entries in all have changed since the copy", len(all)), Fix: fixAgain}
+	rest := problem.Problem{What: fmt.Sprintf("%d entries in all have changed since the copy", len(all)), Fix: fixAgain}
 	path, err := c.writeList("changed-since-the-copy", all)
 	rest.At = path
 	if err != nil {
@@ -117,7 +118,7 @@ func (c *copier) copied() (list []copiedPart, err error) {
 }
 
 // provePart adds what is not on the share as the source has it.
-func (c *copier) provePart(ctx context.Context, p copiedPart, problems *cidx.Problems) error {
+func (c *copier) provePart(ctx context.Context, p copiedPart, problems *problem.List) error {
 	m, err := readMeta(c.args.State(), p.name)
 	if err != nil {
 		return err
@@ -135,9 +136,9 @@ func (c *copier) provePart(ctx context.Context, p copiedPart, problems *cidx.Pro
 	c.jobs = append(c.jobs, j)
 	switch {
 	case j.manifest.Len() == 0 && j.scan.census.Folders > 0:
-		*problems = append(*problems, cidx.Problem{What: "was not copied to " + p.target, At: p.source, Fix: "run cluster-migrate.yml again"})
+		*problems = append(*problems, problem.Problem{What: "was not copied to " + p.target, At: p.source, Fix: "run cluster-migrate.yml again"})
 	case m.Open && j.scan.census.Folders > 0:
-		*problems = append(*problems, cidx.Problem{What: "the copy to " + p.target + " was interrupted", At: p.source, Fix: "run cluster-migrate.yml again: it continues"})
+		*problems = append(*problems, problem.Problem{What: "the copy to " + p.target + " was interrupted", At: p.source, Fix: "run cluster-migrate.yml again: it continues"})
 	default:
 		*problems = append(*problems, j.unproven()...)
 	}
@@ -145,12 +146,12 @@ func (c *copier) provePart(ctx context.Context, p copiedPart, problems *cidx.Pro
 }
 
 // unproven are the entries of the source that differ from what was copied.
-func (j *job) unproven() (problems cidx.Problems) {
+func (j *job) unproven() (problems problem.List) {
 	tell := func(path, what string) {
-		problems = append(problems, cidx.Problem{What: what + " since the copy", At: filepath.Join(j.part.source, path), Fix: fixAgain})
+		problems = append(problems, problem.Problem{What: what + " since the copy", At: filepath.Join(j.part.source, path), Fix: fixAgain})
 	}
 	for _, u := range j.scan.census.unreadable {
-		problems = append(problems, cidx.Problem{What: "unreadable: " + u.Why, At: filepath.Join(j.part.source, u.Path), Fix: "make it readable, or check the disk, and run cluster-migrate.yml again"})
+		problems = append(problems, problem.Problem{What: "unreadable: " + u.Why, At: filepath.Join(j.part.source, u.Path), Fix: "make it readable, or check the disk, and run cluster-migrate.yml again"})
 	}
 	for _, f := range j.scan.folders {
 		parent, _ := tree.Parent(f.path)
@@ -168,7 +169,7 @@ func (j *job) unproven() (problems cidx.Problems) {
 			tell(path, "gone")
 		}
 	}
-	slices.SortFunc(problems, func(a, b cidx.Problem) int { return strings.Compare(a.At, b.At) })
+	slices.SortFunc(problems, func(a, b problem.Problem) int { return strings.Compare(a.At, b.At) })
 	return problems
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // cutOver renames the trees and links them to the share, as cidx_config does.
@@ -80,7 +81,7 @@ func TestALateWriterIsNamed(t *testing.T) {
 			c.write(s)
 			before := snapshot(t, s.share)
 			_, err := s.run(s.args(phaseProven), false)
-			problems := cidx.ProblemsOf(err)
+			problems := problem.Of(err)
 			found := false
 			for _, p := range problems {
 				found = found || p.What == c.what && p.At == s.path("data/"+c.at) && p.Fix == fixAgain
@@ -109,7 +110,7 @@ func TestACopyThatIsNotCompleteIsNotProven(t *testing.T) {
 		t.Fatal("not interrupted")
 	}
 	_, err = s.run(s.args(phaseProven), false)
-	var list cidx.Problems
+	var list problem.List
 	if !errors.As(err, &list) || len(list) < 2 {
 		t.Errorf("problems: %v", err)
 	}

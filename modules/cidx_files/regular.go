@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -127,9 +127,9 @@ func (p *pass) checkCopies(t *task, partial *rsyncError) error {
 			t.moved.Store(true) // its turn has not come; the next pass copies it
 			continue
 		}
-		problem := partial.problem()
-		problem.At = p.target.path(path)
-		return problem
+		fault := partial.problem()
+		fault.At = p.target.path(path)
+		return fault
 	}
 	p.done(t, good, 0)
 	p.count(t, good)
@@ -157,7 +157,7 @@ func (p *pass) moving(t *task, path string) error {
 	p.result.moving++
 	p.result.mu.Unlock()
 	if p.args.Phase == phaseDelta {
-		return cidx.Problem{
+		return problem.Problem{
 			What: "changed while it was copied, although the server is stopped", At: filepath.Join(p.part.source, path),
 			Fix: "find out who writes there (lsof, fuser), stop it, and run again",
 		}

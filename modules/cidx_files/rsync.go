@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // rsync is the program that copies.
@@ -28,7 +28,7 @@ type rsync struct {
 func findRsync() (*rsync, error) {
 	path, err := exec.LookPath("rsync")
 	if err != nil {
-		return nil, cidx.Problem{What: "rsync is not installed", At: "PATH", Fix: "install the package rsync on this node"}
+		return nil, problem.Problem{What: "rsync is not installed", At: "PATH", Fix: "install the package rsync on this node"}
 	}
 	return &rsync{path: path, noatime: sync.OnceValue(func() bool {
 		help, err := exec.Command(path, "--help").Output()

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -123,8 +124,8 @@ func (t *target) mkdir(p string, mode uint32) (made bool, err error) {
 var errInTheWay = errors.New("in the way of a folder")
 
 // notAFolder is the problem of a part's folder on the share that is none.
-func notAFolder(path string) cidx.Problem {
-	return cidx.Problem{What: "not a folder", At: path, Fix: "move it away on the share: mv " + cidx.Quoted(path) + " " + cidx.Quoted(path+".old")}
+func notAFolder(path string) problem.Problem {
+	return problem.Problem{What: "not a folder", At: path, Fix: "move it away on the share: mv " + cidx.Quoted(path) + " " + cidx.Quoted(path+".old")}
 }
 
 // settle gives an entry the owner, mode and mtime of want, where they differ.
@@ -134,7 +135,7 @@ func (t *target) settle(p string, want *tree.Entry) error {
 		return fault("look at", t.path(p), err)
 	}
 	if have.Type() != want.Type() {
-		return cidx.Problem{What: fmt.Sprintf("has become a %s", have.Kind()), At: t.path(p), Fix: "find out who writes on the share, stop it, and run again"}
+		return problem.Problem{What: fmt.Sprintf("has become a %s", have.Kind()), At: t.path(p), Fix: "find out who writes on the share, stop it, and run again"}
 	}
 	if have.UID != want.UID || have.GID != want.GID {
 		if err := t.change("change owner", p, func(fd int, name string) error {

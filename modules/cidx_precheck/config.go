@@ -14,6 +14,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // allowed are the keys that CIDX 11.79 accepts in the objects of config.json;
@@ -59,11 +60,11 @@ func (e *examiner) config(ctx context.Context) outcome {
 }
 
 // settings checks the values of the cluster's configuration.
-func (e *examiner) settings() cidx.Problems {
+func (e *examiner) settings() problem.List {
 	c := e.found.cluster
-	var problems cidx.Problems
+	var problems problem.List
 	add := func(key, what, fix string) {
-		problems = append(problems, cidx.Problem{What: key + ": " + what, At: c.Path, Fix: fix})
+		problems = append(problems, problem.Problem{What: key + ": " + what, At: c.Path, Fix: fix})
 	}
 	for _, object := range []string{"cluster", "ontap", "cow_daemon"} {
 		v := jsonfile.Get(c.Raw, object)
@@ -94,10 +95,10 @@ func (e *examiner) settings() cidx.Problems {
 }
 
 // storage checks that mount point, clone backend and their objects agree.
-func (e *examiner) storage(c cidx.Config) cidx.Problems {
-	var problems cidx.Problems
+func (e *examiner) storage(c cidx.Config) problem.List {
+	var problems problem.List
 	add := func(key, what, fix string) {
-		problems = append(problems, cidx.Problem{What: key + ": " + what, At: c.Path, Fix: fix})
+		problems = append(problems, problem.Problem{What: key + ": " + what, At: c.Path, Fix: fix})
 	}
 	if e.found.mountErr == nil {
 		for _, key := range []string{"ontap", "cow_daemon"} {
@@ -124,23 +125,23 @@ func (e *examiner) storage(c cidx.Config) cidx.Problems {
 }
 
 // databases checks that the files are there which every server has.
-func (e *examiner) databases() cidx.Problems {
-	var problems cidx.Problems
+func (e *examiner) databases() problem.List {
+	var problems problem.List
 	for _, d := range cidx.DatabaseFiles() {
 		path := filepath.Join(e.Home, d.Path)
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && d.Required:
-			problems = append(problems, cidx.Problem{What: "database file is missing", At: path, Fix: "restore it, or name the server's data directory in cidx_home; every CIDX server makes this file at its start"})
+			problems = append(problems, problem.Problem{What: "database file is missing", At: path, Fix: "restore it, or name the server's data directory in cidx_home; every CIDX server makes this file at its start"})
 		case errors.Is(err, fs.ErrNotExist):
 			if d.Migrates {
 				e.warnings = append(e.warnings, path+" does not exist: its tables will be empty in the cluster")
 			}
 		case errors.Is(err, fs.ErrPermission): // told already
 		case err != nil:
-			problems = append(problems, cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"})
+			problems = append(problems, problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"})
 		case !info.Mode().IsRegular():
-			problems = append(problems, cidx.Problem{What: "not a database file but a " + kind(info.Mode()), At: path, Fix: "move it away and restore the file"})
+			problems = append(problems, problem.Problem{What: "not a database file but a " + kind(info.Mode()), At: path, Fix: "move it away and restore the file"})
 		}
 	}
 	return problems
@@ -155,8 +156,8 @@ func kind(m fs.FileMode) string {
 
 // legacy finds data of old releases that no server has imported into SQLite
 // yet: the migration would not see it.
-func (e *examiner) legacy() cidx.Problems {
-	var problems cidx.Problems
+func (e *examiner) legacy() problem.List {
+	var problems problem.List
 	for _, name := range []string{"users.json", "jobs.json", "ci_tokens.json", "invalidated_sessions.json"} {
 		for _, dir := range []string{"", "data"} {
 			path := filepath.Join(e.Home, dir, name)
@@ -164,7 +165,7 @@ func (e *examiner) legacy() cidx.Problems {
 			if err != nil || !holdsData(raw) {
 				continue
 			}
-			problems = append(problems, cidx.Problem{What: "data of an old release that is not in SQLite yet", At: path, Fix: "start the standalone server once, which imports it; if the file is still there then, move it away"})
+			problems = append(problems, problem.Problem{What: "data of an old release that is not in SQLite yet", At: path, Fix: "start the standalone server once, which imports it; if the file is still there then, move it away"})
 		}
 	}
 	for _, pattern := range []string{"global_registry.json", "data/golden-repos/global_registry.json", "ssh_keys/*.json", "password_audit.log"} {

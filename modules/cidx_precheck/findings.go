@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/registry"
 )
 
@@ -28,9 +29,9 @@ type findings struct {
 	running   bool
 	nodes     []string // of the cluster, that were alive within the last minutes
 	beats     bool     // our own node is alive, as PostgreSQL knows it
-	halfway   cidx.Problems
+	halfway   problem.List
 	unclean   bool           // the state folder holds what no release puts there: nothing in it is believed
-	closed    cidx.Problems  // files of the server that its user cannot read
+	closed    problem.List   // files of the server that its user cannot read
 	jobs      []registry.Job // that have not ended
 }
 
@@ -84,7 +85,7 @@ func (e *examiner) linked() bool {
 func (e *examiner) judgeStanding() {
 	f := &e.found
 	half := func(what, fix string) {
-		f.halfway = append(f.halfway, cidx.Problem{What: what, At: e.Home, Fix: fix})
+		f.halfway = append(f.halfway, problem.Problem{What: what, At: e.Home, Fix: fix})
 	}
 	const rollback = "run cluster-rollback.yml to put everything back, then migrate again"
 	inPlace, moved := e.links()

@@ -13,6 +13,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 	"cidx-cluster/modules/internal/service"
@@ -79,7 +80,7 @@ type examiner struct {
 type outcome struct {
 	detail   string // in the transcript's line
 	more     string // only in the reply
-	problems cidx.Problems
+	problems problem.List
 	blocked  string // why it could not be checked; the cause is another check's problem
 }
 
@@ -104,7 +105,7 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 	}
 	e.reply.Data = map[string]any{}
 	e.look(ctx)
-	var problems cidx.Problems
+	var problems problem.List
 	failed := 0
 	for _, c := range checks {
 		if !e.wants(c.name, c.usual) {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"slices"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/pgcheck"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // others refuses while another node of the cluster is alive. A node of a working
@@ -23,7 +23,7 @@ func (e *examiner) others(facts pgcheck.Facts) error {
 
 // twin refuses where our own id is alive in PostgreSQL although this server is
 // stopped or a standalone one: a second machine with a copy of config.json.
-func (e *examiner) twin(ctx context.Context) cidx.Problems {
+func (e *examiner) twin(ctx context.Context) problem.List {
 	if !e.found.beats || e.found.migrated {
 		return nil
 	}
@@ -33,11 +33,11 @@ func (e *examiner) twin(ctx context.Context) cidx.Problems {
 	}
 	conn, err := postgres.Connect(ctx, dsn, "cidx_precheck")
 	if err != nil {
-		return cidx.ProblemsOf(err)
+		return problem.Of(err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	if err := nodes.Twin(ctx, conn, e.found.cluster.NodeID, postgres.WhereDSN(dsn)); err != nil {
-		return cidx.ProblemsOf(err)
+		return problem.Of(err)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
@@ -233,7 +234,7 @@ func TestEachFaultIsNamedAloneAndNothingIsChanged(t *testing.T) {
 			if err == nil {
 				t.Fatalf("passed:\n%s", strings.Join(lines, "\n"))
 			}
-			found := slices.ContainsFunc(cidx.ProblemsOf(err), func(p cidx.Problem) bool {
+			found := slices.ContainsFunc(problem.Of(err), func(p problem.Problem) bool {
 				return strings.Contains(p.What, f.what) && strings.Contains(p.At, f.at) && strings.Contains(p.Fix, f.fix)
 			})
 			if !found {
@@ -245,7 +246,7 @@ func TestEachFaultIsNamedAloneAndNothingIsChanged(t *testing.T) {
 			if len(lines) < 6 || !strings.Contains(reply.Msg, "nothing was changed") {
 				t.Errorf("%d checks ran, message %q", len(lines), reply.Msg)
 			}
-			for _, p := range cidx.ProblemsOf(err) {
+			for _, p := range problem.Of(err) {
 				if p.At == "" || p.Fix == "" {
 					t.Errorf("no place or no way out: %+v", p)
 				}

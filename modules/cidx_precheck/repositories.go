@@ -12,12 +12,13 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
 )
 
 // aliases checks that every file in the folder of aliases can be read.
-func (e *examiner) aliases(layout cidx.Layout) cidx.Problems {
+func (e *examiner) aliases(layout cidx.Layout) problem.List {
 	golden, ok := layout.Tree(cidx.GoldenRepos)
 	if !ok {
 		return nil
@@ -26,7 +27,7 @@ func (e *examiner) aliases(layout cidx.Layout) cidx.Problems {
 	if layout.Kind == "assumed" {
 		dirs = append(dirs, ".")
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, dir := range dirs {
 		folder := filepath.Join(golden.Local, dir)
 		entries, err := os.ReadDir(folder)
@@ -34,7 +35,7 @@ func (e *examiner) aliases(layout cidx.Layout) cidx.Problems {
 			continue // of the latter e.closed tells
 		}
 		if err != nil {
-			problems = append(problems, cidx.Problem{What: err.Error(), At: folder, Fix: "make it a folder that the user who runs the migration can read"})
+			problems = append(problems, problem.Problem{What: err.Error(), At: folder, Fix: "make it a folder that the user who runs the migration can read"})
 		}
 		for _, entry := range entries {
 			if !entry.IsDir() && strings.HasSuffix(entry.Name(), ".json") && !strings.HasPrefix(entry.Name(), ".") {
@@ -51,10 +52,10 @@ func (e *examiner) alias(path string, certain bool) error {
 		return nil // e.closed tells
 	}
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
 	if !gjson.ValidBytes(raw) {
-		return cidx.Problem{What: "not valid JSON: " + cidx.JSONFault(raw), At: path, Fix: "restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none"}
+		return problem.Problem{What: "not valid JSON: " + cidx.JSONFault(raw), At: path, Fix: "restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none"}
 	}
 	if certain && gjson.GetBytes(raw, "target_path").Type != gjson.String {
 		e.warnings = append(e.warnings, path+" has no target_path: it is no alias, and stays as it is")
@@ -68,7 +69,7 @@ const most = 20
 // registry checks that every registered repository has its files: the
 // reconciler of a cluster node deletes rows whose files it does not find, as
 // that of a standalone server does.
-func (e *examiner) registry(ctx context.Context, layout cidx.Layout) cidx.Problems {
+func (e *examiner) registry(ctx context.Context, layout cidx.Layout) problem.List {
 	if _, err := os.Stat(cidx.ServerDatabase(e.Home)); err != nil {
 		return nil // told already
 	}
@@ -81,19 +82,19 @@ func (e *examiner) registry(ctx context.Context, layout cidx.Layout) cidx.Proble
 		lost, err = e.lost(ctx, layout)
 	}
 	if err != nil {
-		return cidx.ProblemsOf(err)
+		return problem.Of(err)
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for i, r := range lost {
 		if i == most {
-			problems = append(problems, cidx.Problem{What: fmt.Sprintf("%d more registered repositories have no files", len(lost)-most), At: cidx.ServerDatabase(e.Home), Fix: "as above"})
+			problems = append(problems, problem.Problem{What: fmt.Sprintf("%d more registered repositories have no files", len(lost)-most), At: cidx.ServerDatabase(e.Home), Fix: "as above"})
 			break
 		}
 		if to, err := os.Readlink(filepath.Clean(r.ClonePath)); err == nil { // rather than "restore it"
 			problems = append(problems, cidx.FollowedLink(filepath.Clean(r.ClonePath), to))
 			continue
 		}
-		problems = append(problems, cidx.Problem{What: "repository " + r.Alias + " is registered, but has no files", At: r.ClonePath, Fix: "restore its folder, or remove the repository in CIDX; a cluster node would delete it at its start"})
+		problems = append(problems, problem.Problem{What: "repository " + r.Alias + " is registered, but has no files", At: r.ClonePath, Fix: "restore its folder, or remove the repository in CIDX; a cluster node would delete it at its start"})
 	}
 	return problems
 }

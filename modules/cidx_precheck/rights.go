@@ -11,12 +11,13 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/owned"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // stateFolder finds what an earlier release left to root, and links.
 func (e *examiner) stateFolder() error {
 	if _, err := os.Lstat(string(e.State())); errors.Is(err, fs.ErrPermission) && len(e.found.closed) > 0 {
-		return cidx.Problems{} // told
+		return problem.List{} // told
 	}
 	problems, err := owned.State(string(e.State()), os.Geteuid())
 	if err != nil {
@@ -27,7 +28,7 @@ func (e *examiner) stateFolder() error {
 
 // closed finds, all at once, the files outside the repositories that the steps
 // read and the server's user cannot: configurations, databases, keys, aliases.
-func (e *examiner) closed() cidx.Problems {
+func (e *examiner) closed() problem.List {
 	paths := kept.Paths(e.Common, e.ServiceUser)
 	old, _ := filepath.Glob(filepath.Join(e.Home, "config.json.*")) // well-formed unless the home has brackets
 	paths = append(paths, old...)
@@ -49,8 +50,8 @@ func (f findings) hidden(home string) bool {
 }
 
 // untold leaves out what only says that a file cannot be read which is listed.
-func (f findings) untold(err error) cidx.Problems {
-	return slices.DeleteFunc(cidx.ProblemsOf(err), func(p cidx.Problem) bool { return len(f.closed) > 0 && owned.Blocked(p.At) })
+func (f findings) untold(err error) problem.List {
+	return slices.DeleteFunc(problem.Of(err), func(p problem.Problem) bool { return len(f.closed) > 0 && owned.Blocked(p.At) })
 }
 
 // leads reports whether path is a link: what it leads to may be a share that hangs.

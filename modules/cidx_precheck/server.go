@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
 	"cidx-cluster/modules/internal/pgcheck"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/service"
 )
@@ -28,14 +28,14 @@ func (e *examiner) postgres(ctx context.Context) outcome {
 	facts, warnings, err := pgcheck.Check(ctx, dsn, e.SchemaCommand != "")
 	e.reply.Data["postgres"], e.found.nodes = facts, facts.Nodes
 	e.warnings = append(e.warnings, warnings...)
-	problems := cidx.ProblemsOf(err)
+	problems := problem.Of(err)
 	problems.Add(e.others(facts))
 	return outcome{detail: facts.Address, more: facts.Address + ", PostgreSQL " + facts.Version, problems: problems}
 }
 
 // service checks that the server can be stopped and started by us.
 func (e *examiner) service(ctx context.Context) outcome {
-	var problems cidx.Problems
+	var problems problem.List
 	state, err := e.control.Status(ctx)
 	problems.Add(err)
 	e.found.running = err == nil && state.Running
@@ -48,13 +48,13 @@ func (e *examiner) service(ctx context.Context) outcome {
 		problems = append(problems, e.units(ctx)...)
 	}
 	for _, path := range service.CronJobs() {
-		problems = append(problems, cidx.Problem{What: "a cron job may restart the server during the migration", At: path, Fix: "comment it out until the migration is finished"})
+		problems = append(problems, problem.Problem{What: "a cron job may restart the server during the migration", At: path, Fix: "comment it out until the migration is finished"})
 	}
 	if p, alive, err := service.PIDFile(e.Home); err == nil && alive && state.Stopped {
-		problems = append(problems, cidx.Problem{What: "a server runs, but not under " + where + ": " + p.String(), At: p.Path, Fix: "stop it the way it was started (cidx server stop), and start it under " + where})
+		problems = append(problems, problem.Problem{What: "a server runs, but not under " + where + ": " + p.String(), At: p.Path, Fix: "stop it the way it was started (cidx server stop), and start it under " + where})
 	}
 	if len(problems) == 0 && !e.found.running && !state.Stopped {
-		problems = append(problems, cidx.Problem{What: "the server is " + state.Word, At: where, Fix: "wait until it runs, or see its log"})
+		problems = append(problems, problem.Problem{What: "the server is " + state.Word, At: where, Fix: "wait until it runs, or see its log"})
 	}
 	word := "stopped"
 	if e.found.running {
@@ -85,22 +85,22 @@ func listener(base string) string {
 }
 
 // units checks what only systemd can tell.
-func (e *examiner) units(ctx context.Context) cidx.Problems {
+func (e *examiner) units(ctx context.Context) problem.List {
 	if !e.control.Scope.Allowed {
-		return cidx.Problems{{What: "only root may stop and hold units", At: e.Server(), Fix: e.control.Scope.Remedy()}}
+		return problem.List{{What: "only root may stop and hold units", At: e.Server(), Fix: e.control.Scope.Remedy()}}
 	}
 	units, err := e.control.Systemd().Discover(ctx, e.Server(), e.Quiesce)
 	if err != nil {
 		return nil // Status has told why systemd does not answer
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	for _, u := range units.Others() {
 		if u.Load != "loaded" && u.Load != "masked" {
-			problems = append(problems, cidx.Problem{What: "the unit is " + u.Load, At: u.ID, Fix: "correct cidx_service_quiesce_units, or the unit"})
+			problems = append(problems, problem.Problem{What: "the unit is " + u.Load, At: u.ID, Fix: "correct cidx_service_quiesce_units, or the unit"})
 		}
 	}
 	if dir, ok := e.dataDir(units.Server); ok && !same(dir, e.Home) {
-		problems = append(problems, cidx.Problem{What: "the unit runs a server with another data directory: " + dir, At: e.Server(), Fix: "set cidx_home to it, or cidx_service_unit to the unit of " + e.Home})
+		problems = append(problems, problem.Problem{What: "the unit runs a server with another data directory: " + dir, At: e.Server(), Fix: "set cidx_home to it, or cidx_service_unit to the unit of " + e.Home})
 	}
 	return problems
 }
@@ -147,17 +147,17 @@ func (e *examiner) api(ctx context.Context) outcome {
 	}
 	client, err := cidxapi.New(ctx, cidxapi.Options{Base: base, User: e.APIUser, Password: e.APIPassword, TOTP: e.TOTP, Key: e.APIKey})
 	if err != nil {
-		return outcome{problems: cidx.ProblemsOf(err)}
+		return outcome{problems: problem.Of(err)}
 	}
 	if !client.Credentials() {
-		return outcome{problems: cidx.Problems{{What: "no credentials for the API, so the migration could not be verified", At: base, Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"}}}
+		return outcome{problems: problem.List{{What: "no credentials for the API, so the migration could not be verified", At: base, Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"}}}
 	}
 	if state, err := e.control.Status(ctx); err == nil && state.Stopped {
 		return outcome{detail: "server is stopped; credentials not tried", problems: e.twin(ctx)}
 	}
 	live, err := client.Healthz(ctx)
 	if err != nil {
-		return outcome{problems: cidx.ProblemsOf(err)}
+		return outcome{problems: problem.Of(err)}
 	}
 	if live.Status != cidxapi.Healthy && live.Status != cidxapi.Answers {
 		e.warnings = append(e.warnings, fmt.Sprintf("%s calls itself %s", base, live.Status))
@@ -165,9 +165,9 @@ func (e *examiner) api(ctx context.Context) outcome {
 	// Only an administrator sees this list, and the verification needs it.
 	repos, err := client.GoldenRepos(ctx)
 	if err != nil {
-		return outcome{problems: append(cidx.ProblemsOf(err), e.clusterAlready(client)...)}
+		return outcome{problems: append(problem.Of(err), e.clusterAlready(client)...)}
 	}
-	var problems cidx.Problems
+	var problems problem.List
 	if clustered := e.early(ctx, client); !clustered {
 		problems = e.twin(ctx)
 	}
@@ -177,11 +177,11 @@ func (e *examiner) api(ctx context.Context) outcome {
 
 // clusterAlready explains why a server refuses the credentials of its own users:
 // see early.
-func (e *examiner) clusterAlready(client *cidxapi.Client) cidx.Problems {
+func (e *examiner) clusterAlready(client *cidxapi.Client) problem.List {
 	if len(e.found.nodes) == 0 || !e.found.notMigrated() {
 		return nil
 	}
-	return cidx.Problems{{
+	return problem.List{{
 		What: fmt.Sprintf("a server runs in cluster mode already (node %s), though the data was not migrated: restarted after cluster-join.sh, it works on a PostgreSQL without your users", strings.Join(e.found.nodes, ", ")),
 		At:   client.Base(),
 		Fix:  "stop it, then run again: a stopped server is migrated as well, and what was written to PostgreSQL meanwhile is listed first",
@@ -210,7 +210,7 @@ func (e *examiner) stopped(ctx context.Context) outcome {
 		problems.Add(err)
 		for _, u := range units.Others() {
 			if !u.Stopped() {
-				problems = append(problems, cidx.Problem{What: u.ID + " is " + u.Active + " and could start the server", At: u.ID, Fix: "run cluster-migrate.yml, which lets it rest"})
+				problems = append(problems, problem.Problem{What: u.ID + " is " + u.Active + " and could start the server", At: u.ID, Fix: "run cluster-migrate.yml, which lets it rest"})
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
@@ -27,7 +28,7 @@ func (e *examiner) share(ctx context.Context) outcome {
 		if f.nowErr != nil || f.err != nil {
 			return outcome{blocked: "config.json names no share"}
 		}
-		return outcome{problems: cidx.ProblemsOf(f.mountErr)}
+		return outcome{problems: problem.Of(f.mountErr)}
 	}
 	var options []share.Option
 	if !e.check {
@@ -37,7 +38,7 @@ func (e *examiner) share(ctx context.Context) outcome {
 		options = append(options, share.Folder())
 	}
 	if f.hung != nil {
-		return outcome{problems: cidx.ProblemsOf(f.hung)}
+		return outcome{problems: problem.Of(f.hung)}
 	}
 	info, err := share.Probe(ctx, f.mount, e.deadline(), options...)
 	e.reply.Data["share"] = info
@@ -45,7 +46,7 @@ func (e *examiner) share(ctx context.Context) outcome {
 		if info.Hung {
 			f.hung = err
 		}
-		return outcome{problems: cidx.ProblemsOf(err)}
+		return outcome{problems: problem.Of(err)}
 	}
 	e.warnings = append(e.warnings, peculiar(f.mount, info)...)
 	detail := fmt.Sprintf("%s, %s free", f.mount, compact(int64(info.BytesFree)))
@@ -110,14 +111,14 @@ func (e *examiner) space(ctx context.Context) outcome {
 	}
 	room, err := roomOf(f.mount)
 	if err != nil {
-		return outcome{problems: cidx.Problems{{What: err.Error(), At: f.mount, Fix: "mount the shared storage"}}}
+		return outcome{problems: problem.List{{What: err.Error(), At: f.mount, Fix: "mount the shared storage"}}}
 	}
 	if f.migrated {
 		return outcome{detail: compact(room.bytesFree) + " free, nothing to copy"}
 	}
 	need, err := e.need(ctx, layout, false)
 	if err != nil {
-		return outcome{problems: cidx.ProblemsOf(err)}
+		return outcome{problems: problem.Of(err)}
 	}
 	problems := e.compare(need, room)
 	if len(problems) > 0 {
@@ -126,7 +127,7 @@ func (e *examiner) space(ctx context.Context) outcome {
 			return e.need(ctx, layout, true)
 		})
 		if err != nil {
-			return outcome{problems: cidx.ProblemsOf(err)}
+			return outcome{problems: problem.Of(err)}
 		}
 		need = amount{max(0, need.bytes-there.bytes), max(0, need.files-there.files)}
 		problems = e.compare(need, room)
@@ -202,17 +203,17 @@ func leftOut(name, dir, entry string) bool {
 }
 
 // compare demands free_percent of the whole to be left.
-func (e *examiner) compare(need amount, r room) cidx.Problems {
-	var problems cidx.Problems
+func (e *examiner) compare(need amount, r room) problem.List {
+	var problems problem.List
 	reserve := func(total int64) int64 { return int64(float64(total) * e.FreePercent / 100) }
 	if left := reserve(r.bytesTotal); need.bytes+left > r.bytesFree {
-		problems = append(problems, cidx.Problem{
+		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("not enough space: %s to copy and %s (%g %%) to stay free, but only %s are free", cidx.Size(need.bytes), cidx.Size(left), e.FreePercent, cidx.Size(r.bytesFree)),
 			At:   e.found.mount, Fix: "enlarge the share by at least " + cidx.Size(need.bytes+left-r.bytesFree) + ", or lower cidx_free_percent",
 		})
 	}
 	if left := reserve(r.filesTotal); r.filesTotal > 0 && need.files+left > r.filesFree {
-		problems = append(problems, cidx.Problem{
+		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("not enough inodes: %d to make and %d (%g %%) to stay free, but only %d are free", need.files, left, e.FreePercent, r.filesFree),
 			At:   e.found.mount, Fix: "raise the number of inodes (files) of the share's volume, or lower cidx_free_percent",
 		})
@@ -221,7 +222,7 @@ func (e *examiner) compare(need amount, r room) cidx.Problems {
 }
 
 // snapshots checks that the state folder's disk takes the copies of the databases.
-func (e *examiner) snapshots() (cidx.Problems, int64, error) {
+func (e *examiner) snapshots() (problem.List, int64, error) {
 	total := int64(0)
 	for _, d := range cidx.DatabaseFiles() {
 		path := filepath.Join(e.Home, d.Path)
@@ -240,14 +241,14 @@ func (e *examiner) snapshots() (cidx.Problems, int64, error) {
 	}
 	r, err := roomOf(dir)
 	if err != nil {
-		return nil, total, cidx.Problem{What: err.Error(), At: dir, Fix: "set cidx_state_dir to a folder on a disk of this node"}
+		return nil, total, problem.Problem{What: err.Error(), At: dir, Fix: "set cidx_state_dir to a folder on a disk of this node"}
 	}
 	const slack = 64 << 20 // journal, records, reports
 	if _, err := os.Stat(e.State().Backup()); err == nil {
 		return nil, total, nil // taken already
 	}
 	if total+slack > r.bytesFree {
-		return cidx.Problems{{
+		return problem.List{{
 			What: fmt.Sprintf("not enough space for the copies of the databases: %s needed, %s free", cidx.Size(total+slack), cidx.Size(r.bytesFree)),
 			At:   dir, Fix: "free space there, or name another disk in cidx_state_dir",
 		}}, total, nil

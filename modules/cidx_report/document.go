@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // document is report.json. Lists are never null. docs/report.md explains it.
@@ -31,7 +31,7 @@ type document struct {
 	Accessible   int            `json:"accessible"`
 	Checks       []check        `json:"checks"`
 	Warnings     []remark       `json:"warnings"`
-	Problems     []problem      `json:"problems"`
+	Problems     []problemLine  `json:"problems"`
 	Artifacts    []artifact     `json:"artifacts"`
 	Rollback     commands       `json:"rollback"`
 	Resume       string         `json:"resume"` // command that goes on after a failure
@@ -181,9 +181,9 @@ type remark struct {
 	Text string `json:"text"`
 }
 
-type problem struct {
+type problemLine struct {
 	Step string `json:"step"`
-	cidx.Problem
+	problem.Problem
 }
 
 // artifact is a file beside the report.

@@ -15,6 +15,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // stepsInOrder are the steps of a migration.
@@ -32,7 +33,7 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	d := &document{
 		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Outcome: a.Outcome, Check: mode.Check,
 		Host: a.Host, Node: node, Home: a.Home, State: string(a.State()),
-		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{}, Warnings: []remark{}, Problems: []problem{}, Artifacts: []artifact{},
+		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{}, Warnings: []remark{}, Problems: []problemLine{}, Artifacts: []artifact{},
 		Database: database{Tables: []table{}, Skipped: []table{}},
 		Files:    files{Parts: []part{}, Passes: []pass{}, LeftOut: []entry{}, Foreign: []entry{}, Mended: []entry{}, Repaired: []entry{}},
 		Aliases:  aliases{LeftAlone: []entry{}},
@@ -177,10 +178,10 @@ func (d *document) remarks(r reply) {
 	}
 	problems := r.Get("problems").Array()
 	for _, p := range problems {
-		d.Problems = append(d.Problems, problem{r.name, cidx.Problem{What: p.Get("what").Str, At: p.Get("at").Str, Fix: p.Get("fix").Str}})
+		d.Problems = append(d.Problems, problemLine{r.name, problem.Problem{What: p.Get("what").Str, At: p.Get("at").Str, Fix: p.Get("fix").Str}})
 	}
 	if len(problems) == 0 && r.Get("failed").Bool() {
-		d.Problems = append(d.Problems, problem{r.name, cidx.Problem{What: r.Get("msg").String()}})
+		d.Problems = append(d.Problems, problemLine{r.name, problem.Problem{What: r.Get("msg").String()}})
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -138,7 +139,7 @@ func (a args) happened() error {
 	if err != nil || standing.Migrated() {
 		return nil
 	}
-	return cidx.Problem{What: "no migration to report: the cut-over has not taken place", At: a.Home, Fix: "run cluster-migrate.yml without --tags"}
+	return problem.Problem{What: "no migration to report: the cut-over has not taken place", At: a.Home, Fix: "run cluster-migrate.yml without --tags"}
 }
 
 // name of the module in the journal.

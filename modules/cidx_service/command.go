@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
@@ -82,7 +82,7 @@ func (m byCommand) change(ctx context.Context, name string, do func(context.Cont
 	start := time.Now()
 	out, err := do(ctx)
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: name, Fix: "run the command by hand, then the playbook again"}
+		return problem.Problem{What: err.Error(), At: name, Fix: "run the command by hand, then the playbook again"}
 	}
 	for {
 		state, err := m.Status(ctx)
@@ -93,9 +93,9 @@ func (m byCommand) change(ctx context.Context, name string, do func(context.Cont
 		case reached(state):
 			return nil
 		case out.Code != 0:
-			return cidx.Problem{What: fmt.Sprintf("exit status %d: %s", out.Code, out.Brief()), At: name, Fix: "run the command by hand, then the playbook again"}
+			return problem.Problem{What: fmt.Sprintf("exit status %d: %s", out.Code, out.Brief()), At: name, Fix: "run the command by hand, then the playbook again"}
 		case waited > m.Limit():
-			return cidx.Problem{What: fmt.Sprintf("service_status_command still gives %s after %d s", state.Word, int(waited.Seconds())), At: name, Fix: "see the server's log, or raise cidx_service_timeout"}
+			return problem.Problem{What: fmt.Sprintf("service_status_command still gives %s after %d s", state.Word, int(waited.Seconds())), At: name, Fix: "see the server's log, or raise cidx_service_timeout"}
 		default:
 			progress.Report(ctx, progress.Status{What: "waiting for " + name, Done: int64(waited.Seconds()), Total: int64(m.Args.Timeout), Unit: "s"})
 		}

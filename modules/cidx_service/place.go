@@ -12,6 +12,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // rootPlaces is the folder of root's own places, see cidx.RootFolder.
@@ -35,7 +36,7 @@ func makePlace(place cidx.State) error {
 			return fmt.Errorf("make folder of the hold: %w", err)
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || !ok || st.Uid != 0 {
-			return cidx.Problem{What: "not a folder of root's", At: dir, Fix: "move it away"}
+			return problem.Problem{What: "not a folder of root's", At: dir, Fix: "move it away"}
 		}
 		if err := os.Chmod(dir, 0o755); err != nil { // the umask may have narrowed it
 			return fmt.Errorf("make folder of the hold: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -30,7 +31,7 @@ func readRecord(state cidx.State) (r record, known bool, err error) {
 		err = json.Unmarshal(raw, &r)
 	}
 	if err != nil {
-		return record{}, false, cidx.Problem{What: "read the record of the units: " + err.Error(), At: state.Units(), Fix: "it says how the units were before the stop; restore it, or remove it and see to the timers yourself"}
+		return record{}, false, problem.Problem{What: "read the record of the units: " + err.Error(), At: state.Units(), Fix: "it says how the units were before the stop; restore it, or remove it and see to the timers yourself"}
 	}
 	return r, true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
@@ -80,7 +81,7 @@ func (s *switcher) undo(ctx context.Context, cause error) error {
 		err = s.release(ctx)
 	}
 	if err != nil {
-		problems := cidx.ProblemsOf(cause)
+		problems := problem.Of(cause)
 		problems.Add(err)
 		return problems
 	}
@@ -191,11 +192,11 @@ func (s *switcher) whole(ctx context.Context) error {
 	const fix = "run cluster-migrate.yml without --tags to finish the migration, or cluster-rollback.yml to undo it"
 	switch {
 	case standing.Begun == cidx.ToStandalone:
-		return cidx.Problem{What: "not started: a rollback was interrupted", At: at, Fix: "run cluster-rollback.yml, which finishes it"}
+		return problem.Problem{What: "not started: a rollback was interrupted", At: at, Fix: "run cluster-rollback.yml, which finishes it"}
 	case home.Mode == cidx.ModePostgres && !standing.Migrated():
-		return cidx.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: at, Fix: fix}
+		return problem.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: at, Fix: fix}
 	case standing.Begun != "":
-		return cidx.Problem{What: "not started: the cut-over is not finished", At: at, Fix: fix}
+		return problem.Problem{What: "not started: the cut-over is not finished", At: at, Fix: fix}
 	}
 	return nil
 }
@@ -210,7 +211,7 @@ func (s *switcher) release(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return cidx.Problem{What: "the server is still held", At: s.state.Hold(), Fix: "start it first (cidx_service with state started, or cluster-rollback.yml)"}
+		return problem.Problem{What: "the server is still held", At: s.state.Hold(), Fix: "start it first (cidx_service with state started, or cluster-rollback.yml)"}
 	}
 	steps, err := s.manager.releaseSteps(ctx, r)
 	if err != nil {

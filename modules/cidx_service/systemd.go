@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
@@ -22,13 +22,13 @@ type bySystemd struct {
 func (m bySystemd) prepare(ctx context.Context) (record, error) {
 	units, err := m.systemd.Discover(ctx, m.Server(), m.extra())
 	if err != nil {
-		return record{}, cidx.Problem{What: err.Error(), At: "systemctl", Fix: "run on a node with systemd, as root (ansible_become), or set cidx_service_manager to command"}
+		return record{}, problem.Problem{What: err.Error(), At: "systemctl", Fix: "run on a node with systemd, as root (ansible_become), or set cidx_service_manager to command"}
 	}
 	if units.Server.ID == "" || units.Server.Load == "not-found" {
-		return record{}, cidx.Problem{What: "no such unit", At: m.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*')"}
+		return record{}, problem.Problem{What: "no such unit", At: m.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*')"}
 	}
 	if !m.Scope.Allowed {
-		return record{}, cidx.Problem{What: "only root may stop and hold units", At: m.Server(), Fix: m.Scope.Remedy()}
+		return record{}, problem.Problem{What: "only root may stop and hold units", At: m.Server(), Fix: m.Scope.Remedy()}
 	}
 	return record{Time: time.Now().UTC(), Manager: service.BySystemd, Units: units}, nil
 }
@@ -118,7 +118,7 @@ func (m bySystemd) holdSteps(ctx context.Context, r record) ([]step, error) {
 		}
 		for _, id := range missing {
 			if err := m.Drops.Write(id, rules[id]); err != nil {
-				return cidx.Problem{What: err.Error(), At: id, Fix: "make " + m.Drops.Folder() + " writable"}
+				return problem.Problem{What: err.Error(), At: id, Fix: "make " + m.Drops.Folder() + " writable"}
 			}
 		}
 		return m.systemd.Reload(ctx)
@@ -158,7 +158,7 @@ func (m bySystemd) stopUnits(ctx context.Context, ids []string) error {
 		err = m.systemd.Stop(ctx, m.Limit(), ids...)
 	}
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: strings.Join(ids, ", "), Fix: "stop it by hand (" + m.Scope.Systemctl("") + " stop), or raise cidx_service_timeout, then run again"}
+		return problem.Problem{What: err.Error(), At: strings.Join(ids, ", "), Fix: "stop it by hand (" + m.Scope.Systemctl("") + " stop), or raise cidx_service_timeout, then run again"}
 	}
 	return nil
 }
@@ -191,7 +191,7 @@ func (m bySystemd) quiet(ctx context.Context, ids []string) error {
 			return nil
 		}
 		if time.Since(start) > m.Limit() {
-			return cidx.Problem{What: fmt.Sprintf("still running after %d s", m.Args.Timeout), At: strings.Join(oneshot, ", "), Fix: "wait until it has finished and run again, or raise cidx_service_timeout; the server was not stopped"}
+			return problem.Problem{What: fmt.Sprintf("still running after %d s", m.Args.Timeout), At: strings.Join(oneshot, ", "), Fix: "wait until it has finished and run again, or raise cidx_service_timeout; the server was not stopped"}
 		}
 		progress.Report(ctx, progress.Status{What: "waiting for " + strings.Join(oneshot, ", "), Done: int64(time.Since(start).Seconds()), Total: int64(m.Args.Timeout), Unit: "s"})
 		if err := pause(ctx, 500*time.Millisecond); err != nil {
@@ -263,7 +263,7 @@ func (m bySystemd) letGo(hold string, ids []string) ([]step, error) {
 func (m bySystemd) startServer(ctx context.Context) error {
 	id := m.Server()
 	trouble := func(what string) error {
-		return cidx.Problem{What: what, At: id, Fix: "see " + m.Scope.Journalctl() + " -u " + id + "; the cluster's data is complete, so run cluster-migrate.yml again once it starts, or cluster-rollback.yml"}
+		return problem.Problem{What: what, At: id, Fix: "see " + m.Scope.Journalctl() + " -u " + id + "; the cluster's data is complete, so run cluster-migrate.yml again once it starts, or cluster-rollback.yml"}
 	}
 	if err := m.systemd.ResetFailed(ctx, id); err != nil {
 		return trouble(err.Error())

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // releaseSteps gives back what rested: drop-ins away, and what was active
@@ -32,7 +32,7 @@ func (m bySystemd) releaseSteps(ctx context.Context, r record) ([]step, error) {
 	}
 	return append(steps, step{"start " + strings.Join(back, ", "), func(ctx context.Context) error {
 		if err := m.systemd.Start(ctx, m.Limit(), back...); err != nil {
-			return cidx.Problem{What: err.Error(), At: strings.Join(back, ", "), Fix: "start it by hand (" + m.Scope.Systemctl("") + " start); the migration itself is complete"}
+			return problem.Problem{What: err.Error(), At: strings.Join(back, ", "), Fix: "start it by hand (" + m.Scope.Systemctl("") + " start); the migration itself is complete"}
 		}
 		return nil
 	}}), nil

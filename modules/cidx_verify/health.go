@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -188,7 +188,7 @@ func (v *verification) falseAlarm(ctx context.Context, systemStatus string) bool
 func (v *verification) neverHealthy(ctx context.Context, last error, limit time.Duration) error {
 	seconds := int(limit.Seconds())
 	v.failed(ctx, "Server startup", fmt.Sprintf("not healthy within %ds", seconds))
-	p := cidx.Problem{
+	p := problem.Problem{
 		What: fmt.Sprintf("not healthy within %d s: %s", seconds, short(last)), At: v.api.Base(),
 		Fix: "look into the server's log; if it only starts slowly, raise cidx_verify_timeout and run the same playbook again",
 	}
@@ -205,7 +205,7 @@ func short(err error) string {
 	if errors.As(err, &silent) {
 		return "no answer: " + silent.Cause.Error()
 	}
-	if p := cidx.ProblemsOf(err); len(p) == 1 {
+	if p := problem.Of(err); len(p) == 1 {
 		return p[0].What
 	}
 	return err.Error()

@@ -8,9 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -27,7 +27,7 @@ func (v *verification) proveMode(ctx context.Context) ([]entry, error) {
 	}
 	if node.NodeID != v.config.NodeID {
 		v.failed(ctx, "Cluster mode", fmt.Sprintf("the node says %s", orNone(node.NodeID)))
-		return nil, cidx.Problem{
+		return nil, problem.Problem{
 			What: fmt.Sprintf("the server says node_id %s, config.json says %q", orNone(node.NodeID), v.config.NodeID), At: v.api.Base(),
 			Fix: "make sure that the server which answers there is the one of this home, and that it was started after config.json was written",
 		}
@@ -49,7 +49,7 @@ func (v *verification) proveMode(ctx context.Context) ([]entry, error) {
 func (v *verification) proveStandalone(ctx context.Context, node string) ([]entry, error) {
 	if node != "" {
 		v.failed(ctx, "Standalone mode", "the node says "+orNone(node))
-		return nil, cidx.Problem{
+		return nil, problem.Problem{
 			What: fmt.Sprintf("the server says node_id %q, so it runs in cluster mode", node), At: v.api.Base(),
 			Fix: "restart the server: it was started before config.json was restored",
 		}
@@ -95,7 +95,7 @@ func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgconn.PgConn) 
 			if ctx.Err() != nil {
 				return fmt.Errorf("wait for the heartbeat: %w", context.Cause(ctx))
 			}
-			return cidx.Problem{What: state, At: "cluster_nodes." + v.config.NodeID, Fix: "look into the server's log: it runs, but does not report to PostgreSQL"}
+			return problem.Problem{What: state, At: "cluster_nodes." + v.config.NodeID, Fix: "look into the server's log: it runs, but does not report to PostgreSQL"}
 		case <-tick.C:
 		}
 	}

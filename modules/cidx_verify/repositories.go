@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/share"
 )
@@ -46,7 +46,7 @@ func (v *verification) shareAnswers(ctx context.Context) error {
 
 // compareLists names the repositories of the registry that the API leaves out:
 // by their alias, the lists in which they are missing.
-func (v *verification) compareLists(ctx context.Context, entries []entry) (map[string]cidx.Problem, error) {
+func (v *verification) compareLists(ctx context.Context, entries []entry) (map[string]problem.Problem, error) {
 	goldens, err := v.api.GoldenRepos(ctx)
 	if err != nil {
 		return nil, err
@@ -64,14 +64,14 @@ func (v *verification) compareLists(ctx context.Context, entries []entry) (map[s
 			inMCP[g.Alias] = true
 		}
 	}
-	missing := map[string]cidx.Problem{}
+	missing := map[string]problem.Problem{}
 	for _, e := range entries {
 		const fix = "look for its name in the server's log; CIDX only logs what it cannot load into a list"
 		if e.Global != "" && !inMCP[e.Global] {
-			missing[e.name()] = cidx.Problem{What: "is in the registry, but list_repositories leaves it out", At: e.name(), Fix: fix + ", and give cidx_api_user an account that may see every repository"}
+			missing[e.name()] = problem.Problem{What: "is in the registry, but list_repositories leaves it out", At: e.name(), Fix: fix + ", and give cidx_api_user an account that may see every repository"}
 		}
 		if e.Golden != "" && !inAdmin[e.Golden] {
-			missing[e.name()] = cidx.Problem{What: "is in the registry, but GET /api/admin/golden-repos leaves it out", At: e.name(), Fix: fix}
+			missing[e.name()] = problem.Problem{What: "is in the registry, but GET /api/admin/golden-repos leaves it out", At: e.name(), Fix: fix}
 		}
 	}
 	return missing, nil
@@ -133,8 +133,8 @@ func every(interval time.Duration, f func()) (stop func()) {
 }
 
 // judge fills the reply and gathers every problem.
-func (v *verification) judge(ctx context.Context, results []result, missing map[string]cidx.Problem) error {
-	var problems cidx.Problems
+func (v *verification) judge(ctx context.Context, results []result, missing map[string]problem.Problem) error {
+	var problems problem.List
 	accessible, without, hits, excused := 0, 0, 0, 0
 	for i := range results {
 		r := &results[i]
@@ -164,7 +164,7 @@ func (v *verification) judge(ctx context.Context, results []result, missing map[
 		v.failed(ctx, "Query test", fmt.Sprintf("%d of %d repositories give no results", without, len(results)))
 	case hits == 0 && len(results) > excused:
 		v.failed(ctx, "Query test", "no search returned a result")
-		problems = append(problems, cidx.Problem{What: "no search returned a result", At: v.api.Base(), Fix: "see the server's log; set cidx_verify_queries to words that are in the repositories"})
+		problems = append(problems, problem.Problem{What: "no search returned a result", At: v.api.Base(), Fix: "see the server's log; set cidx_verify_queries to words that are in the repositories"})
 	case len(results) == 0:
 		v.passed(ctx, "Query test", "there is no repository to search")
 	case hits == 0:

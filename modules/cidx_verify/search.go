@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // result is what is told of one repository.
@@ -24,14 +24,14 @@ type result struct {
 	Word       string `json:"word,omitempty"`
 	Mode       string `json:"mode,omitempty"` // fts, semantic; "files" where there is nothing to search
 	Path       string `json:"path,omitempty"` // of the first hit
-	problem    *cidx.Problem
+	problem    *problem.Problem
 	warning    string
 	answer     answer // the best of its searches
 	excused    bool   // without hits, and rightly so
 }
 
 func (r *result) refuse(what, fix string) {
-	r.Accessible, r.problem = false, &cidx.Problem{What: what, At: r.Alias, Fix: fix}
+	r.Accessible, r.problem = false, &problem.Problem{What: what, At: r.Alias, Fix: fix}
 }
 
 // search proves that one repository answers with files of its own.

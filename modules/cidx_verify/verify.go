@@ -21,6 +21,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 	"cidx-cluster/modules/internal/service"
@@ -123,9 +124,9 @@ type verification struct {
 func prepare(ctx context.Context, a args) (*verification, error) {
 	secret.KeepDSN(ctx, a.DSN)
 	v := &verification{args: a, reply: ansible.Reply{Data: map[string]any{}}}
-	var problems cidx.Problems
+	var problems problem.List
 	if a.Timeout < 0 {
-		problems.Add(cidx.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout", Fix: "give a number of seconds, or leave it out"})
+		problems.Add(problem.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout", Fix: "give a number of seconds, or leave it out"})
 	}
 	var err error
 	v.config, err = cidx.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
@@ -143,7 +144,7 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 	problems.Add(err)
 	problems.Add(v.locate(ctx))
 	if v.api != nil && !v.api.Credentials() {
-		problems.Add(cidx.Problem{What: "no credentials for the API", At: v.api.Base(), Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"})
+		problems.Add(problem.Problem{What: "no credentials for the API", At: v.api.Base(), Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"})
 	}
 	return v, problems.Err()
 }
@@ -170,13 +171,13 @@ func (v *verification) locate(ctx context.Context) error {
 // expectMode compares config.json with the mode that is to be proven.
 func (v *verification) expectMode() error {
 	if v.args.Mode == "cluster" && !v.config.Cluster() {
-		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q, not \"postgres\"", v.config.StorageMode), At: v.config.Path, Fix: "run cluster-migrate.yml: this server is not a cluster node"}
+		return problem.Problem{What: fmt.Sprintf("storage_mode is %q, not \"postgres\"", v.config.StorageMode), At: v.config.Path, Fix: "run cluster-migrate.yml: this server is not a cluster node"}
 	}
 	if v.args.Mode == "standalone" && v.config.StorageMode != cidx.ModeSQLite {
-		return cidx.Problem{What: fmt.Sprintf("storage_mode is %q, not \"sqlite\"", v.config.StorageMode), At: v.config.Path, Fix: "run cluster-rollback.yml: this server is not a standalone one"}
+		return problem.Problem{What: fmt.Sprintf("storage_mode is %q, not \"sqlite\"", v.config.StorageMode), At: v.config.Path, Fix: "run cluster-rollback.yml: this server is not a standalone one"}
 	}
 	if v.args.Mode == "cluster" && v.config.NodeID == "" {
-		return cidx.Problem{What: "cluster.node_id is missing", At: v.config.Path, Fix: "run cluster-join.sh on this node"}
+		return problem.Problem{What: "cluster.node_id is missing", At: v.config.Path, Fix: "run cluster-join.sh on this node"}
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"sort"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -90,18 +90,18 @@ func typeName(f reflect.StructField) string {
 
 // Decode reads the JSON arguments of m. It returns a pointer to the argument
 // struct, the mode, and the values given for secret arguments. Every mistake is
-// listed in one error, which is cidx.Problems.
+// listed in one error, which is problem.List.
 func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err error) {
 	given := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(input))
 	decoder.UseNumber()
 	if err := decodeOne(decoder, &given); err != nil {
-		return nil, mode, nil, cidx.Problem{What: "arguments are not a JSON object: " + err.Error(), At: m.Doc.Name, Fix: "call the module through Ansible, or with one JSON object on standard input"}
+		return nil, mode, nil, problem.Problem{What: "arguments are not a JSON object: " + err.Error(), At: m.Doc.Name, Fix: "call the module through Ansible, or with one JSON object on standard input"}
 	}
 	mode = modeOf(given)
 	list := m.Arguments()
 	value := reflect.New(m.args)
-	var problems cidx.Problems
+	var problems problem.List
 	for _, a := range list {
 		v, ok := given[a.Name]
 		delete(given, a.Name)
@@ -109,7 +109,7 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 			secrets = append(secrets, a.hidden(fmt.Sprint(v))...)
 		}
 		if p := a.set(value.Elem().FieldByIndex(a.index), v, ok && v != nil); p != "" {
-			problems = append(problems, cidx.Problem{What: p, At: m.Doc.Name + ": " + a.Name, Fix: a.fix()})
+			problems = append(problems, problem.Problem{What: p, At: m.Doc.Name + ": " + a.Name, Fix: a.fix()})
 		}
 	}
 	problems = append(problems, m.unknown(given, list)...)
@@ -157,7 +157,7 @@ func modeOf(given map[string]any) Mode {
 }
 
 // unknown reports the arguments that are left over, each with the nearest name.
-func (m Module) unknown(left map[string]any, list []Argument) cidx.Problems {
+func (m Module) unknown(left map[string]any, list []Argument) problem.List {
 	var accepted []string
 	for _, a := range list {
 		accepted = append(accepted, a.Name)
@@ -167,13 +167,13 @@ func (m Module) unknown(left map[string]any, list []Argument) cidx.Problems {
 		names = append(names, name)
 	}
 	sort.Strings(names)
-	var problems cidx.Problems
+	var problems problem.List
 	for _, name := range names {
 		fix := "accepted are " + strings.Join(accepted, ", ")
 		if near := nearest(name, accepted); near != "" {
 			fix = fmt.Sprintf("did you mean %s? %s", near, fix)
 		}
-		problems = append(problems, cidx.Problem{What: fmt.Sprintf("unknown argument %q", name), At: m.Doc.Name, Fix: fix})
+		problems = append(problems, problem.Problem{What: fmt.Sprintf("unknown argument %q", name), At: m.Doc.Name, Fix: fix})
 	}
 	return problems
 }

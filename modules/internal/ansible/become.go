@@ -15,9 +15,9 @@ import (
 	"syscall"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/errand"
 	"cidx-cluster/modules/internal/job"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/secret"
@@ -87,10 +87,10 @@ func (m Module) servant(input []byte) (reach.Identity, error) {
 	}
 	user, err := reach.Lookup(a.User)
 	if err != nil {
-		return me, cidx.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
+		return me, problem.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
 	}
 	if me.UID != 0 && me.UID != user.UID {
-		return me, cidx.Problem{What: fmt.Sprintf("the server is %s's, and this is neither %s nor root", user, user), At: "cidx_service_user", Fix: "set ansible_become to true, or log in as " + user.String()}
+		return me, problem.Problem{What: fmt.Sprintf("the server is %s's, and this is neither %s nor root", user, user), At: "cidx_service_user", Fix: "set ansible_become to true, or log in as " + user.String()}
 	}
 	return user, nil
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 type base struct {
@@ -108,7 +108,7 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, _, err := testModule(nil).Decode([]byte(test.in))
-			problems := cidx.ProblemsOf(err)
+			problems := problem.Of(err)
 			if len(problems) != len(test.want) {
 				t.Fatalf("got %d problems: %v", len(problems), err)
 			}
@@ -157,7 +157,7 @@ func TestDecodeRegistersSecrets(t *testing.T) {
 
 func TestDecodeErrorIsProblems(t *testing.T) {
 	_, _, _, err := testModule(nil).Decode([]byte(`{}`))
-	var problems cidx.Problems
+	var problems problem.List
 	if !errors.As(err, &problems) {
 		t.Errorf("got %T", err)
 	}

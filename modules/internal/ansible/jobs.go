@@ -10,8 +10,8 @@ import (
 	"os"
 	"strconv"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/job"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -122,7 +122,7 @@ func (p program) tell(news job.News) int {
 
 // refusal is the reply of a call that did not come to its module.
 func refusal(err error) []byte {
-	problems := cidx.ProblemsOf(err)
+	problems := problem.Of(err)
 	out := map[string]any{"changed": false, "failed": true, "msg": problems.Error(), "problems": problems}
 	var held job.Held
 	if errors.As(err, &held) {

@@ -11,8 +11,8 @@ import (
 	"reflect"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/errand"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Mode is how a module is to run, from Ansible's _ansible_* arguments.
@@ -76,7 +76,7 @@ type Reply struct {
 	Skipped  string         // why there was nothing to do; "" if not skipped
 	Msg      string         // one sentence for the operator
 	Hint     string         // what to do next
-	Problems cidx.Problems  // all that was found; with Failed or an error
+	Problems problem.List   // all that was found; with Failed or an error
 	Checks   []Check        // what was checked, in order
 	Diff     []Diff         // with Mode.Diff only
 	Warnings []string       // shown by Ansible as [WARNING], of each kind the first five

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/printable"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -139,7 +139,7 @@ func (m Module) encode(mode Mode, r Reply, err error, transcript []string, keepe
 
 // failure is the message of a failed reply: the module's own sentence or the
 // error, then one problem a line.
-func failure(msg string, err error, problems cidx.Problems) string {
+func failure(msg string, err error, problems problem.List) string {
 	if c, ok := errors.AsType[crash](err); ok {
 		return c.Error()
 	}
@@ -150,8 +150,8 @@ func failure(msg string, err error, problems cidx.Problems) string {
 	if head == "" {
 		head = fmt.Sprintf("%d problems", len(problems))
 	}
-	var list cidx.Problems
-	var one cidx.Problem
+	var list problem.List
+	var one problem.Problem
 	if err != nil && !errors.As(err, &list) && !errors.As(err, &one) && len(problems) == 1 {
 		return head + ": " + printable.Line(err.Error())
 	}

@@ -11,7 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -36,7 +36,7 @@ func parse(t *testing.T, raw []byte) map[string]any {
 
 func TestRunReplies(t *testing.T) {
 	const plain = `{"home":"/h"}`
-	two := cidx.Problems{{What: "no space", At: "/mnt", Fix: "free some"}, {What: "too old"}}
+	two := problem.List{{What: "no space", At: "/mnt", Fix: "free some"}, {What: "too old"}}
 	for name, test := range map[string]struct {
 		input string
 		reply Reply
@@ -96,7 +96,7 @@ func TestRunHidesSecrets(t *testing.T) {
 		},
 		"in an error": func(_ context.Context, a every, _ Mode) (Reply, error) { return Reply{}, errors.New("open " + a.DSN) },
 		"in a problem": func(_ context.Context, a every, _ Mode) (Reply, error) {
-			return Reply{}, cidx.Problem{What: a.Key, At: a.DSN, Fix: a.Key}
+			return Reply{}, problem.Problem{What: a.Key, At: a.DSN, Fix: a.Key}
 		},
 		"in a panic": func(_ context.Context, a every, _ Mode) (Reply, error) { panic("open " + a.DSN + a.Key) },
 	} {
@@ -223,13 +223,13 @@ func TestTextOfOthersCommandsNoTerminalAndBeginsNoLine(t *testing.T) {
 			}}, nil
 		},
 		"in a problem": func(context.Context, every, Mode) (Reply, error) {
-			return Reply{Msg: "not ready"}, cidx.Problems{{What: hostile, At: hostile, Fix: hostile}, {What: hostile}}
+			return Reply{Msg: "not ready"}, problem.List{{What: hostile, At: hostile, Fix: hostile}, {What: hostile}}
 		},
 		"in an error": func(context.Context, every, Mode) (Reply, error) {
 			return Reply{Msg: "stopped"}, fmt.Errorf("open %s: %w", hostile, context.Canceled)
 		},
 		"in an error that stands alone": func(context.Context, every, Mode) (Reply, error) { return Reply{}, errors.New(hostile) },
-		"in a panic":                    func(context.Context, every, Mode) (Reply, error) { panic(cidx.Problem{What: hostile}) },
+		"in a panic":                    func(context.Context, every, Mode) (Reply, error) { panic(problem.Problem{What: hostile}) },
 		"in a difference": func(context.Context, every, Mode) (Reply, error) {
 			return Reply{Diff: []Diff{{BeforeHeader: hostile}}}, nil
 		},

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/printable"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -17,7 +17,7 @@ import (
 
 // severalLines are the keys of a reply that hold texts of several lines, all
 // composed by us. Values of others in them went through printable.Line before
-// (cidx.Problem.Error does that), or are content that is shown as such.
+// (problem.Problem.Error does that), or are content that is shown as such.
 var severalLines = map[string]bool{"msg": true, "diff": true, "html": true}
 
 // each makes every value of a reply printable. Secrets are hidden before: an
@@ -68,11 +68,11 @@ func (c crash) Error() string {
 	return printable.Line(cause) + "\n" + more + c.stack
 }
 
-// problemsOf is cidx.ProblemsOf, with a crash in one line.
-func problemsOf(err error) cidx.Problems {
+// problemsOf is problem.Of, with a crash in one line.
+func problemsOf(err error) problem.List {
 	if c, ok := err.(crash); ok {
 		cause, _, _ := strings.Cut(c.cause, "\n")
-		return cidx.Problems{{What: cause}}
+		return problem.List{{What: cause}}
 	}
-	return cidx.ProblemsOf(err)
+	return problem.Of(err)
 }

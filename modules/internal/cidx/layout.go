@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/problem"
 )
 
 // PreCluster is appended to what the cut-over moves aside.
@@ -44,7 +46,7 @@ func (t Tree) Moved() bool { return t.Local != t.Link }
 
 // Detect finds the layout of a home. After the cut-over it looks at what was
 // moved aside and never follows the links: the share may be away. The error is
-// a Problem, or Problems.
+// a Problem, or problem.List.
 func Detect(home, share string) (Layout, error) {
 	realRepos := filepath.Join(home, "data", "golden-repos")
 	oldRepos := filepath.Join(home, "golden-repos")
@@ -58,7 +60,7 @@ func Detect(home, share string) (Layout, error) {
 	}
 	realAliases, oldAliases := holdsAliases(localOf(realRepos)), holdsAliases(localOf(oldRepos))
 	if realAliases && oldAliases {
-		return Layout{}, Problem{
+		return Layout{}, problem.Problem{
 			What: "alias files in both data/golden-repos and golden-repos",
 			At:   home,
 			Fix:  "find out which one the server uses (CIDX 11 uses data/golden-repos) and move the other one away",
@@ -75,7 +77,7 @@ func Detect(home, share string) (Layout, error) {
 			l.Trees = append(l.Trees, t)
 		}
 	default:
-		return Layout{}, Problem{What: "no golden repositories", At: realRepos, Fix: "name the server's data directory (server_dir) in cidx_home"}
+		return Layout{}, problem.Problem{What: "no golden repositories", At: realRepos, Fix: "name the server's data directory (server_dir) in cidx_home"}
 	}
 	if t := l.tree(ActivatedRepos, "data/activated-repos", "activated-repos"); isDir(t.Local) {
 		l.Trees = append(l.Trees, t)
@@ -124,16 +126,16 @@ func holdsRepositories(dir string) (bool, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, Problem{What: err.Error(), At: dir, Fix: "make the folder readable for the user that runs the migration"}
+		return false, problem.Problem{What: err.Error(), At: dir, Fix: "make the folder readable for the user that runs the migration"}
 	case !info.IsDir():
-		return false, Problem{What: fmt.Sprintf("a %s where a folder should be", kindOf(info.Mode())), At: dir, Fix: "move it away and restore the folder of golden repositories"}
+		return false, problem.Problem{What: fmt.Sprintf("a %s where a folder should be", kindOf(info.Mode())), At: dir, Fix: "move it away and restore the folder of golden repositories"}
 	}
 	if isDir(filepath.Join(dir, "aliases")) {
 		return true, nil
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return false, Problem{What: err.Error(), At: dir, Fix: "make the folder readable for the user that runs the migration"}
+		return false, problem.Problem{What: err.Error(), At: dir, Fix: "make the folder readable for the user that runs the migration"}
 	}
 	for _, e := range entries {
 		if isDir(filepath.Join(dir, e.Name(), ".git")) {

@@ -4,17 +4,19 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"cidx-cluster/modules/internal/problem"
 )
 
 // FollowedLink is the problem of a symbolic link to something that CIDX follows
 // on its way to a repository, and that a copy of the link would not lead to on
 // another node. It looks at nothing.
-func FollowedLink(at, to string) Problem {
+func FollowedLink(at, to string) problem.Problem {
 	from := to
 	if !filepath.IsAbs(from) {
 		from = filepath.Join(filepath.Dir(at), from)
 	}
-	return Problem{
+	return problem.Problem{
 		What: fmt.Sprintf("%s is a symbolic link to %q: CIDX follows it, but on other nodes a copy of it leads nowhere", filepath.Base(at), to), At: at,
 		Fix: fmt.Sprintf("with the server stopped, put what it leads to in its place: rm %s && mv %s %s (or cp -a in place of mv, if it is needed there, too), start the server, and run again",
 			Quoted(at), Quoted(from), Quoted(at)),

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -44,7 +44,7 @@ type Client struct {
 }
 
 // New returns a Client; nothing is sent yet. Secrets of o are registered with
-// the keeper of ctx. The error is a cidx.Problem.
+// the keeper of ctx. The error is a problem.Problem.
 func New(ctx context.Context, o Options) (*Client, error) {
 	secret.Keep(ctx, o.Password, o.TOTP, o.Key)
 	text, err := parseBase(o.Base)
@@ -138,9 +138,9 @@ type NoAnswer struct {
 // Error names the address and the cause.
 func (e *NoAnswer) Error() string { return e.URL + ": " + e.Cause.Error() }
 
-// Unwrap returns the cause and a cidx.Problem.
+// Unwrap returns the cause and a problem.Problem.
 func (e *NoAnswer) Unwrap() []error {
-	return []error{e.Cause, cidx.Problem{What: "no answer: " + e.Cause.Error(), At: e.URL, Fix: "check that the server runs, and that cidx_url is its address"}}
+	return []error{e.Cause, problem.Problem{What: "no answer: " + e.Cause.Error(), At: e.URL, Fix: "check that the server runs, and that cidx_url is its address"}}
 }
 
 func (c *Client) silent(method, path string, err error) error {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -57,8 +57,8 @@ func TestNobodyListens(t *testing.T) {
 	client, ctx := f.client(t, Options{})
 	_, err := client.Healthz(ctx)
 	var silent *NoAnswer
-	var problem cidx.Problem
-	if !errors.As(err, &silent) || !errors.As(err, &problem) || !strings.Contains(problem.At, "/healthz") {
+	var one problem.Problem
+	if !errors.As(err, &silent) || !errors.As(err, &one) || !strings.Contains(one.At, "/healthz") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -182,7 +182,7 @@ func TestBothShapesOfErrors(t *testing.T) {
 			f.answer("/api/system/health", 403, c.body)
 			client, ctx := f.client(t, Options{})
 			_, err := client.SystemHealth(ctx)
-			if problems := cidx.ProblemsOf(err); len(problems) != 1 || problems[0].What != c.want || problems[0].Fix == "" {
+			if problems := problem.Of(err); len(problems) != 1 || problems[0].What != c.want || problems[0].Fix == "" {
 				t.Errorf("got %v, want %q", problems, c.want)
 			}
 		})

@@ -9,11 +9,11 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // StatusError is an answer whose HTTP status is no success. It wraps a
-// cidx.Problem with the same words.
+// problem.Problem with the same words.
 type StatusError struct {
 	Method, URL string
 	Status      int           // e.g. 403
@@ -37,15 +37,15 @@ func (e *StatusError) what() string {
 // Error names method, address, status and the server's own words.
 func (e *StatusError) Error() string { return e.problem().Error() }
 
-// Unwrap returns the cidx.Problem.
+// Unwrap returns the problem.Problem.
 func (e *StatusError) Unwrap() error { return e.problem() }
 
-func (e *StatusError) problem() cidx.Problem {
-	return cidx.Problem{What: e.what(), At: e.URL, Fix: e.Fix}
+func (e *StatusError) problem() problem.Problem {
+	return problem.Problem{What: e.what(), At: e.URL, Fix: e.Fix}
 }
 
 // ToolError is an MCP tool that answered, but not with success. It wraps a
-// cidx.Problem with the same words.
+// problem.Problem with the same words.
 type ToolError struct {
 	URL     string
 	Tool    string // e.g. "search_code"
@@ -56,11 +56,11 @@ type ToolError struct {
 // Error names the tool and the server's own words.
 func (e *ToolError) Error() string { return e.problem().Error() }
 
-// Unwrap returns the cidx.Problem.
+// Unwrap returns the problem.Problem.
 func (e *ToolError) Unwrap() error { return e.problem() }
 
-func (e *ToolError) problem() cidx.Problem {
-	p := cidx.Problem{What: e.Tool + ": " + e.Message, At: e.URL}
+func (e *ToolError) problem() problem.Problem {
+	p := problem.Problem{What: e.Tool + ": " + e.Message, At: e.URL}
 	switch e.Code {
 	case 0:
 	case -32601:

@@ -12,7 +12,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Where CIDX listens when nothing says otherwise (its class default; the
@@ -27,7 +27,7 @@ const (
 // writes for the settings it really started with, else launch.json, which holds
 // the wanted ones, else 127.0.0.1:8000. config.json of a server that has
 // started once holds neither host nor port. A host that means "every address"
-// becomes the loopback one. The error is a cidx.Problem.
+// becomes the loopback one. The error is a problem.Problem.
 func Find(home, address string) (string, error) {
 	if address != "" {
 		return parseBase(address)
@@ -45,10 +45,10 @@ func Find(home, address string) (string, error) {
 func parseBase(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return "", cidx.Problem{What: fmt.Sprintf("not an http address: %q", hideUserinfo(address)), At: "cidx_url", Fix: "give it as http://127.0.0.1:8000"}
+		return "", problem.Problem{What: fmt.Sprintf("not an http address: %q", hideUserinfo(address)), At: "cidx_url", Fix: "give it as http://127.0.0.1:8000"}
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", cidx.Problem{What: "the address carries more than host, port and path", At: "cidx_url", Fix: "give it as http://127.0.0.1:8000 and the credentials in cidx_api_user and cidx_api_password"}
+		return "", problem.Problem{What: "the address carries more than host, port and path", At: "cidx_url", Fix: "give it as http://127.0.0.1:8000 and the credentials in cidx_api_user and cidx_api_password"}
 	}
 	u.Host = net.JoinHostPort(loopback(u.Hostname()), portOf(u))
 	for len(u.Path) > 0 && u.Path[len(u.Path)-1] == '/' {
@@ -85,11 +85,11 @@ func fromLaunch(path string) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable, or set cidx_url"}
+		return "", problem.Problem{What: err.Error(), At: path, Fix: "make the file readable, or set cidx_url"}
 	}
 	doc := gjson.ParseBytes(raw)
 	if !gjson.ValidBytes(raw) || !doc.IsObject() {
-		return "", cidx.Problem{What: "not a JSON object", At: path, Fix: "repair the file, or set cidx_url"}
+		return "", problem.Problem{What: "not a JSON object", At: path, Fix: "repair the file, or set cidx_url"}
 	}
 	host, port := doc.Get("host"), doc.Get("port")
 	if !host.Exists() && !port.Exists() {
@@ -100,7 +100,7 @@ func fromLaunch(path string) (string, error) {
 		number = port.Int()
 	}
 	if number < 1 || number > 65535 {
-		return "", cidx.Problem{What: "port is " + port.Raw, At: path, Fix: "repair the file, or set cidx_url"}
+		return "", problem.Problem{What: "port is " + port.Raw, At: path, Fix: "repair the file, or set cidx_url"}
 	}
 	return Base(host.Str, int(number)), nil
 }

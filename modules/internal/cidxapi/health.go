@@ -8,7 +8,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // States of a server. CIDX says the first three; Answers is a release before
@@ -69,7 +69,7 @@ func (c *Client) answers(ctx context.Context) (Liveness, error) {
 }
 
 func (c *Client) stranger(path string) error {
-	return cidx.Problem{What: "something answers there, but not as CIDX does at " + path, At: c.Base(), Fix: "set cidx_url to the address of the CIDX server"}
+	return problem.Problem{What: "something answers there, but not as CIDX does at " + path, At: c.Base(), Fix: "set cidx_url to the address of the CIDX server"}
 }
 
 // SystemHealth is GET /api/system/health: the state with its reasons.

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -18,7 +18,7 @@ const life = 9 * time.Minute
 
 // Login proves the credentials: a token is fetched (with the second factor
 // where the server asks for one), or the API key is tried on /health. Other
-// methods log in by themselves. The error wraps a cidx.Problem.
+// methods log in by themselves. The error wraps a problem.Problem.
 func (c *Client) Login(ctx context.Context) error {
 	if c.options.Key == "" {
 		_, err := c.authorise(ctx)
@@ -34,7 +34,7 @@ func (c *Client) authorise(ctx context.Context) (string, error) {
 		return c.options.Key, nil
 	}
 	if !c.Credentials() {
-		return "", cidx.Problem{What: "no credentials for the API", At: c.Base(), Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"}
+		return "", problem.Problem{What: "no credentials for the API", At: c.Base(), Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +82,7 @@ func (c *Client) login(ctx context.Context) (string, error) {
 			return c.tokenOf(s, "/auth/login")
 		}
 		if c.key == nil {
-			return "", cidx.Problem{What: fmt.Sprintf("user %q has MFA", c.options.User), At: c.Base() + "/auth/login", Fix: "set cidx_api_totp_secret, or use cidx_api_key, which needs no second factor"}
+			return "", problem.Problem{What: fmt.Sprintf("user %q has MFA", c.options.User), At: c.Base() + "/auth/login", Fix: "set cidx_api_totp_secret, or use cidx_api_key, which needs no second factor"}
 		}
 		if attempt == 2 {
 			next := time.Unix((now+1)*int64(period/time.Second), 0)
@@ -113,7 +113,7 @@ func mfaFix(err error) error {
 
 func (c *Client) tokenOf(s session, path string) (string, error) {
 	if s.AccessToken == "" {
-		return "", cidx.Problem{What: "the answer holds no access_token", At: c.Base() + path, Fix: "check that cidx_url is the address of a CIDX server"}
+		return "", problem.Problem{What: "the answer holds no access_token", At: c.Base() + path, Fix: "check that cidx_url is the address of a CIDX server"}
 	}
 	return s.AccessToken, nil
 }

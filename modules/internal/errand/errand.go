@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Longest is the longest line, in bytes, that either side takes.
@@ -37,7 +37,7 @@ func New[A, R any](name string, do func(context.Context, A) (R, error)) Errand[A
 }
 
 // Run does the errand: in ctx's child where there is one, else in place. Errors
-// of the child are cidx.Problems.
+// of the child are problem.List.
 func (e Errand[A, R]) Run(ctx context.Context, argument A) (R, error) {
 	c, _ := ctx.Value(key{}).(*Caller)
 	if c == nil {
@@ -86,7 +86,7 @@ type question struct {
 }
 
 type answer struct {
-	Problems cidx.Problems   `json:"problems,omitempty"`
+	Problems problem.List    `json:"problems,omitempty"`
 	Result   json.RawMessage `json:"result,omitempty"`
 }
 
@@ -125,15 +125,15 @@ func serveOne(ctx context.Context, q question, errands []Any) answer {
 		}
 		result, err := e.serve(ctx, q.Argument)
 		if err != nil {
-			return answer{Problems: cidx.ProblemsOf(err)}
+			return answer{Problems: problem.Of(err)}
 		}
 		raw, err := json.Marshal(result)
 		if err != nil {
-			return answer{Problems: cidx.ProblemsOf(err)}
+			return answer{Problems: problem.Of(err)}
 		}
 		return answer{Result: raw}
 	}
-	return answer{Problems: cidx.ProblemsOf(fmt.Errorf("unknown errand %q", q.Name))}
+	return answer{Problems: problem.Of(fmt.Errorf("unknown errand %q", q.Name))}
 }
 
 // Caller is the side that asks, one question at a time.

@@ -10,14 +10,14 @@ import (
 	"strings"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 type sum struct{ A, B int }
 
 var add = New("add", func(_ context.Context, s sum) (int, error) {
 	if s.A < 0 {
-		return 0, cidx.Problem{What: "negative", At: "A", Fix: "give another one"}
+		return 0, problem.Problem{What: "negative", At: "A", Fix: "give another one"}
 	}
 	return s.A + s.B, nil
 })
@@ -66,7 +66,7 @@ func TestAnErrandIsTheSameHereAndThere(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 				_, err = add.Run(ctx, sum{-1, 0})
-				if p := cidx.ProblemsOf(err); len(p) != 1 || p[0].Fix != "give another one" {
+				if p := problem.Of(err); len(p) != 1 || p[0].Fix != "give another one" {
 					t.Errorf("got %v", err)
 				}
 			}

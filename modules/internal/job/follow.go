@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/printable"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -47,7 +47,7 @@ func (s Store) Follow(ctx context.Context, id string, offset int64) (News, error
 	}
 	request, known := s.request(id)
 	if !known {
-		return News{}, cidx.Problem{What: fmt.Sprintf("no job %q", id), At: s.jobs(), Fix: "run the playbook again"}
+		return News{}, problem.Problem{What: fmt.Sprintf("no job %q", id), At: s.jobs(), Fix: "run the playbook again"}
 	}
 	started, first := time.Now(), time.Time{}
 	for {
@@ -180,7 +180,7 @@ func (s Store) killed(id, folder string, r Request) []byte {
 func failure(r Request, what, msg string, lines []string) []byte {
 	raw, _ := json.Marshal(map[string]any{ // strings always encode
 		"changed": !r.Check, "failed": true, "check_mode": r.Check, "msg": printable.Text(msg), "lines": lines,
-		"problems": cidx.Problems{{What: printable.Line(what), At: r.Module, Fix: "run the same command again: it goes on where this one stopped"}},
+		"problems": problem.List{{What: printable.Line(what), At: r.Module, Fix: "run the same command again: it goes on where this one stopped"}},
 		"hint":     "run the same command again: it goes on where this one stopped (if the node ran out of memory, dmesg says so)",
 	})
 	return raw

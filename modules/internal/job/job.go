@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // FolderVariable names the environment variable that moves the helper's folder.
@@ -41,7 +42,7 @@ func Open() (Store, error) {
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return Store{}, cidx.Problem{What: "no home folder: " + err.Error(), At: "helper", Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write"}
+			return Store{}, problem.Problem{What: "no home folder: " + err.Error(), At: "helper", Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write"}
 		}
 		dir = filepath.Join(home, ".cache", "cidx-helper")
 	}
@@ -52,7 +53,7 @@ func Open() (Store, error) {
 func At(dir string) (Store, error) {
 	s := Store{dir: dir}
 	if err := os.MkdirAll(s.jobs(), 0o700); err != nil {
-		return Store{}, cidx.Problem{What: err.Error(), At: dir, Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write"}
+		return Store{}, problem.Problem{What: err.Error(), At: dir, Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write"}
 	}
 	return s, nil
 }
@@ -116,7 +117,7 @@ func (s Store) jobs() string { return filepath.Join(s.dir, "jobs") }
 // folder is a job's folder; an id with a path in it is nobody's.
 func (s Store) folder(id string) (string, error) {
 	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
-		return "", cidx.Problem{What: fmt.Sprintf("no job %q", id), At: s.jobs(), Fix: "run the playbook again"}
+		return "", problem.Problem{What: fmt.Sprintf("no job %q", id), At: s.jobs(), Fix: "run the playbook again"}
 	}
 	return filepath.Join(s.jobs(), id), nil
 }

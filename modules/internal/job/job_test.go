@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 func TestJobRunsAndIsFollowed(t *testing.T) {
@@ -69,7 +69,7 @@ func TestSameCallAttachesAndAnotherIsRefused(t *testing.T) {
 		t.Errorf("the same call started %s beside %s", second, first)
 	}
 	_, err := n.start(Request{Module: "m", Home: "/h"}, work+" say=more")
-	var p cidx.Problem
+	var p problem.Problem
 	if !errors.As(err, &p) || !strings.Contains(p.What, first) || p.Fix == "" {
 		t.Errorf("other arguments: got %v", err)
 	}

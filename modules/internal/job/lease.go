@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // RunArgument is the argument in which the action plugin tells who asks.
@@ -57,9 +57,9 @@ func (h Held) Error() string { return h.problem().Error() }
 // Unwrap gives the refusal as a problem.
 func (h Held) Unwrap() error { return h.problem() }
 
-func (h Held) problem() cidx.Problem {
+func (h Held) problem() problem.Problem {
 	l := h.Lease
-	return cidx.Problem{
+	return problem.Problem{
 		What: fmt.Sprintf("another run is at work: ansible-playbook (pid %d) of %s on %s, since %s", l.PID, l.User, l.Controller, l.Taken.Format("15:04:05 MST")),
 		At:   l.Home,
 		Fix:  fmt.Sprintf("wait until it has ended; if it is dead, start it again there, or wait until %s", l.Refreshed.Add(LeaseTime).UTC().Format("15:04:05 MST")),

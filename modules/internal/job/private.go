@@ -5,8 +5,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/owned"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Private finds and makes the folder in which the server's user, started by
@@ -29,7 +29,7 @@ func Private() (string, error) {
 	if err == nil {
 		err = lerr
 	}
-	return "", cidx.Problem{What: fmt.Sprintf("%s has no folder for temporary files: %v", owned.UserName(os.Geteuid()), err), At: dir, Fix: "give that user a home folder that it can write to, or make " + dir + " its own (mode 0700)"}
+	return "", problem.Problem{What: fmt.Sprintf("%s has no folder for temporary files: %v", owned.UserName(os.Geteuid()), err), At: dir, Fix: "give that user a home folder that it can write to, or make " + dir + " its own (mode 0700)"}
 }
 
 // probe writes and removes a file.

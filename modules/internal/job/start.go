@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Finished jobs are kept so that a broken connection can still fetch the
@@ -74,7 +74,7 @@ func attach(id string, living, asked Request) (string, error) {
 	if living.Run.ID != "" && asked.Run.ID != "" && living.Run.ID != asked.Run.ID {
 		return "", nil // another run's: the home's lease decides, and names it
 	}
-	return "", cidx.Problem{
+	return "", problem.Problem{
 		What: fmt.Sprintf("%s is at work already, with other arguments: job %s, since %s", asked.Module, id, living.Time.Format("15:04:05 MST")),
 		At:   asked.Home,
 		Fix:  "wait until it has ended, or run the playbook with the variables it was started with",
@@ -171,7 +171,7 @@ func launch(command []string, lock *os.File, input []byte) error {
 func (s Store) full(err error) error {
 	for _, cause := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS} {
 		if errors.Is(err, cause) {
-			return cidx.Problem{What: strings.ToLower(cause.Error()), At: s.dir, Fix: "free some space there, or set cidx_helper_dir to another folder"}
+			return problem.Problem{What: strings.ToLower(cause.Error()), At: s.dir, Fix: "free some space there, or set cidx_helper_dir to another folder"}
 		}
 	}
 	return err

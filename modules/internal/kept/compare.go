@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/beneath"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // What a Difference can be.
@@ -72,7 +72,7 @@ func (r Record) compare(p *Places, s Source) (string, error) {
 	info, err := dir.Lstat(rel)
 	gone := errors.Is(err, fs.ErrNotExist) || s.Kind == Alias && errors.Is(err, beneath.ErrLink)
 	if err != nil && !gone {
-		return "", cidx.Problem{What: "compare with the backup: " + err.Error(), At: dir.Path(rel), Fix: "put the file back where the server expects it, readable for the user that runs this"}
+		return "", problem.Problem{What: "compare with the backup: " + err.Error(), At: dir.Path(rel), Fix: "put the file back where the server expects it, readable for the user that runs this"}
 	}
 	empty := gone || info.Size() == 0
 	switch {
@@ -123,7 +123,7 @@ func (p *Places) DescribeConfig() (Source, error) {
 		return s, nil
 	}
 	if err != nil {
-		return s, cidx.Problem{What: err.Error(), At: p.At(s.file()), Fix: "make the file readable for the user that runs this"}
+		return s, problem.Problem{What: err.Error(), At: p.At(s.file()), Fix: "make the file readable for the user that runs this"}
 	}
 	sum := sha256.Sum256(raw)
 	s.Size, s.SHA256 = int64(len(raw)), hex.EncodeToString(sum[:])
@@ -150,8 +150,8 @@ func hashOf(f *os.File) (string, error) {
 
 // Copies proves that the copies of sources are what was recorded; each that is
 // not is a problem.
-func (p *Places) Copies(sources []Source) (cidx.Problems, error) {
-	var problems cidx.Problems
+func (p *Places) Copies(sources []Source) (problem.List, error) {
+	var problems problem.List
 	for _, s := range sources {
 		if s.Copy == "" {
 			continue
@@ -171,7 +171,7 @@ func (p *Places) Copies(sources []Source) (cidx.Problems, error) {
 			what = "the copy is not what was recorded"
 		}
 		if what != "" {
-			problems = append(problems, cidx.Problem{What: what + ", so " + p.At(s.file()) + " cannot be restored from it", At: state.Path(s.Copy), Fix: "put this file back from another backup of the node"})
+			problems = append(problems, problem.Problem{What: what + ", so " + p.At(s.file()) + " cannot be restored from it", At: state.Path(s.Copy), Fix: "put this file back from another backup of the node"})
 		}
 	}
 	return problems, nil

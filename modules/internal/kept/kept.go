@@ -17,6 +17,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Kinds of sources.
@@ -71,13 +72,13 @@ func Read(p *Places) (r Record, ok bool, err error) {
 		return Record{}, false, nil
 	}
 	if err != nil {
-		return Record{}, false, cidx.Problem{What: "read the record of the backup: " + err.Error(), At: state.Backup(), Fix: "make it readable for the user that runs this; it says what the server's files were"}
+		return Record{}, false, problem.Problem{What: "read the record of the backup: " + err.Error(), At: state.Backup(), Fix: "make it readable for the user that runs this; it says what the server's files were"}
 	}
 	if err = json.Unmarshal(raw, &r); err == nil {
 		err = p.valid(r)
 	}
 	if err != nil {
-		return Record{}, false, cidx.Problem{What: "read the record of the backup: " + err.Error(), At: state.Backup(), Fix: "it says what the server's files were; if it is lost, rename it and the folders snapshot and aliases beside it, and run again"}
+		return Record{}, false, problem.Problem{What: "read the record of the backup: " + err.Error(), At: state.Backup(), Fix: "it says what the server's files were; if it is lost, rename it and the folders snapshot and aliases beside it, and run again"}
 	}
 	return r, true, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/beneath"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
 )
 
@@ -38,11 +39,11 @@ func Open(c cidx.Common, user string) (*Places, error) {
 	p := &Places{common: c}
 	var err error
 	if p.home, err = beneath.Open(c.Home); err != nil {
-		return nil, cidx.Problem{What: err.Error(), At: c.Home, Fix: "name the server's data directory (server_dir) in cidx_home, and make it readable for the user that runs this"}
+		return nil, problem.Problem{What: err.Error(), At: c.Home, Fix: "name the server's data directory (server_dir) in cidx_home, and make it readable for the user that runs this"}
 	}
 	if info, err := p.home.Lstat("data"); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		if p.data, err = beneath.Open(filepath.Join(c.Home, "data")); err != nil {
-			return nil, errors.Join(cidx.Problem{What: err.Error(), At: filepath.Join(c.Home, "data"), Fix: "mount the disk that this link leads to"}, p.Close())
+			return nil, errors.Join(problem.Problem{What: err.Error(), At: filepath.Join(c.Home, "data"), Fix: "mount the disk that this link leads to"}, p.Close())
 		}
 	}
 	if err := p.openOther(user); err != nil {
@@ -50,7 +51,7 @@ func Open(c cidx.Common, user string) (*Places, error) {
 	}
 	p.state, err = beneath.Open(string(c.State()))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Join(cidx.Problem{What: err.Error(), At: string(c.State()), Fix: "hand the folder over to the user that runs this (chown -R)"}, p.Close())
+		return nil, errors.Join(problem.Problem{What: err.Error(), At: string(c.State()), Fix: "hand the folder over to the user that runs this (chown -R)"}, p.Close())
 	}
 	return p, nil
 }
@@ -81,7 +82,7 @@ func (p *Places) openOther(name string) error {
 		p.otherIn = ".cidx-server/.jwt_secret"
 	default:
 		if p.other, err = beneath.Open(path); err != nil {
-			return cidx.Problem{What: err.Error(), At: path, Fix: "make the folder readable for the user that runs this; the server keeps .jwt_secret there"}
+			return problem.Problem{What: err.Error(), At: path, Fix: "make the folder readable for the user that runs this; the server keeps .jwt_secret there"}
 		}
 		p.otherIn, p.listed = ".jwt_secret", true
 	}
@@ -177,7 +178,7 @@ func readable(path string) error {
 		return nil // it has just gone
 	}
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user; the server reads it, too"}
+		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user; the server reads it, too"}
 	}
 	return f.Close()
 }

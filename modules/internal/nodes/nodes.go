@@ -13,8 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Fresh is the age of a heartbeat below which CIDX calls a node alive. A node
@@ -68,7 +68,7 @@ func Refuse(others []Node, where string) error {
 	if len(others) == 0 {
 		return nil
 	}
-	return cidx.Problem{
+	return problem.Problem{
 		What: Words(others) + ": a migration replaces its rows and folders under it", At: where,
 		Fix: "stop the server of that node, then run again; if the database is another cluster's, correct postgres_dsn",
 	}
@@ -115,7 +115,7 @@ func Twin(ctx context.Context, conn *pgconn.PgConn, own, where string) error {
 		grown := time.Since(asked).Seconds() - 0.5
 		var now float64
 		if now, alive, err = age(); alive && now < before+grown {
-			return cidx.Problem{
+			return problem.Problem{
 				What: fmt.Sprintf("a server on another machine runs in the cluster under this node's id, %q (heartbeat %.0f s ago)", own, max(0, now)), At: where,
 				Fix: "stop that server, or give one of the two another cluster.node_id in config.json",
 			}

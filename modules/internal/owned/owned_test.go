@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // What an earlier release wrote as root, the server's user cannot go on with.
@@ -53,7 +53,7 @@ func wants(t *testing.T, state string, uid int, texts ...string) {
 	said(t, problems, texts)
 }
 
-func said(t *testing.T, problems cidx.Problems, texts []string) {
+func said(t *testing.T, problems problem.List, texts []string) {
 	t.Helper()
 	if len(problems) != len(texts) {
 		t.Fatalf("got %v", problems)

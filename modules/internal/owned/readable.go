@@ -11,13 +11,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Unreadable lists what keeps this process, which is the server's user, from
 // reading the files and folders of a home, one problem for all that one kind of
 // command ends. What is not there is no problem.
-func Unreadable(home string, paths []string) cidx.Problems {
+func Unreadable(home string, paths []string) problem.List {
 	var closed, foreign, own []string // folders above the home; of others; the user's own
 	uid := os.Geteuid()
 	for _, path := range paths {
@@ -33,7 +33,7 @@ func Unreadable(home string, paths []string) cidx.Problems {
 		}
 	}
 	name := UserName(uid)
-	var problems cidx.Problems
+	var problems problem.List
 	add := func(at []string, command string) {
 		where := home
 		switch len(at) {
@@ -42,7 +42,7 @@ func Unreadable(home string, paths []string) cidx.Problems {
 		case 1:
 			where = at[0]
 		}
-		problems = append(problems, cidx.Problem{
+		problems = append(problems, problem.Problem{
 			What: name + ", the server's user, cannot read what belongs to its server", At: where,
 			Fix: "let it: " + command + " " + words(at),
 		})

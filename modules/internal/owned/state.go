@@ -16,14 +16,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // State lists what keeps uid, the server's user, from working in its state
 // folder: entries of other users, which an earlier release wrote as root, and
 // links and special files, which no release makes: reading or writing one would
 // mean another file. A folder that is not there has no problems.
-func State(state string, uid int) (cidx.Problems, error) {
+func State(state string, uid int) (problem.List, error) {
 	folder, err := filepath.EvalSymlinks(state) // itself it may be a link to another disk
 	if err != nil {
 		folder = state
@@ -75,17 +75,17 @@ func (l *leftovers) another(path string) {
 	}
 }
 
-func (l *leftovers) problems(state string) cidx.Problems {
-	var problems cidx.Problems
+func (l *leftovers) problems(state string) problem.List {
+	var problems problem.List
 	name := UserName(l.uid)
 	if len(l.links) > 0 {
-		problems = append(problems, cidx.Problem{
+		problems = append(problems, problem.Problem{
 			What: "links or special files in the state folder, where only files belong: a migration follows none", At: state,
 			Fix: "find out who made them, and remove them: rm " + words(l.links),
 		})
 	}
 	if l.foreign != "" {
-		problems = append(problems, cidx.Problem{
+		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("%s does not belong to %s, the server's user: an earlier run wrote it as somebody else", l.foreign, name), At: state,
 			Fix: fmt.Sprintf("hand it over: chown -hR %s: %s", name, Quoted(state)),
 		})

@@ -12,9 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // application is our name in pg_stat_activity.
@@ -53,7 +53,7 @@ type Facts struct {
 
 // Check asks the database whether a migration can succeed. schemaCommand tells
 // that the schema will be made if it is missing. Everything that is wrong is in
-// the error, a cidx.Problem or cidx.Problems; warnings are what works for now.
+// the error, a problem.Problem or problem.List; warnings are what works for now.
 func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnings []string, err error) {
 	f.Address = postgres.WhereDSN(dsn)
 	conn, err := postgres.Connect(ctx, dsn, application)
@@ -63,13 +63,13 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var problems cidx.Problems
-	for _, ask := range []func(context.Context, *pgconn.PgConn) (cidx.Problems, error){
+	var problems problem.List
+	for _, ask := range []func(context.Context, *pgconn.PgConn) (problem.List, error){
 		f.server,
-		func(ctx context.Context, conn *pgconn.PgConn) (cidx.Problems, error) {
+		func(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 			return f.pooling(ctx, dsn, conn)
 		},
-		func(ctx context.Context, conn *pgconn.PgConn) (cidx.Problems, error) {
+		func(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 			return f.schema(ctx, conn, schemaCommand)
 		},
 		f.nodes,
@@ -90,11 +90,11 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 // few connections are too few even for the migration.
 const few = 5
 
-func (f *Facts) problem(what, fix string) cidx.Problem {
-	return cidx.Problem{What: what, At: f.Address, Fix: fix}
+func (f *Facts) problem(what, fix string) problem.Problem {
+	return problem.Problem{What: what, At: f.Address, Fix: fix}
 }
 
-func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (cidx.Problems, error) {
+func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT current_setting('server_version'), current_setting('server_version_num'),
 		current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_user,
 		current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
@@ -110,8 +110,8 @@ func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (cidx.Problems,
 	return f.judge(), nil
 }
 
-func (f *Facts) judge() cidx.Problems {
-	var problems cidx.Problems
+func (f *Facts) judge() problem.List {
+	var problems problem.List
 	if f.Encoding != "UTF8" {
 		problems = append(problems, f.problem("the database's encoding is "+f.Encoding+", not UTF8", "create the database anew: createdb -E UTF8 -T template0"))
 	}
@@ -132,7 +132,7 @@ func (f *Facts) judge() cidx.Problems {
 
 // pooling finds a pooler, and whether it pools transactions: a setting of one
 // connection is then seen by another one, which got the same server process.
-func (f *Facts) pooling(ctx context.Context, dsn string, conn *pgconn.PgConn) (cidx.Problems, error) {
+func (f *Facts) pooling(ctx context.Context, dsn string, conn *pgconn.PgConn) (problem.List, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT pg_backend_pid()`)
 	if err != nil {
 		return nil, err
@@ -154,20 +154,20 @@ func (f *Facts) pooling(ctx context.Context, dsn string, conn *pgconn.PgConn) (c
 	if err != nil || string(rows[0][0]) != "seen" {
 		return nil, err
 	}
-	return cidx.Problems{f.problem("a pooler in transaction mode stands before the database: CIDX's advisory locks (schema, leader election) break behind it",
+	return problem.List{f.problem("a pooler in transaction mode stands before the database: CIDX's advisory locks (schema, leader election) break behind it",
 		"name the PostgreSQL server itself in postgres_dsn, or a pool in session mode")}, nil
 }
 
 // schema looks for CIDX's tables, where CIDX itself finds them, and for what we
 // may do with them.
-func (f *Facts) schema(ctx context.Context, conn *pgconn.PgConn, schemaCommand bool) (cidx.Problems, error) {
-	var problems cidx.Problems
+func (f *Facts) schema(ctx context.Context, conn *pgconn.PgConn, schemaCommand bool) (problem.List, error) {
+	var problems problem.List
 	rows, err := postgres.Rows(ctx, conn, `SELECT s, has_schema_privilege(s, 'CREATE') FROM (SELECT `+postgres.Schema+`) x(s) WHERE s IS NOT NULL`)
 	if err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 {
-		return cidx.Problems{f.problem("no schema of search_path exists", "create schema public, or correct search_path (ALTER ROLE "+postgres.Quote(f.user)+" SET search_path)")}, nil
+		return problem.List{f.problem("no schema of search_path exists", "create schema public, or correct search_path (ALTER ROLE "+postgres.Quote(f.user)+" SET search_path)")}, nil
 	}
 	in := string(rows[0][0])
 	if string(rows[0][1]) != "t" {
@@ -185,7 +185,7 @@ func (f *Facts) schema(ctx context.Context, conn *pgconn.PgConn, schemaCommand b
 	return append(problems, locked...), err
 }
 
-func (f *Facts) incomplete() cidx.Problem {
+func (f *Facts) incomplete() problem.Problem {
 	what := "CIDX's schema is missing"
 	if len(f.Missing) < len(landmarks) {
 		what = "CIDX's schema is incomplete: no table " + strings.Join(f.Missing, ", ")
@@ -194,7 +194,7 @@ func (f *Facts) incomplete() cidx.Problem {
 }
 
 // locked names tables that the role may not read and write.
-func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (cidx.Problems, error) {
+func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (problem.List, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE `+postgres.Visible+`
 		AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
 		ORDER BY 1`)
@@ -205,13 +205,13 @@ func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (cid
 	if len(names) > few {
 		names = append(names[:few], fmt.Sprintf("and %d more tables", len(names)-few))
 	}
-	return cidx.Problems{f.problem("the role may not read and write "+strings.Join(names, ", "),
+	return problem.List{f.problem("the role may not read and write "+strings.Join(names, ", "),
 		fmt.Sprintf("as the tables' owner: GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL SEQUENCES IN SCHEMA %[1]s TO %[2]s", postgres.Quote(in), postgres.Quote(f.user)))}, nil
 }
 
 // nodes finds servers that work on this database; CIDX's nodes write a
 // heartbeat into cluster_nodes every few seconds.
-func (f *Facts) nodes(ctx context.Context, conn *pgconn.PgConn) (cidx.Problems, error) {
+func (f *Facts) nodes(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT count(*) = 2 AND bool_and(has_table_privilege(attrelid, 'SELECT')) FROM pg_attribute
 		WHERE attrelid = to_regclass('cluster_nodes') AND attname IN ('node_id', 'last_heartbeat')`)
 	if err != nil || string(rows[0][0]) != "t" {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
@@ -72,7 +72,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := Check(context.Background(), c.dsn, false)
-			problems := cidx.ProblemsOf(err)
+			problems := problem.Of(err)
 			if len(problems) != len(c.what) {
 				t.Fatalf("problems: %v", err)
 			}

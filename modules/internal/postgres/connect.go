@@ -12,20 +12,20 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/libpq"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
 // Connect opens one connection, as psycopg would with the same connection
 // string: package libpq reads it, with services, password files and environment.
 // Settings of server, database and role do not change what the session reads and
-// writes (session.go). The error is a cidx.Problem; every password that was found
+// writes (session.go). The error is a problem.Problem; every password that was found
 // is registered with ctx's keeper and is in no message.
 func Connect(ctx context.Context, dsn, application string) (*pgconn.PgConn, error) {
 	secret.KeepDSN(ctx, dsn)
 	if dsn == "" {
-		return nil, cidx.Problem{What: "no PostgreSQL connection string", At: "postgres_dsn", Fix: "run cluster-join.sh so that config.json has postgres_dsn, or set cidx_postgres_dsn"}
+		return nil, problem.Problem{What: "no PostgreSQL connection string", At: "postgres_dsn", Fix: "run cluster-join.sh so that config.json has postgres_dsn, or set cidx_postgres_dsn"}
 	}
 	settings, err := read(ctx, dsn)
 	if err != nil {
@@ -65,7 +65,7 @@ func refused(err error) error {
 			fix = "put the service into ~/.pg_service.conf of the server's user (a PGSERVICEFILE of the server's unit is not read here), or give cidx_postgres_dsn without a service"
 		}
 	}
-	return cidx.Problem{What: "not a PostgreSQL connection string: " + err.Error(), At: "postgres_dsn", Fix: fix}
+	return problem.Problem{What: "not a PostgreSQL connection string: " + err.Error(), At: "postgres_dsn", Fix: fix}
 }
 
 // where names a database without its password: postgresql://cidx@pg-host:5432/cidx.

@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/libpq"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -74,10 +74,10 @@ func dial(ctx context.Context, s libpq.Settings, application string) (*pgconn.Pg
 // unable names what this client cannot do, where the connection string insists.
 func unable(s libpq.Settings) error {
 	if s["gssencmode"] == "require" {
-		return cidx.Problem{What: "gssencmode=require: this program cannot encrypt with GSSAPI", At: "postgres_dsn", Fix: "set cidx_postgres_dsn to the same database with gssencmode=disable and sslmode=require for the migration"}
+		return problem.Problem{What: "gssencmode=require: this program cannot encrypt with GSSAPI", At: "postgres_dsn", Fix: "set cidx_postgres_dsn to the same database with gssencmode=disable and sslmode=require for the migration"}
 	}
 	if r := s["replication"]; r != "" && r != "0" && r != "false" && r != "off" && r != "no" {
-		return cidx.Problem{What: "replication: CIDX cannot work over a replication connection", At: "postgres_dsn", Fix: "remove replication from postgres_dsn"}
+		return problem.Problem{What: "replication: CIDX cannot work over a replication connection", At: "postgres_dsn", Fix: "remove replication from postgres_dsn"}
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func unable(s libpq.Settings) error {
 func unreachable(err error, s libpq.Settings, t libpq.Target) error {
 	_, ignored := s.Password(t)
 	if ignored != "" && s["password"] == "" {
-		return cidx.Problem{What: "no password: " + cause(err), At: s["passfile"], Fix: "the password file is not used: " + ignored}
+		return problem.Problem{What: "no password: " + cause(err), At: s["passfile"], Fix: "the password file is not used: " + ignored}
 	}
 	return Explain(err, where(s))
 }
@@ -99,7 +99,7 @@ func together(faults []error, s libpq.Settings, targets []libpq.Target) error {
 	var said []string
 	var fix string
 	for i, err := range faults {
-		var p cidx.Problem
+		var p problem.Problem
 		if errors.As(err, &p) {
 			said = append(said, targets[i].Name()+": "+p.What)
 			fix = p.Fix
@@ -107,7 +107,7 @@ func together(faults []error, s libpq.Settings, targets []libpq.Target) error {
 			said = append(said, targets[i].Name()+": "+cause(err))
 		}
 	}
-	return cidx.Problem{What: fmt.Sprintf("none of %d servers can be used: %s", len(targets), strings.Join(said, "; ")), At: where(s), Fix: fix}
+	return problem.Problem{What: fmt.Sprintf("none of %d servers can be used: %s", len(targets), strings.Join(said, "; ")), At: where(s), Fix: fix}
 }
 
 // configure is pgconn's configuration for one target.
@@ -119,7 +119,7 @@ func configure(ctx context.Context, s libpq.Settings, t libpq.Target) (*pgconn.C
 	secret.Keep(ctx, password)
 	config, err := pgconn.ParseConfig(spelled(s, t, password))
 	if err != nil {
-		return nil, cidx.Problem{What: "not a PostgreSQL connection string: " + cause(err), At: "postgres_dsn", Fix: "correct the certificates and the other parameters in postgres_dsn"}
+		return nil, problem.Problem{What: "not a PostgreSQL connection string: " + cause(err), At: "postgres_dsn", Fix: "correct the certificates and the other parameters in postgres_dsn"}
 	}
 	config.RuntimeParams = map[string]string{}
 	if o := s["options"]; o != "" {

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // identity is what tells one connection from another.
@@ -204,7 +204,7 @@ func TestAConnectionStringThatLibpqRefusesIsNamed(t *testing.T) {
 				t.Errorf("libpq takes it: %s", out)
 			}
 			_, err := ours(t, c.dsn)
-			var p cidx.Problem
+			var p problem.Problem
 			if !errors.As(err, &p) || p.Fix == "" || p.At == "" || !strings.Contains(strings.ReplaceAll(p.What+p.Fix, "\n", " "), c.want) {
 				t.Errorf("got %v, want a problem that names %q", err, c.want)
 			}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // fixes is the way out by SQLSTATE (PostgreSQL, appendix A).
@@ -41,14 +41,14 @@ var fixes = map[string]string{
 	"XX002": "PostgreSQL reports a damaged index: look at its log and its disk before anything else",
 }
 
-// Explain turns a fault of PostgreSQL into a cidx.Problem at a place, usually
+// Explain turns a fault of PostgreSQL into a problem.Problem at a place, usually
 // the result of Where. Errors that are problems already, nil, and a cancelled
 // context come back as they are. Details that may hold values of rows are left
 // out.
 func Explain(err error, at string) error {
-	var problem cidx.Problem
-	var problems cidx.Problems
-	if err == nil || errors.As(err, &problem) || errors.As(err, &problems) || errors.Is(err, context.Canceled) {
+	var one problem.Problem
+	var problems problem.List
+	if err == nil || errors.As(err, &one) || errors.As(err, &problems) || errors.Is(err, context.Canceled) {
 		return err
 	}
 	var fault *pgconn.PgError
@@ -61,14 +61,14 @@ func Explain(err error, at string) error {
 		if fault.TableName != "" {
 			where += ", table " + fault.TableName
 		}
-		return cidx.Problem{What: fmt.Sprintf("%s (SQLSTATE %s)", fault.Message, fault.Code), At: where, Fix: fix}
+		return problem.Problem{What: fmt.Sprintf("%s (SQLSTATE %s)", fault.Message, fault.Code), At: where, Fix: fix}
 	}
 	var refused *pgconn.ConnectError
 	if errors.As(err, &refused) {
-		return cidx.Problem{What: "no connection: " + cause(err), At: at, Fix: dialFix(err)}
+		return problem.Problem{What: "no connection: " + cause(err), At: at, Fix: dialFix(err)}
 	}
 	if Lost(err) {
-		return cidx.Problem{What: "connection lost: " + cause(err), At: at, Fix: "wait until PostgreSQL and the network are up, then run again; PostgreSQL has kept nothing of this run"}
+		return problem.Problem{What: "connection lost: " + cause(err), At: at, Fix: "wait until PostgreSQL and the network are up, then run again; PostgreSQL has kept nothing of this run"}
 	}
 	return fmt.Errorf("%s: %w", at, err)
 }

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
@@ -90,7 +90,7 @@ func TestExplain(t *testing.T) {
 				conn.Close(ctx)
 				t.Fatal("connected")
 			}
-			var p cidx.Problem
+			var p problem.Problem
 			if !errors.As(err, &p) || !strings.Contains(p.Fix, c.want) || p.At == "" {
 				t.Errorf("got %v, want a problem with fix %q", err, c.want)
 			}

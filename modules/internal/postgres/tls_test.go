@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // authority signs certificates.
@@ -153,7 +153,7 @@ func TestTLSIsAsStrictAsLibpqs(t *testing.T) {
 				t.Errorf("libpq itself: %s", out)
 			}
 			_, err := ours(t, c.dsn)
-			var p cidx.Problem
+			var p problem.Problem
 			if c.taken && err != nil || !c.taken && (!errors.As(err, &p) || p.Fix == "") {
 				t.Errorf("got %v, want it taken: %v", err, c.taken)
 			}

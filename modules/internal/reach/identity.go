@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Identity is a user with the ids that file systems judge by.
@@ -111,7 +111,7 @@ func Owner(home string) (Identity, error) {
 }
 
 func unclear(home, why string) error {
-	return cidx.Problem{What: "not clear whose server this is: " + why, At: home, Fix: "name the user that runs the server in cidx_service_user"}
+	return problem.Problem{What: "not clear whose server this is: " + why, At: home, Fix: "name the user that runs the server in cidx_service_user"}
 }
 
 // hand is somebody who can change where a path leads.

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Answer is what one path is to the user.
@@ -39,10 +39,10 @@ const (
 
 // Resolve answers for every path, in order, as user, who must be ourselves: a
 // module that was started by root is that user already. The error is a
-// cidx.Problem when that is not so, and when the file system does not answer within the deadline.
+// problem.Problem when that is not so, and when the file system does not answer within the deadline.
 func Resolve(ctx context.Context, user Identity, deadline time.Duration, paths []string) ([]Answer, error) {
 	if user.UID != os.Geteuid() {
-		return nil, cidx.Problem{What: fmt.Sprintf("cannot look as user %s: not root", user), At: "cidx_service_user", Fix: "set ansible_become to true"}
+		return nil, problem.Problem{What: fmt.Sprintf("cannot look as user %s: not root", user), At: "cidx_service_user", Fix: "set ansible_become to true"}
 	}
 	r := request{Paths: paths}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
@@ -53,7 +53,7 @@ func Resolve(ctx context.Context, user Identity, deadline time.Duration, paths [
 			return nil, fmt.Errorf("resolve paths: %w", ctx.Err())
 		}
 		at := paths[min(len(answers), len(paths)-1)]
-		return nil, cidx.Problem{What: fmt.Sprintf("no answer within %s", deadline), At: at, Fix: "check the file server and the network; the mount hangs"}
+		return nil, problem.Problem{What: fmt.Sprintf("no answer within %s", deadline), At: at, Fix: "check the file server and the network; the mount hangs"}
 	}
 	return answers, err
 }

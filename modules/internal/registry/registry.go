@@ -18,6 +18,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -82,9 +83,9 @@ func FromSQLite(ctx context.Context, home string) (Registry, error) {
 	if err == nil {
 		r.Jobs, err = jobs(c)
 	}
-	var told cidx.Problem
+	var told problem.Problem
 	if err != nil && !errors.As(err, &told) {
-		err = cidx.Problem{What: "read the registry of repositories: " + err.Error(), At: cidx.ServerDatabase(home),
+		err = problem.Problem{What: "read the registry of repositories: " + err.Error(), At: cidx.ServerDatabase(home),
 			Fix: "restore the file from a backup, with its -wal if there is one: it was emptied, or the tables were dropped"}
 	}
 	return r, err
@@ -102,7 +103,7 @@ func copyFolder() (string, error) {
 	}
 	dir, err := os.MkdirTemp(base, "cidx-registry-")
 	if err != nil {
-		return "", cidx.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+		return "", problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
 	}
 	return dir, nil
 }

@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
@@ -66,7 +67,7 @@ func TestAnEmptiedDatabaseIsAProblem(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := FromSQLite(t.Context(), home)
-	var p cidx.Problem
+	var p problem.Problem
 	if !errors.As(err, &p) || p.At != path || p.Fix == "" {
 		t.Errorf("told is: %v", err)
 	}

@@ -20,7 +20,7 @@ import (
 // the host and port of its command line, or of the unit's ExecStart; the address
 // under which a run of ours has found it; CIDX's launch files, of which
 // launch.json is written at the very first start and may name another port
-// (facts 14.5); 127.0.0.1:8000. The error is a cidx.Problem.
+// (facts 14.5); 127.0.0.1:8000. The error is a problem.Problem.
 func (c Control) Address(ctx context.Context) (string, error) {
 	if c.URL != "" {
 		return cidxapi.Find(c.Common.Home, c.URL)

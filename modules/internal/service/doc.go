@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Managers.
@@ -50,16 +50,16 @@ func (a Args) Server() string {
 }
 
 // Validate finds arguments that do not fit together.
-func (a Args) Validate() cidx.Problems {
-	var problems cidx.Problems
+func (a Args) Validate() problem.List {
+	var problems problem.List
 	if a.Timeout <= 0 {
-		problems = append(problems, cidx.Problem{What: fmt.Sprintf("not a number of seconds: %d", a.Timeout), At: "service_timeout", Fix: "set cidx_service_timeout to 150 or more"})
+		problems = append(problems, problem.Problem{What: fmt.Sprintf("not a number of seconds: %d", a.Timeout), At: "service_timeout", Fix: "set cidx_service_timeout to 150 or more"})
 	}
 	if a.Manager != ByCommand {
 		return problems
 	}
 	if len(a.Quiesce) > 0 {
-		problems = append(problems, cidx.Problem{What: "units cannot rest without systemd", At: "service_quiesce_units", Fix: "leave cidx_service_quiesce_units empty, or set cidx_service_manager to systemd"})
+		problems = append(problems, problem.Problem{What: "units cannot rest without systemd", At: "service_quiesce_units", Fix: "leave cidx_service_quiesce_units empty, or set cidx_service_manager to systemd"})
 	}
 	for _, c := range []struct{ name, value string }{
 		{"service_start_command", a.StartCommand},
@@ -67,7 +67,7 @@ func (a Args) Validate() cidx.Problems {
 		{"service_status_command", a.StatusCommand},
 	} {
 		if strings.TrimSpace(c.value) == "" {
-			problems = append(problems, cidx.Problem{What: "missing", At: c.name, Fix: "set cidx_" + c.name + ", which service_manager \"command\" needs"})
+			problems = append(problems, problem.Problem{What: "missing", At: c.name, Fix: "set cidx_" + c.name + ", which service_manager \"command\" needs"})
 		}
 	}
 	return problems

@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/errand"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
 
@@ -29,7 +30,7 @@ type Home struct {
 	Changed  time.Time     // of config.json; zero where there is none
 	Mount    string        // the share, "" where none is named
 	Standing cidx.Standing // without the journal's entries
-	Problems cidx.Problems // what could not be read
+	Problems problem.List  // what could not be read
 }
 
 var readHome = errand.New("home", func(ctx context.Context, c cidx.Common) (Home, error) {

@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/errand"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Signs is what a home tells of its server, as the server's user finds it. A
@@ -109,21 +110,21 @@ func answers(ctx context.Context, c Control) (base string, port int, err error) 
 
 // life turns signs, and what is open in anybody's process, into problems.
 // unseen counts the processes that we may not look into.
-func (s Signs) life() (unseen int, problems cidx.Problems) {
+func (s Signs) life() (unseen int, problems problem.List) {
 	if s.Process.PID != 0 {
-		problems = append(problems, cidx.Problem{What: "server process lives: " + s.Process.String(), At: s.Process.Path, Fix: "stop that server the way it was started (cidx server stop)"})
+		problems = append(problems, problem.Problem{What: "server process lives: " + s.Process.String(), At: s.Process.Path, Fix: "stop that server the way it was started (cidx server stop)"})
 	}
 	if s.Answers != "" {
 		who := ""
 		if p, ok := Listener(s.Port); ok && p.PID != 0 {
 			who = ": " + p.String()
 		}
-		problems = append(problems, cidx.Problem{What: "something still answers" + who, At: s.Answers, Fix: "stop it; if it is no CIDX server, set cidx_url to the server's address"})
+		problems = append(problems, problem.Problem{What: "something still answers" + who, At: s.Answers, Fix: "stop it; if it is no CIDX server, set cidx_url to the server's address"})
 	}
 	holders, unseen, err := Holders(s.Files, s.Folders)
 	problems.Add(err)
 	for _, p := range holders {
-		problems = append(problems, cidx.Problem{What: "open in " + p.String(), At: p.Path, Fix: fmt.Sprintf("see what it is (ps -fp %d), let it finish or end it, and run again", p.PID)})
+		problems = append(problems, problem.Problem{What: "open in " + p.String(), At: p.Path, Fix: fmt.Sprintf("see what it is (ps -fp %d), let it finish or end it, and run again", p.PID)})
 	}
 	return unseen, problems
 }
@@ -132,7 +133,7 @@ func (s Signs) life() (unseen int, problems cidx.Problems) {
 // the server behind the migration's back: a supervisor, a cron job, a wrapper
 // that does not heed the hold. It looks with the rights of the caller, who is
 // the server's user, for a process, an answer and open databases. While nothing
-// holds the server there is nothing to prove. The error is cidx.Problems.
+// holds the server there is nothing to prove. The error is problem.List.
 func StillStopped(ctx context.Context, c cidx.Common) error {
 	standing, err := c.Standing()
 	if err != nil || !standing.Held {

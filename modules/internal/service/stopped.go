@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // State is whether the server runs, as its manager says.
@@ -63,10 +64,10 @@ func (c Control) Status(ctx context.Context) (State, error) {
 	}
 	units, err := c.Systemd().Show(ctx, c.Server())
 	if err != nil {
-		return State{}, cidx.Problem{What: err.Error(), At: c.Server(), Fix: "run on a node with systemd, as root (ansible_become), or set cidx_service_manager to command"}
+		return State{}, problem.Problem{What: err.Error(), At: c.Server(), Fix: "run on a node with systemd, as root (ansible_become), or set cidx_service_manager to command"}
 	}
 	if len(units) != 1 || units[0].Load == "not-found" {
-		return State{}, cidx.Problem{What: "no such unit", At: c.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*'); a unit of its user's own systemd needs no root: leave ansible_become away and log in as that user"}
+		return State{}, problem.Problem{What: "no such unit", At: c.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*'); a unit of its user's own systemd needs no root: leave ansible_become away and log in as that user"}
 	}
 	u := units[0]
 	return State{Running: u.Active == "active", Stopped: u.Stopped(), Word: u.Active, PID: u.PID}, nil
@@ -76,11 +77,11 @@ func (c Control) statusByCommand(ctx context.Context) (State, error) {
 	const running, stopped = 0, 3
 	out, err := c.shell(ctx, c.StatusCommand, 30*time.Second, nil)
 	if err != nil {
-		return State{}, cidx.Problem{What: err.Error(), At: "service_status_command", Fix: "make the command end in time, with exit status 0 (running) or 3 (stopped)"}
+		return State{}, problem.Problem{What: err.Error(), At: "service_status_command", Fix: "make the command end in time, with exit status 0 (running) or 3 (stopped)"}
 	}
 	s := State{Running: out.Code == running, Stopped: out.Code == stopped, Word: fmt.Sprintf("exit status %d", out.Code)}
 	if !s.Running && !s.Stopped {
-		return s, cidx.Problem{What: fmt.Sprintf("exit status %d, neither 0 (running) nor 3 (stopped): %s", out.Code, out.Brief()), At: "service_status_command", Fix: "correct cidx_service_status_command"}
+		return s, problem.Problem{What: fmt.Sprintf("exit status %d, neither 0 (running) nor 3 (stopped): %s", out.Code, out.Brief()), At: "service_status_command", Fix: "correct cidx_service_status_command"}
 	}
 	return s, nil
 }
@@ -96,11 +97,11 @@ func (c Control) shell(ctx context.Context, command string, limit time.Duration,
 // Prove gathers every sign that the server, or another writer of its databases
 // or repositories, still lives. detail says in one line what was looked at, and
 // unseen, on a line of its own, what could not be; "" if nothing.
-func (c Control) Prove(ctx context.Context) (detail, unseen string, problems cidx.Problems) {
+func (c Control) Prove(ctx context.Context) (detail, unseen string, problems problem.List) {
 	state, err := c.Status(ctx)
 	problems.Add(err)
 	if err == nil && !state.Stopped {
-		problems = append(problems, cidx.Problem{What: "the server is " + state.Word, At: c.at(), Fix: "stop it, or run cluster-migrate.yml, which does"})
+		problems = append(problems, problem.Problem{What: "the server is " + state.Word, At: c.at(), Fix: "stop it, or run cluster-migrate.yml, which does"})
 	}
 	if signs, err := readSigns.Run(ctx, c.signs()); err != nil {
 		problems.Add(err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Unit is what systemd says of a unit.
@@ -181,7 +181,7 @@ func argvOf(value string) string {
 // Reload makes systemd read its unit files again.
 func (s Systemd) Reload(ctx context.Context) error {
 	if _, err := s.systemctl(ctx, 60*time.Second, "daemon-reload"); err != nil {
-		return cidx.Problem{What: err.Error(), At: Scope{User: s.User}.Systemctl("") + " daemon-reload", Fix: "a dead NFS mount blocks it: see that every mount of this node answers (timeout 5 stat <mount point>), then run again"}
+		return problem.Problem{What: err.Error(), At: Scope{User: s.User}.Systemctl("") + " daemon-reload", Fix: "a dead NFS mount blocks it: see that every mount of this node answers (timeout 5 stat <mount point>), then run again"}
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // explain turns failed probes into problems.
@@ -15,8 +15,8 @@ func (p *prober) explain(a answer) {
 		if r.OK {
 			continue
 		}
-		if problem, ok := p.meaning(r); ok {
-			p.problems = append(p.problems, problem)
+		if fault, ok := p.meaning(r); ok {
+			p.problems = append(p.problems, fault)
 		}
 	}
 }
@@ -26,39 +26,39 @@ const fixSquash = "export the share with no_root_squash, and without all_squash,
 
 // notWritable tells why nothing can be created. A mount that is read-write here
 // may be exported read-only; only an attempt to write shows that.
-func (p *prober) notWritable(r Result) cidx.Problem {
-	problem := cidx.Problem{What: fmt.Sprintf("%s as %s: %s", r.Name, r.As, r.Detail), At: p.request.Dir}
+func (p *prober) notWritable(r Result) problem.Problem {
+	fault := problem.Problem{What: fmt.Sprintf("%s as %s: %s", r.Name, r.As, r.Detail), At: p.request.Dir}
 	switch {
 	case r.Detail == unix.EROFS.Error():
-		problem.What = "exported read-only: " + problem.What
-		problem.Fix = "export the share read-write (rw) for this node on the file server"
+		fault.What = "exported read-only: " + fault.What
+		fault.Fix = "export the share read-write (rw) for this node on the file server"
 	case r.As == "root":
-		problem.Fix = fixSquash + "; and read-write"
+		fault.Fix = fixSquash + "; and read-write"
 	default:
-		problem.Fix = "let " + r.As + " write there: every folder of the path needs x for that user; chown the exported folder to it"
+		fault.Fix = "let " + r.As + " write there: every folder of the path needs x for that user; chown the exported folder to it"
 	}
-	return problem
+	return fault
 }
 
 // full tells a lack of room, whichever probe has met it first.
-func (p *prober) full(r Result) (cidx.Problem, bool) {
-	problem := cidx.Problem{At: p.request.Dir}
+func (p *prober) full(r Result) (problem.Problem, bool) {
+	fault := problem.Problem{At: p.request.Dir}
 	switch {
 	case strings.HasSuffix(r.Detail, unix.ENOSPC.Error()):
-		problem.What = fmt.Sprintf("the share is full: %s as %s: %s", r.Name, r.As, r.Detail)
-		problem.Fix = "free space (or inodes) on the share, or enlarge it, and run again"
+		fault.What = fmt.Sprintf("the share is full: %s as %s: %s", r.Name, r.As, r.Detail)
+		fault.Fix = "free space (or inodes) on the share, or enlarge it, and run again"
 	case strings.HasSuffix(r.Detail, unix.EDQUOT.Error()):
-		problem.What = fmt.Sprintf("the quota on the share is used up: %s as %s: %s", r.Name, r.As, r.Detail)
-		problem.Fix = "raise the quota of " + r.As + " on the file server, or free space there, and run again"
+		fault.What = fmt.Sprintf("the quota on the share is used up: %s as %s: %s", r.Name, r.As, r.Detail)
+		fault.Fix = "raise the quota of " + r.As + " on the file server, or free space there, and run again"
 	default:
-		return problem, false
+		return fault, false
 	}
-	return problem, true
+	return fault, true
 }
 
-func (p *prober) meaning(r Result) (cidx.Problem, bool) {
-	if problem, ok := p.full(r); ok {
-		return problem, true
+func (p *prober) meaning(r Result) (problem.Problem, bool) {
+	if fault, ok := p.full(r); ok {
+		return fault, true
 	}
 	at := p.request.Dir
 	what := fmt.Sprintf("%s as %s: %s", r.Name, r.As, r.Detail)
@@ -67,9 +67,9 @@ func (p *prober) meaning(r Result) (cidx.Problem, bool) {
 	case "statfs", "stat", "list":
 		fix = "mount the shared storage again: umount -l " + p.request.Mount + " && mount " + p.request.Mount
 	case "resolve":
-		return cidx.Problem{}, false // the mount point is missing; told as "not a mount point"
+		return problem.Problem{}, false // the mount point is missing; told as "not a mount point"
 	case "lock", "hard link":
-		return cidx.Problem{}, false // CIDX falls back; whether links are needed, the census knows
+		return problem.Problem{}, false // CIDX falls back; whether links are needed, the census knows
 	case "access", "create folder", "create":
 		return p.notWritable(r), true
 	case "chown":
@@ -84,5 +84,5 @@ func (p *prober) meaning(r Result) (cidx.Problem, bool) {
 	default:
 		fix = "see the share's mount options and the server's export"
 	}
-	return cidx.Problem{What: what, At: at, Fix: fix}, true
+	return problem.Problem{What: what, At: at, Fix: fix}, true
 }

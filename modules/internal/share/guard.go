@@ -24,7 +24,7 @@ type Watch struct {
 }
 
 // Guard runs work that touches a share. When the share stops answering it
-// returns lost and a cidx.Problem without waiting for work, whose calls may
+// returns lost and a problem.Problem without waiting for work, whose calls may
 // never come back: the process should end soon, as if it had been killed there.
 func Guard[T any](ctx context.Context, w Watch, lost T, work func(context.Context) (T, error)) (T, error) {
 	if w.Mount == "" {

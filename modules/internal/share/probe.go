@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // request is what the child is told; unexported fields stay with the parent.
@@ -23,7 +23,7 @@ type request struct {
 }
 
 // Probe finds out what is mounted at point and what may be done there. The
-// error is cidx.Problems, everything that was found at once; Info is filled as
+// error is problem.List, everything that was found at once; Info is filled as
 // far as the probes came. Without Writing nothing is written, and Info.Untested
 // names what is left for the real run.
 func Probe(ctx context.Context, point string, deadline time.Duration, options ...Option) (Info, error) {
@@ -47,7 +47,7 @@ func Probe(ctx context.Context, point string, deadline time.Duration, options ..
 }
 
 // Alive answers whether the share still reacts: one statfs and one stat in a
-// child, nothing written. The error is a cidx.Problem.
+// child, nothing written. The error is a problem.Problem.
 func Alive(ctx context.Context, point string, deadline time.Duration) error {
 	p, cancel := newProber(ctx, deadline, request{Mount: point, Dir: point})
 	defer cancel()
@@ -62,7 +62,7 @@ type prober struct {
 	start    time.Time
 	request  request
 	info     Info
-	problems cidx.Problems
+	problems problem.List
 	work     string // the probe folder to be removed, for messages
 }
 
@@ -72,7 +72,7 @@ func newProber(ctx context.Context, deadline time.Duration, r request) (*prober,
 }
 
 func (p *prober) problem(fix, format string, args ...any) {
-	p.problems = append(p.problems, cidx.Problem{What: fmt.Sprintf(format, args...), At: p.request.Mount, Fix: fix})
+	p.problems = append(p.problems, problem.Problem{What: fmt.Sprintf(format, args...), At: p.request.Mount, Fix: fix})
 }
 
 // mount looks the mount point up, through symbolic links if need be.

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/hungtest"
+	"cidx-cluster/modules/internal/problem"
 )
 
 func needRoot(t *testing.T) {
@@ -36,7 +36,7 @@ func mountTmpfs(t *testing.T, options string) string {
 
 func mustProblem(t *testing.T, err error, text string) {
 	t.Helper()
-	var list cidx.Problems
+	var list problem.List
 	if !errors.As(err, &list) {
 		t.Fatalf("got error %v, want problems with %q", err, text)
 	}
@@ -146,7 +146,7 @@ func TestAFullShareIsToldAsFull(t *testing.T) {
 			_ = os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 4096), 0o600) // as much as there is
 			_, err := Probe(context.Background(), dir, Deadline, Writing())
 			mustProblem(t, err, "the share is full")
-			for _, p := range cidx.ProblemsOf(err) {
+			for _, p := range problem.Of(err) {
 				if strings.Contains(p.Fix, "squash") {
 					t.Errorf("problem %v", p)
 				}

@@ -25,7 +25,7 @@ type Conn struct {
 // Open opens the private copy at path, with the rows of a -wal beside it. The
 // files must not be written while they are open: no lock is taken. Nothing is
 // created beside them (facts: an ordinary read-only open leaves -shm and -wal
-// files, a plain one checkpoints at the close). The error is a cidx.Problem.
+// files, a plain one checkpoints at the close). The error is a problem.Problem.
 func Open(path string) (*Conn, error) { return OpenCopy(path, path) }
 
 // OpenCopy is Open for the copy of a database that messages are to name: the

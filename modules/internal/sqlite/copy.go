@@ -12,7 +12,7 @@ import (
 
 	lib "modernc.org/sqlite/lib"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // copyAttempts is how often Copy tries to catch a file that does not change.
@@ -28,7 +28,7 @@ const patience = 6
 // its rollback journal and the start of the log did not change meanwhile:
 // writers of a WAL database only append to the log, and a half-written end of
 // it counts for nothing. A transaction that was not finished (the journal is
-// hot) is rolled back in the copy. The error is a cidx.Problem.
+// hot) is rolled back in the copy. The error is a problem.Problem.
 func Copy(ctx context.Context, from, to string) error {
 	if err := checkHeader(from, from); err != nil {
 		return err
@@ -54,7 +54,7 @@ func Copy(ctx context.Context, from, to string) error {
 			return err
 		}
 	}
-	return cidx.Problem{What: "the database changes faster than it can be copied", At: from, Fix: "run the rehearsal at a quieter time; the real run stops the server first"}
+	return problem.Problem{What: "the database changes faster than it can be copied", At: from, Fix: "run the rehearsal at a quieter time; the real run stops the server first"}
 }
 
 // copyFiles copies a database with what belongs to it, and looks at the source
@@ -103,7 +103,7 @@ func footprint(path string) (p print, err error) {
 		log.Close()
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return p, cidx.Problem{What: "read write-ahead log: " + err.Error(), At: path + "-wal", Fix: "make the file readable for the user that runs the migration"}
+		return p, problem.Problem{What: "read write-ahead log: " + err.Error(), At: path + "-wal", Fix: "make the file readable for the user that runs the migration"}
 	}
 	if p.hot, err = hotJournal(path + "-journal"); err == nil && p.hot {
 		if info, err := os.Stat(path + "-journal"); err == nil { // else it has just gone
@@ -121,7 +121,7 @@ func hotJournal(path string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, cidx.Problem{What: "read rollback journal: " + err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+		return false, problem.Problem{What: "read rollback journal: " + err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
 	defer f.Close()
 	head := make([]byte, 8)
@@ -163,7 +163,7 @@ func rollBack(path, name string, hot bool) error {
 		return err
 	}
 	if left, err := hotJournal(path + "-journal"); left || err != nil {
-		return cidx.Problem{What: "its rollback journal cannot be played back", At: name, Fix: "restore the database from a backup, and move the -journal file beside it away"}
+		return problem.Problem{What: "its rollback journal cannot be played back", At: name, Fix: "restore the database from a backup, and move the -journal file beside it away"}
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func copyFile(ctx context.Context, from, to string) error {
 		return nil
 	}
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: from, Fix: "make the file readable for the user that runs the migration"}
+		return problem.Problem{What: err.Error(), At: from, Fix: "make the file readable for the user that runs the migration"}
 	}
 	defer in.Close()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -190,7 +190,7 @@ func copyFile(ctx context.Context, from, to string) error {
 		err = closing
 	}
 	if err != nil {
-		return cidx.Problem{What: "copy database: " + err.Error(), At: to, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+		return problem.Problem{What: "copy database: " + err.Error(), At: to, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
 	}
 	return nil
 }

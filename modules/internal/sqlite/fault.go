@@ -10,7 +10,7 @@ import (
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // magic starts every SQLite file (https://sqlite.org/fileformat2.html).
@@ -21,10 +21,10 @@ const magic = "SQLite format 3\x00"
 func checkHeader(path, name string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return cidx.Problem{What: "database file is missing", At: name, Fix: "restore the file, or name the server's data directory in cidx_home"}
+		return problem.Problem{What: "database file is missing", At: name, Fix: "restore the file, or name the server's data directory in cidx_home"}
 	}
 	if err != nil {
-		return cidx.Problem{What: err.Error(), At: name, Fix: "make the file readable for the user that runs the migration"}
+		return problem.Problem{What: err.Error(), At: name, Fix: "make the file readable for the user that runs the migration"}
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -32,7 +32,7 @@ func checkHeader(path, name string) error {
 		return fmt.Errorf("stat database: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return cidx.Problem{What: "not a regular file", At: name, Fix: "move it away and restore the database file"}
+		return problem.Problem{What: "not a regular file", At: name, Fix: "move it away and restore the database file"}
 	}
 	head := make([]byte, len(magic))
 	n, err := io.ReadFull(f, head)
@@ -40,7 +40,7 @@ func checkHeader(path, name string) error {
 		return nil // an empty file is an empty database
 	}
 	if string(head[:n]) != magic {
-		return cidx.Problem{What: "not a SQLite database", At: name, Fix: "restore the file from a backup; it is not what the CIDX server writes"}
+		return problem.Problem{What: "not a SQLite database", At: name, Fix: "restore the file from a backup; it is not what the CIDX server writes"}
 	}
 	return nil
 }
@@ -71,5 +71,5 @@ func (c *Conn) fault(rc int32) error {
 	if fix == "" {
 		return fmt.Errorf("read %s: %s (SQLite code %d)", c.name, text, rc)
 	}
-	return cidx.Problem{What: fmt.Sprintf("%s (SQLite code %d)", text, rc), At: c.name, Fix: fix}
+	return problem.Problem{What: fmt.Sprintf("%s (SQLite code %d)", text, rc), At: c.name, Fix: fix}
 }

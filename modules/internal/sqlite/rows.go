@@ -137,7 +137,7 @@ func (r *Rows) Text(i int) string {
 	return string(view(p, lib.Xsqlite3_column_bytes(r.c.tls, r.stmt, int32(i))))
 }
 
-// Err is the error that ended the rows, or nil. It is a cidx.Problem where an
+// Err is the error that ended the rows, or nil. It is a problem.Problem where an
 // operator can act on it.
 func (r *Rows) Err() error { return r.err }
 

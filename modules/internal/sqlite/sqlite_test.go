@@ -15,7 +15,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // live opens a database as a server does and leaves it open.
@@ -133,7 +133,7 @@ func TestCopyWhileTheServerWrites(t *testing.T) {
 			defer close(stop)
 			for range 6 {
 				if err := Copy(context.Background(), from, to); err != nil {
-					var p cidx.Problem
+					var p problem.Problem
 					if errors.As(err, &p) && strings.Contains(p.What, "changes faster") {
 						continue // honest, and rare
 					}
@@ -190,7 +190,7 @@ func TestFaultsAreProblems(t *testing.T) {
 				}
 				return
 			}
-			var p cidx.Problem
+			var p problem.Problem
 			if !errors.As(err, &p) || !strings.Contains(p.What, c.want) || p.Fix == "" || p.At == "" {
 				t.Errorf("got %v", err)
 			}

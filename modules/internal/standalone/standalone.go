@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
 )
 
 // Config returns the configuration of the standalone server, and for the
@@ -35,7 +36,7 @@ func Config(ctx context.Context, now cidx.Config) (raw []byte, from string, err 
 		}
 	}
 	if raw, err = withoutCluster(now.Raw); err != nil {
-		return nil, "", cidx.Problem{What: err.Error(), At: now.Path, Fix: "put a standalone configuration beside it as config.json" + cidx.PreCluster}
+		return nil, "", problem.Problem{What: err.Error(), At: now.Path, Fix: "put a standalone configuration beside it as config.json" + cidx.PreCluster}
 	}
 	return raw, "config.json without its cluster settings", nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -48,7 +49,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	case "change":
 		return change(a, mode, reply)
 	case "fail":
-		return reply, cidx.Problems{
+		return reply, problem.List{
 			{What: "share is not mounted", At: "/mnt/cidx", Fix: "mount it"},
 			{What: "no space", At: "/mnt/cidx", Fix: "free some"},
 		}

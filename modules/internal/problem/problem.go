@@ -1,4 +1,6 @@
-package cidx
+// Package problem is what an operator can act on: what is wrong, where, and the
+// way out.
+package problem
 
 import (
 	"errors"
@@ -28,12 +30,12 @@ func (p Problem) Error() string {
 	return printable.Line(b.String())
 }
 
-// Problems is everything one step found at once. An empty list is no error:
+// List is everything one step found at once. An empty list is no error:
 // return it through Err.
-type Problems []Problem
+type List []Problem
 
 // Error renders one problem a line.
-func (ps Problems) Error() string {
+func (ps List) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
 		lines[i] = p.Error()
@@ -42,7 +44,7 @@ func (ps Problems) Error() string {
 }
 
 // Err returns nil for an empty list, the list itself otherwise.
-func (ps Problems) Err() error {
+func (ps List) Err() error {
 	if len(ps) == 0 {
 		return nil
 	}
@@ -51,25 +53,25 @@ func (ps Problems) Err() error {
 
 // Add appends err's problems, or err itself as a problem without a fix.
 // A nil error adds nothing.
-func (ps *Problems) Add(err error) {
+func (ps *List) Add(err error) {
 	if err != nil {
-		*ps = append(*ps, ProblemsOf(err)...)
+		*ps = append(*ps, Of(err)...)
 	}
 }
 
-// ProblemsOf returns the problems that err wraps; an error that wraps none
+// Of returns the problems that err wraps; an error that wraps none
 // becomes one problem with its text as What.
-func ProblemsOf(err error) Problems {
+func Of(err error) List {
 	if err == nil {
 		return nil
 	}
-	var list Problems
+	var list List
 	if errors.As(err, &list) {
 		return list
 	}
 	var one Problem
 	if errors.As(err, &one) {
-		return Problems{one}
+		return List{one}
 	}
-	return Problems{{What: err.Error()}}
+	return List{{What: err.Error()}}
 }
