@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -48,7 +48,7 @@ func (s *step) write(a alias) (wrote bool, err error) {
 		return false, problem.Problem{What: "is not a regular file", At: path, Fix: "move it away and run the same playbook again"}
 	}
 	if a.due() {
-		if err := jsonfile.WriteAtomic(path, a.expected, a.info); err != nil {
+		if err := durable.Write(path, a.expected, a.info); err != nil {
 			return false, fmt.Errorf("rewrite alias file: %w", err)
 		}
 		wrote = true
@@ -93,10 +93,10 @@ func (s *step) keep(a alias) error {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("read kept alias file: %w", err)
 		}
-		if err := journal.MakeFolder(filepath.Dir(place)); err != nil {
+		if err := durable.MakeFolder(filepath.Dir(place)); err != nil {
 			return err
 		}
-		if err := jsonfile.WriteAtomic(place, a.original, a.info); err != nil {
+		if err := durable.Write(place, a.original, a.info); err != nil {
 			return fmt.Errorf("keep original alias file: %w", err)
 		}
 		_, err = keepTime(place, a.info)

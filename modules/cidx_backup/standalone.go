@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/standalone"
@@ -59,11 +58,11 @@ func (k *keeper) takeConfig(ctx context.Context, standing cidx.Standing) error {
 	if k.check {
 		return nil
 	}
-	if err := journal.MakeFolder(string(k.State())); err != nil {
+	if err := durable.MakeFolder(string(k.State())); err != nil {
 		return err
 	}
 	k.reach("keep config.json")
-	return jsonfile.WriteAtomic(path, now.Raw, nil)
+	return durable.Write(path, now.Raw, nil)
 }
 
 // preCluster writes the standalone configuration beside config.json. One that
@@ -104,7 +103,7 @@ func (k *keeper) writePreCluster(ctx context.Context, path string, raw []byte, i
 		return nil
 	}
 	k.reach("write config.json.pre-cluster")
-	if err := jsonfile.WriteAtomic(path, raw, info); err != nil {
+	if err := durable.Write(path, raw, info); err != nil {
 		return err
 	}
 	progress.Line(ctx, "  Backup: config.json.pre-cluster (standalone, from %s)", from)

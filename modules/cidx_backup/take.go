@@ -13,8 +13,7 @@ import (
 
 	"cidx-cluster/modules/internal/beneath"
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -139,7 +138,7 @@ func (k *keeper) nobodyWrites() error {
 // the manifest last.
 func (k *keeper) takeNew(ctx context.Context, list []wanted, total int64) error {
 	state := k.State()
-	if err := journal.MakeFolder(string(state)); err != nil {
+	if err := durable.MakeFolder(string(state)); err != nil {
 		return err
 	}
 	folder, err := k.places.State()
@@ -278,6 +277,6 @@ func syncBelow(root string) error {
 		if err != nil || !e.IsDir() {
 			return err
 		}
-		return jsonfile.SyncFolder(path)
+		return durable.SyncFolder(path)
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -40,10 +40,10 @@ func (c *cutover) keepListing(trees []seen) error {
 	if err != nil {
 		return fmt.Errorf("encode the list of what is set aside: %w", err)
 	}
-	if err := journal.MakeFolder(string(c.State())); err != nil {
+	if err := durable.MakeFolder(string(c.State())); err != nil {
 		return err
 	}
-	return jsonfile.WriteAtomic(c.listingPath(), append(raw, '\n'), nil)
+	return durable.Write(c.listingPath(), append(raw, '\n'), nil)
 }
 
 func (c *cutover) readListing() (listing, error) {

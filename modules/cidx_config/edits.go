@@ -14,6 +14,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
@@ -86,7 +87,7 @@ func (c *cutover) replaceStep(now cidx.Config, after []byte, what string) step {
 			if err != nil {
 				return fmt.Errorf("write configuration: %w", err)
 			}
-			return jsonfile.WriteAtomicAt(now.Path, raw, info, c.heldSince())
+			return durable.WriteAt(now.Path, raw, info, c.heldSince())
 		}
 	}
 	return step{what: what, event: "configured", do: write(after), undo: write(now.Raw)}
@@ -110,7 +111,7 @@ func (c *cutover) keepStep(now cidx.Config) (step, bool) {
 		return step{}, false
 	}
 	return step{what: "keep the cluster's configuration as " + path, event: "kept", do: func() error {
-		return jsonfile.WriteAtomic(path, now.Raw, nil)
+		return durable.Write(path, now.Raw, nil)
 	}}, true
 }
 

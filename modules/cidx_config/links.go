@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
@@ -99,20 +99,20 @@ func moveAndLink(t cidx.Tree) error {
 	}
 	moved := false
 	if info, err := os.Lstat(t.Link); err == nil && info.IsDir() {
-		if err := renameNew(t.Link, t.Aside()); err != nil {
+		if err := durable.RenameNew(t.Link, t.Aside()); err != nil {
 			return errors.Join(busy(err, t.Link), dropSpare(t))
 		}
 		moved = true
 	}
-	if err := renameNew(spare(t), t.Link); err != nil {
+	if err := durable.RenameNew(spare(t), t.Link); err != nil {
 		problems := problem.Of(fmt.Errorf("put the link in place: %w", err))
 		if moved {
-			problems.Add(renameNew(t.Aside(), t.Link))
+			problems.Add(durable.RenameNew(t.Aside(), t.Link))
 		}
 		problems.Add(dropSpare(t))
 		return problems
 	}
-	return jsonfile.SyncFolder(parent)
+	return durable.SyncFolder(parent)
 }
 
 // moveBack is the reverse: our link goes, the folder comes back.
@@ -135,10 +135,10 @@ func moveBack(t cidx.Tree) error {
 			return fmt.Errorf("remove link: %w", err)
 		}
 	}
-	if err := renameNew(t.Aside(), t.Link); err != nil {
+	if err := durable.RenameNew(t.Aside(), t.Link); err != nil {
 		return fmt.Errorf("put the folder back: %w", err)
 	}
-	return jsonfile.SyncFolder(filepath.Dir(t.Link))
+	return durable.SyncFolder(filepath.Dir(t.Link))
 }
 
 func makeSpare(t cidx.Tree) error {
@@ -149,7 +149,7 @@ func makeSpare(t cidx.Tree) error {
 		return fmt.Errorf("make link: %w", err)
 	}
 	// The link belongs to whom the folder belongs; CIDX's updater may replace it.
-	return lchownLike(spare(t), filepath.Dir(t.Link))
+	return durable.OwnAs(spare(t), filepath.Dir(t.Link))
 }
 
 // dropSpare removes a link that a killed run left; only ever a link.

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
@@ -155,7 +155,7 @@ func (c *cutover) standaloneConfig(ctx context.Context, now cidx.Config) (cidx.C
 		if err != nil {
 			return fmt.Errorf("write config.json.pre-cluster: %w", err)
 		}
-		return jsonfile.WriteAtomic(path, raw, info)
+		return durable.Write(path, raw, info)
 	}})
 	return cidx.ParseConfig(ctx, path, raw)
 }

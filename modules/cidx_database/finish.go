@@ -11,9 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -73,10 +73,10 @@ func (r *runner) keepRecord(m *marker) error {
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
 	}
-	if err := journal.MakeFolder(filepath.Dir(r.state.Database())); err != nil {
+	if err := durable.MakeFolder(filepath.Dir(r.state.Database())); err != nil {
 		return err
 	}
-	if err := writeFile(r.state.Database(), append(raw, '\n')); err != nil {
+	if err := durable.Write(r.state.Database(), append(raw, '\n'), nil); err != nil {
 		return err
 	}
 	return journal.Append(r.state.Journal(), cidx.DatabaseModule, cidx.DatabaseLoaded, map[string]any{"source_id": m.Source, "tables": len(m.Tables), "rows": sumRows(m.Tables)})
@@ -117,52 +117,13 @@ func (r *runner) createSalt() error {
 		err = closing
 	}
 	if err == nil {
-		err = ownedAs(r.args.Home, path)
+		err = durable.OwnAs(path, r.args.Home)
 	}
 	if err != nil {
 		_ = os.Remove(path)
 		return fmt.Errorf("create salt file: %w", err)
 	}
 	r.out.Changed = true
-	return nil
-}
-
-// ownedAs gives path the owner of model, where we may.
-func ownedAs(model, path string) error {
-	info, err := os.Stat(model)
-	if err != nil {
-		return err
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || os.Geteuid() != 0 {
-		return nil
-	}
-	return os.Lchown(path, int(stat.Uid), int(stat.Gid))
-}
-
-// writeFile replaces a private file atomically; its owner is its folder's.
-func writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(content)
-	if syncing := f.Sync(); err == nil {
-		err = syncing
-	}
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err == nil {
-		err = ownedAs(filepath.Dir(path), f.Name())
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
 	return nil
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -105,7 +105,7 @@ func (f *finds) line(name string, v any) error {
 	}
 	s := f.sinks[name]
 	if s == nil {
-		if err := journal.MakeFolder(f.dir); err != nil {
+		if err := durable.MakeFolder(f.dir); err != nil {
 			return err
 		}
 		if err := keepOld(filepath.Join(f.dir, name)); err != nil {
@@ -115,7 +115,7 @@ func (f *finds) line(name string, v any) error {
 		if err != nil {
 			return fmt.Errorf("write report: %w", err)
 		}
-		if err := ownedAs(f.dir, file.Name()); err != nil {
+		if err := durable.OwnAs(file.Name(), f.dir); err != nil {
 			return fmt.Errorf("write report: %w", err)
 		}
 		s = &sink{path: file.Name(), f: file, w: bufio.NewWriter(file)}

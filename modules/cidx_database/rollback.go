@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
 )
@@ -76,7 +77,7 @@ func (r *runner) giveUp(ctx context.Context, m *marker, list []*review) error {
 		if json.Unmarshal(old, &record) == nil {
 			record.RolledBack = m.RolledBack
 			if text, err := json.MarshalIndent(record, "", "  "); err == nil {
-				if err := writeFile(r.state.Database(), append(text, '\n')); err != nil {
+				if err := durable.Write(r.state.Database(), append(text, '\n'), nil); err != nil {
 					return err
 				}
 			}

@@ -13,7 +13,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
@@ -232,7 +232,7 @@ func (c *copier) forget(j *job) (err error) {
 // are gone. They inherit the lock.
 func (c *copier) lock(ctx context.Context) (unlock func(), err error) {
 	state := c.args.State()
-	if err := journal.MakeFolder(state.Files()); err != nil {
+	if err := durable.MakeFolder(state.Files()); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(state.Files(), "lock")

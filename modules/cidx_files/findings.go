@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 )
 
 // finding is something of the source that the copy does not have, or that does
@@ -93,7 +93,7 @@ func (f findings) write(s cidx.State, part string) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b.Bytes()) {
 		return nil
 	}
-	if err := jsonfile.WriteAtomic(path, b.Bytes(), nil); err != nil {
+	if err := durable.Write(path, b.Bytes(), nil); err != nil {
 		return fmt.Errorf("write findings: %w", err)
 	}
 	return nil

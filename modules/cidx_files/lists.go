@@ -12,9 +12,8 @@ import (
 	"unicode/utf8"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/durable"
 	helper "cidx-cluster/modules/internal/job"
-	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
 )
 
 // A reply carries counts and examples; everything that was found stands in a
@@ -96,14 +95,14 @@ func (c *copier) writeList(part string, all []line) (string, error) {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b.Bytes()) {
 		return path, nil
 	}
-	return path, jsonfile.WriteAtomic(path, b.Bytes(), nil)
+	return path, durable.Write(path, b.Bytes(), nil)
 }
 
 // listFolder is where lists are kept; a rehearsal writes nothing below the home.
 func (c *copier) listFolder() (string, error) {
 	if !c.check {
 		dir := c.args.State().Report()
-		return dir, journal.MakeFolder(dir)
+		return dir, durable.MakeFolder(dir)
 	}
 	store, err := helper.Open()
 	if err != nil {

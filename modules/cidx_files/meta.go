@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -56,7 +56,7 @@ func (m meta) write(s cidx.State, part string) error {
 	if err != nil {
 		return fmt.Errorf("encode record of the copy: %w", err)
 	}
-	if err := jsonfile.WriteAtomic(metaPath(s, part), append(raw, '\n'), nil); err != nil {
+	if err := durable.Write(metaPath(s, part), append(raw, '\n'), nil); err != nil {
 		return fmt.Errorf("write record of the copy: %w", err)
 	}
 	return nil

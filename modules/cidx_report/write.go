@@ -9,8 +9,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -76,7 +75,7 @@ func (d *document) write(state cidx.State, page []byte) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode report: %w", err)
 	}
-	if err := journal.MakeFolder(state.Report()); err != nil {
+	if err := durable.MakeFolder(state.Report()); err != nil {
 		return nil, err
 	}
 	history := state.Report("report-" + d.Time.Format("20060102T150405.000Z") + ".json")
@@ -84,7 +83,7 @@ func (d *document) write(state cidx.State, page []byte) ([]string, error) {
 		path    string
 		content []byte
 	}{{history, raw}, {state.Report("report.json"), raw}, {state.Report("report.html"), page}} {
-		if err := jsonfile.WriteAtomic(f.path, f.content, nil); err != nil {
+		if err := durable.Write(f.path, f.content, nil); err != nil {
 			return nil, fmt.Errorf("write report: %w", err)
 		}
 	}

@@ -10,8 +10,7 @@ import (
 	"syscall"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -25,7 +24,7 @@ func rootOwn(place cidx.State) bool { return strings.HasPrefix(string(place), ro
 // everybody: the drop-ins and the other steps look there as the server's user.
 func makePlace(place cidx.State) error {
 	if !rootOwn(place) {
-		return journal.MakeFolder(string(place))
+		return durable.MakeFolder(string(place))
 	}
 	for _, dir := range []string{filepath.Clean(rootPlaces), string(place)} {
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -62,7 +61,7 @@ func leavePlace(place cidx.State) error {
 
 // writeOpen writes a file of the place; in root's own everybody may read it.
 func writeOpen(path string, raw []byte) error {
-	if err := jsonfile.WriteAtomic(path, raw, nil); err != nil {
+	if err := durable.Write(path, raw, nil); err != nil {
 		return err
 	}
 	if !rootOwn(cidx.State(filepath.Dir(path))) {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/service"
 )
@@ -92,7 +92,7 @@ func forget(state cidx.State) error {
 	if err := os.Remove(state.Units()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget the record of the units: %w", err)
 	}
-	if err := jsonfile.SyncFolder(string(state)); err != nil {
+	if err := durable.SyncFolder(string(state)); err != nil {
 		return err
 	}
 	return leavePlace(state)

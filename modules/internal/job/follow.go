@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -170,7 +171,7 @@ func (s Store) killed(id, folder string, r Request) []byte {
 	crash := filepath.Join(folder, "crash")
 	if raw, err := os.ReadFile(crash); err == nil && len(raw) > 0 {
 		text := CrashText(string(raw))
-		_ = writeFile(crash, []byte(text)) // the withheld text must not stay on disk either
+		_ = durable.Write(crash, []byte(text), nil) // the withheld text must not stay on disk either
 		msg += "\n" + text
 	}
 	return failure(r, what, msg, lines)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -103,17 +104,5 @@ func writeLease(path string, r Request, before Lease) error {
 	if err != nil {
 		return fmt.Errorf("encode lease: %w", err)
 	}
-	return writeFile(path, raw)
-}
-
-// writeFile replaces a file by rename.
-func writeFile(path string, raw []byte) error {
-	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.WriteFile(temporary, raw, 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	return durable.Write(path, raw, nil)
 }

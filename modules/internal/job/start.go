@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -134,7 +135,7 @@ func (s Store) spawn(r Request, command []string, input []byte) (id string, err 
 	if err != nil {
 		return "", fmt.Errorf("encode job: %w", err)
 	}
-	if err := writeFile(filepath.Join(folder, "job.json"), raw); err != nil {
+	if err := durable.Write(filepath.Join(folder, "job.json"), raw, nil); err != nil {
 		return "", err
 	}
 	return id, launch(append(command, id), lock, input)

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/owned"
 )
 
@@ -150,7 +150,7 @@ func (t *Turn) allowed() (Lease, error) {
 func (t *Turn) seize() (lock *os.File, busy string, err error) {
 	how := os.O_RDWR | unix.O_NOFOLLOW
 	if t.request.Run.Lease == Take || t.request.Run.ID == "" {
-		switch err := journal.MakeFolder(t.request.State); {
+		switch err := durable.MakeFolder(t.request.State); {
 		case err == nil:
 			how |= os.O_CREATE
 		case t.request.Run.ID == "" || !there(t.request.Home): // the module tells better

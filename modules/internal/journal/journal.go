@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/printable"
 )
 
@@ -28,7 +29,7 @@ type Entry struct {
 // with mode 0700 and its parent's owner, so that a root run does not lock out
 // the service user.
 func Append(path, module, event string, data map[string]any) error {
-	if err := MakeFolder(filepath.Dir(path)); err != nil {
+	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
 	line, err := json.Marshal(Entry{Time: time.Now().UTC(), Module: module, Event: event, Data: data})
@@ -102,27 +103,4 @@ func Last(entries []Entry, module string) (Entry, bool) {
 		}
 	}
 	return Entry{}, false
-}
-
-// MakeFolder creates dir and missing parents with mode 0700, owned as the
-// nearest existing parent is.
-func MakeFolder(dir string) error {
-	info, err := os.Stat(dir)
-	if err == nil {
-		if !info.IsDir() {
-			return fmt.Errorf("make folder %s: not a folder", dir)
-		}
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if parent == dir {
-		return fmt.Errorf("make folder %s: %w", dir, err)
-	}
-	if err := MakeFolder(parent); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make folder: %w", err)
-	}
-	return ownAs(parent, dir)
 }

@@ -15,9 +15,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/tidwall/gjson"
 )
@@ -77,58 +74,6 @@ func Get(doc []byte, path ...string) gjson.Result {
 		at = found[len(found)-1]
 	}
 	return at
-}
-
-// EditFile applies edits to the file at path, atomically, keeping mode and
-// owner. It answers whether the file had to be changed; where it had not, it is
-// not touched.
-func EditFile(path string, edits ...Edit) (changed bool, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return false, fmt.Errorf("edit JSON file: %w", err)
-	}
-	doc, err := os.ReadFile(path)
-	if err != nil {
-		return false, fmt.Errorf("edit JSON file: %w", err)
-	}
-	out, err := Set(doc, edits...)
-	if err != nil {
-		return false, fmt.Errorf("edit %s: %w", path, err)
-	}
-	if bytes.Equal(doc, out) {
-		return false, nil
-	}
-	return true, WriteAtomicAt(path, out, info, time.Time{})
-}
-
-// WriteAtomic replaces the file at path, or makes it, so that a reader, also
-// one after a power cut, sees the old bytes or the new ones. Mode, owner and
-// access lists come from like; a nil like means mode 0600 and the owner of the
-// folder. A symbolic link at path is replaced, not followed. What was written is
-// read back and compared.
-func WriteAtomic(path string, data []byte, like os.FileInfo) error {
-	return write(path, data, like, time.Time{})
-}
-
-// WriteAtomicAt is WriteAtomic of a file that an operator may keep elsewhere: a
-// symbolic link stays one, and its target is replaced. The file appears with the
-// modification time at; a zero at is the present.
-func WriteAtomicAt(path string, data []byte, like os.FileInfo, at time.Time) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	return write(path, data, like, at)
-}
-
-func write(path string, data []byte, like os.FileInfo, at time.Time) error {
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".cidx-cluster.tmp")
-	if err := writeTemp(temp, path, data, like, at); err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, removeIfThere(temp)))
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, removeIfThere(temp)))
-	}
-	return SyncFolder(filepath.Dir(path))
 }
 
 // check refuses what is not one JSON object.

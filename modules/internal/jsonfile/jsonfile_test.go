@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,56 +86,6 @@ func TestGetReadsTheLastDuplicate(t *testing.T) {
 	}
 	if Get(doc, "a", "c").Exists() || Get(doc, "a", "b", "c").Exists() {
 		t.Error("found what is not there")
-	}
-}
-
-func TestEditFileKeepsModeAndOwnerAndFollowsALink(t *testing.T) {
-	dir := t.TempDir()
-	path, link := filepath.Join(dir, "config.json"), filepath.Join(dir, "link.json")
-	must(t, os.WriteFile(path, []byte(`{"a":1}`), 0o600))
-	must(t, os.Chmod(path, 0o642))
-	if os.Geteuid() == 0 {
-		must(t, os.Chown(path, 12345, 23456))
-	}
-	must(t, os.Symlink(path, link))
-	must(t, os.WriteFile(filepath.Join(dir, ".config.json.cidx-cluster.tmp"), []byte("left by a kill"), 0o600))
-	changed, err := EditFile(link, Edit{[]string{"a"}, "x"})
-	must(t, err)
-	if !changed {
-		t.Error("says that nothing changed")
-	}
-	if raw, _ := os.ReadFile(path); string(raw) != `{"a":"x"}` {
-		t.Errorf("wrote %s", raw)
-	}
-	info, err := os.Stat(path)
-	must(t, err)
-	owner := info.Sys().(*syscall.Stat_t)
-	if info.Mode().Perm() != 0o642 || os.Geteuid() == 0 && (owner.Uid != 12345 || owner.Gid != 23456) {
-		t.Errorf("mode %v, owner %d:%d", info.Mode(), owner.Uid, owner.Gid)
-	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
-		t.Errorf("left in the folder: %v", entries)
-	}
-	before := info.Sys().(*syscall.Stat_t).Ino
-	if changed, err = EditFile(path, Edit{[]string{"a"}, "x"}); err != nil || changed {
-		t.Errorf("second time: changed %v, error %v", changed, err)
-	}
-	if info, _ = os.Stat(path); info.Sys().(*syscall.Stat_t).Ino != before {
-		t.Error("the second time replaced the file")
-	}
-}
-
-func TestWriteAtomicLeavesTheOldFileWhereItCannotWrite(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "a.json")
-	must(t, os.WriteFile(path, []byte("old"), 0o600))
-	// A folder in place of the temporary file: the write cannot start.
-	must(t, os.MkdirAll(filepath.Join(dir, ".a.json.cidx-cluster.tmp", "x"), 0o700))
-	if err := WriteAtomic(path, []byte("new"), nil); err == nil {
-		t.Fatal("no error")
-	}
-	if raw, _ := os.ReadFile(path); string(raw) != "old" {
-		t.Errorf("now %q", raw)
 	}
 }
 

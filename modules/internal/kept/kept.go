@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -89,7 +89,7 @@ func (r Record) Write(state cidx.State) error {
 	if err != nil {
 		return fmt.Errorf("encode record of the backup: %w", err)
 	}
-	return jsonfile.WriteAtomic(state.Backup(), append(raw, '\n'), nil)
+	return durable.Write(state.Backup(), append(raw, '\n'), nil)
 }
 
 // valid refuses a record that names a file which no backup takes, or a copy at

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/errand"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
@@ -89,7 +90,7 @@ func ShareAlive(ctx context.Context, path string, deadline time.Duration) error 
 
 // openLog opens the file that takes the start command's output.
 var openLog = errand.NewFile("log", func(_ context.Context, path string) (*os.File, error) {
-	if err := journal.MakeFolder(filepath.Dir(path)); err != nil {
+	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR|os.O_APPEND|unix.O_NOFOLLOW, 0o600)

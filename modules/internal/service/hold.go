@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/durable"
 )
 
 // DropInName is the file that holds a unit back; it sorts after other drop-ins.
@@ -86,14 +86,14 @@ func (d DropIns) Write(unit string, rule Rule) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("hold unit %s: %w", unit, err)
 	}
-	if err := jsonfile.WriteAtomic(path, rule.content(), nil); err != nil {
+	if err := durable.Write(path, rule.content(), nil); err != nil {
 		return fmt.Errorf("hold unit %s: %w", unit, err)
 	}
 	// systemd warns of unit files that not everybody may read.
 	if err := os.Chmod(path, 0o644); err != nil {
 		return fmt.Errorf("hold unit %s: %w", unit, err)
 	}
-	return jsonfile.SyncFolder(filepath.Dir(filepath.Dir(path)))
+	return durable.SyncFolder(filepath.Dir(filepath.Dir(path)))
 }
 
 // Remove takes the drop-in of unit away, and its folder if that is empty then.
@@ -111,5 +111,5 @@ func (d DropIns) Remove(unit string) error {
 	if _, err := os.Stat(filepath.Dir(dir)); err != nil {
 		return nil
 	}
-	return jsonfile.SyncFolder(filepath.Dir(dir))
+	return durable.SyncFolder(filepath.Dir(dir))
 }

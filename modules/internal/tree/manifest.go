@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"cidx-cluster/modules/internal/durable"
 )
 
 // Manifest remembers, folder by folder, which source state was copied. It lives
@@ -189,7 +191,7 @@ func (m *Manifest) openLog() error {
 	}
 	m.log = f
 	if m.logged == 0 {
-		if err := syncFolder(filepath.Dir(m.path)); err != nil { // its name is to outlive a power cut
+		if err := durable.SyncFolder(filepath.Dir(m.path)); err != nil { // its name is to outlive a power cut
 			return err
 		}
 		return m.append([]byte(magic))
@@ -241,7 +243,7 @@ func (m *Manifest) fold() error {
 		return fmt.Errorf("remove manifest log: %w", err)
 	}
 	m.base, m.logged, m.torn = size, 0, false
-	return syncFolder(filepath.Dir(m.path))
+	return durable.SyncFolder(filepath.Dir(m.path))
 }
 
 func (m *Manifest) writeTo(f *os.File) (size int64, err error) {
@@ -259,18 +261,6 @@ func (m *Manifest) writeTo(f *os.File) (size int64, err error) {
 		size += int64(n)
 	}
 	return size, errors.Join(w.Flush(), f.Sync(), f.Close())
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	return nil
 }
 
 // NewManifest returns an empty manifest that cannot be written.

@@ -1,4 +1,7 @@
-package jsonfile
+// Package durable writes, syncs, owns and renames files of our own and of the
+// server, so that a reader, also one after a power cut, sees the old state or the
+// new one. It knows neither CIDX nor JSON.
+package durable
 
 import (
 	"bytes"
@@ -12,6 +15,36 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// Write replaces the file at path, or makes it, so that a reader, also
+// one after a power cut, sees the old bytes or the new ones. Mode, owner and
+// access lists come from like; a nil like means mode 0600 and the owner of the
+// folder. A symbolic link at path is replaced, not followed. What was written is
+// read back and compared.
+func Write(path string, data []byte, like os.FileInfo) error {
+	return write(path, data, like, time.Time{})
+}
+
+// WriteAt is Write of a file that an operator may keep elsewhere: a
+// symbolic link stays one, and its target is replaced. The file appears with the
+// modification time at; a zero at is the present.
+func WriteAt(path string, data []byte, like os.FileInfo, at time.Time) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	return write(path, data, like, at)
+}
+
+func write(path string, data []byte, like os.FileInfo, at time.Time) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".cidx-cluster.tmp")
+	if err := writeTemp(temp, path, data, like, at); err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, removeIfThere(temp)))
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, removeIfThere(temp)))
+	}
+	return SyncFolder(filepath.Dir(path))
+}
 
 // writeTemp writes data to temp, as much like the file at path as can be, syncs
 // it and reads it back.
@@ -90,20 +123,6 @@ func copyAccessList(f *os.File, path string) error {
 	}
 	if err := unix.Fsetxattr(int(f.Fd()), name, list[:size], 0); err != nil {
 		return fmt.Errorf("keep the access list: %w", err)
-	}
-	return nil
-}
-
-// SyncFolder makes renames, creations and removals in dir durable.
-func SyncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	defer d.Close()
-	// Some network file systems do not know fsync of a folder.
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return fmt.Errorf("sync folder %s: %w", dir, err)
 	}
 	return nil
 }
