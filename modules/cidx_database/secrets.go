@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/keys"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 	"cidx-cluster/modules/internal/sqlite"
@@ -46,7 +47,7 @@ func (s *secrets) candidate(name, text string) {
 			return
 		}
 	}
-	s.candidates = append(s.candidates, candidate{name, text, sync.OnceValue(func() []byte { return tokenKey(text) })})
+	s.candidates = append(s.candidates, candidate{name, text, sync.OnceValue(func() []byte { return keys.TokenKey(text) })})
 }
 
 const (
@@ -231,7 +232,7 @@ func (r *runner) tryTokens(ctx context.Context, t *table, i int) (*unopened, err
 	err := r.eachValue(ctx, t, i, func(value string, id int64, key string) error {
 		s.tokens++
 		for _, c := range s.candidates {
-			if opensToken(value, c.key()) {
+			if keys.OpensToken(value, c.key()) {
 				s.opens[c.name]++
 				return nil
 			}
@@ -246,13 +247,13 @@ func (r *runner) tryTokens(ctx context.Context, t *table, i int) (*unopened, err
 
 func (r *runner) tryMFA(ctx context.Context, t *table, i int) error {
 	s, c := r.secrets, &t.columns[i]
-	key, valid := parseMFAKey(s.mfa)
+	key, valid := keys.ParseMFA(s.mfa)
 	u := &unopened{t: t, column: c, reason: "the MFA key does not open " + c.Name + " of",
 		fix: "restore the right data/mfa_key.dat, or let the user enrol again" + carry(t, i)}
 	usable := s.mfa != "" && valid
 	err := r.eachValue(ctx, t, i, func(value string, id int64, name string) error {
 		s.mfaRows++
-		if !usable || opensMFA(value, key) || r.carried(t, i) {
+		if !usable || keys.OpensMFA(value, key) || r.carried(t, i) {
 			return nil
 		}
 		return r.finds.note(u, id, name)

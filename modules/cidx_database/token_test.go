@@ -6,12 +6,14 @@ import (
 	"crypto/cipher"
 	"encoding/base64"
 	"testing"
+
+	"cidx-cluster/modules/internal/keys"
 )
 
 // encryptToken does what CIDX's token encryption does.
 func encryptToken(t *testing.T, salt, text string) string {
 	t.Helper()
-	block, err := aes.NewCipher(tokenKey(salt))
+	block, err := aes.NewCipher(keys.TokenKey(salt))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,48 +22,4 @@ func encryptToken(t *testing.T, salt, text string) string {
 	padded := append([]byte(text), bytes.Repeat([]byte{byte(n)}, n)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(padded, padded)
 	return base64.StdEncoding.EncodeToString(append(iv, padded...))
-}
-
-func TestOpensToken(t *testing.T) {
-	key := tokenKey("salt text")
-	for name, c := range map[string]struct {
-		stored string
-		want   bool
-	}{
-		"the right key":       {encryptToken(t, "salt text", "größe-token"), true},
-		"an empty token":      {encryptToken(t, "salt text", ""), true},
-		"a key with a blank":  {encryptToken(t, "salt text ", "token"), false},
-		"no base64":           {"not base64!", false},
-		"too short":           {"AAAA", false},
-		"no whole block":      {base64.StdEncoding.EncodeToString(make([]byte, 40)), false},
-		"padding beyond text": {base64.StdEncoding.EncodeToString(make([]byte, 32)), false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := opensToken(c.stored, key); got != c.want {
-				t.Errorf("opensToken = %v", got)
-			}
-		})
-	}
-}
-
-// TestOpensMFA uses the test vector of the Fernet specification
-// (https://github.com/fernet/spec, verify.json).
-func TestOpensMFA(t *testing.T) {
-	key, ok := parseMFAKey("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=")
-	const token = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA=="
-	if !ok || !opensMFA(token, key) {
-		t.Error("the specification's token does not open")
-	}
-	other, _ := parseMFAKey("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
-	if opensMFA(token, other) {
-		t.Error("another key opens it")
-	}
-	for name, bad := range map[string]string{"cut off": token[:40], "no base64": "%%%", "changed": "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDQ=="} {
-		if opensMFA(bad, key) {
-			t.Errorf("%s: opens", name)
-		}
-	}
-	if _, ok := parseMFAKey("short"); ok {
-		t.Error("a short key is taken")
-	}
 }

@@ -1,4 +1,7 @@
-package database
+// Package keys tells which key opens what CIDX 11.79 has encrypted: stored tokens,
+// with the text of the salt file, and second factors, with the MFA key. It only
+// opens; nothing that was opened is kept.
+package keys
 
 import (
 	"crypto/aes"
@@ -19,19 +22,21 @@ const (
 	tokenRounds   = 100_000
 )
 
-func tokenKey(saltText string) []byte {
+// TokenKey is the key of stored tokens; saltText is the salt file as it is: CIDX
+// does not strip it.
+func TokenKey(saltText string) []byte {
 	salt := sha256.Sum256([]byte(saltText))
 	key, err := pbkdf2.Key(sha256.New, tokenPassword, salt[:], tokenRounds, 32)
 	if err != nil {
-		panic("database: derive token key: " + err.Error()) // only in FIPS mode with other parameters
+		panic("keys: derive token key: " + err.Error()) // only in FIPS mode with other parameters
 	}
 	return key
 }
 
-// opensToken reports whether key decrypts a stored token. A wrong key passes
+// OpensToken reports whether key decrypts a stored token. A wrong key passes
 // the check of the padding once in 256 times, but then the text is hardly ever
 // UTF-8 as well.
-func opensToken(stored string, key []byte) bool {
+func OpensToken(stored string, key []byte) bool {
 	raw, err := base64.StdEncoding.DecodeString(stored)
 	if err != nil || len(raw) < 2*aes.BlockSize {
 		return false
@@ -40,16 +45,16 @@ func opensToken(stored string, key []byte) bool {
 	return err == nil && utf8.Valid(plain)
 }
 
-// parseMFAKey reads a Fernet key: 32 bytes in URL-safe base64, the first half
+// ParseMFA reads a Fernet key: 32 bytes in URL-safe base64, the first half
 // signs, the second encrypts.
-func parseMFAKey(text string) ([]byte, bool) {
+func ParseMFA(text string) ([]byte, bool) {
 	key, err := base64.URLEncoding.DecodeString(text)
 	return key, err == nil && len(key) == 32
 }
 
-// opensMFA reports whether a Fernet token was made with key
+// OpensMFA reports whether a Fernet token was made with key
 // (https://github.com/fernet/spec: version, time, IV, ciphertext, HMAC).
-func opensMFA(stored string, key []byte) bool {
+func OpensMFA(stored string, key []byte) bool {
 	raw, err := base64.URLEncoding.DecodeString(stored)
 	if err != nil || len(raw) < 1+8+2*aes.BlockSize+sha256.Size || raw[0] != 0x80 {
 		return false
