@@ -17,8 +17,8 @@ import (
 
 // runDeferred runs what waits for the commit, and makes all that follows in
 // this transaction run at once.
-func (r *runner) runDeferred(ctx context.Context) error {
-	if err := postgres.Run(ctx, r.conn, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+func (p *passage) runDeferred(ctx context.Context) error {
+	if err := postgres.Run(ctx, p.conn, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
 		return fmt.Errorf("run deferred constraints and triggers: %w", err)
 	}
 	return nil
@@ -26,25 +26,25 @@ func (r *runner) runDeferred(ctx context.Context) error {
 
 // seal proves that nothing is left to run at the commit. A trigger can defer
 // constraints again; what it has put off runs now, and is seen as rows written.
-func (r *runner) seal(ctx context.Context) error {
-	before, err := r.written(ctx)
+func (p *passage) seal(ctx context.Context) error {
+	before, err := p.written(ctx)
 	if err != nil {
 		return err
 	}
-	if err := r.runDeferred(ctx); err != nil {
+	if err := p.runDeferred(ctx); err != nil {
 		return err
 	}
-	after, err := r.written(ctx)
+	after, err := p.written(ctx)
 	if err == nil && after != before {
-		err = problem.Problem{What: "a trigger puts off what it does until after the comparison", At: r.where,
+		err = problem.Problem{What: "a trigger puts off what it does until after the comparison", At: p.where,
 			Fix: "nothing was committed; find the trigger that runs SET CONSTRAINTS (pg_trigger, pg_proc) and disable it for the migration"}
 	}
 	return err
 }
 
 // written is how many rows this transaction has written so far, in all tables.
-func (r *runner) written(ctx context.Context) (string, error) {
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_all_tables")
+func (p *passage) written(ctx context.Context) (string, error) {
+	rows, err := postgres.Rows(ctx, p.conn, "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_all_tables")
 	if err != nil {
 		return "", fmt.Errorf("count rows written: %w", err)
 	}
@@ -52,14 +52,14 @@ func (r *runner) written(ctx context.Context) (string, error) {
 }
 
 // commit ends the transaction, unless something has started the server meanwhile.
-func (r *runner) commit(ctx context.Context) error {
-	if err := service.StillStopped(ctx, r.args.Common); err != nil {
+func (p *passage) commit(ctx context.Context) error {
+	if err := service.StillStopped(ctx, p.args.Common); err != nil {
 		return err
 	}
-	err := postgres.Run(ctx, r.conn, strings.Join(append(r.late, "COMMIT"), "; "))
+	err := postgres.Run(ctx, p.conn, strings.Join(append(p.late, "COMMIT"), "; "))
 	if err != nil && postgres.Lost(err) {
-		return problem.Problem{What: "the connection was lost at the very commit; whether it was committed is not known", At: r.where, Fix: "wait until PostgreSQL and the network are up, then run again: it looks whether the load is there, and goes on from that"}
+		return problem.Problem{What: "the connection was lost at the very commit; whether it was committed is not known", At: p.where, Fix: "wait until PostgreSQL and the network are up, then run again: it looks whether the load is there, and goes on from that"}
 	}
-	r.committed = err == nil
+	p.committed = err == nil
 	return err
 }

@@ -12,24 +12,24 @@ import (
 
 // compare reads every loaded table back, inside the transaction, and compares
 // it with what was read from SQLite. A difference is named and ends the run.
-func (r *runner) compare(ctx context.Context) error {
+func (p *passage) compare(ctx context.Context) error {
 	var problems problem.List
 	tables, rows := 0, int64(0)
-	for _, t := range r.plan.tables {
+	for _, t := range p.plan.tables {
 		if t.conn == nil {
 			continue
 		}
-		r.meter.begin("comparing "+t.Name, t.rows, "")
-		got, err := r.targetSum(ctx, t)
+		p.meter.begin("comparing "+t.Name, t.rows, "")
+		got, err := p.targetSum(ctx, t)
 		if err != nil {
 			return err
 		}
-		if err := r.compareGuests(ctx, t); err != nil {
+		if err := p.compareGuests(ctx, t); err != nil {
 			return err
 		}
 		tables, rows = tables+1, rows+got.Rows
 		if got != t.sum {
-			problems = append(problems, r.nameDifferences(ctx, t, got)...)
+			problems = append(problems, p.nameDifferences(ctx, t, got)...)
 		}
 	}
 	if err := problems.Err(); err != nil {

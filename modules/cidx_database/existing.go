@@ -198,19 +198,19 @@ func (r *runner) strangers(ctx context.Context) error {
 
 // clearTarget classifies what is there and deletes what is to be replaced,
 // children first.
-func (r *runner) clearTarget(ctx context.Context) error {
-	if err := r.classify(ctx); err != nil {
+func (p *passage) clearTarget(ctx context.Context) error {
+	if err := p.classify(ctx); err != nil {
 		return err
 	}
-	for i := len(r.plan.tables) - 1; i >= 0; i-- {
-		t := r.plan.tables[i]
+	for i := len(p.plan.tables) - 1; i >= 0; i-- {
+		t := p.plan.tables[i]
 		if t.status != statusReplaced {
 			continue
 		}
-		if err := r.moveGuests(ctx, t); err != nil {
+		if err := p.moveGuests(ctx, t); err != nil {
 			return err
 		}
-		if err := postgres.Run(ctx, r.conn, "DELETE FROM "+t.to.Qualified()+t.ours()); err != nil {
+		if err := postgres.Run(ctx, p.conn, "DELETE FROM "+t.to.Qualified()+t.ours()); err != nil {
 			return fmt.Errorf("delete replaced rows of %s: %w", t.Name, err)
 		}
 	}

@@ -69,7 +69,7 @@ func (t *table) ours() string {
 func (t *table) idName() string { return postgres.Quote(t.columns[t.key[0]].Name) }
 
 // moveGuests gives the guests their new ids, in the transaction.
-func (r *runner) moveGuests(ctx context.Context, t *table) error {
+func (p *passage) moveGuests(ctx context.Context, t *table) error {
 	g := t.guests
 	if g == nil {
 		return nil
@@ -81,10 +81,10 @@ func (r *runner) moveGuests(ctx context.Context, t *table) error {
 	list := "{" + strings.Join(texts, ",") + "}"
 	condition := " WHERE " + t.idName() + " = ANY ($1::bigint[])"
 	var err error
-	if g.before, err = r.guestSum(ctx, t, condition, list); err != nil {
+	if g.before, err = p.guestSum(ctx, t, condition, list); err != nil {
 		return err
 	}
-	_, err = postgres.Rows(ctx, r.conn, "UPDATE "+t.to.Qualified()+" SET "+t.idName()+" = "+t.idName()+" + "+strconv.FormatInt(g.above, 10)+condition, list)
+	_, err = postgres.Rows(ctx, p.conn, "UPDATE "+t.to.Qualified()+" SET "+t.idName()+" = "+t.idName()+" + "+strconv.FormatInt(g.above, 10)+condition, list)
 	if err != nil {
 		return fmt.Errorf("keep rows of %s under new ids: %w", t.Name, err)
 	}
@@ -93,13 +93,13 @@ func (r *runner) moveGuests(ctx context.Context, t *table) error {
 }
 
 // compareGuests proves that they are what they were, but for the ids.
-func (r *runner) compareGuests(ctx context.Context, t *table) error {
+func (p *passage) compareGuests(ctx context.Context, t *table) error {
 	if t.guests == nil {
 		return nil
 	}
-	after, err := r.guestSum(ctx, t, " WHERE "+t.idName()+" > "+strconv.FormatInt(t.guests.above, 10))
+	after, err := p.guestSum(ctx, t, " WHERE "+t.idName()+" > "+strconv.FormatInt(t.guests.above, 10))
 	if err == nil && after != t.guests.before {
-		err = problem.Problem{What: "the rows that were to stay have changed", At: r.where + ", table " + t.Name, Fix: "nothing was committed; look for triggers and rules on the table"}
+		err = problem.Problem{What: "the rows that were to stay have changed", At: p.where + ", table " + t.Name, Fix: "nothing was committed; look for triggers and rules on the table"}
 	}
 	return err
 }

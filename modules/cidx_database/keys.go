@@ -81,20 +81,20 @@ func (r *runner) secretsIn(ctx context.Context) (map[string]string, error) {
 }
 
 // storeSecrets writes the keys, in the transaction.
-func (r *runner) storeSecrets(ctx context.Context) error {
-	write, err := r.planSecrets(ctx)
+func (p *passage) storeSecrets(ctx context.Context) error {
+	write, err := p.planSecrets(ctx)
 	if err != nil || len(write) == 0 {
 		return err
 	}
-	name := r.secretsName()
-	if r.catalog.Tables[secretsTable] == nil {
-		if err := postgres.Run(ctx, r.conn, fmt.Sprintf(createSecrets, name)); err != nil {
+	name := p.secretsName()
+	if p.catalog.Tables[secretsTable] == nil {
+		if err := postgres.Run(ctx, p.conn, fmt.Sprintf(createSecrets, name)); err != nil {
 			return err
 		}
 	}
-	r.secrets.stored = write
+	p.secrets.stored = write
 	for key, value := range write {
-		_, err := postgres.Rows(ctx, r.conn, "INSERT INTO "+name+" (key_name, key_value) VALUES ($1, $2) ON CONFLICT (key_name) DO UPDATE SET key_value = excluded.key_value, updated_at = now()", key, value)
+		_, err := postgres.Rows(ctx, p.conn, "INSERT INTO "+name+" (key_name, key_value) VALUES ($1, $2) ON CONFLICT (key_name) DO UPDATE SET key_value = excluded.key_value, updated_at = now()", key, value)
 		if err != nil {
 			return fmt.Errorf("store key %s: %w", key, err)
 		}
@@ -103,16 +103,16 @@ func (r *runner) storeSecrets(ctx context.Context) error {
 }
 
 // compareSecrets reads the stored keys back, in the transaction.
-func (r *runner) compareSecrets(ctx context.Context) error {
-	if len(r.secrets.stored) == 0 {
+func (p *passage) compareSecrets(ctx context.Context) error {
+	if len(p.secrets.stored) == 0 {
 		return nil
 	}
 	var problems problem.List
-	theirs, err := r.secretsIn(ctx)
+	theirs, err := p.secretsIn(ctx)
 	problems.Add(err)
-	for key, value := range r.secrets.stored {
+	for key, value := range p.secrets.stored {
 		if err == nil && theirs[key] != value {
-			problems = append(problems, problem.Problem{What: "key " + key + " is not what was stored", At: r.where + ", table " + secretsTable, Fix: "nothing was committed; look for triggers and rules on the table"})
+			problems = append(problems, problem.Problem{What: "key " + key + " is not what was stored", At: p.where + ", table " + secretsTable, Fix: "nothing was committed; look for triggers and rules on the table"})
 		}
 	}
 	return problems.Err()

@@ -86,33 +86,33 @@ func (r *runner) readMarker(ctx context.Context) (*marker, error) {
 }
 
 // makeMarkerTable creates the table of markers where there is none.
-func (r *runner) makeMarkerTable(ctx context.Context) error {
-	if r.catalog.Tables[markerTable] != nil {
+func (p *passage) makeMarkerTable(ctx context.Context) error {
+	if p.catalog.Tables[markerTable] != nil {
 		return nil
 	}
-	err := postgres.Run(ctx, r.conn, fmt.Sprintf(createMarker, r.markerName()))
+	err := postgres.Run(ctx, p.conn, fmt.Sprintf(createMarker, p.markerName()))
 	if postgres.Code(err) == "42501" {
-		return problem.Problem{What: "the role may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"}
+		return problem.Problem{What: "the role may not create tables in schema " + p.catalog.Server.Schema, At: p.where, Fix: "GRANT CREATE ON SCHEMA " + p.catalog.Server.Schema + " TO " + p.catalog.Server.User + "; CIDX itself needs it"}
 	}
 	return err
 }
 
 // writeMarker records the load, in its own transaction.
-func (r *runner) writeMarker(ctx context.Context) error {
-	tables, err := json.Marshal(r.marks())
+func (p *passage) writeMarker(ctx context.Context) error {
+	tables, err := json.Marshal(p.marks())
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
 	}
 	// A load of this home that no server has worked on is replaced by this one.
-	_, err = postgres.Rows(ctx, r.conn, `UPDATE `+r.markerName()+` SET rolled_back_at = clock_timestamp(), rolled_back = '{}'
-		WHERE source_id <> $1 AND rolled_back_at IS NULL AND home = $2 AND host = $3`, r.source.id, r.args.Home, hostName())
+	_, err = postgres.Rows(ctx, p.conn, `UPDATE `+p.markerName()+` SET rolled_back_at = clock_timestamp(), rolled_back = '{}'
+		WHERE source_id <> $1 AND rolled_back_at IS NULL AND home = $2 AND host = $3`, p.source.id, p.args.Home, hostName())
 	if err != nil {
 		return fmt.Errorf("record what is replaced: %w", err)
 	}
-	_, err = postgres.Rows(ctx, r.conn, `INSERT INTO `+r.markerName()+` VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, NULL, NULL)
+	_, err = postgres.Rows(ctx, p.conn, `INSERT INTO `+p.markerName()+` VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, NULL, NULL)
 		ON CONFLICT (source_id) DO UPDATE SET home = excluded.home, host = excluded.host, started_at = excluded.started_at, committed_at = excluded.committed_at,
 		helper = excluded.helper, tables = excluded.tables, rolled_back_at = NULL, rolled_back = NULL`,
-		r.source.id, r.args.Home, hostName(), stampText(r.moment), ansible.Build, string(tables))
+		p.source.id, p.args.Home, hostName(), stampText(p.moment), ansible.Build, string(tables))
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
 	}

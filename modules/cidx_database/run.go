@@ -50,7 +50,6 @@ type runner struct {
 	warnings  warnings
 	clock     stopwatch
 	committed bool       // by this call
-	late      []string   // statements that no rollback takes back
 	checked   chan error // result of checkSmall
 }
 

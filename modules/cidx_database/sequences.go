@@ -189,8 +189,8 @@ func (r *runner) checkSequences(ctx context.Context) error {
 // setSequences puts every sequence above the highest id of its table, on either
 // side. It is transactional where the sequence is ours; for the others, setval()
 // has to wait until nothing but the commit is left.
-func (r *runner) setSequences(ctx context.Context) error {
-	list, err := r.readSequences(ctx)
+func (p *passage) setSequences(ctx context.Context) error {
+	list, err := p.readSequences(ctx)
 	if err != nil {
 		return err
 	}
@@ -198,19 +198,19 @@ func (r *runner) setSequences(ctx context.Context) error {
 	var statements []string
 	for i := range list {
 		s := &list[i]
-		problems.Add(s.fault(r.where))
+		problems.Add(s.fault(p.where))
 		switch {
 		case !s.due():
 		case s.owned:
 			statements = append(statements, fmt.Sprintf("ALTER SEQUENCE %s RESTART WITH %d", s.column.Sequence, s.highest+1))
 		default:
-			r.late = append(r.late, fmt.Sprintf("SELECT setval(%s, %d)", s.regclass(), s.highest))
+			p.late = append(p.late, fmt.Sprintf("SELECT setval(%s, %d)", s.regclass(), s.highest))
 		}
 	}
 	if err := problems.Err(); err != nil || len(statements) == 0 {
 		return err
 	}
-	if err := postgres.Run(ctx, r.conn, strings.Join(statements, "; ")); err != nil {
+	if err := postgres.Run(ctx, p.conn, strings.Join(statements, "; ")); err != nil {
 		return fmt.Errorf("set sequences: %w", err)
 	}
 	return nil
