@@ -2,7 +2,6 @@ package aliases
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -86,8 +85,8 @@ func (s *step) add(p *plan, rel string) error {
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
-	if !json.Valid(original) {
-		return s.invalid(p, rel, path, original)
+	if err := jsonfile.Check(original); err != nil {
+		return s.doubtful(p, rel, path, err)
 	}
 	if !isAlias(original) {
 		p.leftAlone = append(p.leftAlone, leftAlone{path, "has no target_path"})
@@ -119,15 +118,15 @@ func (s *step) irregular(p *plan, path string) error {
 	return nil
 }
 
-// invalid judges a file that is not JSON. CIDX 11.79 keeps alias files, and
+// doubtful judges a file that is not JSON, or has a key twice. CIDX 11.79 keeps alias files, and
 // nothing else, in aliases/; what lies at the top of the tree may be anything.
-func (s *step) invalid(p *plan, rel, path string, raw []byte) error {
+func (s *step) doubtful(p *plan, rel, path string, why error) error {
 	aliasPlace := filepath.Dir(rel) == "aliases" || s.layout.Kind == "assumed"
 	if !aliasPlace {
-		p.leftAlone = append(p.leftAlone, leftAlone{path, "is not valid JSON: " + cidx.JSONFault(raw)})
+		p.leftAlone = append(p.leftAlone, leftAlone{path, "is " + why.Error()})
 		return nil
 	}
-	return problem.Problem{What: "not valid JSON: " + cidx.JSONFault(raw), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
+	return problem.Problem{What: why.Error(), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
 }
 
 // strangers are alias files on the share without an original, for example of a

@@ -135,6 +135,8 @@ var faults = map[string]fault{
 		"Cluster config", "no such file", "/config.json", "cidx_home"},
 	"invalid JSON in config.json": {func(t *testing.T, s *stage) { s.Write(t, "config.json", "{\n  \"storage_mode\": postgres\n}\n") },
 		"Cluster config", "not valid JSON: line 2, column 19", "/config.json", "config.json.bak"},
+	"a key twice in config.json": {func(t *testing.T, s *stage) { edit(t, s, `"node_id"`, `"node_id": "other", "node_id"`) },
+		"Cluster config", `JSON with the same key twice in one object: "node_id"`, "/config.json", "repair the file"},
 	"config.json is a list": {func(t *testing.T, s *stage) { s.Write(t, "config.json", "[]") },
 		"Cluster config", "not a JSON object", "/config.json", "cluster-join.sh"},
 	"cluster-join has not run": {func(t *testing.T, s *stage) { s.Write(t, "config.json", fmt.Sprintf(hometest.Standalone, s.Dir)) },
@@ -165,6 +167,10 @@ var faults = map[string]fault{
 		s.Write(t, "data/golden-repos/aliases/web-global.json", `{"target_path": "/x"`)
 	},
 		"Cluster config", "not valid JSON: line 1, column 21", "/aliases/web-global.json", "restore the alias file"},
+	"an alias that names its target twice": {func(t *testing.T, s *stage) {
+		s.Write(t, "data/golden-repos/aliases/web-global.json", `{"target_path": "/x", "target_path": "/y"}`)
+	},
+		"Cluster config", `JSON with the same key twice in one object: "target_path"`, "/aliases/web-global.json", "restore the alias file"},
 	"a file where the folder of repositories should be": {func(t *testing.T, s *stage) {
 		must(t, os.RemoveAll(s.Path("data/golden-repos")))
 		s.Write(t, "data/golden-repos", "")

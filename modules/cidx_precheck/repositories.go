@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
@@ -54,8 +55,8 @@ func (e *examiner) alias(path string, certain bool) error {
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
-	if !gjson.ValidBytes(raw) {
-		return problem.Problem{What: "not valid JSON: " + cidx.JSONFault(raw), At: path, Fix: "restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none"}
+	if err := jsonfile.Check(raw); err != nil {
+		return problem.Problem{What: err.Error(), At: path, Fix: "restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none"}
 	}
 	if certain && gjson.GetBytes(raw, "target_path").Type != gjson.String {
 		e.warnings = append(e.warnings, path+" has no target_path: it is no alias, and stays as it is")

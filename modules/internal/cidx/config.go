@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -50,8 +51,8 @@ func ReadConfig(ctx context.Context, path string) (Config, error) {
 
 // ParseConfig is ReadConfig for bytes already read; path is used in messages.
 func ParseConfig(ctx context.Context, path string, raw []byte) (Config, error) {
-	if !gjson.ValidBytes(raw) {
-		return Config{}, problem.Problem{What: "not valid JSON: " + JSONFault(raw), At: path, Fix: "repair the file, or restore config.json.bak.<timestamp> beside it and run cluster-join.sh again"}
+	if err := jsonfile.Check(raw); err != nil {
+		return Config{}, problem.Problem{What: err.Error(), At: path, Fix: "repair the file, or restore config.json.bak.<timestamp> beside it and run cluster-join.sh again"}
 	}
 	doc := gjson.ParseBytes(raw)
 	if !doc.IsObject() {
