@@ -8,6 +8,7 @@ export CGO_ENABLED := 0
 export GOTOOLCHAIN := local
 
 E2E_TIMEOUT ?= 40m
+GOTEST := gotestsum --format standard-quiet --
 
 .PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files bench-downtime bench-become collection clean
 
@@ -30,14 +31,15 @@ lint: modules ## gofmt, go vet, staticcheck, ansible-lint (production), yamllint
 test: modules tools lint ## Everything: lint, unit tests, scenarios, lab. The last line counts them
 	@build/setup.sh test
 	@build/setup.sh lab || echo 'test: the lab cannot be set up on this machine'
-	@go run ./build/testsum -count=1 -timeout $(E2E_TIMEOUT) ./...
+	@$(GOTEST) -count=1 -timeout $(E2E_TIMEOUT) ./...
 
 unit: modules ## The unit tests of the modules alone
 	@build/setup.sh test
-	@go run ./build/testsum ./modules/... ./e2e/seed/... ./e2e/judge/... ./e2e/standin/...
+	@$(GOTEST) ./modules/... ./e2e/seed/... ./e2e/judge/... ./e2e/standin/...
 
 scenarios: modules tools ## The scenarios of e2e/testdata alone; RUN=pattern picks some
-	@go run ./build/testsum -count=1 -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
+	@build/setup.sh test
+	@$(GOTEST) -count=1 -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
 
 demo: setup ## Migrate a realistic standalone server on this machine and show it; README=1 puts the transcript into README.md
 	@build/helper.sh "$$(go env GOHOSTARCH)"
@@ -45,16 +47,16 @@ demo: setup ## Migrate a realistic standalone server on this machine and show it
 	@e2e/demo.sh $(if $(README),--readme)
 
 lab: modules tools ## Real systemd nodes, SSH, TLS, two nodes, the chief faults
-	@build/setup.sh lab
-	@go run ./build/testsum -count=1 -timeout 60m ./e2e/lab/...
+	@build/setup.sh test lab
+	@$(GOTEST) -count=1 -timeout 60m ./e2e/lab/...
 
 lab-full: modules tools ## The lab with every fault, resumed and rolled back, and the newest ansible-core; LAB_DOC=1 writes docs/faults.md
-	@build/setup.sh lab
-	@LAB=full go run ./build/testsum -count=1 -timeout 180m ./e2e/lab/...
+	@build/setup.sh test lab
+	@LAB=full $(GOTEST) -count=1 -timeout 180m ./e2e/lab/...
 
 lab-nfs: modules ## Migrate onto a true NFS share in an emulated machine: squash, id mapping, outages; LAB_DOC=1 writes docs/nfs.md
-	@build/setup.sh nfs
-	@LAB=nfs go run ./build/testsum -count=1 -timeout 60m ./e2e/nfs/...
+	@build/setup.sh test nfs
+	@LAB=nfs $(GOTEST) -count=1 -timeout 60m ./e2e/nfs/...
 
 bench: bench-database bench-files bench-downtime bench-become ## All benchmarks
 

@@ -52,6 +52,4 @@ printf '{\n  "build": "%s",\n  "sha256": {%s\n  }\n}\n' "$id" "$sums" > files/.c
 mv -f files/.cidx-helper.json files/cidx-helper.json
 
 rm -f build/library/*
-build/cidx-helper doc | sed -n 's/^  module: //p' | while read -r module; do
-    ln -s ../cidx-helper "build/library/$module"
-done
+for module in modules/cidx_*; do ln -s ../cidx-helper "build/library/${module#modules/}"; done

@@ -6,12 +6,13 @@
 #
 #   build/setup.sh [group…]
 #
-# Go and staticcheck go to .build/, everything else comes from Debian.
+# Go, staticcheck and gotestsum go to .build/, everything else comes from Debian.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 GO_VERSION=1.26.6          # docs/decisions/0004-go-from-pypi.md
 STATICCHECK_VERSION=v0.8.2
+GOTESTSUM_VERSION=v1.13.0
 
 say()  { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -155,13 +156,14 @@ fetch_go() {
   go_tool >/dev/null || fail "Go $GO_VERSION does not run on this machine ($(uname -m))"
 }
 
-install_staticcheck() {
-  local stamp=.build/bin/staticcheck.version
-  [ "$(cat $stamp 2>/dev/null)" = "$STATICCHECK_VERSION" ] && return
-  say "installing staticcheck $STATICCHECK_VERSION into .build/bin"
+# install_tool NAME MODULE VERSION builds a Go program into .build/bin.
+install_tool() {
+  local stamp=.build/bin/$1.version
+  [ "$(cat "$stamp" 2>/dev/null)" = "$3" ] && return
+  say "installing $1 $3 into .build/bin"
   mkdir -p .build/bin
-  GOBIN="$PWD/.build/bin" "$(go_tool)" install "honnef.co/go/tools/cmd/staticcheck@$STATICCHECK_VERSION"
-  echo "$STATICCHECK_VERSION" > $stamp
+  GOBIN="$PWD/.build/bin" "$(go_tool)" install "$2@$3"
+  echo "$3" > "$stamp"
 }
 
 main() {
@@ -177,7 +179,8 @@ main() {
   for group in "${groups[@]}"; do
     case $group in
       core) install_go ;;
-      lint) install_go; install_staticcheck ;;
+      lint) install_go; install_tool staticcheck honnef.co/go/tools/cmd/staticcheck "$STATICCHECK_VERSION" ;;
+      test) install_go; install_tool gotestsum gotest.tools/gotestsum "$GOTESTSUM_VERSION" ;;
     esac
   done
 }

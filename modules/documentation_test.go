@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write plugins/modules/*.yml from the Go
 func TestDocumentation(t *testing.T) {
 	for _, m := range modules() {
 		t.Run(m.Doc.Name, func(t *testing.T) {
-			want, err := m.Documentation()
+			want, err := documentation(m)
 			if err != nil {
 				t.Fatal(err)
 			}

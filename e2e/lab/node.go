@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -159,20 +158,6 @@ func (n *Node) PowerCut() error {
 	<-n.ended
 	n.container, n.init = nil, 0
 	return err
-}
-
-// Shutdown ends the node as poweroff does.
-func (n *Node) Shutdown() error {
-	if err := n.container.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("shut %s down: %w", n.Name, err)
-	}
-	select {
-	case <-n.ended:
-		n.container, n.init = nil, 0
-		return nil
-	case <-time.After(30 * time.Second):
-		return errors.Join(fmt.Errorf("shut %s down: it is still there after 30 s", n.Name), n.PowerCut())
-	}
 }
 
 // Discard ends the node and removes its disks.

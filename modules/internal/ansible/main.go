@@ -17,7 +17,6 @@ const usage = `usage: cidx-helper <command>
   module <module>            run a module in the foreground; JSON arguments on standard input
   job run <module>           start a module as a job that outlives its connection, or attach to it
   job follow <job> <offset>  wait for news of a job
-  doc [module]               documentation as YAML
   version                    the build id
 Called as AnsiballZ_<module> or <module> with an arguments file, it is an Ansible module.`
 
@@ -82,8 +81,6 @@ func (p program) command(words []string) int {
 		return p.errands(words[1])
 	case len(words) > 0 && words[0] == "job":
 		return p.job(words[1:])
-	case len(words) > 0 && words[0] == "doc":
-		return p.doc(words[1:])
 	case len(words) == 1 && words[0] == "version":
 		fmt.Fprintln(p.out, Build)
 		return 0

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
@@ -168,42 +166,6 @@ func TestSignalIsAnsweredForADeafModule(t *testing.T) {
 	reply := parse(t, m.Run(ctx, []byte(`{"home":"/h"}`), nil))
 	if reply["interrupted"] != true || reply["changed"] != true || fmt.Sprint(reply["lines"]) != "[begun]" {
 		t.Errorf("got %v", reply)
-	}
-}
-
-func TestDocumentationComesFromTheStruct(t *testing.T) {
-	text, err := testModule(nil).Documentation()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"module: cidx_test", "short_description: Test", "type: path\n      required: true", "default: 7", "default: true", "elements: str", "type: dict", "support: full"} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("%q is missing in\n%s", want, text)
-		}
-	}
-}
-
-func TestLongSentencesAreFolded(t *testing.T) {
-	long := strings.TrimSpace(strings.Repeat("word: with 'quotes' # and a colon, ", 9))
-	m := New(Doc{Name: "cidx_test", Short: "s", Description: []string{long, "short"}, Example: "- name: x\n"},
-		func(context.Context, base, Mode) (Reply, error) { return Reply{}, nil })
-	text, err := m.Documentation()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var parsed struct {
-		Documentation struct{ Description []string } `yaml:"DOCUMENTATION"`
-	}
-	if err := yaml.Unmarshal(text, &parsed); err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	if got := parsed.Documentation.Description; len(got) != 2 || got[0] != long {
-		t.Errorf("got %q", got)
-	}
-	for line := range strings.Lines(string(text)) {
-		if len(line) > 140 {
-			t.Errorf("long line %q", line)
-		}
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/zeebo/xxh3"
+
 	"cidx-cluster/modules/internal/convert"
 )
 
@@ -26,10 +28,10 @@ type Sum struct {
 
 // Add adds one row in canonical form.
 func (s *Sum) Add(canonical []byte) {
-	hi, lo := hash(canonical)
+	h := xxh3.Hash128(canonical)
 	var carry uint64
-	s.lo, carry = bits.Add64(s.lo, lo, 0)
-	s.hi, _ = bits.Add64(s.hi, hi, carry)
+	s.lo, carry = bits.Add64(s.lo, h.Lo, 0)
+	s.hi, _ = bits.Add64(s.hi, h.Hi, carry)
 	s.Rows++
 }
 

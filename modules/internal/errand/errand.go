@@ -148,12 +148,6 @@ type key struct{}
 // With lets the errands of ctx be done by the child at the other end.
 func With(ctx context.Context, c *Caller) context.Context { return context.WithValue(ctx, key{}, c) }
 
-// Remote reports whether somebody else does ctx's errands.
-func Remote(ctx context.Context) bool {
-	c, _ := ctx.Value(key{}).(*Caller)
-	return c != nil
-}
-
 // Pair makes a caller and the child's end of its socket.
 func Pair() (*Caller, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

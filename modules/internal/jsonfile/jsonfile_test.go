@@ -127,10 +127,3 @@ func FuzzSet(f *testing.F) {
 		}
 	})
 }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
