@@ -70,19 +70,6 @@ func (p *pathRule) moved(path string) string {
 	return path
 }
 
-// movedURL is moved for a value that may be a file:// URL.
-func (p *pathRule) movedURL(value string) string {
-	for _, head := range []string{"file://localhost", "file://"} {
-		if rest, in := strings.CutPrefix(value, head); in {
-			if to := p.moved(decoded(rest)); to != tidy(decoded(rest)) {
-				return head + to
-			}
-			return value
-		}
-	}
-	return p.moved(value)
-}
-
 func (p *pathRule) equal(was, is string) bool {
 	switch p.spelling {
 	case SpellLocal:

@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -244,7 +242,6 @@ func (f *fixture) copyTrees() {
 		`--exclude='/cidx-meta/dependency-map/_active_*.lock' --exclude='/.*.tmp' --exclude='/aliases/.*.tmp' "$GOLDEN/" "$SHARE/golden-repos/"
 		` + common + `--exclude=/.trash ` + locks + `"$HOME_DIR/data/activated-repos/" "$SHARE/activated-repos/"
 		if [ -d "$HOME_DIR/.versioned" ]; then ` + common + locks + `"$HOME_DIR/.versioned/" "$SHARE/.versioned/"; fi`)
-	f.mendTrees()
 	aliases, _ := filepath.Glob(f.share + "/golden-repos/aliases/*.json")
 	if f.layout == "assumed" {
 		aliases, _ = filepath.Glob(f.share + "/golden-repos/*-global.json")
@@ -267,69 +264,6 @@ func (f *fixture) copyTrees() {
 			f.t.Fatal(err)
 		}
 	}
-}
-
-// mended are, by the end of a file's path, the places in it that hold a path.
-var mended = map[string]string{
-	"/.git": `(?m)^gitdir: `, "/gitdir": `(?m)^`, "/commondir": `(?m)^`, "/alternates": `(?m)^`,
-	"/config": `(?m)^\t(?:url|pushurl|path|worktree) ?= ?"?(?:file://)?`, "/config.worktree": `(?m)^\tworktree = "?`,
-}
-
-// mendTrees spells absolute links and git's own paths for the share, and gives
-// what it changed the times of the originals.
-func (f *fixture) mendTrees() {
-	places := map[string]string{f.golden: f.share + "/golden-repos", f.home + "/data/activated-repos": f.share + "/activated-repos"}
-	if f.layout == "assumed" {
-		places[f.home+"/.versioned"] = f.share + "/.versioned"
-	}
-	for from, to := range places {
-		err := filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			original := from + strings.TrimPrefix(path, to)
-			for local, moved := range places {
-				if err := f.mend(path, original, local, moved); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			f.t.Fatal(err)
-		}
-	}
-}
-
-// mend changes one link or file in one of the trees' paths.
-func (f *fixture) mend(path, original, local, moved string) error {
-	if to, err := os.Readlink(path); err == nil {
-		if !strings.HasPrefix(to, local+"/") {
-			return nil
-		}
-		f.shell(fmt.Sprintf(`ln -sfn '%[1]s' '%[2]s'; touch -h -r '%[3]s' '%[2]s'; touch -r '%[4]s' '%[5]s'`,
-			moved+strings.TrimPrefix(to, local), path, original, filepath.Dir(original), filepath.Dir(path)))
-		return nil
-	}
-	for suffix, before := range mended {
-		if !strings.HasSuffix(path, suffix) || !strings.Contains(path+"/", ".git/") {
-			continue
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		want := regexp.MustCompile(`(`+before+`)`+regexp.QuoteMeta(local)+`/`).ReplaceAllString(string(text), "${1}"+moved+"/")
-		if want == string(text) {
-			continue
-		}
-		info, err := os.Stat(original)
-		if err != nil {
-			return err
-		}
-		return errors.Join(os.WriteFile(path, []byte(want), 0o600), os.Chtimes(path, time.Time{}, info.ModTime()))
-	}
-	return nil
 }
 
 func (f *fixture) cutOver() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // files compares one tree with its copy on the share.
@@ -13,7 +14,6 @@ type files struct {
 	running bool
 	ignore  Ignore
 	aliases map[string]bool // relative names judged elsewhere
-	mended  map[string]bool // git files and links that are spelled for the share
 	touched map[string]bool // folders in which an alias file was replaced
 	report  *Report
 	ctx     context.Context // of judge
@@ -59,7 +59,10 @@ func (f *files) judge(ctx context.Context) error {
 
 func (f *files) compareAll(was, is map[string]Entry) {
 	f.report.checked("files", len(was))
-	wrong := f.findMended(was, is)
+	f.touched = map[string]bool{}
+	for rel := range f.aliases {
+		f.touched[filepath.Dir(rel)] = true
+	}
 	wasFirst, isFirst := f.leaders(was), f.leaders(is)
 	for _, rel := range sortedNames(was) {
 		if f.serversOwn(rel) {
@@ -69,9 +72,6 @@ func (f *files) compareAll(was, is map[string]Entry) {
 		if !has {
 			f.report.differ("files", joined(f.tree.name, rel), "is missing on the share")
 			continue
-		}
-		if why := wrong[rel]; why != "" {
-			f.report.differ("files", joined(f.tree.name, rel), "%s", why)
 		}
 		f.compare(rel, was[rel], copied)
 		if wasFirst[rel] != isFirst[rel] {
@@ -91,11 +91,11 @@ func (f *files) serversOwn(rel string) bool {
 }
 
 // leaders answers for each file with several names the first of them in this
-// tree. What is mended may become a file of its own.
+// tree.
 func (f *files) leaders(entries map[string]Entry) map[string]string {
 	first, out := map[[2]uint64]string{}, map[string]string{}
 	for _, rel := range sortedNames(entries) {
-		if e := entries[rel]; e.Type == "file" && e.Links > 1 && !f.mended[rel] {
+		if e := entries[rel]; e.Type == "file" && e.Links > 1 {
 			if first[e.inode] == "" {
 				first[e.inode] = rel
 				continue
@@ -115,10 +115,7 @@ func (f *files) compare(rel string, was, is Entry) {
 		is.Mode = was.Mode
 	}
 	mtime := !f.ignore.Mtime && rel != "" && !f.touched[rel]
-	switch {
-	case f.mended[rel]: // judged by findMended
-		was.Size, was.Hash, was.Link = is.Size, is.Hash, is.Link
-	case f.aliases[rel]: // judged with the alias files
+	if f.aliases[rel] { // judged with the alias files
 		was.Size, was.Hash, mtime = is.Size, is.Hash, false
 	}
 	compareEntries(f.report, "files", joined(f.tree.name, rel), was, is, mtime)

@@ -262,6 +262,21 @@ func TestRefusedOnTheShare(t *testing.T) {
 	}
 }
 
+// Links are copied as they are: one into the server's own tree leads to the
+// share once that tree is a link.
+func TestATargetBehindALinkIntoTheTreesIsOnTheShare(t *testing.T) {
+	w := newWorld(t)
+	must(t, os.Symlink(filepath.Join(w.repos(), "web"), filepath.Join(w.repos(), "site")))
+	w.put(t, "data/golden-repos/"+web, w.alias(w.repos()+"/site", ""))
+	w.copyTrees(t)
+	on := filepath.Join(w.share, "golden-repos/site")
+	must(t, os.RemoveAll(on)) // CopyFS follows links
+	must(t, os.Symlink(filepath.Join(w.repos(), "web"), on))
+	if reply := w.run(t); reply.Get("failed").Bool() || w.onShare(t, web) != w.alias(on, "") {
+		t.Error(reply.Raw)
+	}
+}
+
 func TestAfterTheCutOverTheFilesBelongToTheCluster(t *testing.T) {
 	w := newWorld(t)
 	w.copyTrees(t)

@@ -8,6 +8,7 @@ import (
 
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/repath"
 )
 
 // checkTarget proves that the folder an alias will point at is on the share or,
@@ -54,18 +55,23 @@ func (s *step) origin(target string) (path string, moves bool) {
 	return "", false
 }
 
-// staysInside refuses a target that a link leads out of the share.
+// staysInside refuses a target that a link leads out of the share. One that
+// leads into a tree of this server leads to the share once the cut-over has put
+// a link there: then it is the copy that counts.
 func (s *step) staysInside(target, at string) error {
-	resolved, err := filepath.EvalSymlinks(target)
-	if err != nil {
-		return fmt.Errorf("resolve target of alias file: %w", err)
-	}
 	root, err := filepath.EvalSymlinks(s.share)
 	if err != nil {
 		return fmt.Errorf("resolve share: %w", err)
 	}
-	if below(resolved, root) {
-		return nil
+	resolved, asked := "", map[string]bool{}
+	for next := target; !asked[next]; next = repath.Rewrite(resolved, s.moves) {
+		asked[next] = true
+		if resolved, err = filepath.EvalSymlinks(next); err != nil {
+			return fmt.Errorf("resolve target of alias file: %w", err)
+		}
+		if below(resolved, root) {
+			return nil
+		}
 	}
 	return problem.Problem{
 		What: fmt.Sprintf("%s leads out of the share, to %q", target, resolved), At: at,

@@ -21,7 +21,7 @@ func (p *part) aliasPlace(dir string, e *tree.Entry) bool {
 // rewritten reports whether the share has an alias file with the paths already
 // spelt for the share, and nothing else different.
 func (p *pass) rewritten(dir string, e *tree.Entry) bool {
-	if !p.part.aliasPlace(dir, e) || e.Size > largestMend {
+	if !p.part.aliasPlace(dir, e) || e.Size > largestGitFile {
 		return false
 	}
 	path := tree.Join(dir, e.Name)

@@ -77,7 +77,7 @@ func (p *pass) copyAgain(ctx context.Context, tasks []*task, differing []differe
 			e := &t.now.Entries[d.index]
 			_, further := p.links.first(t.path, e.Name)
 			switch {
-			case e.IsSymlink() || p.mends(t.path, e):
+			case e.IsSymlink():
 				t.other = append(t.other, d.index)
 			case further:
 				t.late = append(t.late, d.index)
@@ -86,7 +86,7 @@ func (p *pass) copyAgain(ctx context.Context, tasks []*task, differing []differe
 				t.copy = append(t.copy, d.index)
 			}
 		}
-		err := errors.Join(p.copyFiles(ctx, []*task{t}), p.makeOthers(t), p.linkLate(ctx, []*task{t}))
+		err := errors.Join(p.copyFiles(ctx, []*task{t}), p.makeLinks(t), p.linkLate(ctx, []*task{t}))
 		if err == nil {
 			err = p.target.settle(t.path, &t.now.Self)
 		}
@@ -155,7 +155,7 @@ func (p *pass) compareEntry(t *task, i int) (why string, err error) {
 	}
 	e := &t.now.Entries[i]
 	path := tree.Join(t.path, e.Name)
-	why, rest, err := p.equal(path, e, t.flags[i+1]&tree.Mended != 0)
+	why, rest, err := p.equal(path, e)
 	if errors.Is(err, errChanged) || why != "" && p.changed(path, e) {
 		t.flags[i+1] = 0
 		return "", p.moving(t, path)

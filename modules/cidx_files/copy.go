@@ -153,7 +153,7 @@ func (p *pass) copyChunk(ctx context.Context, folders []*folder) (late []*task, 
 	}
 	var ready []*task
 	for _, t := range tasks {
-		if err := p.makeOthers(t); err != nil {
+		if err := p.makeLinks(t); err != nil {
 			return nil, err
 		}
 		if len(t.late) > 0 {

@@ -17,20 +17,13 @@ var errChanged = errors.New("source changed")
 
 // equal compares an entry with its copy; why says how they differ. rest is set
 // if the source had been at rest long enough that any later change shows.
-func (p *pass) equal(path string, e *tree.Entry, mended bool) (why string, rest bool, err error) {
-	want := *e
-	var content []byte
-	if mended {
-		if want, content, err = p.mendedCopy(path, e); err != nil {
-			return "", false, err
-		}
-	}
+func (p *pass) equal(path string, e *tree.Entry) (why string, rest bool, err error) {
 	if !e.IsRegular() {
 		c, err := p.target.lstat(path)
 		if err != nil {
 			return missing(err), true, nil
 		}
-		return want.Differs(&c, p.target.granularity), true, nil
+		return e.Differs(&c, p.target.granularity), true, nil
 	}
 	fd, err := openRead(p.target.dir, path)
 	if err != nil {
@@ -45,16 +38,12 @@ func (p *pass) equal(path string, e *tree.Entry, mended bool) (why string, rest 
 	if err != nil {
 		return "", false, fault("read", p.target.path(path), err)
 	}
-	if why := want.Differs(&c, p.target.granularity); why != "" {
+	if why := e.Differs(&c, p.target.granularity); why != "" {
 		return why, true, nil
 	}
 	// What this machine has just written must not be answered from its memory.
 	_ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) // a hint only
 	rest = rested(e)
-	if mended {
-		why, err = p.equalContent(bytes.NewReader(content), copied, want.Size)
-		return why, rest, err
-	}
 	why, err = p.equalFile(path, e, copied)
 	return why, rest, err
 }

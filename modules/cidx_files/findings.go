@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,7 +23,6 @@ type finding struct {
 	kind   string
 	path   string // below the part
 	detail string
-	after  string // of a path that is changed in the copy
 }
 
 // Kinds of findings.
@@ -30,7 +30,7 @@ const (
 	findAttributes = "attributes not copied"
 	findOutside    = "points out of the copied folders"
 	findHardLink   = "hard link that became a file of its own"
-	findMended     = "path changed in the copy"
+	findServed     = "served by the link in the folder's old place"
 	findForeign    = "on the share, not ours" // path is below the part's folder on the share
 )
 
@@ -41,9 +41,9 @@ func findingsPath(s cidx.State, part string) string {
 	return filepath.Join(s.Files(), part+".findings")
 }
 
-// readFindings reads what earlier looks have found. A line is folder, kind, path,
-// detail and what comes after, each quoted as in Go, with tabs between. A file that is missing or
-// damaged is nil: then every folder is looked at.
+// readFindings reads what earlier looks have found. A line is folder, kind, path
+// and detail, each quoted as in Go, with tabs between. A file that is missing or damaged is nil:
+// then every folder is looked at.
 func readFindings(s cidx.State, part string) (findings, error) {
 	raw, err := os.ReadFile(findingsPath(s, part))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -67,7 +67,7 @@ func readFindings(s cidx.State, part string) (findings, error) {
 
 func parseFinding(line string) (folder string, one finding, ok bool) {
 	fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-	if len(fields) != 5 || !strings.HasSuffix(line, "\n") {
+	if len(fields) != 4 || !strings.HasSuffix(line, "\n") {
 		return "", one, false
 	}
 	for i := range fields {
@@ -77,7 +77,7 @@ func parseFinding(line string) (folder string, one finding, ok bool) {
 		}
 		fields[i] = text
 	}
-	return fields[0], finding{fields[1], fields[2], fields[3], fields[4]}, true
+	return fields[0], finding{fields[1], fields[2], fields[3]}, true
 }
 
 // write keeps the findings, durably; they have to be there before the manifest
@@ -100,7 +100,7 @@ func (f findings) write(s cidx.State, part string) error {
 }
 
 func (f finding) line(folder string) string {
-	return fmt.Sprintf("%q\t%q\t%q\t%q\t%q\n", folder, f.kind, f.path, f.detail, f.after)
+	return fmt.Sprintf("%q\t%q\t%q\t%q\n", folder, f.kind, f.path, f.detail)
 }
 
 // of lists the findings of one kind by path.
@@ -124,38 +124,88 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// warnings tell the findings: each kind at most as often as somebody reads.
+// warnings tell the findings: one line a kind, with the repositories in which
+// they are, an example, and the file that has them all.
 func (p *part) warnings(file string) (list []string) {
-	if all := p.found.of(findAttributes); len(all) > 0 {
-		list = append(list, fmt.Sprintf("%s: %s ACLs, file capabilities or extended attributes, which are not copied, among them %s (%s)%s",
-			p.source, have(len(all)), all[0].path, all[0].detail, seeFile(len(all), 1, file)))
-	}
-	outside := p.found.of(findOutside)
-	for _, one := range outside[:min(len(outside), spelled)] {
-		list = append(list, fmt.Sprintf("%s: points out of the copied folders: %s; other nodes do not have it", filepath.Join(p.source, one.path), one.detail))
-	}
-	if len(outside) > spelled {
-		list = append(list, fmt.Sprintf("%s: %d entries point out of the copied folders%s", p.source, len(outside), seeFile(len(outside), spelled, file)))
-	}
-	if all := p.found.of(findHardLink); len(all) > 0 {
-		list = append(list, fmt.Sprintf("the share keeps no hard links: %s and %d others become files of their own%s", filepath.Join(p.source, all[0].path), len(all)-1, seeFile(len(all), 1, file)))
+	for _, kind := range []struct{ name, one, many string }{
+		{findAttributes, "entry has ACLs, file capabilities or extended attributes, which are not copied", "entries have ACLs, file capabilities or extended attributes, which are not copied"},
+		{findOutside, "path points out of the copied folders, to what other nodes do not have", "paths point out of the copied folders, to what other nodes do not have"},
+		{findServed, "absolute path leads into the folders that move; it is copied as it is, and the link in the old place serves it", "absolute paths lead into the folders that move; they are copied as they are, and the links in the old places serve them"},
+		{findHardLink, "hard link becomes a file of its own, since the share keeps none", "hard links become files of their own, since the share keeps none"},
+	} {
+		all := p.found.of(kind.name)
+		if len(all) == 0 {
+			continue
+		}
+		text := fmt.Sprintf("%s: %s (%s)", p.source, counted(len(all), kind.one, kind.many), p.spread(all))
+		if holders := holders(all); holders != "" {
+			text += ": " + holders
+		}
+		text += fmt.Sprintf("; among them %s", filepath.Join(p.source, all[0].path))
+		if all[0].detail != "" {
+			text += " (" + all[0].detail + ")"
+		}
+		list = append(list, text+seeFile(file))
 	}
 	return list
 }
 
-// spelled is how many warnings of a kind are spelled out.
-const spelled = 20
-
-func have(n int) string {
+func counted(n int, one, many string) string {
 	if n == 1 {
-		return "1 entry has"
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d entries have", n)
+	return fmt.Sprintf("%d %s", n, many)
 }
 
-// seeFile points at the complete list where not all of it was told.
-func seeFile(n, shown int, file string) string {
-	if n <= shown || file == "" {
+// spread says how many findings each repository has: "flask 12, billing 3".
+func (p *part) spread(all []finding) string {
+	counts := map[string]int{}
+	for _, f := range all {
+		counts[cmp.Or(p.repository(f.path), "outside of repositories")]++
+	}
+	return tally(counts)
+}
+
+// holders counts findings by what holds the path: "12 symbolic links, 3 git's config".
+func holders(all []finding) string {
+	counts := map[string]int{}
+	for _, f := range all {
+		holder, _, ok := strings.Cut(f.detail, " has /")
+		if !ok {
+			if holder, _, ok = strings.Cut(f.detail, " to /"); !ok {
+				continue
+			}
+		}
+		counts[holder]++
+	}
+	return tally(counts)
+}
+
+// tallied is how many names a tally spells out.
+const tallied = 5
+
+// tally lists counts by name, the largest first.
+func tally(counts map[string]int) string {
+	names := sortedKeys(counts)
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(counts[b], counts[a]) })
+	var words []string
+	for i, name := range names {
+		if i == tallied && len(names) > tallied+1 {
+			rest := 0
+			for _, other := range names[i:] {
+				rest += counts[other]
+			}
+			words = append(words, fmt.Sprintf("%d others %d", len(names)-i, rest))
+			break
+		}
+		words = append(words, fmt.Sprintf("%s %d", name, counts[name]))
+	}
+	return strings.Join(words, ", ")
+}
+
+// seeFile points at the complete list.
+func seeFile(file string) string {
+	if file == "" {
 		return ""
 	}
 	return "; all of them: " + file

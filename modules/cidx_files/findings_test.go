@@ -38,7 +38,7 @@ func losses(t *testing.T, r ansible.Reply, phase string) string {
 	for _, w := range r.Warnings {
 		fmt.Fprintf(&b, "%q\n", w)
 	}
-	fmt.Fprintf(&b, "%q %v %q", r.Data["mended"], r.Data["left_out"], r.Data["sqlite"])
+	fmt.Fprintf(&b, "%q %v %q", r.Data["paths"], r.Data["left_out"], r.Data["sqlite"])
 	counts := r.Data["lists"].(map[string]any)["golden-repos"].(map[string]any)
 	list, err := os.ReadFile(counts["file"].(string))
 	if err != nil {
@@ -125,7 +125,7 @@ func TestNoListIsCapped(t *testing.T) {
 		if len(left) != listed+1 || !strings.Contains(left[listed].Path, file) || !strings.Contains(left[listed].Path, fmt.Sprint(many)) {
 			t.Errorf("check %v: %d are left out, the last %+v", check, len(left), left[len(left)-1])
 		}
-		if n := len(r.Warnings); n > spelled+5 || !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, file) }) {
+		if n := len(r.Warnings); n > 5 || !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, file) }) {
 			t.Errorf("check %v: %d warnings, the last %q", check, n, r.Warnings[n-1])
 		}
 	}

@@ -121,12 +121,23 @@ func (p *pass) compareClones(ctx context.Context, c gitCheck, before, after *git
 	case errA != nil || errB != nil:
 		c.Detail = "refs are not readable: " + firstLines(was+is, 2)
 	case was != is:
-		c.Detail = "refs differ: " + changedLine([]byte(is), []byte(was))
+		c.Detail = "refs differ: " + changedLine(is, was)
 	default:
 		c.OK = true
 		return c, nil
 	}
 	return c, problem.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
+}
+
+// changedLine is the first line of a that b has otherwise.
+func changedLine(a, b string) string {
+	other := strings.Split(b, "\n")
+	for i, line := range strings.Split(a, "\n") {
+		if i >= len(other) || other[i] != line {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // gitFolders are those from which a clone may borrow objects.

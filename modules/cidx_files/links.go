@@ -1,10 +1,8 @@
 package files
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,8 +12,7 @@ import (
 )
 
 // links knows which names of a part are the same file. The first name of a
-// group is copied; the others become links to its copy, unless git's paths in
-// them have to be mended: then they become files of their own.
+// group is copied; the others become links to its copy.
 type links struct {
 	firstOf map[name]string // every further name -> path of the first; absolute if in another part
 }
@@ -27,7 +24,7 @@ func newLinks(s *scan, elsewhere map[inode]string) *links {
 	for key, all := range s.links {
 		names := all.here
 		slices.SortFunc(names, func(a, b name) int {
-			return cmp.Or(cmp.Compare(a.mayMend(), b.mayMend()), strings.Compare(tree.Join(a.dir, a.name), tree.Join(b.dir, b.name)))
+			return strings.Compare(tree.Join(a.dir, a.name), tree.Join(b.dir, b.name))
 		})
 		first, rest := elsewhere[key], names
 		if first == "" {
@@ -38,15 +35,6 @@ func newLinks(s *scan, elsewhere map[inode]string) *links {
 		}
 	}
 	return l
-}
-
-// mayMend is 1 for a name under which git keeps paths; such a one is the first
-// of a group only where there is no other.
-func (n name) mayMend() int {
-	if gitFile(n.dir, &tree.Entry{Name: n.name, Mode: unix.S_IFREG, Size: 1}) != "" {
-		return 1
-	}
-	return 0
 }
 
 // elsewhere finds, for files that have names in several parts, one that is
@@ -72,7 +60,7 @@ func (c *copier) elsewhere(j *job) (map[inode]string, error) {
 		}
 		m.Each(func(path string, g *tree.Group) bool {
 			for i, e := range decoded(path, g).Entries {
-				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] || g.Flags[i+1]&(tree.Copied|tree.Mended) != tree.Copied {
+				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] || g.Flags[i+1]&tree.Copied == 0 {
 					continue
 				}
 				file := tree.Join(path, e.Name)
@@ -130,9 +118,6 @@ func (p *pass) linkLate(ctx context.Context, late []*task) error {
 func (p *pass) link(dir string, e *tree.Entry) (ok bool, err error) {
 	path := tree.Join(dir, e.Name)
 	first := p.links.firstOf[name{dir, e.Name}]
-	if p.mendedFirst(first, e) {
-		return false, nil
-	}
 	c, err := p.target.lstatFirst(first)
 	if err != nil || e.Differs(&c, p.target.granularity) != "" {
 		return false, nil // the first name vanished or changed meanwhile
@@ -152,13 +137,18 @@ func (p *pass) link(dir string, e *tree.Entry) (ok bool, err error) {
 	return true, nil
 }
 
-// mendedFirst reports whether the copy of a file's first name has other content.
-func (p *pass) mendedFirst(first string, e *tree.Entry) bool {
-	if filepath.IsAbs(first) {
-		return false // of another part; elsewhere has looked
+// makeLinks makes a folder's symbolic links.
+func (p *pass) makeLinks(t *task) error {
+	for _, i := range t.other {
+		e := &t.now.Entries[i]
+		path := tree.Join(t.path, e.Name)
+		if c, err := p.target.lstat(path); err != nil || e.Differs(&c, p.target.granularity) != "" {
+			if err := p.target.symlink(path, e); err != nil {
+				return err
+			}
+		}
+		p.meter.moved()
 	}
-	dir, file := tree.Parent(first)
-	as := *e
-	as.Name = file
-	return p.mends(dir, &as)
+	p.done(t, t.other, 0)
+	return nil
 }

@@ -34,15 +34,11 @@ func (j *job) lines() (all []line) {
 	}
 	for _, folder := range sortedKeys(j.part.found) {
 		for _, f := range j.part.found[folder] {
-			detail := f.detail
-			if f.after != "" {
-				detail += " -> " + f.after
-			}
 			root := j.part.source
 			if f.kind == findForeign {
 				root = j.part.target
 			}
-			add(f.kind, filepath.Join(root, f.path), detail)
+			add(f.kind, filepath.Join(root, f.path), f.detail)
 		}
 	}
 	for _, path := range j.scan.census.sqlite {

@@ -75,7 +75,7 @@ func attributes(list []finding, root *tree.Root, path string) []finding {
 }
 
 // paths adds the absolute paths in an entry, the target of a link or those that
-// git keeps: which are changed in the copy, and which lead out of what is copied.
+// git keeps: which lead into the moved folders, and which out of them.
 func (p *part) paths(list []finding, root *tree.Root, dir string, e *tree.Entry) []finding {
 	path := tree.Join(dir, e.Name)
 	outside := func(to, detail string) {
@@ -87,8 +87,8 @@ func (p *part) paths(list []finding, root *tree.Root, dir string, e *tree.Entry)
 		if !strings.HasPrefix(e.Link, "/") {
 			return list
 		}
-		if after := repath.Rewrite(e.Link, p.moves); after != e.Link {
-			return append(list, finding{findMended, path, e.Link, after})
+		if repath.Rewrite(e.Link, p.moves) != e.Link {
+			return append(list, finding{findServed, path, "symbolic link to " + e.Link})
 		}
 		outside(e.Link, "symbolic link to")
 		return list
@@ -101,12 +101,12 @@ func (p *part) paths(list []finding, root *tree.Root, dir string, e *tree.Entry)
 	if err != nil {
 		return list // vanished or unreadable: the copy tells
 	}
-	after, out := mendContent(kind, content, p.moves)
+	inside, out := gitPaths(kind, content, p.moves)
 	for _, to := range out {
 		outside(to, "git's "+kind+" has")
 	}
-	if string(after) != string(content) {
-		list = append(list, finding{findMended, path, changedLine(content, after), changedLine(after, content)})
+	for _, to := range inside {
+		list = append(list, finding{findServed, path, "git's " + kind + " has " + to})
 	}
 	return list
 }

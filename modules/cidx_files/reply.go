@@ -70,8 +70,7 @@ func (c *copier) reply() ansible.Reply {
 type told struct {
 	foreign, repaired, aside, sqlite []string
 	foreigns, asides                 int
-	mended                           []mended
-	leftOut                          []leftOut
+	paths, leftOut                   []leftOut
 	git                              []gitCheck
 }
 
@@ -89,9 +88,9 @@ func (t *told) add(j *job, file string) map[string]any {
 	for _, l := range j.scan.census.leftOut {
 		left = append(left, leftOut{j.part.label + l.Path, l.Why})
 	}
-	var changed []mended
-	for _, f := range j.part.found.of(findMended) {
-		changed = append(changed, mended{filepath.Join(j.part.target, f.path), f.detail, f.after})
+	var served []leftOut
+	for _, f := range j.part.found.of(findServed) {
+		served = append(served, leftOut{filepath.Join(j.part.source, f.path), f.detail})
 	}
 	slices.SortFunc(left, func(a, b leftOut) int { return compareText(a.Path, b.Path) })
 	foreign := j.foreign()
@@ -100,11 +99,12 @@ func (t *told) add(j *job, file string) map[string]any {
 	t.repaired = append(t.repaired, examples(j.result.repaired, plain, file)...)
 	t.aside = append(t.aside, examples(j.result.aside, plain, file)...)
 	t.sqlite = append(t.sqlite, examples(label(j.scan.census.sqlite), plain, file)...)
-	t.mended = append(t.mended, examples(changed, func(note string) mended { return mended{Path: note} }, file)...)
-	t.leftOut = append(t.leftOut, examples(left, func(note string) leftOut { return leftOut{Path: note} }, file)...)
+	note := func(text string) leftOut { return leftOut{Path: text} }
+	t.paths = append(t.paths, examples(served, note, file)...)
+	t.leftOut = append(t.leftOut, examples(left, note, file)...)
 	t.git = append(t.git, j.result.git...)
 	return map[string]any{
-		"file": file, "left_out": len(left), "foreign": len(foreign), "mended": len(changed), "sqlite": len(j.scan.census.sqlite),
+		"file": file, "left_out": len(left), "foreign": len(foreign), "paths": len(served), "sqlite": len(j.scan.census.sqlite),
 		"aside": len(j.result.aside), "repaired": len(j.result.repaired), "attributes": j.scan.census.Extended, "outside": len(j.part.found.of(findOutside)),
 	}
 }
@@ -112,7 +112,7 @@ func (t *told) add(j *job, file string) map[string]any {
 // into puts the lists into a reply.
 func (t *told) into(data map[string]any) {
 	data["foreign"], data["repaired"], data["aside"], data["sqlite"] = list(t.foreign), list(t.repaired), list(t.aside), list(t.sqlite)
-	data["mended"], data["left_out"], data["git"] = list(t.mended), list(t.leftOut), list(t.git)
+	data["paths"], data["left_out"], data["git"] = list(t.paths), list(t.leftOut), list(t.git)
 }
 
 // list is never null in a reply.
@@ -140,7 +140,7 @@ func (j *job) summary() map[string]any {
 		"repositories": s.Repositories, "files": s.Files, "folders": s.Folders, "bytes": s.Bytes,
 		"source": j.part.source, "target": j.part.target,
 		"copied_files": r.copiedFiles.Load(), "copied_bytes": r.copiedBytes.Load(),
-		"linked": r.linked.Load(), "deleted": r.deleted.Load(), "mended": len(j.part.found.of(findMended)),
+		"linked": r.linked.Load(), "deleted": r.deleted.Load(), "paths": len(j.part.found.of(findServed)),
 		"compared": r.compared.Load(), "sampled": r.sampled.Load(), "unchanged": j.scan.same, "foreign": len(j.foreign()),
 		"changed_meanwhile": r.moving, "seconds": j.took.Seconds(), "scan_seconds": j.scan.took.Seconds(),
 	}

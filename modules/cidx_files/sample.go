@@ -10,19 +10,18 @@ import (
 
 // sampled is one file that was compared before and is read once more.
 type sampled struct {
-	dir    string
-	entry  tree.Entry
-	mended bool
+	dir   string
+	entry tree.Entry
 }
 
 // sample draws from the files of a folder that needs no work.
-func (s *scan) sample(d *tree.Dir, g *tree.Group) (list []sampled) {
+func (s *scan) sample(d *tree.Dir) (list []sampled) {
 	if s.percent <= 0 {
 		return nil
 	}
 	for i := range d.Entries {
 		if e := &d.Entries[i]; e.IsRegular() && !s.part.aliasPlace(d.Path, e) && rand.Float64()*100 < s.percent {
-			list = append(list, sampled{d.Path, *e, g.Flags[i+1]&tree.Mended != 0})
+			list = append(list, sampled{d.Path, *e})
 		}
 	}
 	return list
@@ -38,7 +37,7 @@ func (p *pass) checkSample(ctx context.Context) (differing []string, err error) 
 	var mu sync.Mutex
 	err = inParallel(ctx, sampleReaders, p.scan.samples, func(_ context.Context, s sampled) error {
 		path := tree.Join(s.dir, s.entry.Name)
-		why, _, err := p.equal(path, &s.entry, s.mended)
+		why, _, err := p.equal(path, &s.entry)
 		if err == errChanged || why != "" && p.changed(path, &s.entry) {
 			return nil
 		}

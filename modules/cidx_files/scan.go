@@ -132,7 +132,7 @@ func (s *scan) visit(d *tree.Dir) error {
 	state := d.Encode()
 	known := s.manifest.See(d.Path)
 	if known != nil && string(known.Stats) == string(state) && known.All(s.want, tree.Racy) {
-		n, samples, found := count(d), s.sample(d, known), s.find(d, true)
+		n, samples, found := count(d), s.sample(d), s.find(d, true)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.note(d, found)

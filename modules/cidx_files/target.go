@@ -3,7 +3,6 @@ package files
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -190,36 +189,6 @@ func (t *target) symlink(p string, want *tree.Entry) error {
 	}
 	t.writes.Add(1)
 	return t.settle(p, want)
-}
-
-// write makes a small file with the attributes of want, replacing what is there
-// in one step.
-func (t *target) write(p string, content []byte, want *tree.Entry) error {
-	name, err := t.temporary()
-	if err != nil {
-		return err
-	}
-	var f *os.File
-	err = t.at(name, func(at int, last string) error {
-		fd, err := unix.Openat(at, last, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
-		f = os.NewFile(uintptr(fd), t.path(name))
-		return err
-	})
-	if err != nil {
-		return fault("write", t.path(p), err)
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fault("write", t.path(p), err)
-	}
-	if err := t.settle(name, want); err != nil {
-		return err
-	}
-	if err := t.rename(name, p); err != nil {
-		return fault("write", t.path(p), err)
-	}
-	t.writes.Add(1)
-	return nil
 }
 
 // rename moves an entry to another folder of the target.

@@ -18,7 +18,7 @@ type task struct {
 	old   *tree.Dir    // as the manifest has it; empty for none
 	flags []byte       // of the folder, then of each entry
 	copy  []int        // entries for rsync
-	other []int        // symbolic links and files whose content is mended
+	other []int        // symbolic links
 	late  []int        // further names of a file that is copied under another one
 	lost  []int        // entries of old that the source has no more
 	found map[int]bool // entries that lay on the share and were not recorded as copied
@@ -63,7 +63,7 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 		return nil
 	}
 	if (t.list || p.reread) && p.rewritten(t.path, e) {
-		t.flags[i+1] = tree.Copied | tree.Verified | tree.Mended
+		t.flags[i+1] = tree.Copied | tree.Verified
 		return nil
 	}
 	if flag, ok := p.recorded(t, e); ok {
@@ -75,10 +75,6 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 			t.flags[i+1] = flag
 			return err
 		}
-	}
-	if p.mends(t.path, e) { // also as one of several names: what has to be mended depends on the name
-		t.other = append(t.other, i)
-		return nil
 	}
 	first, linked := p.links.first(t.path, e.Name)
 	there, err := false, error(nil)

@@ -124,7 +124,7 @@ type files struct {
 	Passes   []pass  `json:"passes"`
 	LeftOut  []entry `json:"left_out"`
 	Foreign  []entry `json:"foreign"`
-	Mended   []entry `json:"mended"`
+	Paths    []entry `json:"paths"`
 	Repaired []entry `json:"repaired"`
 }
 

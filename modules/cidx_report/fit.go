@@ -40,7 +40,7 @@ func (d *document) shortened(limit int) (document, string) {
 	var left []string
 	trim(&left, "files left out", &less.Files.LeftOut, limit)
 	trim(&left, "files of others", &less.Files.Foreign, limit)
-	trim(&left, "changed paths", &less.Files.Mended, limit)
+	trim(&left, "kept paths", &less.Files.Paths, limit)
 	trim(&left, "repaired files", &less.Files.Repaired, limit)
 	trim(&left, "passes", &less.Files.Passes, limit)
 	trim(&left, "alias files left alone", &less.Aliases.LeftAlone, limit)

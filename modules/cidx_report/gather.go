@@ -35,7 +35,7 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 		Host: a.Host, Node: node, Home: a.Home, State: string(a.State()),
 		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{}, Warnings: []remark{}, Problems: []problemLine{}, Artifacts: []artifact{},
 		Database: database{Tables: []table{}, Skipped: []table{}},
-		Files:    files{Parts: []part{}, Passes: []pass{}, LeftOut: []entry{}, Foreign: []entry{}, Mended: []entry{}, Repaired: []entry{}},
+		Files:    files{Parts: []part{}, Passes: []pass{}, LeftOut: []entry{}, Foreign: []entry{}, Paths: []entry{}, Repaired: []entry{}},
 		Aliases:  aliases{LeftAlone: []entry{}},
 	}
 	d.Share = d.mountPoint(ctx, a)

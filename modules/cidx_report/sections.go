@@ -82,12 +82,10 @@ func (d *document) fromFiles(replies []reply) {
 		d.Files.LeftOut = append(d.Files.LeftOut, entries(r.Get("left_out"))...)
 		d.Files.Foreign = append(d.Files.Foreign, entries(r.Get("foreign"))...)
 		d.Files.Repaired = append(d.Files.Repaired, entries(r.Get("repaired"))...)
-		for _, m := range r.Get("mended").Array() {
-			d.Files.Mended = append(d.Files.Mended, entry{m.Get("path").Str, m.Get("before").Str + " → " + m.Get("after").Str})
-		}
+		d.Files.Paths = append(d.Files.Paths, entries(r.Get("paths"))...)
 	}
 	d.Files.LeftOut, d.Files.Foreign = unique(d.Files.LeftOut), unique(d.Files.Foreign)
-	d.Files.Mended, d.Files.Repaired = unique(d.Files.Mended), unique(d.Files.Repaired)
+	d.Files.Paths, d.Files.Repaired = unique(d.Files.Paths), unique(d.Files.Repaired)
 	for _, p := range parts {
 		d.Files.Parts = append(d.Files.Parts, p)
 	}

@@ -16,8 +16,6 @@ const (
 	// Racy: the source changed so shortly before it was read that a second
 	// change within the clock's tick could not be seen; copy again next time.
 	Racy
-	// Mended: the copy differs from the source on purpose, in paths.
-	Mended
 )
 
 // Group is one folder as a manifest keeps it.

@@ -29,7 +29,7 @@ type Manifest struct {
 	torn   bool  // a file ends in a damaged record: write anew before appending
 }
 
-const magic = "cidx-manifest 1\n"
+const magic = "cidx-manifest 2\n"
 
 // OpenManifest reads the manifest at path with its log. Files that do not exist
 // are an empty manifest; damage ends the reading of a file where it begins,
