@@ -5,8 +5,9 @@
 // snapshot lies. What belongs on the share is a pure function of the original
 // in the server's own tree: target_path and previous_path with the local prefix
 // replaced by the share's, at a path boundary, and every other byte kept. That
-// is what this module writes where the share holds anything else; so it does not
-// matter what a copy left there, and a second run finds nothing to do.
+// is what this module writes where the share holds anything else, and it alone:
+// the copy leaves alias files out. Those on the share that have no original are
+// moved aside. A second run finds nothing to do.
 //
 // It never writes to an original. After the cut-over the files on the share
 // belong to the cluster, which changes them at every refresh; then this module
@@ -41,14 +42,15 @@ func Module() ansible.Module {
 		Name:  "cidx_aliases",
 		Short: "Point alias files at the share",
 		Description: []string{
-			"Rewrites C(target_path) and C(previous_path) of the alias files on the share; every other byte, mode, owner and modification time stay.",
-			"The originals in the server's own tree are never touched; copies of them are kept below C(aliases) in the state folder.",
+			"Writes the alias files on the share: C(target_path) and C(previous_path) point there; every other byte, mode, owner and modification time are the originals'.",
+			"The originals in the server's own tree are never touched. Alias files on the share that have no original are moved to C(.cidx-aside) at its top.",
 			"Files that are not alias files are left alone and named. After the cut-over nothing is done: the files belong to the cluster.",
 		},
 		Check: "Plans from the originals, and checks that every target exists among them; the share may still be empty.",
 		Returns: []ansible.Return{
 			{Name: "aliases", Type: "list", Doc: "One item an alias file: C(file), C(target), C(previous), C(rewritten)."},
 			{Name: "updated", Type: "int", Doc: "How many files were written, or would be."},
+			{Name: "stale", Type: "list", Doc: "Alias files on the share without an original, which were moved aside, or will be."},
 			{Name: "left_alone", Type: "list", Doc: "JSON files that are not alias files: C(file) and C(why)."},
 		},
 		Example: "- name: Point alias files at the share\n  cidx.cluster.cidx_aliases:\n    home: /home/cidx/.cidx-server\n",
@@ -74,6 +76,7 @@ func (s *step) run(ctx context.Context, mode ansible.Mode) (ansible.Reply, error
 	}
 	p, err := s.plan()
 	reply := p.reply(mode)
+	reply.Warnings = s.warnings(p)
 	if err != nil {
 		reply.Msg, reply.Changed = "alias files cannot be moved", false
 		return reply, err

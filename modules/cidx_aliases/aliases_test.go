@@ -79,8 +79,8 @@ func (w world) onShare(t *testing.T, rel string) string {
 	return string(raw)
 }
 
-// tree is every file below dir with its content, mode, owner and time.
-func tree(t *testing.T, dir string) map[string]string {
+// snapshot is every file below dir with its content, mode, owner and time.
+func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	must(t, filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
@@ -108,7 +108,7 @@ const (
 func TestRealRun(t *testing.T) {
 	w := newWorld(t)
 	w.copyTrees(t)
-	before := tree(t, w.repos())
+	before := snapshot(t, w.repos())
 	reply := w.run(t)
 	if reply.Get("failed").Bool() || !reply.Get("changed").Bool() || reply.Get("lines.0").Str != "  Updated 2 alias files" {
 		t.Fatal(reply.Raw)
@@ -117,7 +117,7 @@ func TestRealRun(t *testing.T) {
 	if diff := cmp.Diff(w.alias(on+"/.versioned/billing/v_2", on+"/billing"), w.onShare(t, billing)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(before, tree(t, w.repos())); diff != "" {
+	if diff := cmp.Diff(before, snapshot(t, w.repos())); diff != "" {
 		t.Error("an original was touched:", diff)
 	}
 	info, err := os.Stat(filepath.Join(on, web))
@@ -129,18 +129,12 @@ func TestRealRun(t *testing.T) {
 	if got := reply.Get("left_alone.0.file").Str; got != filepath.Join(w.repos(), "metadata.json") {
 		t.Errorf("left alone: %s", reply.Get("left_alone").Raw)
 	}
-	kept, err := os.ReadFile(filepath.Join(w.home, ".cluster-migrate/aliases/data/golden-repos", billing))
-	must(t, err)
-	if string(kept) != w.alias(w.repos()+"/.versioned/billing/v_2", w.repos()+"/billing") {
-		t.Errorf("kept %s", kept)
-	}
-
-	everything := tree(t, filepath.Dir(w.home))
+	everything := snapshot(t, filepath.Dir(w.home))
 	again := w.run(t)
 	if again.Get("changed").Bool() || again.Get("failed").Bool() || again.Get("lines.0").Str != "  All 2 alias files are up to date" {
 		t.Error(again.Raw)
 	}
-	if diff := cmp.Diff(everything, tree(t, filepath.Dir(w.home))); diff != "" {
+	if diff := cmp.Diff(everything, snapshot(t, filepath.Dir(w.home))); diff != "" {
 		t.Error("the second run changed something:", diff)
 	}
 }
@@ -172,7 +166,7 @@ func TestWhateverLiesOnTheShareBecomesWhatBelongsThere(t *testing.T) {
 
 func TestRehearsalNeedsNoCopyAndChangesNothing(t *testing.T) {
 	w := newWorld(t)
-	before := tree(t, filepath.Dir(w.home))
+	before := snapshot(t, filepath.Dir(w.home))
 	reply := w.run(t, "_ansible_check_mode", "_ansible_diff")
 	if reply.Get("failed").Bool() || !reply.Get("changed").Bool() || reply.Get("lines.0").Str != "  Would update 2 alias files" || reply.Get("updated").Int() != 2 {
 		t.Error(reply.Raw)
@@ -180,7 +174,7 @@ func TestRehearsalNeedsNoCopyAndChangesNothing(t *testing.T) {
 	if d := reply.Get("diff").Array(); len(d) != 2 || !strings.Contains(d[0].Get("after").Str, w.share) || strings.Contains(d[0].Get("before").Str, w.share) {
 		t.Error(reply.Get("diff").Raw)
 	}
-	if diff := cmp.Diff(before, tree(t, filepath.Dir(w.home))); diff != "" {
+	if diff := cmp.Diff(before, snapshot(t, filepath.Dir(w.home))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -198,7 +192,7 @@ func TestRefused(t *testing.T) {
 			must(t, err)
 			w.put(t, "data/golden-repos/aliases/bad-global.json", string(doc))
 			w.copyTrees(t)
-			before := tree(t, filepath.Dir(w.home))
+			before := snapshot(t, filepath.Dir(w.home))
 			for _, mode := range [][]string{{"_ansible_check_mode"}, {}} {
 				reply := w.run(t, mode...)
 				p := reply.Get("problems.0")
@@ -206,7 +200,7 @@ func TestRefused(t *testing.T) {
 					t.Errorf("want %q\n%s", message, reply.Raw)
 				}
 			}
-			if diff := cmp.Diff(before, tree(t, filepath.Dir(w.home))); diff != "" {
+			if diff := cmp.Diff(before, snapshot(t, filepath.Dir(w.home))); diff != "" {
 				t.Error("a refused run changed something:", diff)
 			}
 		})
@@ -247,12 +241,12 @@ func TestRefusedOnTheShare(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			c.spoil(t, w)
-			originals := tree(t, w.home)
+			originals := snapshot(t, w.home)
 			reply := w.run(t)
 			if !reply.Get("failed").Bool() || !strings.Contains(reply.Get("msg").Str, c.want) {
 				t.Errorf("want %q\n%s", c.want, reply.Raw)
 			}
-			now := tree(t, w.home)
+			now := snapshot(t, w.home)
 			for path, state := range originals {
 				if !strings.Contains(path, ".cluster-migrate") && path != w.home && now[path] != state {
 					t.Errorf("%s was touched", path)
@@ -295,30 +289,46 @@ func TestATreeThatLiesOnTheShareAlreadyIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	must(t, os.Rename(w.repos(), filepath.Join(w.share, "golden-repos")))
 	must(t, os.Symlink(filepath.Join(w.share, "golden-repos"), w.repos()))
-	before := tree(t, w.share)
+	before := snapshot(t, w.share)
 	if reply := w.run(t); !reply.Get("skipped").Bool() {
 		t.Error(reply.Raw)
 	}
-	if diff := cmp.Diff(before, tree(t, w.share)); diff != "" {
+	if diff := cmp.Diff(before, snapshot(t, w.share)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestASecondMigrationKeepsBothOriginals(t *testing.T) {
+// An alias file on the share that no repository has any more would reach the
+// cluster: it is moved aside, and the rehearsal says so.
+func TestStaleAliasFilesOnTheShareAreMovedAside(t *testing.T) {
 	w := newWorld(t)
 	w.copyTrees(t)
-	w.run(t)
-	written = written.Add(time.Hour)
-	w.put(t, "data/golden-repos/"+web, w.alias(w.repos()+"/billing", ""))
-	if reply := w.run(t); reply.Get("failed").Bool() {
-		t.Fatal(reply.Raw)
+	stale, other := filepath.Join(w.share, "golden-repos/aliases/removed-global.json"), filepath.Join(w.share, "golden-repos/aliases/notes.json")
+	must(t, os.WriteFile(stale, []byte(w.alias("/mnt/x/golden-repos/removed", "")), 0o600))
+	must(t, os.WriteFile(other, []byte(`{"no": "alias"}`), 0o600))
+	before := snapshot(t, w.share)
+	reply := w.run(t, "_ansible_check_mode")
+	if diff := cmp.Diff(before, snapshot(t, w.share)); diff != "" {
+		t.Error("the rehearsal changed something:", diff)
 	}
-	kept, err := filepath.Glob(filepath.Join(w.home, ".cluster-migrate/aliases/data/golden-repos/aliases/web-global.json*"))
-	must(t, err)
-	first, err := os.ReadFile(filepath.Join(w.home, ".cluster-migrate/aliases/data/golden-repos", web))
-	must(t, err)
-	if len(kept) != 2 || string(first) != w.alias(w.repos()+"/web", "") {
-		t.Errorf("kept %v, first %s", kept, first)
+	if got := reply.Get("warnings.0").Str; !strings.Contains(got, stale) || !strings.Contains(got, "will be moved to "+w.share+"/.cidx-aside") || reply.Get("stale.0").Str != stale {
+		t.Error(reply.Raw)
+	}
+	if reply = w.run(t); reply.Get("failed").Bool() || !strings.Contains(reply.Get("warnings.0").Str, "was moved to") {
+		t.Error(reply.Raw)
+	}
+	if _, err := os.Lstat(stale); err == nil {
+		t.Error("it lies there still")
+	}
+	if _, err := os.Lstat(other); err != nil {
+		t.Error(err)
+	}
+	moved, err := filepath.Glob(filepath.Join(w.share, ".cidx-aside/*/golden-repos/aliases/removed-global.json"))
+	if err != nil || len(moved) != 1 {
+		t.Error(moved, err)
+	}
+	if reply = w.run(t); reply.Get("changed").Bool() {
+		t.Error(reply.Raw)
 	}
 }
 

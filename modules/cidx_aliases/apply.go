@@ -1,7 +1,6 @@
 package aliases
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,21 +9,23 @@ import (
 	"path/filepath"
 	"time"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/tree"
 )
 
 // apply brings the share to what is expected, one file at a time; each is
 // complete or untouched. It reports whether anything was written.
 func (s *step) apply(ctx context.Context, p plan) (changed bool, err error) {
+	if changed, err = s.moveAside(p); err != nil {
+		return changed, err
+	}
 	written := 0
 	for _, a := range p.aliases {
 		if ctx.Err() != nil {
 			return changed, fmt.Errorf("rewrite alias files: %w after %d of %d", context.Cause(ctx), written, p.due())
-		}
-		if err := s.keep(a); err != nil {
-			return changed, err
 		}
 		wrote, err := s.write(a)
 		changed = changed || wrote
@@ -73,34 +74,34 @@ func keepTime(path string, original os.FileInfo) (changed bool, err error) {
 	return true, nil
 }
 
-// keep puts a copy of the original into the state folder, by its path below the
-// home, once: cidx_backup may have done so. A later original that differs (the
-// server ran again after a rollback) is kept beside it, under its time.
-func (s *step) keep(a alias) error {
-	below, err := filepath.Rel(s.layout.Home, s.tree.Link)
+// moveAside takes stale alias files of the share out of the cluster's sight.
+func (s *step) moveAside(p plan) (moved bool, err error) {
+	if len(p.stale) == 0 {
+		return false, nil
+	}
+	root, err := tree.Open(s.share)
 	if err != nil {
-		return fmt.Errorf("place of kept alias files: %w", err)
+		return false, fmt.Errorf("open share: %w", err)
 	}
-	path := filepath.Join(s.state.Aliases(), below, a.rel)
-	for _, place := range []string{path, path + a.info.ModTime().UTC().Format(".20060102T150405Z")} {
-		kept, err := os.ReadFile(place)
-		if err == nil && bytes.Equal(kept, a.original) {
-			return nil
+	defer root.Close()
+	aside := tree.NewAside(root, "")
+	for _, path := range p.stale {
+		below, err := filepath.Rel(s.share, path)
+		if err != nil {
+			return moved, fmt.Errorf("place of stale alias file: %w", err)
 		}
-		if err == nil {
-			continue
+		_, err = aside.Move(root, below)
+		if errors.Is(err, fs.ErrPermission) {
+			place := filepath.Join(s.share, tree.AsideFolder)
+			return moved, problem.Problem{
+				What: "an alias file of no repository of this server, and may not be moved aside", At: path,
+				Fix: fmt.Sprintf("move it there as its owner or root: mkdir -p %s && mv %s %s/; then run again", cidx.Quoted(place), cidx.Quoted(path), cidx.Quoted(place)),
+			}
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("read kept alias file: %w", err)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return moved, fmt.Errorf("move aside %q: %w", path, err)
 		}
-		if err := durable.MakeFolder(filepath.Dir(place)); err != nil {
-			return err
-		}
-		if err := durable.Write(place, a.original, a.info); err != nil {
-			return fmt.Errorf("keep original alias file: %w", err)
-		}
-		_, err = keepTime(place, a.info)
-		return err
+		moved = true
 	}
-	return nil
+	return moved, nil
 }

@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/tree"
 )
 
 // alias is one alias file.
@@ -21,24 +22,18 @@ type alias struct {
 	info     os.FileInfo
 	original []byte
 	expected []byte
-	found    []byte // on the share; nil in a rehearsal if it is not there
+	found    []byte // on the share; nil if it is not there
 }
 
-// due reports whether the share has to be written. Where a rehearsal finds no
-// file on the share yet, the copy will bring the original.
-func (a alias) due() bool {
-	if a.found == nil {
-		return !bytes.Equal(a.original, a.expected)
-	}
-	return !bytes.Equal(a.found, a.expected)
-}
+// due reports whether the share has to be written.
+func (a alias) due() bool { return a.found == nil || !bytes.Equal(a.found, a.expected) }
 
 // plan is what has to be done.
 type plan struct {
 	tree      cidx.Tree
 	aliases   []alias
 	leftAlone []leftAlone
-	warnings  []string
+	stale     []string // on the share, of no repository of this server
 }
 
 // leftAlone is a JSON file that is no alias file.
@@ -50,7 +45,7 @@ type leftAlone struct {
 // plan reads the originals and what the share holds. It returns the plan beside
 // an error, which is problem.List.
 func (s *step) plan() (plan, error) {
-	p := plan{tree: s.tree, leftAlone: []leftAlone{}}
+	p := plan{tree: s.tree, leftAlone: []leftAlone{}, stale: []string{}}
 	var problems problem.List
 	for _, dir := range s.layout.AliasDirs() {
 		entries, err := os.ReadDir(filepath.Join(s.tree.Local, dir))
@@ -66,7 +61,7 @@ func (s *step) plan() (plan, error) {
 				problems.Add(s.add(&p, filepath.Join(dir, e.Name())))
 			}
 		}
-		p.warnings = append(p.warnings, s.strangers(dir)...)
+		p.stale = append(p.stale, s.strangers(dir)...)
 	}
 	return p, problems.Err()
 }
@@ -98,10 +93,7 @@ func (s *step) add(p *plan, rel string) error {
 	}
 	a := alias{rel: rel, info: info, original: original, expected: expected}
 	a.found, err = os.ReadFile(filepath.Join(s.tree.Target, rel))
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !s.check:
-		a.found = []byte{} // differs from everything, so it is written
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read alias file on the share: %w", err)
 	}
 	p.aliases = append(p.aliases, a)
@@ -129,24 +121,37 @@ func (s *step) doubtful(p *plan, rel, path string, why error) error {
 	return problem.Problem{What: why.Error(), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
 }
 
-// strangers are alias files on the share without an original, for example of a
-// repository that a cluster added before it was rolled back.
+// strangers are alias files on the share without an original: of a repository
+// that a cluster added before it was rolled back, or that was removed since an
+// earlier copy. The cluster would take them for its own.
 func (s *step) strangers(dir string) []string {
 	entries, err := os.ReadDir(filepath.Join(s.tree.Target, dir))
 	if err != nil {
 		return nil // not copied yet
 	}
-	var warnings []string
+	var stale []string
 	for _, e := range entries {
 		path := filepath.Join(s.tree.Target, dir, e.Name())
 		if !strings.HasSuffix(e.Name(), ".json") || !e.Type().IsRegular() {
 			continue
 		}
 		if _, err := os.Lstat(filepath.Join(s.tree.Local, dir, e.Name())); errors.Is(err, fs.ErrNotExist) && cidx.IsAliasFile(path) {
-			warnings = append(warnings, path+": an alias file without an original in "+s.tree.Local+"; it is left as it is")
+			stale = append(stale, path)
 		}
 	}
-	return warnings
+	return stale
+}
+
+// warnings tell what becomes of stale alias files.
+func (s *step) warnings(p plan) (list []string) {
+	verb := "was"
+	if s.check {
+		verb = "will be"
+	}
+	for _, path := range p.stale {
+		list = append(list, fmt.Sprintf("%s: an alias file without an original in %s; it %s moved to %s", path, s.tree.Local, verb, filepath.Join(s.share, tree.AsideFolder)))
+	}
+	return list
 }
 
 // line is the sentence of the transcript.
@@ -184,7 +189,7 @@ func (p plan) reply(mode ansible.Mode) ansible.Reply {
 		Rewritten bool   `json:"rewritten"`
 	}
 	items := []item{}
-	r := ansible.Reply{Warnings: p.warnings}
+	r := ansible.Reply{}
 	for _, a := range p.aliases {
 		items = append(items, item{
 			File:   filepath.Join(p.tree.Target, a.rel),
@@ -200,7 +205,7 @@ func (p plan) reply(mode ansible.Mode) ansible.Reply {
 			r.Diff = append(r.Diff, ansible.Diff{BeforeHeader: path, AfterHeader: path, Before: string(before), After: string(a.expected)})
 		}
 	}
-	r.Changed = mode.Check && p.due() > 0
-	r.Data = map[string]any{"aliases": items, "updated": p.due(), "left_alone": p.leftAlone}
+	r.Changed = mode.Check && p.due()+len(p.stale) > 0
+	r.Data = map[string]any{"aliases": items, "updated": p.due(), "left_alone": p.leftAlone, "stale": p.stale}
 	return r
 }

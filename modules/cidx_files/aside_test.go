@@ -1,53 +1,63 @@
 package files
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 )
 
-// rewriteAlias does what cidx_aliases does on the share.
-func (s *server) rewriteAlias() {
-	s.t.Helper()
-	path := filepath.Join(s.share, "golden-repos/aliases/flask-global.json")
-	info, err := os.Stat(path)
-	s.do(err)
-	text, err := os.ReadFile(path)
-	s.do(err)
-	s.do(os.WriteFile(path, []byte(strings.ReplaceAll(string(text), s.home+"/data", s.share)), 0o644))
-	touch(s.t, path, info.ModTime())
-}
-
-func TestRewrittenAliasesAreNoDamage(t *testing.T) {
+// Alias files on the share are cidx_aliases' own: no pass writes, moves or
+// removes one, whatever becomes of the original, and every change of it shows.
+func TestAliasFilesAreNoPartOfTheCopy(t *testing.T) {
 	s := newServer(t)
-	s.must(phaseDelta)
-	s.rewriteAlias()
-	before := snapshot(t, s.share)
-	for _, compare := range []string{compareChanged, compareAll} {
-		a := s.args(phaseDelta)
-		a.Compare, a.SamplePercent = compare, 100
-		r := s.mustArgs(a)
-		if told := r.Data["repaired"].([]string); len(told) > 0 || len(r.Warnings) > 0 {
-			t.Errorf("compare %s: repaired %v, warnings %v", compare, told, r.Warnings)
-		}
-		if r.Changed {
-			t.Errorf("compare %s says changed", compare)
-		}
-		mustMatch(t, before, snapshot(t, s.share))
+	const alias = "golden-repos/aliases/flask-global.json"
+	original := s.path("data/" + alias)
+	s.do(os.MkdirAll(filepath.Join(s.share, "golden-repos/aliases"), 0o755))
+	stale := filepath.Join(s.share, "golden-repos/aliases/removed-global.json")
+	s.do(os.WriteFile(stale, []byte(`{"target_path": "/mnt/x"}`), 0o644))
+	r, err := s.run(s.args(phaseWarm), true)
+	s.do(err)
+	if n := len(r.Data["foreign"].([]string)); n != 0 {
+		t.Errorf("the rehearsal announces %v", r.Data["foreign"])
 	}
-}
-
-func TestAnAliasThatChangedAfterwardsIsCopiedAgain(t *testing.T) {
-	s := newServer(t)
 	s.must(phaseDelta)
-	s.rewriteAlias()
-	s.write("data/golden-repos/aliases/flask-global.json", `{"target_path": "`+s.home+`/data/golden-repos/.versioned/flask/v_1767312000"}`)
-	s.must(phaseDelta)
-	s.mustEqual()
+	if _, err := os.Lstat(filepath.Join(s.share, alias)); err == nil {
+		t.Error("the alias file was copied")
+	}
+	s.do(os.WriteFile(filepath.Join(s.share, alias), []byte(`{"target_path": "/mnt/y"}`), 0o644))
+	onShare := func() string {
+		a, errA := os.ReadFile(filepath.Join(s.share, alias))
+		b, errB := os.ReadFile(stale)
+		return fmt.Sprintf("%s %s %v %v", a, b, errA, errB)
+	}
+	want := onShare()
+	for _, c := range []struct {
+		name   string
+		change func()
+	}{
+		{"nothing", func() {}},
+		{"the original", func() { s.write("data/"+alias, `{"target_path": "`+s.home+`/data/golden-repos/.versioned/flask/v_1"}`) }},
+		{"the original's time", func() { touch(t, original, modified(t, original).Add(time.Second)) }},
+		{"no original", func() { s.do(os.Remove(original)) }},
+	} {
+		c.change()
+		if _, err := s.run(s.args(phaseProven), false); (err == nil) != (c.name == "nothing") {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		for _, compare := range []string{compareChanged, compareAll} {
+			a := s.args(phaseDelta)
+			a.Compare, a.SamplePercent = compare, 100
+			r := s.mustArgs(a)
+			if got := onShare(); got != want || len(r.Data["repaired"].([]string)) > 0 {
+				t.Errorf("%s, compare %s: %s, want %s; repaired %v", c.name, compare, got, want, r.Data["repaired"])
+			}
+		}
+	}
 }
 
 func TestAfterARollbackTheCopyBecomesTheSourceAgain(t *testing.T) {

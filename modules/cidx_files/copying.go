@@ -141,7 +141,7 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, reread: c.args.Compare == compareAll, evictor: c.evictor(j), result: j.result, source: source}
+	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, reread: c.args.Compare == compareAll, aside: tree.NewAside(t.share, j.part.name), result: j.result, source: source}
 	if err := c.begin(j, t); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func TestPathsThatGitKeepsAreCopiedAndTold(t *testing.T) {
 	copied := snapshot(t, s.share)
 	delete(before, ".")
 	delete(copied, ".")
-	mustMatch(t, before, copied)
+	mustMatch(t, withoutAliases(before), copied)
 	for what, r := range map[string]ansible.Reply{"the rehearsal": rehearsed, "the copy": r} {
 		warned := strings.Join(r.Warnings, "\n")
 		for _, want := range []string{
@@ -112,7 +112,7 @@ func TestHardLinksAreKeptAcrossParts(t *testing.T) {
 		got := snapshot(t, s.share)
 		delete(got, ".")
 		delete(want, ".")
-		mustMatch(t, want, got)
+		mustMatch(t, withoutAliases(want), got)
 	}
 	equal()
 	for _, part := range []string{"golden-repos", "versioned", "activated-repos"} {

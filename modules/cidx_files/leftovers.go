@@ -86,7 +86,7 @@ func (c *copier) leftoversIn(t *target, j *job, f *folder) (found []finding, stu
 			continue
 		}
 		path := tree.Join(f.path, e.Name)
-		found = append(found, finding{kind: findForeign, path: path, detail: "will be moved to " + asideFolder})
+		found = append(found, finding{kind: findForeign, path: path, detail: "will be moved to " + tree.AsideFolder})
 		// To move a folder to another one is to write in it.
 		if e.IsDir() && t.at(path, func(fd int, name string) error { return unix.Faccessat(fd, name, unix.W_OK, unix.AT_EACCESS) }) != nil {
 			stuck.Add(c.immovable(t.path(path)))

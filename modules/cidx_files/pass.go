@@ -22,7 +22,7 @@ type pass struct {
 	links   *links
 	recheck bool // what the manifest says of the copy is not believed
 	reread  bool // everything is compared again
-	evictor *evictor
+	aside   *tree.Aside
 	result  *result
 	source  *tree.Root
 }

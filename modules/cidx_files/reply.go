@@ -9,6 +9,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/tree"
 )
 
 // tell prints a part's lines.
@@ -53,10 +54,10 @@ func (c *copier) reply() ansible.Reply {
 	out.into(r.Data)
 	r.Warnings = append(r.Warnings, c.adopted()...)
 	if n := out.asides; n > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share were not of this server's copy and were moved to %s, among them %s", n, filepath.Join(c.share, asideFolder), out.aside[0]))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share were not of this server's copy and were moved to %s, among them %s", n, filepath.Join(c.share, tree.AsideFolder), out.aside[0]))
 	}
 	if n := out.foreigns; n > 0 && c.check {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share are not of this server's copy: the migration moves them to %s, among them %s", n, filepath.Join(c.share, asideFolder), out.foreign[0]))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share are not of this server's copy: the migration moves them to %s, among them %s", n, filepath.Join(c.share, tree.AsideFolder), out.foreign[0]))
 	} else if n > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%d entries on the share are not of this server's copy and could not be moved aside, among them %s", n, out.foreign[0]))
 	}

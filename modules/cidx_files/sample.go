@@ -20,7 +20,7 @@ func (s *scan) sample(d *tree.Dir) (list []sampled) {
 		return nil
 	}
 	for i := range d.Entries {
-		if e := &d.Entries[i]; e.IsRegular() && !s.part.aliasPlace(d.Path, e) && rand.Float64()*100 < s.percent {
+		if e := &d.Entries[i]; e.IsRegular() && !s.part.alias(s.part.source, d.Path, e) && rand.Float64()*100 < s.percent {
 			list = append(list, sampled{d.Path, *e})
 		}
 	}

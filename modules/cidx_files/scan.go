@@ -145,7 +145,7 @@ func (s *scan) visit(d *tree.Dir) error {
 	found := s.find(d, false)
 	f := &folder{path: d.Path, state: state, known: known, entries: len(d.Entries)}
 	old := decoded(d.Path, known)
-	same := f.measure(d, old)
+	same := f.measure(s.part, d, old)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(d, found)
@@ -194,7 +194,7 @@ func (f *folder) mode() uint32 {
 
 // measure counts what has to be copied in a folder and returns the number of
 // files that need not.
-func (f *folder) measure(now, old *tree.Dir) (same int64) {
+func (f *folder) measure(p *part, now, old *tree.Dir) (same int64) {
 	for i := range now.Entries {
 		e := &now.Entries[i]
 		if !e.IsRegular() {
@@ -202,6 +202,9 @@ func (f *folder) measure(now, old *tree.Dir) (same int64) {
 		}
 		if j := old.Find(e.Name); j >= 0 && tree.SameSource(e, &old.Entries[j]) && f.known.Flags[j+1]&tree.Copied != 0 && f.known.Flags[j+1]&tree.Racy == 0 {
 			same++
+			continue
+		}
+		if p.alias(p.source, now.Path, e) {
 			continue
 		}
 		if e.Size >= bigFile && e.Nlink == 1 {

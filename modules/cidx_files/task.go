@@ -62,7 +62,7 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 		t.flags[i+1] = tree.Copied | tree.Verified
 		return nil
 	}
-	if (t.list || p.reread) && p.rewritten(t.path, e) {
+	if p.part.alias(p.part.source, t.path, e) {
 		t.flags[i+1] = tree.Copied | tree.Verified
 		return nil
 	}
@@ -180,6 +180,9 @@ func (p *pass) done(t *task, indexes []int, extra byte) {
 func (p *pass) removeLost(t *task) error {
 	for _, i := range t.lost {
 		path := tree.Join(t.path, t.old.Entries[i].Name)
+		if p.part.alias(p.part.target, t.path, &t.old.Entries[i]) {
+			continue
+		}
 		removed, err := p.target.remove(path)
 		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) && p.isFolder(path) {
 			if err := p.evict(path); err != nil {
