@@ -13,6 +13,7 @@ cd "$(dirname "$0")/.."
 GO_VERSION=1.26.6          # docs/decisions/0004-go-from-pypi.md
 STATICCHECK_VERSION=v0.8.2
 GOTESTSUM_VERSION=v1.13.0
+DUCKDB_VERSION=1.5.5       # a peer of the benchmarks; its extensions have the same version
 
 say()  { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -80,6 +81,7 @@ missing_packages() {
       have fpsync   || echo fpart
       have rclone   || echo rclone
       /usr/bin/python3 -c 'import psycopg' 2>/dev/null || echo python3-psycopg
+      /usr/bin/python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
       ;;
     package:*) echo "${1#package:}" ;;
     *) fail "unknown group: $1 (core, lint, test, lab, nfs, bench)" ;;
@@ -110,6 +112,21 @@ install_packages() {
 }
 
 added=() # files of install_packages
+
+# install_duckdb puts DuckDB and the extensions that it reads SQLite and writes
+# PostgreSQL with into .build/duckdb, for the python3 of Debian.
+install_duckdb() {
+  local stamp=.build/duckdb/version package=duckdb==$DUCKDB_VERSION
+  [ "$(cat $stamp 2>/dev/null)" = "$DUCKDB_VERSION" ] && return
+  say "installing DuckDB $DUCKDB_VERSION into .build/duckdb"
+  rm -rf .build/duckdb
+  if /usr/bin/python3 -m pip install --quiet --no-deps --no-compile --disable-pip-version-check --root-user-action=ignore \
+    --target .build/duckdb "$package" "duckdb-extension-sqlite-scanner==$DUCKDB_VERSION" "duckdb-extension-postgres-scanner==$DUCKDB_VERSION"; then
+    echo "$DUCKDB_VERSION" > $stamp
+  else
+    say "DuckDB cannot be installed: the benchmarks report it as missing"
+  fi
+}
 
 # install_peers: one that cannot be installed is no reason not to measure the others.
 install_peers() {
@@ -181,6 +198,7 @@ main() {
       core) install_go ;;
       lint) install_go; install_tool staticcheck honnef.co/go/tools/cmd/staticcheck "$STATICCHECK_VERSION" ;;
       test) install_go; install_tool gotestsum gotest.tools/gotestsum "$GOTESTSUM_VERSION" ;;
+      bench) install_duckdb ;;
     esac
   done
 }

@@ -106,6 +106,7 @@ func (b *bench) findPeers(ctx context.Context) {
 	}
 	for name, lacks := range map[string]error{
 		"pgloader": peers.Installed("pgloader", "pgloader"), "rowwise": python(), "limit": peers.Installed("pg_dump", "postgresql-client"),
+		"duckdb": findDuckDB(ctx), "duckdb-best": findDuckDB(ctx),
 	} {
 		if lacks != nil && b.peer(name) {
 			b.missing.Add(name, "", lacks)

@@ -2,7 +2,8 @@
 // same rows into the same schema, on one machine, one after the other.
 //
 // Peers: pgloader (data only, indexes dropped and rebuilt by it, typed casts),
-// a row-by-row psycopg loader in the vendor's manner (rowwise.py), and the
+// DuckDB (INSERT ... SELECT over its SQLite and PostgreSQL extensions; plain, and
+// with the secondary indexes dropped and rebuilt by hand), a row-by-row psycopg loader in the vendor's manner (rowwise.py), and the
 // physical limit (psql COPY of ready-made binary files into tables without
 // indexes, then building the indexes and constraints). Ours includes finding
 // every problem first, comparing every value after the load, and the commit;
@@ -31,7 +32,7 @@ func main() {
 	flag.IntVar(&o.large, "rows", 1_000_000, "rows of the large run")
 	flag.IntVar(&o.middle, "middle", 100_000, "rows of the middle run")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of the fast contenders; the best counts")
-	flag.StringVar(&o.peers, "peers", "pgloader,rowwise,limit", "which peers to measure")
+	flag.StringVar(&o.peers, "peers", "pgloader,duckdb,duckdb-best,rowwise,limit", "which peers to measure")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		log.Fatalf("bench database: %v", err)

@@ -38,7 +38,7 @@ func (b *bench) table() string {
 	t.WriteString("| contender | rows | best wall time | rows/s | peak memory | time / ours |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, rows := range []int{smallRows, b.middle, b.large} {
 		ours, _ := b.of("ours", rows)
-		for _, name := range []string{"ours", "limit", "pgloader", "rowwise"} {
+		for _, name := range []string{"ours", "limit", "pgloader", "duckdb", "duckdb-best", "rowwise"} {
 			if s, ok := b.of(name, rows); ok {
 				fmt.Fprintf(&t, "| %s | %d | %.2f s | %.0f | %.0f MiB | %.2f |\n", name, rows, s.seconds, float64(rows)/s.seconds, s.mib, s.seconds/ours.seconds)
 			}
@@ -61,6 +61,7 @@ func (b *bench) results() []string {
 		list = append(list, b.missing.Result("database."+name, peer, sized(rows), value, measured))
 	}
 	ratio("vs_pgloader", "pgloader", b.large)
+	ratio("vs_duckdb", "duckdb-best", b.large)
 	ratio("vs_rowwise", "rowwise", b.large)
 	ratio("vs_limit", "limit", b.large)
 	ratio("small_vs_pgloader", "pgloader", smallRows)

@@ -121,6 +121,11 @@ func (b *bench) peersOf(ctx context.Context, home string, rows, round int, all b
 	if err := b.measure(ctx, "pgloader", rows, func() (sample, error) { return b.pgloader(ctx, home, "peer", tables) }); err != nil {
 		return err
 	}
+	for name, mode := range map[string]string{"duckdb": "plain", "duckdb-best": "best"} {
+		if err := b.measure(ctx, name, rows, func() (sample, error) { return b.duckdb(ctx, home, "peer", mode, tables) }); err != nil {
+			return err
+		}
+	}
 	if round > 0 || !all {
 		return nil
 	}
