@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -97,6 +98,7 @@ func named(all gjson.Result) []reply {
 		}
 		return true
 	})
+	list = counting(list)
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := rank(list[i].step()), rank(list[j].step())
 		if a != b {
@@ -105,6 +107,19 @@ func named(all gjson.Result) []reply {
 		return list[i].name < list[j].name
 	})
 	return list
+}
+
+// counting leaves out rehearsals of steps that were also done, and proofs that hold.
+func counting(list []reply) []reply {
+	done := map[string]bool{}
+	for _, r := range list {
+		if !r.Get("check_mode").Bool() {
+			done[r.step()] = true
+		}
+	}
+	return slices.DeleteFunc(list, func(r reply) bool {
+		return done[r.step()] && r.Get("check_mode").Bool() || strings.HasSuffix(r.name, "_proof") && !r.Get("failed").Bool()
+	})
 }
 
 func rank(step string) int {

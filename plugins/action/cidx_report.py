@@ -12,6 +12,9 @@ class ActionModule(HelperAction):
     LEASE = "release"
 
     def run(self, tmp=None, task_vars=None):
+        # Every step registers what its module answers as __<step>_reply, or __<step>_<word>_reply.
+        replies = {name[2:-6]: reply for name, reply in (task_vars or {}).items() if name.startswith("__") and name.endswith("_reply")}
+        self._task.args["replies"] = {name: reply for name, reply in replies.items() if "check_mode" in reply or reply.get("failed")}
         result = super().run(tmp, task_vars)
         folder = self._templar.template((task_vars or {}).get("__report_folder") or "")
         if folder and not result.get("failed"):

@@ -71,6 +71,8 @@ class HelperAction(ActionBase):
         result = super().run(tmp, task_vars)
         self._prepare(task_vars or {})
         result.update(self._reply(self._arguments()))
+        if (task_vars or {}).get("__common_gather") and result.get("problems"):
+            result["failed"] = False  # the rest is looked at, too, before the run ends
         if self._quiet:
             result["changed"] = False
             result.pop("warnings", None)

@@ -100,6 +100,7 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 	}
 	mode = modeOf(given)
 	list := m.Arguments()
+	given = settled(given, list)
 	value := reflect.New(m.args)
 	var problems problem.List
 	for _, a := range list {
@@ -114,6 +115,22 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 	}
 	problems = append(problems, m.unknown(given, list)...)
 	return value.Interface(), mode, secrets, problems.Err()
+}
+
+// settled gives arguments that are missing the values that the argument "settings"
+// has for them. What it has for other modules is dropped unseen.
+func settled(given map[string]any, list []Argument) map[string]any {
+	settings, ok := given["settings"].(map[string]any)
+	if !ok {
+		return given
+	}
+	delete(given, "settings")
+	for _, a := range list {
+		if _, ok := given[a.Name]; !ok && settings[a.Name] != nil {
+			given[a.Name] = settings[a.Name]
+		}
+	}
+	return given
 }
 
 // decodeOne reads one JSON object and nothing after it.

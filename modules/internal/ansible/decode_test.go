@@ -57,6 +57,7 @@ func TestDecodeAccepts(t *testing.T) {
 		"a list":                            {`{"list":["a","c"]}`, with(func(e *every) { e.List = []string{"a", "c"} })},
 		"an empty list":                     {`{"list":[]}`, with(func(e *every) { e.List = []string{} })},
 		"null is absent":                    {`{"text":null,"number":null,"flag":null,"list":null,"words":null}`, defaults},
+		"settings of the group":             {`{"number":3,"settings":{"number":5,"text":"other","unheard_of":[1],"flag":null}}`, with(func(e *every) { e.Number, e.Text = 3, "other" })},
 		"a mapping":                         {`{"words":{"x":"y","n":1}}`, with(func(e *every) { e.Words = map[string]string{"x": "y", "n": "1"} })},
 		"a mapping as text":                 {`{"words":"{\"n\":1}"}`, with(func(e *every) { e.Words = map[string]string{"n": "1"} })},
 		"a tree":                            {`{"tree":{"x":{"y":[true]}}}`, with(func(e *every) { e.Tree = map[string]any{"x": map[string]any{"y": []any{true}}} })},

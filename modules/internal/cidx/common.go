@@ -15,6 +15,8 @@ type Common struct {
 	StateDir    string `arg:"state_dir" kind:"path" doc:"Folder for the journal, the private snapshots and the reports. Default: C(.cluster-migrate) below I(home)."`
 	ServiceUser string `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home). Started by root, every module but M(cidx.cluster.cidx_service) is this user from its first line on."`
 	Step        string `arg:"step" doc:"Heading to print before the first line of progress."`
+
+	Settings map[string]any `arg:"settings" doc:"Values for arguments that the task does not give, by their names. Meant for C(module_defaults) of the group C(cidx.cluster.all): names that are no argument of this module are passed over."`
 }
 
 // State returns the state folder.
