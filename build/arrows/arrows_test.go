@@ -33,11 +33,23 @@ func forbidden(folder, target string) string {
 			return "a module knows nothing of its tests"
 		case within(folder, "modules/internal") && !within(target, "modules/internal"):
 			return "what modules share knows none of them"
+		case ground(folder) && !ground(target):
+			return "what everything stands on knows only its like"
 		case folder != "modules" && strings.HasPrefix(target, "modules/cidx_") && part(folder) != part(target):
 			return "a module never imports another one"
 		}
 	}
 	return ""
+}
+
+// ground are the packages on which the others stand: they know neither CIDX nor
+// each other's users.
+func ground(folder string) bool {
+	switch strings.TrimPrefix(folder, "modules/internal/") {
+	case "beneath", "durable", "jsonfile", "libpq", "printable", "problem", "progress", "repath", "seal", "secret":
+		return true
+	}
+	return false
 }
 
 func within(p, folder string) bool { return p == folder || strings.HasPrefix(p, folder+"/") }
@@ -91,6 +103,8 @@ func TestForbidden(t *testing.T) {
 		"a module may not import another":           {"modules/cidx_files", "modules/cidx_config", true},
 		"a part may not import another module":      {"modules/cidx_database/load", "modules/cidx_config", true},
 		"what is shared may not import a module":    {"modules/internal/tree", "modules/cidx_files", true},
+		"the ground may import the ground":          {"modules/internal/problem", "modules/internal/printable", false},
+		"the ground may not import what is on it":   {"modules/internal/durable", "modules/internal/cidx", true},
 		"a module may not import the judging side":  {"modules/cidx_files", "e2e/seed", true},
 		"the judging side may not import a module":  {"e2e/judge", "modules/internal/digest", true},
 		"a benchmark may not import a module":       {"bench/files", "modules/cidx_files", true},
