@@ -131,7 +131,7 @@ func TestRealRun(t *testing.T) {
 	}
 	everything := snapshot(t, filepath.Dir(w.home))
 	again := w.run(t)
-	if again.Get("changed").Bool() || again.Get("failed").Bool() || again.Get("lines.0").Str != "  All 2 alias files are up to date" {
+	if again.Get("changed").Bool() || again.Get("failed").Bool() || again.Get("lines.0").Str != "  Up to date: 2 alias files" {
 		t.Error(again.Raw)
 	}
 	if diff := cmp.Diff(everything, snapshot(t, filepath.Dir(w.home))); diff != "" {

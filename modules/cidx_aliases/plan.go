@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
@@ -157,17 +158,13 @@ func (s *step) warnings(p plan) (list []string) {
 // line is the sentence of the transcript.
 func (p plan) line(check bool) string {
 	due := p.due()
-	noun := "alias files"
-	if due == 1 {
-		noun = "alias file"
-	}
 	switch {
 	case due == 0:
-		return fmt.Sprintf("All %d alias files are up to date", len(p.aliases))
+		return "Up to date: " + human.Count(len(p.aliases), "alias file", "alias files")
 	case check:
-		return fmt.Sprintf("Would update %d %s", due, noun)
+		return "Would update " + human.Count(due, "alias file", "alias files")
 	}
-	return fmt.Sprintf("Updated %d %s", due, noun)
+	return "Updated " + human.Count(due, "alias file", "alias files")
 }
 
 func (p plan) due() int {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -29,7 +30,7 @@ func (k *keeper) prove(ctx context.Context) error {
 	k.reply.Data["kept_since"] = m.Time.Local().Format("2006-01-02 15:04:05")
 	if len(differences) == 0 {
 		k.reply.Msg = fmt.Sprintf("%d files are as they were before the migration", files)
-		progress.Line(ctx, "  Sources: %d files as before the migration (%s)", files, cidx.Size(bytes))
+		progress.Line(ctx, "  Sources: %s as before the migration (%s)", human.Count(files, "file", "files"), human.Bytes(bytes))
 		return nil
 	}
 	var problems problem.List
@@ -81,7 +82,7 @@ func (k *keeper) restorable(ctx context.Context) error {
 		return err
 	}
 	files, bytes := m.Present("")
-	k.reply.Msg = fmt.Sprintf("%d files (%s) can be restored", files, cidx.Size(bytes))
+	k.reply.Msg = fmt.Sprintf("%s (%s) can be restored", human.Count(files, "file", "files"), human.Bytes(bytes))
 	return append(problems, aliases...).Err()
 }
 

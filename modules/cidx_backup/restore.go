@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -140,7 +141,7 @@ func (k *keeper) bringBack(ctx context.Context, m kept.Record, touched []kept.Di
 		return problem.Problem{What: "still differs after it was restored: " + left[0].What, At: left[0].Path, Fix: "something writes there; stop it and run cluster-rollback.yml again"}
 	}
 	k.reply.Data["set_aside"] = k.State().Path(aside)
-	progress.Line(ctx, "  Restored: %d files that the cluster had touched (its versions: %s)", len(touched), k.State().Path(aside))
+	progress.Line(ctx, "  Restored: %s that the cluster had touched (its versions: %s)", human.Count(len(touched), "file", "files"), k.State().Path(aside))
 	return k.note(eventRestored, map[string]any{"files": len(touched), "aside": aside})
 }
 

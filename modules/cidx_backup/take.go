@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/beneath"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -54,7 +55,7 @@ func (k *keeper) take(ctx context.Context) error {
 	k.reply.Changed = true
 	k.reply.Data["files"], k.reply.Data["bytes"] = files, bytes
 	if k.check {
-		k.reply.Msg = fmt.Sprintf("%d files (%s) would be kept in %s", files, cidx.Size(bytes), k.State())
+		k.reply.Msg = fmt.Sprintf("%s (%s) would be kept in %s", human.Count(files, "file", "files"), human.Bytes(bytes), k.State())
 		return nil
 	}
 	if err := k.nobodyWrites(); err != nil {
@@ -238,9 +239,9 @@ func (k *keeper) publish(ctx context.Context, m kept.Record, folder *beneath.Fol
 	if err := k.note(eventTaken, map[string]any{"files": files, "bytes": bytes}); err != nil {
 		return err
 	}
-	progress.Line(ctx, "  Backup: %d database files, %d alias files (%s) in %s", databases, aliases, cidx.Size(bytes), state)
+	progress.Line(ctx, "  Backup: %s, %s (%s) in %s", human.Count(databases, "database file", "database files"), human.Count(aliases, "alias file", "alias files"), human.Bytes(bytes), state)
 	k.reply.Data["kept_since"] = m.Time.Local().Format("2006-01-02 15:04:05")
-	k.reply.Msg = fmt.Sprintf("%d files (%s) are kept in %s", files, cidx.Size(bytes), state)
+	k.reply.Msg = fmt.Sprintf("%s (%s) kept in %s", human.Count(files, "file", "files"), human.Bytes(bytes), state)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -36,7 +37,7 @@ func (p *passage) compare(ctx context.Context) error {
 		progress.Line(ctx, "  Validation: FAILED")
 		return err
 	}
-	progress.Line(ctx, "  Validation: PASSED (%d tables, %s rows, every value compared)", tables, thousands(rows))
+	progress.Line(ctx, "  Validation: PASSED (%d tables, %s rows, every value compared)", tables, human.Number(rows))
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -23,7 +24,7 @@ import (
 // of it is done again by the next run if this one does not get that far.
 func (r *runner) finish(ctx context.Context) error {
 	r.out.Changed = true
-	r.out.Msg = fmt.Sprintf("%s rows of %d tables are in PostgreSQL, every value compared", thousands(r.total()), r.loaded())
+	r.out.Msg = fmt.Sprintf("%s rows of %d tables are in PostgreSQL, every value compared", human.Number(r.total()), r.loaded())
 	if err := r.analyze(ctx); err != nil {
 		r.warnings.add("ANALYZE did not run (%v); autovacuum will do it later", r.explain(err))
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -88,7 +89,7 @@ func (p *passage) moveGuests(ctx context.Context, t *table) error {
 	if err != nil {
 		return fmt.Errorf("keep rows of %s under new ids: %w", t.Name, err)
 	}
-	progress.Line(ctx, "  Keeping %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, thousands(int64(len(g.ids))))
+	progress.Line(ctx, "  Keeping %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, human.Number(len(g.ids)))
 	return nil
 }
 

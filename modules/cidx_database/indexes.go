@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 )
 
@@ -17,7 +18,7 @@ func (p *passage) dropIndexes(ctx context.Context) error {
 		switch {
 		case !t.large || t.status == statusKept || t.conn == nil:
 		case !t.to.Owned:
-			p.warnings.add("table %s belongs to another role: its indexes stay while its %s rows are loaded, which takes longer", t.Name, thousands(t.rows))
+			p.warnings.add("table %s belongs to another role: its indexes stay while its %s rows are loaded, which takes longer", t.Name, human.Number(t.rows))
 		default:
 			large = append(large, t.to)
 			if t.guests == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/sqlite"
@@ -24,7 +25,7 @@ func (r *runner) mend(ctx context.Context, cause error) error {
 		return r.unexplained(cause)
 	}
 	if !r.args.Quarantine {
-		r.out.Msg = fmt.Sprintf("%s values or rows do not fit; PostgreSQL is as it was", thousands(r.finds.total()))
+		r.out.Msg = fmt.Sprintf("%s values or rows do not fit; PostgreSQL is as it was", human.Number(r.finds.total()))
 		if err := r.finds.save(); err != nil {
 			return err
 		}
@@ -44,7 +45,7 @@ func (r *runner) mend(ctx context.Context, cause error) error {
 	if err != nil {
 		return r.explain(err)
 	}
-	r.warnings.add("%s rows are in quarantine (%s): they are not in PostgreSQL", thousands(r.finds.quarantined), r.state.Report(quarantineFile))
+	r.warnings.add("%s rows are in quarantine (%s): they are not in PostgreSQL", human.Number(r.finds.quarantined), r.state.Report(quarantineFile))
 	return r.finish(ctx)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -43,21 +44,21 @@ func (r *runner) forecast(ctx context.Context, problems problem.List) {
 	if len(problems) > 0 {
 		r.out.Msg = "the load would stop"
 		if n := r.finds.total(); n > 0 {
-			r.out.Msg += fmt.Sprintf("; %s values or rows do not fit", thousands(n))
+			r.out.Msg += fmt.Sprintf("; %s values or rows do not fit", human.Number(n))
 		}
 		return
 	}
 	for _, t := range r.plan.tables {
 		if t.conn != nil {
-			progress.Line(ctx, "  Would migrate %s... %s rows", t.Name, thousands(t.rows))
+			progress.Line(ctx, "  Would migrate %s... %s rows", t.Name, human.Number(t.rows))
 		}
 		if t.guests != nil {
-			progress.Line(ctx, "  Would keep %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, thousands(int64(len(t.guests.ids))))
+			progress.Line(ctx, "  Would keep %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, human.Number(len(t.guests.ids)))
 		}
 	}
-	r.out.Msg = fmt.Sprintf("would load %s rows of %d tables", thousands(r.total()), r.loaded())
+	r.out.Msg = fmt.Sprintf("would load %s rows of %d tables", human.Number(r.total()), r.loaded())
 	if r.finds.total() > 0 {
-		r.out.Msg += fmt.Sprintf("; %s rows would go to quarantine", thousands(r.quarantine()))
+		r.out.Msg += fmt.Sprintf("; %s rows would go to quarantine", human.Number(r.quarantine()))
 		for _, p := range r.finds.problems {
 			r.warnings.add("%s", p.Error())
 		}
@@ -72,7 +73,7 @@ func (r *runner) found() problem.List {
 		if len(r.finds.files) > 0 {
 			where = strings.Join(r.finds.files, ", ")
 		}
-		list = append(list, problem.Problem{What: fmt.Sprintf("and %s more", thousands(more)), At: where, Fix: "correct the values in SQLite, or set cidx_database_quarantine to leave these rows out"})
+		list = append(list, problem.Problem{What: fmt.Sprintf("and %s more", human.Number(more)), At: where, Fix: "correct the values in SQLite, or set cidx_database_quarantine to leave these rows out"})
 	}
 	return list
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -147,15 +148,15 @@ func (r *runner) bothSums(ctx context.Context, t *table) (ours, theirs digest.Su
 // String is the end of a transcript line.
 func (v *review) String() string {
 	if v.Status == statusEqual {
-		return thousands(v.Rows) + " rows equal"
+		return human.Number(v.Rows) + " rows equal"
 	}
-	parts := []string{thousands(v.Equal) + " rows equal"}
+	parts := []string{human.Number(v.Equal) + " rows equal"}
 	for _, p := range []struct {
 		n    int64
 		word string
 	}{{v.Changed, "changed since"}, {v.Added, "added"}, {v.Lost, "no longer there"}} {
 		if p.n > 0 {
-			parts = append(parts, thousands(p.n)+" "+p.word)
+			parts = append(parts, human.Number(p.n)+" "+p.word)
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -192,7 +193,7 @@ func (r *runner) verify(ctx context.Context) error {
 	}
 	changed, added, lost := r.summarize(list)
 	r.out.Msg = fmt.Sprintf("%d tables compared with what was loaded at %s: %s rows changed since, %s added, %s no longer there",
-		len(list), m.Committed, thousands(changed), thousands(added), thousands(lost))
+		len(list), m.Committed, human.Number(changed), human.Number(added), human.Number(lost))
 	var problems problem.List
 	for _, v := range list {
 		if v.Status == statusLost {

@@ -10,6 +10,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
 )
@@ -45,7 +46,7 @@ func (r *runner) rollback(ctx context.Context) error {
 	}
 	changed, added, lost := r.summarize(list)
 	r.out.Changed = true
-	r.out.Msg = fmt.Sprintf("the cluster has changed %s rows, added %s and deleted %s since the load; they are not in the standalone server", thousands(changed), thousands(added), thousands(lost))
+	r.out.Msg = fmt.Sprintf("the cluster has changed %s rows, added %s and deleted %s since the load; they are not in the standalone server", human.Number(changed), human.Number(added), human.Number(lost))
 	if changed+added+lost == 0 {
 		r.out.Msg = "the cluster has written nothing into the loaded tables"
 	} else if len(r.finds.files) > 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -164,7 +165,7 @@ func (p *passage) copyTables(ctx context.Context) error {
 	buf := make([]byte, 0, 2*chunk)
 	for _, t := range p.plan.tables {
 		if t.status == statusKept {
-			progress.Line(ctx, "  Keeping %s... %s rows OK (already there)", t.Name, thousands(t.rows))
+			progress.Line(ctx, "  Keeping %s... %s rows OK (already there)", t.Name, human.Number(t.rows))
 			continue
 		}
 		if t.conn == nil {
@@ -174,7 +175,7 @@ func (p *passage) copyTables(ctx context.Context) error {
 		if buf, err = p.copyTable(ctx, t, buf); err != nil {
 			return err
 		}
-		progress.Line(ctx, "  Migrating %s... %s rows OK", t.Name, thousands(t.rows))
+		progress.Line(ctx, "  Migrating %s... %s rows OK", t.Name, human.Number(t.rows))
 	}
 	return nil
 }
@@ -220,13 +221,4 @@ func (t *table) names() string {
 func constraint(err error) bool {
 	code := postgres.Code(err)
 	return strings.HasPrefix(code, "23") || strings.HasPrefix(code, "22")
-}
-
-// thousands writes 12345 as 12,345.
-func thousands(n int64) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
@@ -60,7 +61,7 @@ func (c *copier) room() problem.List {
 		return nil // how much of it is there already shows only on the way
 	}
 	if free := c.info.BytesFree; uint64(max(0, bytes)) > free {
-		problems = append(problems, problem.Problem{What: fmt.Sprintf("%s to copy, %s free", human(bytes), human(int64(free))), At: c.share, Fix: fixFull})
+		problems = append(problems, problem.Problem{What: fmt.Sprintf("%s to copy, %s free", human.Bytes(bytes), human.Bytes(int64(free))), At: c.share, Fix: fixFull})
 	}
 	if need := uint64(files + folders); c.info.InodesTotal > 0 && need > c.info.InodesFree {
 		problems = append(problems, problem.Problem{What: fmt.Sprintf("%d inodes needed, %d free", need, c.info.InodesFree), At: c.share, Fix: fixFull})

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -64,7 +65,7 @@ func (m *meter) tell(ctx context.Context) {
 	s := progress.Status{What: m.what, Done: bytes, Total: m.totalBytes.Load(), Unit: "bytes", Rate: float64(bytes) / seconds}
 	s.Note = fmt.Sprintf("%d of %d files", files, m.totalFiles.Load())
 	if compared := m.compared.Load(); compared > 0 {
-		s.Note += fmt.Sprintf(", %s compared", human(compared))
+		s.Note += fmt.Sprintf(", %s compared", human.Bytes(compared))
 	}
 	done := min(fraction(bytes, s.Total), fraction(files, m.totalFiles.Load()))
 	if done > 0 && done < 1 {
@@ -82,16 +83,3 @@ func fraction(done, total int64) float64 {
 
 // moved counts progress of any kind.
 func (m *meter) moved() { m.steps.Add(1) }
-
-// human writes a number of bytes as the transcript does: 8.4 GB.
-func human(bytes int64) string {
-	switch {
-	case bytes >= 1_000_000_000:
-		return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
-	case bytes >= 1_000_000:
-		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
-	case bytes >= 1_000:
-		return fmt.Sprintf("%.1f KB", float64(bytes)/1e3)
-	}
-	return fmt.Sprintf("%d bytes", bytes)
-}

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -16,7 +16,7 @@ import (
 func (c *copier) tell(ctx context.Context, j *job) {
 	s := j.scan.census
 	if c.args.Phase == phaseDelta {
-		progress.Line(ctx, "  %d %s, %s total ... done", s.Repositories, j.part.noun(s.Repositories), human(s.Bytes))
+		progress.Line(ctx, "  %d %s, %s total ... done", s.Repositories, j.part.noun(s.Repositories), human.Bytes(s.Bytes))
 		return
 	}
 	if j.told {
@@ -25,16 +25,9 @@ func (c *copier) tell(ctx context.Context, j *job) {
 	j.told = true
 	rate := ""
 	if seconds := j.took.Seconds(); seconds > 0 && j.result.copiedBytes.Load() > 0 {
-		rate = ", " + human(int64(float64(j.result.copiedBytes.Load())/seconds)) + "/s"
+		rate = ", " + human.Bytes(float64(j.result.copiedBytes.Load())/seconds) + "/s"
 	}
-	progress.Line(ctx, "  %s %d files, %s copied in %s%s", j.part.label, j.result.copiedFiles.Load(), human(j.result.copiedBytes.Load()), brief(j.took), rate)
-}
-
-func brief(d time.Duration) string {
-	if d < 10*time.Second {
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return d.Round(time.Second).String()
+	progress.Line(ctx, "  %s %d files, %s copied in %s%s", j.part.label, j.result.copiedFiles.Load(), human.Bytes(j.result.copiedBytes.Load()), human.Seconds(j.took.Seconds()), rate)
 }
 
 // reply is what the run has found and done so far.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -30,9 +31,9 @@ func (e *examiner) jobs(ctx context.Context, client *cidxapi.Client) {
 	}
 	switch {
 	case len(names) > 0:
-		e.warnings = append(e.warnings, fmt.Sprintf("%s not ended; the stop interrupts what runs, and the cluster gets it as failed: %s", count(len(names), "job has", "jobs have"), strings.Join(names, ", ")))
+		e.warnings = append(e.warnings, fmt.Sprintf("%s not ended; the stop interrupts what runs, and the cluster gets it as failed: %s", human.Count(len(names), "job has", "jobs have"), strings.Join(names, ", ")))
 	case counted > 0:
-		e.warnings = append(e.warnings, fmt.Sprintf("the server says that %s running (GET /health, active_jobs); the stop interrupts it", count(counted, "job is", "jobs are")))
+		e.warnings = append(e.warnings, fmt.Sprintf("the server says that %s running (GET /health, active_jobs); the stop interrupts it", human.Count(counted, "job is", "jobs are")))
 	}
 }
 
@@ -46,11 +47,4 @@ func (e *examiner) foreign(ctx context.Context) {
 		return // the stop looks again, and refuses
 	}
 	e.warnings = append(e.warnings, service.ForeignWarnings(list)...)
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

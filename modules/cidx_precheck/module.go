@@ -126,9 +126,6 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 	e.reply.Data["migrated"], e.reply.Data["resuming"] = e.found.migrated, e.found.standing.Unfinished()
 	if failed > 0 {
 		e.reply.Msg = fmt.Sprintf("%d of %d checks failed; nothing was changed", failed, len(e.reply.Checks))
-		if failed == 1 {
-			e.reply.Msg = fmt.Sprintf("1 of %d checks failed; nothing was changed", len(e.reply.Checks))
-		}
 		return e.reply, problems.Err()
 	}
 	if e.found.standing.Unfinished() && e.wants("config", true) {

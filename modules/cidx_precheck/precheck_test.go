@@ -98,9 +98,9 @@ func TestAllIsWell(t *testing.T) {
 		must(t, err)
 		want := []string{
 			`^  Cluster config: OK \(storage_mode: postgres\)$`,
-			`^  NFS mount: OK \(` + s.Share + `, [0-9.]+[kMGTP]?B free\)$`,
+			`^  NFS mount: OK \(` + s.Share + `, [0-9.]+ [kMGTP]?B free\)$`,
 			`^  PostgreSQL: OK \(postgresql://admin@127\.0\.0\.1:\d+/test_\d+\)$`,
-			`^  Disk space: OK \(\d+bytes needed, [0-9.]+[kMGTP]?B free\)$`,
+			`^  Disk space: OK \(\d+ bytes needed, [0-9.]+ [kMGTP]?B free\)$`,
 			`^  Service: OK \(service commands: running at http://127\.0\.0\.1:\d+\)$`,
 			`^  API: OK \(http://127\.0\.0\.1:\d+, 2 repositories\)$`,
 		}

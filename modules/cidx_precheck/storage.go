@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/share"
@@ -49,7 +50,7 @@ func (e *examiner) share(ctx context.Context) outcome {
 		return outcome{problems: problem.Of(err)}
 	}
 	e.warnings = append(e.warnings, peculiar(f.mount, info)...)
-	detail := fmt.Sprintf("%s, %s free", f.mount, compact(int64(info.BytesFree)))
+	detail := fmt.Sprintf("%s, %s free", f.mount, human.Bytes(int64(info.BytesFree)))
 	more := detail
 	if info.Mounted {
 		more += fmt.Sprintf(", %s from %s", info.Mount.Type, info.Mount.Source)
@@ -87,15 +88,6 @@ func (e *examiner) alive(ctx context.Context) error {
 // deadline bounds a probe.
 func (e *examiner) deadline() time.Duration { return cmp.Or(e.patience, share.Deadline) }
 
-// compact shows a size as the transcript does: "450GB".
-func compact(bytes int64) string {
-	text := strings.ReplaceAll(cidx.Size(bytes), " ", "")
-	if whole, rest, ok := strings.Cut(text, "."); ok && len(whole) >= 2 {
-		text = whole + rest[1:]
-	}
-	return text
-}
-
 // space compares what will be copied with what is free, in bytes and inodes.
 func (e *examiner) space(ctx context.Context) outcome {
 	f := &e.found
@@ -114,7 +106,7 @@ func (e *examiner) space(ctx context.Context) outcome {
 		return outcome{problems: problem.List{{What: err.Error(), At: f.mount, Fix: "mount the shared storage"}}}
 	}
 	if f.migrated {
-		return outcome{detail: compact(room.bytesFree) + " free, nothing to copy"}
+		return outcome{detail: human.Bytes(room.bytesFree) + " free, nothing to copy"}
 	}
 	need, err := e.need(ctx, layout, false)
 	if err != nil {
@@ -138,7 +130,7 @@ func (e *examiner) space(ctx context.Context) outcome {
 	}
 	problems = append(problems, kept...)
 	e.reply.Data["forecast"] = map[string]any{"bytes": need.bytes, "files": need.files, "snapshot_bytes": snapshots}
-	return outcome{detail: fmt.Sprintf("%s needed, %s free", compact(need.bytes), compact(room.bytesFree)), problems: problems}
+	return outcome{detail: fmt.Sprintf("%s needed, %s free", human.Bytes(need.bytes), human.Bytes(room.bytesFree)), problems: problems}
 }
 
 type amount struct{ bytes, files int64 }
@@ -208,8 +200,8 @@ func (e *examiner) compare(need amount, r room) problem.List {
 	reserve := func(total int64) int64 { return int64(float64(total) * e.FreePercent / 100) }
 	if left := reserve(r.bytesTotal); need.bytes+left > r.bytesFree {
 		problems = append(problems, problem.Problem{
-			What: fmt.Sprintf("not enough space: %s to copy and %s (%g %%) to stay free, but only %s are free", cidx.Size(need.bytes), cidx.Size(left), e.FreePercent, cidx.Size(r.bytesFree)),
-			At:   e.found.mount, Fix: "enlarge the share by at least " + cidx.Size(need.bytes+left-r.bytesFree) + ", or lower cidx_free_percent",
+			What: fmt.Sprintf("not enough space: %s to copy and %s (%g %%) to stay free, but only %s are free", human.Bytes(need.bytes), human.Bytes(left), e.FreePercent, human.Bytes(r.bytesFree)),
+			At:   e.found.mount, Fix: "enlarge the share by at least " + human.Bytes(need.bytes+left-r.bytesFree) + ", or lower cidx_free_percent",
 		})
 	}
 	if left := reserve(r.filesTotal); r.filesTotal > 0 && need.files+left > r.filesFree {
@@ -249,7 +241,7 @@ func (e *examiner) snapshots() (problem.List, int64, error) {
 	}
 	if total+slack > r.bytesFree {
 		return problem.List{{
-			What: fmt.Sprintf("not enough space for the copies of the databases: %s needed, %s free", cidx.Size(total+slack), cidx.Size(r.bytesFree)),
+			What: fmt.Sprintf("not enough space for the copies of the databases: %s needed, %s free", human.Bytes(total+slack), human.Bytes(r.bytesFree)),
 			At:   dir, Fix: "free space there, or name another disk in cidx_state_dir",
 		}}, total, nil
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 )
 
 // replyLimit is how much of a reply the documents may take: Ansible keeps a
@@ -51,7 +51,7 @@ func (d *document) shortened(limit int) (document, string) {
 	trim(&left, "events", &less.Timeline, limit)
 	trim(&left, "tables", &less.Database.Tables, limit)
 	trim(&left, "skipped tables", &less.Database.Skipped, limit)
-	short := fmt.Sprintf("the report would be larger than %s and is shortened: %s", cidx.Size(replyLimit), strings.Join(left, ", "))
+	short := fmt.Sprintf("the report would be larger than %s and is shortened: %s", human.Bytes(replyLimit), strings.Join(left, ", "))
 	less.Warnings = append([]remark{{"report", short}}, less.Warnings...)
 	return less, short
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 )
 
 //go:embed page.html
@@ -16,11 +16,11 @@ var pageText string
 
 // page is report.html: one file, no script, nothing loaded from elsewhere.
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"size":    cidx.Size,
-	"spell":   spell,
+	"size":    human.Bytes[int64],
+	"spell":   human.Seconds,
 	"time":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 	"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05") },
-	"many":    many,
+	"many":    human.Number[int64],
 	"told":    func(name string) string { return told[name] },
 	"brief":   brief,
 	"entries": func(title string, list []entry) listing { return listing{title, list} },
@@ -80,19 +80,6 @@ func (d *document) TotalFiles() int64 {
 		n += p.Files
 	}
 	return n
-}
-
-// many groups the digits of a number.
-func many(n int64) string {
-	digits := fmt.Sprint(n)
-	var b strings.Builder
-	for i, r := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
-			b.WriteRune('\u202f')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }
 
 // brief shows an event's data in a few words.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -62,7 +63,7 @@ func (d *document) summary() []string {
 	case migrated:
 		lines := []string{"", "Migration complete!", "This server is now the first node of the cluster.", "To add more nodes: run 'scripts/cluster-join.sh' on each new server.", "Each needs this server's path: " + d.Home}
 		if d.Downtime.Seconds > 0 {
-			lines = append(lines, fmt.Sprintf("Downtime: %s", spell(d.Downtime.Seconds)))
+			lines = append(lines, fmt.Sprintf("Downtime: %s", human.Seconds(d.Downtime.Seconds)))
 		}
 		return append(append(lines, d.counts()...), d.rollbackLines("Rollback (if needed):")...)
 	case already:
@@ -84,12 +85,12 @@ func (d *document) summary() []string {
 func (d *document) counts() []string {
 	var lines []string
 	if n := len(d.Warnings); n > 0 {
-		lines = append(lines, fmt.Sprintf("%d %s: see the report", n, plural(n, "warning", "warnings")))
+		lines = append(lines, human.Count(n, "warning", "warnings")+": see the report")
 	}
 	for _, a := range d.Artifacts {
 		// An earlier migration's file is listed in the report only.
 		if a.Lines > 0 && len(d.Timeline) > 0 && !a.Time.Before(d.Timeline[0].Time) {
-			lines = append(lines, fmt.Sprintf("%d %s in %s (%s)", a.Lines, plural(a.Lines, "line", "lines"), a.Path, a.What))
+			lines = append(lines, fmt.Sprintf("%s in %s (%s)", human.Count(a.Lines, "line", "lines"), a.Path, a.What))
 		}
 	}
 	return lines
@@ -112,15 +113,16 @@ func (d *document) rehearsalLines() []string {
 	f := d.Forecast
 	lines := []string{
 		"", "Rehearsal complete: nothing was changed.", "A migration would move",
-		fmt.Sprintf("  %d rows of %d tables to PostgreSQL (%d tables stay behind, each with its reason in the report)", f.Rows, len(d.Database.Tables), len(d.Database.Skipped)),
-		fmt.Sprintf("  %d files, %s, to %s", f.Files, cidx.Size(f.Bytes), d.Share),
-		fmt.Sprintf("  and rewrite %d alias files", f.Aliases),
+		fmt.Sprintf("  %s of %s to PostgreSQL (%s left behind, each with its reason in the report)",
+			human.Count(f.Rows, "row", "rows"), human.Count(len(d.Database.Tables), "table", "tables"), human.Count(len(d.Database.Skipped), "table", "tables")),
+		fmt.Sprintf("  %s, %s, to %s", human.Count(f.Files, "file", "files"), human.Bytes(f.Bytes), d.Share),
+		"  and rewrite " + human.Count(f.Aliases, "alias file", "alias files"),
 	}
 	if f.Downtime > 0 {
-		lines = append(lines, "Expected downtime for the files: "+spell(f.Downtime)+"; the databases and the start come on top.")
+		lines = append(lines, "Expected downtime for the files: "+human.Seconds(f.Downtime)+"; the databases and the start come on top.")
 	}
 	if n := len(d.Problems); n > 0 {
-		lines = append(lines, fmt.Sprintf("It would fail: %d %s, see above.", n, plural(n, "problem", "problems")))
+		lines = append(lines, fmt.Sprintf("It would fail: %s, see above.", human.Count(n, "problem", "problems")))
 	}
 	return append(lines, d.counts()...)
 }
@@ -160,22 +162,4 @@ func (d *document) failureLines() []string {
 		return append(lines, "Nothing has to be rolled back.")
 	}
 	return append(lines, d.rollbackLines("To roll back:")...)
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
-}
-
-// spell is a duration in seconds for reading.
-func spell(seconds float64) string {
-	switch {
-	case seconds < 60:
-		return fmt.Sprintf("%.0f s", max(1, seconds))
-	case seconds < 3600:
-		return fmt.Sprintf("%d min %02d s", int(seconds)/60, int(seconds)%60)
-	}
-	return fmt.Sprintf("%d h %02d min", int(seconds)/3600, int(seconds)%3600/60)
 }

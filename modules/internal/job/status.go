@@ -3,10 +3,10 @@ package job
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -42,7 +42,7 @@ func statusText(s progress.Status) string {
 		parts = append(parts, amount(s.Rate, s.Unit, true)+"/s")
 	}
 	if s.ETA > 0 {
-		parts = append(parts, duration(s.ETA)+" left")
+		parts = append(parts, human.Seconds(math.Ceil(s.ETA))+" left")
 	}
 	if s.Note != "" {
 		parts = append(parts, s.Note)
@@ -59,47 +59,13 @@ func share(s progress.Status) string {
 	return fmt.Sprintf("[%3d%%] ", max(0, min(percent, 100)))
 }
 
-// amount is a number with its unit: bytes in decimal units (8.4 GB), anything
-// else with thousands set apart (120,000 rows).
+// amount is a number with its unit: 8.4 GB, 120,000 rows.
 func amount(n float64, unit string, named bool) string {
-	if unit != "bytes" {
-		text := thousands(int64(math.Round(n)))
-		if named && unit != "" {
-			text += " " + unit
-		}
-		return text
-	}
-	units := []string{"B", "kB", "MB", "GB", "TB", "PB"}
-	i := 0
-	for n >= 999.5 && i < len(units)-1 {
-		n /= 1000
-		i++
-	}
-	if i == 0 || n >= 99.95 {
-		return fmt.Sprintf("%.0f %s", n, units[i])
-	}
-	return fmt.Sprintf("%.1f %s", n, units[i])
-}
-
-func thousands(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return sign + digits
-}
-
-func duration(seconds float64) string {
-	s := int64(math.Ceil(seconds))
 	switch {
-	case s < 90:
-		return fmt.Sprintf("%d s", s)
-	case s < 90*60:
-		return fmt.Sprintf("%d min", (s+59)/60)
+	case unit == "bytes":
+		return human.Bytes(n)
+	case named && unit != "":
+		return human.Number(int64(math.Round(n))) + " " + unit
 	}
-	return fmt.Sprintf("%d h %d min", s/3600, s%3600/60)
+	return human.Number(int64(math.Round(n)))
 }

@@ -1,0 +1,48 @@
+// Package human writes numbers for reading: one format for sizes, counts and
+// times wherever an operator meets them.
+package human
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Bytes is a size, decimal as disks are sold: "8.4 GB".
+func Bytes[N ~int | ~int64 | ~float64](n N) string {
+	units := []string{"bytes", "kB", "MB", "GB", "TB", "PB"}
+	value, i := float64(n), 0
+	for value >= 999.95 && i < len(units)-1 {
+		value, i = value/1000, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%.0f bytes", value)
+	}
+	return fmt.Sprintf("%.1f %s", value, units[i])
+}
+
+// Number sets thousands apart: "12,345".
+func Number[N ~int | ~int64](n N) string { return humanize.Comma(int64(n)) }
+
+// Count is a number of things: "1 row", "12,345 rows".
+func Count[N ~int | ~int64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Number(n) + " " + many
+}
+
+// Seconds is a span of time: "1.2 s", "39 s", "4 min 20 s", "2 h 5 min".
+func Seconds(n float64) string {
+	whole := int64(math.Round(n))
+	switch {
+	case n < 9.95:
+		return fmt.Sprintf("%.1f s", max(0, n))
+	case whole < 90:
+		return fmt.Sprintf("%d s", whole)
+	case whole < 90*60:
+		return fmt.Sprintf("%d min %d s", whole/60, whole%60)
+	}
+	return fmt.Sprintf("%d h %d min", whole/3600, whole%3600/60)
+}
