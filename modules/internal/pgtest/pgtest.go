@@ -150,8 +150,12 @@ func unprivileged(dir string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(dir, uid, gid)
 }
 
-// tool finds a program of the newest PostgreSQL installed.
+// tool finds a program of the newest PostgreSQL installed, or of the folder that
+// CIDX_TEST_POSTGRES_BIN names: another version.
 func tool(name string) string {
+	if bin := os.Getenv("CIDX_TEST_POSTGRES_BIN"); bin != "" {
+		return filepath.Join(bin, name)
+	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // the pattern is well-formed
 	if len(found) == 0 {
 		return name
