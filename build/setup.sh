@@ -13,6 +13,8 @@ cd "$(dirname "$0")/.."
 GO_VERSION=1.26.6          # docs/decisions/0004-go-from-pypi.md
 STATICCHECK_VERSION=v0.8.2
 GOTESTSUM_VERSION=v1.13.0
+FCP_VERSION=0.2.2
+XCP_VERSION=0.24.9         # peers of the benchmarks
 DUCKDB_VERSION=1.5.5       # a peer of the benchmarks; its extensions have the same version
 
 say()  { printf 'setup: %s\n' "$*"; }
@@ -128,6 +130,14 @@ install_duckdb() {
   fi
 }
 
+# install_crate CRATE VERSION builds a peer with the machine's own cargo.
+install_crate() {
+  [ -x ".build/rust/bin/$1" ] && return
+  have cargo || { say "$1 needs cargo (Debian and Fedora: cargo): the benchmarks report it as missing"; return; }
+  say "building $1 $2 into .build/rust"
+  cargo install --quiet --locked --root .build/rust --version "$2" "$1" || say "$1 cannot be built: the benchmarks report it as missing"
+}
+
 # install_peers: one that cannot be installed is no reason not to measure the others.
 install_peers() {
   local peer
@@ -198,7 +208,7 @@ main() {
       core) install_go ;;
       lint) install_go; install_tool staticcheck honnef.co/go/tools/cmd/staticcheck "$STATICCHECK_VERSION" ;;
       test) install_go; install_tool gotestsum gotest.tools/gotestsum "$GOTESTSUM_VERSION" ;;
-      bench) install_duckdb ;;
+      bench) install_duckdb; install_crate fcp "$FCP_VERSION"; install_crate xcp "$XCP_VERSION" ;;
     esac
   done
 }

@@ -105,7 +105,7 @@ func (b *bench) findPeers(ctx context.Context) {
 		return nil
 	}
 	for name, lacks := range map[string]error{
-		"pgloader": peers.Installed("pgloader", "pgloader"), "rowwise": python(), "limit": peers.Installed("pg_dump", "postgresql-client"),
+		"pgloader": peers.Installed("pgloader", "Debian's pgloader"), "rowwise": python(), "limit": peers.Installed("pg_dump", "Debian's postgresql-client"),
 		"duckdb": findDuckDB(ctx), "duckdb-best": findDuckDB(ctx),
 	} {
 		if lacks != nil && b.peer(name) {

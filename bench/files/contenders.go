@@ -108,6 +108,25 @@ func rclone(ctx context.Context, s step, d *dataset, target string) (bool, error
 	return true, command(ctx, "rclone", "copy", "--config=", "--links", "--transfers", "32", "--checkers", "32", "--create-empty-src-dirs", d.source(), filepath.Join(target, "golden-repos"))
 }
 
+// rust is where build/setup.sh bench puts fcp and xcp, from the repository's root.
+const rust = ".build/rust/bin/"
+
+// fcp and xcp copy, and do nothing else: fcp keeps modes and links, neither
+// resumes or follows deletions.
+func fcp(ctx context.Context, s step, d *dataset, target string) (bool, error) {
+	if s != cold {
+		return false, nil
+	}
+	return true, command(ctx, rust+"fcp", d.source(), filepath.Join(target, "golden-repos"))
+}
+
+func xcp(ctx context.Context, s step, d *dataset, target string) (bool, error) {
+	if s != cold {
+		return false, nil
+	}
+	return true, command(ctx, rust+"xcp", "--recursive", "--no-progress", "--workers", "16", d.source(), target+"/")
+}
+
 func command(ctx context.Context, name string, arguments ...string) error {
 	cmd := exec.CommandContext(ctx, name, arguments...)
 	cmd.Env = append(os.Environ(), "RCLONE_CONFIG=/dev/null/none")
@@ -123,9 +142,15 @@ func (b *bench) findPeers() {
 	b.contenders = []contender{{"ours", false, b.readBack, b.helper}, {"ours, compared", false, nil, b.compared}}
 	for _, c := range []struct {
 		contender
-		debian string // package
-	}{{contender{"rsync", true, nil, rsync}, "rsync"}, {contender{"fpsync", true, nil, b.fpsync}, "fpart"}, {contender{"rclone", true, nil, rclone}, "rclone"}} {
-		if err := peers.Installed(c.name, c.debian); err != nil {
+		program, from string
+	}{
+		{contender{"rsync", true, nil, rsync}, "rsync", "Debian's rsync"},
+		{contender{"fpsync", true, nil, b.fpsync}, "fpsync", "Debian's fpart"},
+		{contender{"rclone", true, nil, rclone}, "rclone", "Debian's rclone"},
+		{contender{"fcp", true, nil, fcp}, rust + "fcp", "it with cargo"},
+		{contender{"xcp", true, nil, xcp}, rust + "xcp", "it with cargo"},
+	} {
+		if err := peers.Installed(c.program, c.from); err != nil {
 			b.missing.Add(c.name, "", err)
 			continue
 		}

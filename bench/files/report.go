@@ -68,6 +68,8 @@ func (b *bench) results() []string {
 		{"verify_vs_rsync", "rsync", "share", "small", verify},
 		{"cold_vs_fpsync", "fpsync", "share", "small", cold},
 		{"cold_vs_rclone", "rclone", "share", "small", cold},
+		{"cold_vs_fcp", "fcp", "share", "small", cold},
+		{"cold_vs_xcp", "xcp", "share", "small", cold},
 		{"large_vs_rsync", "rsync", "share", "large", cold},
 		{"local_vs_rsync", "rsync", "local", "small", cold},
 		{"local_large_vs_rsync", "rsync", "local", "large", cold},

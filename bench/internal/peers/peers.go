@@ -67,10 +67,10 @@ func (u *Unmeasured) Result(name, peer, at string, ratio float64, measured bool)
 	return "NOT-MEASURED " + name + " " + why
 }
 
-// Installed is nil if a program is found, else says which package has it.
-func Installed(program, debian string) error {
+// Installed is nil if a program is found, else says from where it is installed.
+func Installed(program, from string) error {
 	if _, err := exec.LookPath(program); err != nil {
-		return fmt.Errorf("%s is not installed: build/setup.sh bench installs Debian's %s", program, debian)
+		return fmt.Errorf("%s is not installed: build/setup.sh bench installs %s", program, from)
 	}
 	return nil
 }
