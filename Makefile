@@ -10,7 +10,7 @@ export GOTOOLCHAIN := local
 E2E_TIMEOUT ?= 40m
 GOTEST := gotestsum --format standard-quiet --
 
-.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files bench-downtime bench-become collection clean
+.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files bench-downtime bench-become collection release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
@@ -75,8 +75,11 @@ bench-become: ## What a module call costs more where root becomes the server's u
 bench-downtime: modules tools ## Which share of a whole migration of 200,000 files the server stands still
 	@go run ./bench/files -downtime
 
-collection: modules ## Build cidx-cluster-<version>.tar.gz with the helper for both architectures
-	@mkdir -p .build/collection && ansible-galaxy collection build --force --output-path .build/collection .
+collection: modules ## Build cidx-cluster-<version>.tar.gz with the helper for both architectures into .build/collection
+	@go run ./build/release
+
+release: collection ## The collection with licences, bill of materials and SHA256SUMS, and the checks that take longer
+	@build/check-release.sh
 
 clean: ## Remove everything built and every sandbox left over
 	@if [ -x .build/bin/cidx-sandbox ]; then .build/bin/cidx-sandbox sweep; fi

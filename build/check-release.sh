@@ -1,0 +1,47 @@
+#!/bin/bash
+# The checks of a release that take too long for every test run: the newest
+# ansible-lint and ansible-core, ansible-test sanity and galaxy-importer, each from
+# PyPI in an environment of its own below .build/. All run, then all failures are told.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+failed=()
+check() {
+  local name=$1; shift
+  if "$@" >".build/release-check.log" 2>&1; then printf 'release: %-20s ok\n' "$name"; return; fi
+  printf 'release: %-20s FAILED\n' "$name"
+  tail -n 60 .build/release-check.log
+  failed+=("$name")
+}
+
+# environment NAME PACKAGE… makes a Python environment once.
+environment() {
+  local folder=.build/venv-$1; shift
+  [ -x "$folder/bin/ansible-galaxy" ] || { python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"; }
+}
+
+tarball=$PWD/$(find .build/collection -name '*.tar.gz' -newer galaxy.yml | sort | tail -n1)
+[ -f "$tarball" ] || tarball=$PWD/$(find .build/collection -name '*.tar.gz' | sort | tail -n1)
+venv=$PWD/.build/venv-release
+tree=$PWD/.build/release-tree/ansible_collections/cidx/cluster
+
+# What is tested is the tarball, unpacked.
+unpacked() { rm -rf .build/release-tree && mkdir -p "$tree" && tar -xzf "$tarball" -C "$tree"; }
+
+sanity() {
+  (cd "$tree" && git init -q . && git add -A && PATH="$venv/bin:$PATH" "$venv/bin/ansible-test" sanity --color no --exclude files/)
+}
+
+importer() {
+  (cd .build && PATH="$venv/bin:$PATH" "$venv/bin/python" -m galaxy_importer.main "$tarball")
+}
+
+lint() { (cd "$tree" && PATH="$venv/bin:$PATH" "$venv/bin/ansible-lint" --offline --profile production --strict); }
+
+check 'newest tools'    environment release ansible-core ansible-lint galaxy-importer
+check 'unpack tarball'  unpacked
+check 'ansible-lint'    lint
+check 'sanity'          sanity
+check 'galaxy-importer' importer
+
+if [ ${#failed[@]} -gt 0 ]; then printf 'release: failed: %s\n' "${failed[*]}"; exit 1; fi
