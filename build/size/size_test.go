@@ -29,7 +29,7 @@ func TestModulesGetNoLarger(t *testing.T) {
 		name        string
 		today, goal int
 	}{
-		{"lines", 38_158, 26_000},
+		{"lines", 39_094, 26_000}, // with the acceptance (cluster-accept.yml): 1,093
 		{"methods of the largest type", 124, 35},
 		{"functions over 50 lines", 0, 0},
 		{"files over 300 lines", 0, 0},

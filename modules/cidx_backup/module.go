@@ -23,7 +23,7 @@ import (
 )
 
 // name of the module in the journal.
-const name = "cidx_backup"
+const name = cidx.BackupModule
 
 // Events of the journal.
 const (

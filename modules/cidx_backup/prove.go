@@ -52,8 +52,11 @@ func (k *keeper) restorable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if standing.Accepted != nil {
+		return standing.Accepted.NoWayBack(k.State())
+	}
 	const lost = "put the state folder back from a backup of the node; without it this migration cannot be rolled back, and the cluster node goes on as it is"
-	if standing.Forgotten || len(standing.Entries) == 0 && k.cutOver(standing) {
+	if standing.Forgotten || standing.Stray || len(standing.Entries) == 0 && k.cutOver(standing) {
 		return problem.Problem{What: "the journal of the migration is gone, so that it is not known what a rollback has to undo", At: k.State().Journal(), Fix: lost}
 	}
 	m, ok, err := kept.Read(k.places)

@@ -168,7 +168,15 @@ func TestRestorableNamesWhatIsMissing(t *testing.T) {
 		"the state folder":   {func(t *testing.T, h hometest.Home) { must(t, os.RemoveAll(h.Path(".cluster-migrate"))) }, "journal of the migration is gone"},
 		"the record":         {func(t *testing.T, h hometest.Home) { must(t, os.Remove(h.Path(".cluster-migrate/backup.json"))) }, "record of the backup is gone"},
 		"the snapshot":       {func(t *testing.T, h hometest.Home) { must(t, os.RemoveAll(h.Path(".cluster-migrate/snapshot"))) }, "the copy is gone"},
-		"one copy":           {func(t *testing.T, h hometest.Home) { must(t, os.Remove(h.Path(".cluster-migrate/snapshot/oauth.db"))) }, "snapshot/oauth.db: the copy is gone"},
+		"accepted": {func(t *testing.T, h hometest.Home) {
+			h.Write(t, ".cluster-migrate/accepted.json", `{"by": "ann@controller"}`)
+		}, "by ann@controller"},
+		"everything": {func(t *testing.T, h hometest.Home) {
+			for _, gone := range []string{".cluster-migrate", "config.json.pre-cluster", "data/golden-repos.pre-cluster", "data/activated-repos.pre-cluster"} {
+				must(t, os.RemoveAll(h.Path(gone)))
+			}
+		}, "journal of the migration is gone"},
+		"one copy": {func(t *testing.T, h hometest.Home) { must(t, os.Remove(h.Path(".cluster-migrate/snapshot/oauth.db"))) }, "snapshot/oauth.db: the copy is gone"},
 		"a damaged copy": {func(t *testing.T, h hometest.Home) {
 			h.Write(t, ".cluster-migrate/snapshot/data/mfa_key.dat", "mfa-Other-Key!\n")
 		}, "not what was recorded"},

@@ -12,7 +12,6 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
-	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -88,40 +87,14 @@ func namesBelow(root string) ([]string, error) {
 	return names, list("", 2)
 }
 
-// linkedByUs are the links that the journal says are in place: link → target.
-func linkedByUs(entries []journal.Entry) map[string]string {
-	now, before := map[string]string{}, map[string]string{}
-	for _, e := range entries {
-		if e.Module != cidx.ConfigModule {
-			continue
-		}
-		link, _ := e.Data["link"].(string)
-		target, _ := e.Data["target"].(string)
-		switch e.Event {
-		case cidx.ConfigBegun:
-			before = map[string]string{}
-			for l, t := range now {
-				before[l] = t
-			}
-		case cidx.ConfigLinked:
-			now[link] = target
-		case cidx.ConfigFreed:
-			delete(now, link)
-		case cidx.ConfigUndone:
-			now = before
-		}
-	}
-	return now
-}
-
 // lost names what a way back needs and does not find: folders that our cut-over
 // has set aside, and entries of them.
-func (c *cutover) lost(entries []journal.Entry) problem.List {
+func (c *cutover) lost(standing cidx.Standing) problem.List {
 	const fix = "put it back under this name from a backup of the node; without it this migration cannot be rolled back, and the cluster node goes on as it is"
 	var problems problem.List
 	known, err := c.readListing()
 	problems.Add(err)
-	links := linkedByUs(entries)
+	links := standing.Links()
 	for _, t := range cidx.AllTrees(c.Home, "") {
 		if _, ours := links[t.Link]; !ours {
 			continue
@@ -178,5 +151,5 @@ func (c *cutover) lostBefore(found situation) problem.List {
 	if found.standing.Migrated() {
 		return nil
 	}
-	return c.lost(found.standing.Entries)
+	return c.lost(found.standing)
 }

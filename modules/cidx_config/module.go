@@ -9,6 +9,9 @@
 // A backup is never overwritten, a link is removed only when it is ours, only
 // the values that differ are written to config.json, and host and port never.
 // What fails is undone; what is killed is finished by asking again.
+//
+// accepted: gives the reverse up. The decision is on disk before anything is
+// removed; what is removed are the standalone folders and our own copies only.
 package config
 
 import (
@@ -24,7 +27,7 @@ import (
 
 type args struct {
 	cidx.Common
-	Wanted    string `arg:"state" required:"true" choices:"cluster,proven,standalone" doc:"C(cluster) makes the server a cluster node. C(proven), directly before the start, looks whether that still stands: what somebody has written to the standalone files since takes it back. C(standalone) makes the server standalone again."`
+	Wanted    string `arg:"state" required:"true" choices:"cluster,proven,accepted,standalone" doc:"C(cluster) makes the server a cluster node. C(proven), directly before the start, looks whether that still stands: what somebody has written to the standalone files since takes it back. C(accepted) makes the migration final: it removes everything that only C(standalone) would need, after it has proven that the cluster node is online and the share has all that is registered; from then on C(standalone) is refused. C(standalone) makes the server standalone again."`
 	DSN       string `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
 	NodeID    string `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
 	LiveNodes bool   `arg:"live_nodes" default:"false" doc:"With C(state=standalone): go back also while other nodes of the cluster are online."`
@@ -45,6 +48,9 @@ func Module() ansible.Module {
 			{Name: "unchecked", Type: "list", Doc: "In check mode: what can only be checked when the files are on the share."},
 			{Name: "unfinished", Type: "bool", Doc: "Whether an earlier run stopped between the stop of the server and the release of its units."},
 			{Name: "loaded", Type: "bool", Doc: "With C(state=standalone): whether PostgreSQL may hold a load that no rollback has marked there as given up."},
+			{Name: "removed", Type: "list",
+				Doc: "With C(state=accepted): what was removed, or in check mode would be: C(path), C(what), C(files), C(bytes)."},
+			{Name: "bytes", Type: "int", Doc: "With C(state=accepted): the space that comes free."},
 			{Name: "repositories", Type: "int", Doc: "Registered repositories that were found on the share."},
 			{Name: "aliases", Type: "int", Doc: "Aliases whose targets were found on the share."},
 		},
@@ -60,7 +66,11 @@ func Module() ansible.Module {
 		// A cut-over that hangs on the share ends as if it had been killed there.
 		lost := ansible.Reply{Changed: !mode.Check}
 		return share.Guard(ctx, share.Watch{Mount: a.KnownMount(ctx)}, lost, func(ctx context.Context) (ansible.Reply, error) {
-			return (&cutover{args: a, mode: mode}).run(ctx)
+			c := &cutover{args: a, mode: mode}
+			if a.Wanted == accepted {
+				return (&acceptance{cutover: c}).run(ctx)
+			}
+			return c.run(ctx)
 		})
 	})
 }

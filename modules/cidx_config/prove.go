@@ -101,8 +101,10 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	if err := nodes.Alone(ctx, conn, found.kept.NodeID, postgres.WhereDSN(dsn)); err != nil {
-		return nil, err
+	if c.Wanted != accepted {                    // which takes nothing from under other nodes
+		if err := nodes.Alone(ctx, conn, found.kept.NodeID, postgres.WhereDSN(dsn)); err != nil {
+			return nil, err
+		}
 	}
 	known, err := registry.FromPostgres(ctx, conn)
 	if err != nil {

@@ -31,10 +31,13 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	}
 	c.unfinished = standing.Unfinished() || standing.Cutover == cidx.ToCluster
 	c.loaded = standing.Loaded
-	if standing.Forgotten && now.Cluster() {
+	switch {
+	case standing.Accepted != nil:
+		return standing.Accepted.NoWayBack(c.State())
+	case now.Cluster() && (standing.Forgotten || standing.Stray && c.sharesLinks(now)):
 		return c.noWayBack()
 	}
-	if err := c.planStandalone(ctx, now, standing.Entries); err != nil {
+	if err := c.planStandalone(ctx, now, standing); err != nil {
 		return err
 	}
 	if len(c.plan) == 0 && standing.Begun == "" && standing.Cutover != cidx.ToCluster {
@@ -69,18 +72,40 @@ func (c *cutover) goBack(ctx context.Context, now cidx.Config, standing cidx.Sta
 	return c.note(cidx.ConfigDone, nil)
 }
 
-// noWayBack is the problem of a migrated server of which only the links are left.
+// noWayBack is the problem of a cluster node of which only the links are left: one
+// that was migrated, or a further one, which has nothing to go back to.
 func (c *cutover) noWayBack() error {
-	return problem.Problem{What: "this server was migrated, and the record of that is gone together with what was set aside", At: c.State().Journal(), Fix: "put the state folder and the *.pre-cluster folders back from a backup of the node; without them this migration cannot be rolled back, and the cluster node goes on as it is"}
+	return problem.Problem{
+		What: "the repositories are links to the share, and there is no record of a migration: " +
+			"it was removed together with what was set aside, or this is a further node of the cluster",
+		At: c.State().Journal(),
+		Fix: "put the state folder and the *.pre-cluster folders back from a backup of the node; " +
+			"without them this migration cannot be rolled back, and the cluster node goes on as it is",
+	}
+}
+
+// sharesLinks reports whether the repositories are a link to the share, not to
+// another disk.
+func (c *cutover) sharesLinks(now cidx.Config) bool {
+	mount, err := c.MountPoint(now)
+	if err != nil {
+		return true
+	}
+	for _, t := range cidx.AllTrees(c.Home, mount) {
+		if to, err := os.Readlink(t.Link); err == nil && t.Name == cidx.GoldenRepos && to == t.Target {
+			return true
+		}
+	}
+	return false
 }
 
 // planStandalone plans config.json first and the links last: a standalone
 // server works through the links, a cluster node without them does not.
-func (c *cutover) planStandalone(ctx context.Context, now cidx.Config, entries []journal.Entry) error {
-	problems := c.lost(entries)
+func (c *cutover) planStandalone(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
+	problems := c.lost(standing)
 	problems.Add(c.planConfigBack(ctx, now))
 	var back []cidx.Tree
-	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, entries)) {
+	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
 		s, needed, err := backStep(t)
 		problems.Add(err)
 		if needed {

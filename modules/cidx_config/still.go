@@ -10,6 +10,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/service"
@@ -124,15 +125,13 @@ func (c *cutover) loadStands(ctx context.Context, found situation) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	where := postgres.WhereDSN(dsn)
-	// A table that is not there is no load either.
-	rows, err := postgres.Read(ctx, conn, "SELECT source_id, rolled_back_at IS NULL FROM "+cidx.LoadMarker+" WHERE source_id = $1", standing.Source)
-	if err != nil && postgres.Code(err) != undefinedTable {
-		return fmt.Errorf("look for the load: %w", postgres.Explain(err, where))
-	}
+	m, ok, err := loaded.Of(ctx, conn, standing.Source, where)
 	switch {
-	case len(rows) == 0:
+	case err != nil:
+		return err
+	case !ok:
 		return problem.Problem{What: "PostgreSQL does not hold what this migration has loaded", At: where, Fix: "run cluster-migrate.yml as a whole, with the same database: it is loaded before the cut-over"}
-	case string(rows[0][1]) != "t":
+	case m.GivenUp:
 		return problem.Problem{What: "what was loaded is marked as given up by a rollback", At: where, Fix: fix}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 const (
 	statusEqual   = "equal"   // as it was loaded
 	statusChanged = "changed" // the cluster has written
+	statusCounted = "counted" // nothing is left to compare with
 	statusLost    = "lost"    // rows are missing that the server does not delete by itself
 )
 
@@ -34,9 +35,8 @@ type review struct {
 	keys    []string // of the first lost rows
 }
 
-// loadedState opens what is needed to look back at a load: the marker, the
-// snapshot and the plan as they were then. m is nil if nothing was loaded.
-func (r *runner) loadedState(ctx context.Context) (m *marker, err error) {
+// ourMarker is the marker of this server's load; nil if nothing was loaded.
+func ourMarker(ctx context.Context, r *runner) (m *marker, err error) {
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -45,6 +45,15 @@ func (r *runner) loadedState(ctx context.Context) (m *marker, err error) {
 	}
 	if m.Home != r.args.Home || m.Host != hostName() {
 		return nil, problem.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s", m.Home, m.Host), At: r.where, Fix: "name the right database in postgres_dsn"}
+	}
+	return m, nil
+}
+
+// loadedState opens what is needed to look back at a load: the marker, the
+// snapshot and the plan as they were then. m is nil if nothing was loaded.
+func (r *runner) loadedState(ctx context.Context) (m *marker, err error) {
+	if m, err = ourMarker(ctx, r); err != nil || m == nil {
+		return nil, err
 	}
 	r.marker, r.moment = m, m.Started
 	if err := r.openSnapshot(ctx); err != nil {
@@ -177,6 +186,9 @@ func (r *runner) summarize(list []*review) (changed, added, lost int64) {
 // changed or added are no fault; rows that are gone are one, unless the server
 // deletes such rows of its own accord.
 func (r *runner) verify(ctx context.Context) error {
+	if !r.snapshotExists() {
+		return countOnly(ctx, r)
+	}
 	m, err := r.loadedState(ctx)
 	if err != nil {
 		return err

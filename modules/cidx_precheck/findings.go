@@ -47,7 +47,7 @@ func (e *examiner) look(ctx context.Context) {
 	} else {
 		f.standing, f.standErr = e.Standing()
 	}
-	e.judgeStanding()
+	e.judgeStanding(ctx)
 }
 
 // where looks which layout the home has. It may touch the share, through links
@@ -82,7 +82,7 @@ func (e *examiner) linked() bool {
 
 // judgeStanding finds out whether this home was migrated before, and states
 // from which no migration may start.
-func (e *examiner) judgeStanding() {
+func (e *examiner) judgeStanding(ctx context.Context) {
 	f := &e.found
 	half := func(what, fix string) {
 		f.halfway = append(f.halfway, problem.Problem{What: what, At: e.Home, Fix: fix})
@@ -93,6 +93,10 @@ func (e *examiner) judgeStanding() {
 	case f.standErr != nil || f.nowErr != nil:
 	case f.standing.Begun == cidx.ToStandalone:
 		half("a rollback was interrupted", "finish it with cluster-rollback.yml, then migrate again")
+	case f.standing.Accepted != nil:
+		e.judgeAccepted()
+	case f.standing.Stray && f.now.Cluster():
+		f.migrated = e.loadedFromHere(ctx)
 	case f.standing.Forgotten && !f.now.Cluster():
 		half("config.json is standalone, but the repositories are links to the share, and the record of their migration is gone", "put the state folder and the *"+cidx.PreCluster+" folders back from a backup of the node, then run cluster-rollback.yml")
 	case f.standing.Forgotten:

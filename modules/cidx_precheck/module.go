@@ -46,6 +46,7 @@ func Module() ansible.Module {
 		Returns: []ansible.Return{
 			{Name: "migrated", Type: "bool", Doc: "This home runs as a cluster node already, by an earlier migration."},
 			{Name: "resuming", Type: "bool", Doc: "An earlier run was interrupted; this one goes on with it. With C(migrated) only start, verification and release of the units are left."},
+			{Name: "accepted", Type: "dict", Doc: "Where the migration was accepted: C(time), C(by)."},
 			{Name: "layout", Type: "str", Doc: "C(real) for CIDX 11, C(assumed) for the layout of older descriptions."},
 			{Name: "url", Type: "str", Doc: "Address of the server."},
 			{Name: "running", Type: "bool", Doc: "The server runs."},

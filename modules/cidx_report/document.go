@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -34,7 +35,8 @@ type document struct {
 	Problems     []problemLine  `json:"problems"`
 	Artifacts    []artifact     `json:"artifacts"`
 	Rollback     commands       `json:"rollback"`
-	Resume       string         `json:"resume"` // command that goes on after a failure
+	Acceptance   *acceptance    `json:"acceptance,omitempty"` // once the migration is final
+	Resume       string         `json:"resume"`               // command that goes on after a failure
 	Secrets      map[string]any `json:"secrets,omitempty"`
 }
 
@@ -194,8 +196,19 @@ type artifact struct {
 	What  string    `json:"what"`
 }
 
-// commands bring the standalone server back.
+// acceptance says that the migration is final, and what went with it.
+type acceptance struct {
+	Time    time.Time      `json:"time"`
+	By      string         `json:"by"`
+	Files   int64          `json:"files"`
+	Bytes   int64          `json:"bytes"` // that came free
+	Removed []cidx.Remnant `json:"removed"`
+}
+
+// commands bring the standalone server back. Where nothing can, Final says why
+// and the rest is empty.
 type commands struct {
+	Final    string   `json:"final,omitempty"`
 	Playbook string   `json:"playbook"`
 	ByHand   []string `json:"by_hand"`
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // stepsInOrder are the steps of a migration.
-var stepsInOrder = []string{"precheck", "service", "backup", "database", "files", "aliases", "config", "verify"}
+var stepsInOrder = []string{"precheck", "service", "backup", "database", "files", "aliases", "config", "verify", "accept"}
 
 // gather reads everything. What the state folder does not have is left empty;
 // what it has but cannot be read is a warning: a report must not fail because of
@@ -53,6 +53,7 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	d.forecast(replies)
 	d.artifacts(a.State())
 	d.serverNow(a)
+	d.finality(a)
 	d.ways(a, a.scope(ctx, mode.ByRoot))
 	return d, nil
 }
@@ -151,7 +152,7 @@ func (d *document) steps(replies []reply) {
 				s.State, s.Message = state, firstLine(r.Get("msg").String())
 			}
 		}
-		if s.State == stepMissing && d.Outcome != failed {
+		if s.State == stepMissing && (d.Outcome != failed || name == "accept") {
 			continue // it is no part of such a run
 		}
 		d.Steps = append(d.Steps, s)

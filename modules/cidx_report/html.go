@@ -58,6 +58,8 @@ func (d *document) Headline() string {
 		return "Rehearsed: a migration can go ahead"
 	case failed:
 		return "The migration failed"
+	case accepted:
+		return "Accepted: this server stays a cluster node"
 	case rolledBack:
 		return "Rolled back: the standalone server runs again"
 	}

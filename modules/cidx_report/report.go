@@ -33,12 +33,13 @@ const (
 	failed     = "failed"
 	rolledBack = "rolled-back"
 	verified   = "verified"
+	accepted   = "accepted"
 )
 
 // args are the arguments of cidx_report.
 type args struct {
 	cidx.Common
-	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,failed,rolled-back,verified" doc:"How the run ended."`
+	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,failed,rolled-back,verified,accepted" doc:"How the run ended."`
 	Replies map[string]any `arg:"replies" doc:"The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, for example C(files_warm)."`
 	Server  map[string]any `arg:"server" doc:"The reply of C(cidx_service) with C(state=status), asked right before this report of a failure. Without it the summary says that the server's state is not known."`
 	Host    string         `arg:"host" doc:"The node's name in the inventory, for the commands of the summary. Where it is given, the summary is printed as well."`
@@ -97,7 +98,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	if err != nil {
 		return r, err
 	}
-	if !mode.Check && writes(a.Outcome) {
+	if !mode.Check && a.writes() {
 		a.keep(doc, page, &r)
 	}
 	short, err := doc.fit(r.Data, page)
@@ -148,6 +149,10 @@ const name = "cidx_report"
 // writes reports whether a run with this outcome leaves a report on the node.
 // The others have changed nothing, and a report of that must not change
 // anything either.
-func writes(outcome string) bool {
-	return outcome == migrated || outcome == failed || outcome == rolledBack
+func (a args) writes() bool {
+	if a.Outcome == accepted {
+		reply, _ := a.Replies["accept"].(map[string]any)
+		return reply["changed"] == true
+	}
+	return a.Outcome == migrated || a.Outcome == failed || a.Outcome == rolledBack
 }

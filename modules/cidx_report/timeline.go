@@ -25,7 +25,7 @@ func current(entries []journal.Entry, outcome string) []journal.Entry {
 			start, before = i+1, start
 		}
 	}
-	if outcome == already || outcome == verified {
+	if outcome == already || outcome == verified || outcome == accepted {
 		return entries[before:]
 	}
 	return entries[start:]

@@ -30,6 +30,10 @@ func (d *document) ways(a args, scope service.Scope) {
 		stop, start = systemctl+" stop "+quoted(a.Unit), systemctl+" start "+quoted(a.Unit)
 	}
 	config := filepath.Join(a.Home, "config.json")
+	if d.Rollback.Final != "" {
+		d.Rollback.ByHand = []string{}
+		return
+	}
 	d.Rollback = commands{
 		Playbook: cmp.Or(a.Back, "ansible-playbook cluster-rollback.yml"+limit),
 	}
@@ -66,6 +70,8 @@ func (d *document) summary() []string {
 			lines = append(lines, fmt.Sprintf("Downtime: %s", human.Seconds(d.Downtime.Seconds)))
 		}
 		return append(append(lines, d.counts()...), d.rollbackLines("Rollback (if needed):")...)
+	case accepted:
+		return d.acceptedLines()
 	case already:
 		return append([]string{"", "This server has been migrated before: nothing was changed."}, d.rollbackLines("Rollback (if needed):")...)
 	case rehearsed:
@@ -97,6 +103,9 @@ func (d *document) counts() []string {
 }
 
 func (d *document) rollbackLines(title string) []string {
+	if d.Rollback.Final != "" {
+		return []string{"There is no rollback any more: " + d.Rollback.Final + "."}
+	}
 	lines := []string{"", title}
 	if len(d.Rollback.ByHand) == 0 {
 		return append(lines, "  "+d.Rollback.Playbook)
@@ -131,7 +140,7 @@ func (d *document) rehearsalLines() []string {
 var told = map[string]string{
 	"precheck": "prechecks", "service": "server stopped", "backup": "configuration, databases and aliases kept aside",
 	"database": "databases in PostgreSQL", "files": "repositories on the share", "aliases": "alias files pointed at the share",
-	"config": "cut-over to cluster mode", "verify": "server proven to work",
+	"config": "cut-over to cluster mode", "verify": "server proven to work", "accept": "what only a rollback needs removed",
 }
 
 func (d *document) failureLines() []string {

@@ -40,6 +40,7 @@ func (d *document) mask(ctx context.Context) error {
 		return fmt.Errorf("mask report: %w", err)
 	}
 	masked.Resume, masked.Rollback = hideText(ctx, d.Resume), commands{Playbook: hideText(ctx, d.Rollback.Playbook), ByHand: []string{}}
+	masked.Rollback.Final = d.Rollback.Final
 	for _, c := range d.Rollback.ByHand {
 		masked.Rollback.ByHand = append(masked.Rollback.ByHand, hideText(ctx, c))
 	}

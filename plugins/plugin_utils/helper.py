@@ -73,8 +73,9 @@ class HelperAction(ActionBase):
         result.update(self._reply(self._arguments()))
         if (task_vars or {}).get("__common_gather") and result.get("problems"):
             result["failed"] = False  # the rest is looked at, too, before the run ends
-        if self._quiet:
+        if self._rehearsal:
             result["changed"] = False
+        if self._quiet:
             result.pop("warnings", None)
             if result.get("msg") and not result.get("failed"):
                 self._say("  " + result["msg"])
@@ -114,8 +115,9 @@ class HelperAction(ActionBase):
         self._patient = not (first or self._task.check_mode)
         self._stderr = not str(C.DEFAULT_STDOUT_CALLBACK).endswith("steps")
         self._first = self._last_status = time.time()
-        # The rehearsal before a real run tells its result only.
-        self._quiet = self._task.check_mode and not task_vars.get("ansible_check_mode")
+        # The rehearsal before a real run tells its result only, unless it is all there is to the run.
+        self._rehearsal = self._task.check_mode and not task_vars.get("ansible_check_mode")
+        self._quiet = self._rehearsal and not variable("__common_aloud", False)
 
     def _arguments(self):
         return dict(self._task.args, **self._internal(self.LEASE))

@@ -32,6 +32,9 @@ const (
 	DatabaseUnreached  = "unreached"   // a rollback could not tell PostgreSQL
 )
 
+// BackupModule names the entries of cidx_backup.
+const BackupModule = "cidx_backup"
+
 // ServiceModule and ServiceStarting name the entry that cidx_service makes before
 // it starts the server.
 const (
@@ -60,9 +63,15 @@ type Standing struct {
 	Used    bool   // a cut-over was completed since that load, so that the cluster may have written
 	Started bool   // the server was told to start since the last cut-over that was completed
 
+	// Accepted is the record of the acceptance; nil before it.
+	Accepted *Acceptance
 	// Forgotten: a server that was migrated once, by its links and its
 	// config.json.pre-cluster, of which the state folder tells nothing any more.
 	Forgotten bool
+	// Stray: the repositories are links and the journal knows of no run that could
+	// have made them. It is a migrated server of which everything was removed, a
+	// further node, or one that has had them on the share from the beginning.
+	Stray bool
 }
 
 // Standing reads the state folder, and the folder of hold and record where root
@@ -78,8 +87,15 @@ func (c Common) Standing() (Standing, error) {
 	for _, e := range entries {
 		s.read(e, &before)
 	}
-	if len(entries) == 0 {
-		s.Forgotten = c.forgotten()
+	if s.Accepted, err = state.accepted(); err != nil {
+		return s, err
+	}
+	switch {
+	case s.Accepted != nil && s.Cutover == "":
+		s.Cutover = ToCluster // the journal is lost
+	case s.Accepted == nil && !worked(entries) && c.linked():
+		s.Forgotten = c.keptAside()
+		s.Stray = !s.Forgotten
 	}
 	for _, place := range []State{state, c.Holds()} {
 		held, err := exists(place.Hold())
@@ -131,23 +147,6 @@ func (s Standing) Unfinished() bool { return s.Held || s.Stopped || s.Begun != "
 // Migrated reports whether the last cut-over that was completed was to the cluster,
 // and none was begun since.
 func (s Standing) Migrated() bool { return s.Forgotten || s.Cutover == ToCluster && s.Begun == "" }
-
-// forgotten looks for what only a cut-over leaves: the standalone configuration
-// kept aside, and links in the place of the repositories. Every run that keeps
-// the one writes a line into the journal first.
-func (c Common) forgotten() bool {
-	kept, err := os.Lstat(filepath.Join(c.Home, "config.json"+PreCluster))
-	if err != nil || !kept.Mode().IsRegular() {
-		return false
-	}
-	for _, t := range AllTrees(c.Home, "") {
-		link, err := os.Lstat(t.Link)
-		if err == nil && link.Mode()&fs.ModeSymlink != 0 && t.Name == GoldenRepos && !t.Moved() {
-			return true
-		}
-	}
-	return false
-}
 
 // Since returns the entries after the last one of module with that event; all
 // of them where there is none.

@@ -236,8 +236,10 @@ func (h Home) Stand(t testing.TB) {
 		record.Sources = append(record.Sources, s)
 	}
 	must(t, record.Write(common.State()))
-	pgtest.Exec(t, h.DSN, "CREATE TABLE IF NOT EXISTS "+cidx.LoadMarker+" (source_id text PRIMARY KEY, rolled_back_at timestamptz)",
-		"INSERT INTO "+cidx.LoadMarker+" VALUES ('of-this-home') ON CONFLICT (source_id) DO UPDATE SET rolled_back_at = NULL")
+	host, err := os.Hostname()
+	must(t, err)
+	pgtest.Exec(t, h.DSN, "CREATE TABLE IF NOT EXISTS "+cidx.LoadMarker+" (source_id text PRIMARY KEY, home text, host text, committed_at timestamptz, tables jsonb, rolled_back_at timestamptz)",
+		fmt.Sprintf("INSERT INTO %s VALUES ('of-this-home', '%s', '%s', now(), '{\"users\": {\"rows\": 2, \"digest\": \"d1\"}}') ON CONFLICT", cidx.LoadMarker, h.Dir, host)+" (source_id) DO UPDATE SET rolled_back_at = NULL")
 	must(t, journal.Append(common.State().Journal(), cidx.DatabaseModule, cidx.DatabaseLoaded, map[string]any{"source_id": "of-this-home"}))
 }
 

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// accepted is the state that gives up the way back, see args.
+const accepted = "accepted"
+
+// acceptance makes a migration final: the decision is written first, then what
+// only a rollback needs is removed. Killed anywhere, the next call goes on.
+type acceptance struct {
+	*cutover
+	record cidx.Acceptance
+	fresh  bool // the decision is not written yet
+	left   []cidx.Remnant
+}
+
+func (a *acceptance) run(ctx context.Context) (ansible.Reply, error) {
+	err := a.accept(ctx)
+	told := a.done
+	if a.mode.Check && err == nil {
+		told = a.orders()
+	}
+	_, bytes := sum(a.left)
+	a.reply.Changed = len(told) > 0
+	a.reply.Data = map[string]any{"plan": list(told), "removed": a.left, "bytes": bytes}
+	if err != nil {
+		a.reply.Msg = ""
+	}
+	return a.reply, err
+}
+
+func (a *acceptance) accept(ctx context.Context) error {
+	found, err := a.find(ctx)
+	if err != nil {
+		return err
+	}
+	if a.fresh = found.standing.Accepted == nil; a.fresh {
+		a.record, err = a.acceptable(ctx, found)
+	} else {
+		a.record = *found.standing.Accepted
+	}
+	if err != nil {
+		return err
+	}
+	if a.left, err = a.remnants(ctx, found.standing); err != nil {
+		return err
+	}
+	if a.fresh {
+		a.record.Removed = a.left
+	}
+	if a.mode.Check {
+		return a.tell(ctx)
+	}
+	return a.finalize(ctx, found.standing)
+}
+
+// orders are the lines of what is left to do.
+func (a *acceptance) orders() []string {
+	var lines []string
+	for _, r := range a.left {
+		lines = append(lines, "remove "+words(r))
+	}
+	return lines
+}
+
+// words describes something that goes: /path: what it is (12 files, 3.4 MB).
+func words(r cidx.Remnant) string {
+	return fmt.Sprintf("%s: %s (%s, %s)", r.Path, r.What, human.Count(r.Files, "file", "files"), human.Bytes(r.Bytes))
+}
+
+// tell is what check mode does instead.
+func (a *acceptance) tell(ctx context.Context) error {
+	files, bytes := sum(a.left)
+	for _, o := range a.orders() {
+		progress.Line(ctx, "  Would %s", o)
+	}
+	a.reply.Msg = fmt.Sprintf("the migration can be accepted: %s would be removed, %s would come free",
+		human.Count(files, "file", "files"), human.Bytes(bytes))
+	if !a.fresh {
+		a.reply.Msg = a.record.Sentence()
+	}
+	progress.Line(ctx, "  %s", a.reply.Msg)
+	return nil
+}
+
+// finalize writes the decision and carries it out.
+func (a *acceptance) finalize(ctx context.Context, standing cidx.Standing) error {
+	a.reply.Msg = a.record.Sentence()
+	if !a.fresh {
+		progress.Line(ctx, "  %s", a.reply.Msg)
+	}
+	if a.fresh {
+		if err := a.decide(); err != nil {
+			return err
+		}
+	}
+	if err := a.noteOnce(standing, cidx.Accepting, map[string]any{"by": a.record.By, "source_id": a.record.Source}); err != nil {
+		return err
+	}
+	for _, r := range a.left {
+		if err := a.remove(ctx, r); err != nil {
+			return err
+		}
+		a.done = append(a.done, "remove "+words(r))
+		progress.Line(ctx, "  Removed %s", words(r))
+	}
+	files, bytes := sum(a.record.Removed)
+	return a.noteOnce(standing, cidx.Accepted, map[string]any{"files": files, "bytes": bytes})
+}
+
+// decide writes the record: from then on no rollback begins.
+func (a *acceptance) decide() error {
+	raw, err := json.MarshalIndent(a.record, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the record of the acceptance: %w", err)
+	}
+	a.reach("write the record")
+	if err := durable.Write(a.State().Acceptance(), append(raw, '\n'), nil); err != nil {
+		return err
+	}
+	a.done = append(a.done, "write "+a.State().Acceptance())
+	return nil
+}
+
+// noteOnce adds a line to the journal that is not there yet.
+func (a *acceptance) noteOnce(standing cidx.Standing, event string, data map[string]any) error {
+	for _, e := range standing.Entries {
+		if e.Module == cidx.ConfigModule && e.Event == event {
+			return nil
+		}
+	}
+	a.reach("write the journal: " + event)
+	if err := a.note(event, data); err != nil {
+		return err
+	}
+	a.done = append(a.done, "write the journal: "+event)
+	return nil
+}
+
+func sum(list []cidx.Remnant) (files, bytes int64) {
+	for _, r := range list {
+		files, bytes = files+r.Files, bytes+r.Bytes
+	}
+	return files, bytes
+}

@@ -1,0 +1,220 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/job"
+	"cidx-cluster/modules/internal/loaded"
+	"cidx-cluster/modules/internal/nodes"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/registry"
+)
+
+// tooEarly is how long after the migration an acceptance is warned of.
+const tooEarly = time.Hour
+
+// acceptable proves that the migration is complete and that the cluster has
+// everything, and answers with the record to write. It changes nothing.
+func (a *acceptance) acceptable(ctx context.Context, found situation) (cidx.Acceptance, error) {
+	if err := a.finished(found); err != nil {
+		return cidx.Acceptance{}, err
+	}
+	dsn := a.DSN
+	if dsn == "" {
+		dsn = found.kept.DSN
+	}
+	where := postgres.WhereDSN(dsn)
+	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	if err != nil {
+		return cidx.Acceptance{}, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	marker, err := a.ourLoad(ctx, conn, found.standing, where)
+	problems := problem.Of(err)
+	problems.Add(online(ctx, conn, found.now.NodeID, where))
+	problems.Add(a.onShare(ctx, conn, found))
+	migrated := cutOverAt(found.standing)
+	if since := time.Since(migrated); since < tooEarly {
+		a.reply.Warnings = append(a.reply.Warnings, fmt.Sprintf(
+			"the migration was completed only %d min ago; once it is accepted there is no way back to the standalone server",
+			int(since.Minutes())))
+	}
+	return cidx.Acceptance{
+		Time: time.Now().UTC().Truncate(time.Second), By: job.Who(string(a.State())),
+		Home: marker.Home, Host: marker.Host, Node: found.now.NodeID,
+		Source: marker.Source, Loaded: marker.Committed, Migrated: migrated, Tables: marker.Tables,
+	}, problems.Err()
+}
+
+// finished refuses where no migration has come to its end on this server.
+func (a *acceptance) finished(found situation) error {
+	s := found.standing
+	const run = "finish it with cluster-migrate.yml, or take it back with cluster-rollback.yml"
+	switch {
+	case s.Forgotten, s.Stray, s.Cutover == "" && slices.ContainsFunc(found.trees, func(t seen) bool { return t.aside }):
+		return problem.Problem{
+			What: "there is no record of a migration of this server: it was removed, or this is a further node of the cluster",
+			At:   a.State().Journal(),
+			Fix:  "accept on the node that was migrated; where its record was removed there is nothing left to accept",
+		}
+	case s.Cutover != cidx.ToCluster:
+		return problem.Problem{What: "this server was not migrated", At: a.Home, Fix: "run cluster-migrate.yml first"}
+	case !s.Migrated(), s.Unfinished():
+		return problem.Problem{What: "the migration has not come to its end", At: a.State().Journal(), Fix: run}
+	case !found.now.Cluster():
+		return problem.Problem{
+			What: fmt.Sprintf("storage_mode is %q: this server is not in cluster mode", found.now.StorageMode), At: found.now.Path,
+			Fix: "find out who has changed it; " + run,
+		}
+	}
+	var problems problem.List
+	for _, t := range found.trees {
+		if t.state != cidx.LinkInPlace {
+			problems = append(problems, problem.Problem{
+				What: "not the link to " + t.Target + " that the cut-over has made", At: t.Link,
+				Fix: "put the link back; the cluster node needs it",
+			})
+		}
+	}
+	return problems.Err()
+}
+
+// ourLoad is the marker of the load that this home was migrated with.
+func (a *acceptance) ourLoad(ctx context.Context, conn *pgconn.PgConn, standing cidx.Standing, where string) (loaded.Marker, error) {
+	m, ok, err := loaded.Of(ctx, conn, standing.Source, where)
+	if err != nil {
+		return m, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return m, fmt.Errorf("find the host's name: %w", err)
+	}
+	const other = "name the database of this cluster in postgres_dsn, and accept on the node that was migrated"
+	switch {
+	case !ok || !standing.Loaded:
+		return m, problem.Problem{What: "PostgreSQL does not hold what this migration has loaded", At: where, Fix: other}
+	case m.GivenUp:
+		return m, problem.Problem{
+			What: "what was loaded is marked as given up by a rollback", At: where,
+			Fix: "finish the rollback with cluster-rollback.yml, or migrate again",
+		}
+	case m.Home != a.Home || m.Host != host:
+		return m, problem.Problem{
+			What: fmt.Sprintf("this database was loaded from another server: %s on %s", m.Home, m.Host), At: where,
+			Fix: other,
+		}
+	}
+	return m, nil
+}
+
+// online refuses while the cluster node does not beat: nobody has seen it work.
+func online(ctx context.Context, conn *pgconn.PgConn, node, where string) error {
+	list, err := nodes.Alive(ctx, conn)
+	if err != nil {
+		return postgres.Explain(err, where)
+	}
+	if !slices.ContainsFunc(list, func(n nodes.Node) bool { return n.ID == node }) {
+		return problem.Problem{
+			What: fmt.Sprintf("the cluster node %q is not online: no heartbeat within the last %.0f s", node, nodes.Fresh.Seconds()),
+			At:   where,
+			Fix:  "start the server, and see that cluster-verify.yml succeeds",
+		}
+	}
+	return nil
+}
+
+// onShare refuses where something is registered that the share does not have: it
+// may be only in what would be removed.
+func (a *acceptance) onShare(ctx context.Context, conn *pgconn.PgConn, found situation) error {
+	strict := &cutover{args: a.args, mode: ansible.Mode{}, share: a.share}
+	problems := problem.Of(strict.prove(ctx, found, true))
+	names, err := a.readListing()
+	problems.Add(err)
+	known, err := registry.FromPostgres(ctx, conn)
+	problems.Add(err)
+	registered := map[string]bool{}
+	for _, r := range known.Repos {
+		registered[r.Alias] = true
+	}
+	for _, t := range found.trees {
+		switch t.Name {
+		case cidx.ActivatedRepos:
+			problems.Add(lacking(ctx, conn, t.Tree, names[t.Link]))
+		case cidx.GoldenRepos:
+			problems.Add(hollow(t.Tree, names[t.Link], registered))
+		}
+	}
+	return problems.Err()
+}
+
+// lacking names activated repositories of users that the standalone server had and
+// PostgreSQL knows, but the share does not have.
+func lacking(ctx context.Context, conn *pgconn.PgConn, t cidx.Tree, names []string) error {
+	rows, err := postgres.Read(ctx, conn, "SELECT username || '/' || user_alias FROM activated_repos")
+	if err != nil && postgres.Code(err) != undefinedTable {
+		return fmt.Errorf("read activated_repos: %w", err)
+	}
+	var problems problem.List
+	for _, r := range rows {
+		at := filepath.Join(t.Target, string(r[0]))
+		if slices.Contains(names, string(r[0])) && missing(at) {
+			problems = append(problems, problem.Problem{
+				What: "the activated repository is not on the share", At: at,
+				Fix: "copy it from " + filepath.Join(t.Aside(), string(r[0])) + ", or deactivate it in CIDX",
+			})
+		}
+	}
+	return problems.Err()
+}
+
+// hollow names registered repositories whose base clone is gone on the share, or has
+// nothing in it, and had something when it was set aside. The server does without
+// it while there is a snapshot.
+func hollow(t cidx.Tree, names []string, registered map[string]bool) error {
+	var problems problem.List
+	seen := map[string]bool{}
+	for _, n := range names {
+		repo, _, below := strings.Cut(n, "/")
+		if !below || seen[repo] || !registered[repo] {
+			continue
+		}
+		seen[repo] = true
+		entries, err := os.ReadDir(filepath.Join(t.Target, repo))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = errors.New("the base clone of this repository is not on the share")
+		case err == nil && len(entries) == 0:
+			err = errors.New("the base clone of this repository is empty")
+		}
+		if err != nil {
+			problems = append(problems, problem.Problem{
+				What: err.Error(), At: filepath.Join(t.Target, repo),
+				Fix: "copy it from " + filepath.Join(t.Aside(), repo) + ", or remove the repository in CIDX",
+			})
+		}
+	}
+	return problems.Err()
+}
+
+// cutOverAt is when the cut-over was completed.
+func cutOverAt(standing cidx.Standing) (at time.Time) {
+	for _, e := range standing.Entries {
+		if e.Module == cidx.ConfigModule && e.Event == cidx.ConfigDone {
+			at = e.Time
+		}
+	}
+	return at
+}
