@@ -8,7 +8,6 @@ import (
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/progress"
 )
 
 // compare reads every loaded table back, inside the transaction, and compares
@@ -16,7 +15,7 @@ import (
 func (p *passage) compare(ctx context.Context) error {
 	var problems problem.List
 	tables, rows := 0, int64(0)
-	for _, t := range p.plan.tables {
+	for _, t := range p.tables {
 		if t.conn == nil {
 			continue
 		}
@@ -34,10 +33,10 @@ func (p *passage) compare(ctx context.Context) error {
 		}
 	}
 	if err := problems.Err(); err != nil {
-		progress.Line(ctx, "  Validation: FAILED")
+		p.tell(ctx, "  Validation: FAILED")
 		return err
 	}
-	progress.Line(ctx, "  Validation: PASSED (%d tables, %s rows, every value compared)", tables, human.Number(rows))
+	p.tell(ctx, "  Validation: PASSED (%d tables, %s rows, every value compared)", tables, human.Number(rows))
 	return nil
 }
 
@@ -96,7 +95,10 @@ func (r *runner) sourceSum(ctx context.Context, t *table) (digest.Sum, error) {
 const namedDifferences = 20
 
 func (r *runner) nameDifferences(ctx context.Context, t *table, got digest.Sum) problem.List {
-	const fix = "nothing was committed; report this as a bug of the tool, or look for triggers and rules on the table"
+	fix := "nothing was committed; look for triggers and rules on CIDX's tables, or report this as a bug of the tool"
+	if t.to.Triggers != "" {
+		fix = "nothing was committed; disable what changes rows on their way for the migration: " + t.to.Triggers + " of " + t.Name
+	}
 	summary := problem.Problem{What: fmt.Sprintf("PostgreSQL holds other rows than SQLite after the load: %d instead of %d, digest %s instead of %s", got.Rows, t.sum.Rows, got, t.sum), At: t.at(), Fix: fix}
 	if len(t.key) == 0 {
 		return problem.List{summary}

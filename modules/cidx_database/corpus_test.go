@@ -2,6 +2,7 @@ package database
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 //	postgres.sql    statements that make the target; ";;" separates them
 //	home/<path>     a file of the home
 //	bare            databases that stay without the tables that CIDX makes in each
+//	role            the role of the run; it has every right, and owns nothing
 //	args.json       further arguments
 //	want            every line must be part of what the operator reads
 //	wantnot         no line may be
@@ -53,6 +55,9 @@ func (f *fixture) apply(t *testing.T, archive *txtar.Archive) map[string]any {
 			f.sqlite(t, file.Name, content)
 		case file.Name == "postgres.sql":
 			pgtest.Exec(t, f.dsn, strings.Split(content, ";;")...)
+		case file.Name == "role":
+			const all = "GRANT ALL ON ALL TABLES IN SCHEMA public TO %[1]s; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO %[1]s; GRANT CREATE ON SCHEMA public TO %[1]s"
+			defer f.asRole(t, strings.TrimSpace(content), fmt.Sprintf(all, strings.TrimSpace(content))) // when all is there
 		case strings.HasPrefix(file.Name, "home/"):
 			f.write(t, strings.TrimPrefix(file.Name, "home/"), content)
 		case file.Name == "bare":
@@ -91,15 +96,11 @@ func (f *fixture) expect(t *testing.T, archive *txtar.Archive, r reply) {
 }
 
 // TestRefused: the rehearsal and the real run both stop with the expected
-// message; PostgreSQL, the home and the snapshot stay as they are. What starts
-// with late_ only PostgreSQL itself can find, in the real run.
+// message; PostgreSQL, the home and the snapshot stay as they are.
 func TestRefused(t *testing.T) {
 	corpus(t, "refused", func(t *testing.T, f *fixture, archive *txtar.Archive, arguments map[string]any) {
 		target, source, snapshot := f.target(t), f.source(t), f.snapshot(t)
 		runs := map[string]map[string]any{"rehearsal": check(arguments), "real run": arguments}
-		if strings.Contains(t.Name(), "/late_") {
-			delete(runs, "rehearsal")
-		}
 		for mode, extra := range runs {
 			r := f.run(t, extra)
 			if !r.Failed {

@@ -93,12 +93,15 @@ func (s *stream) stop() {
 	s.quit = true
 }
 
-// trailer ends a binary COPY: a tuple of -1 fields.
-var trailer = []byte{0xff, 0xff}
+// A binary COPY begins with a header and ends with a tuple of -1 fields.
+var (
+	copyHeader = []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	trailer    = []byte{0xff, 0xff}
+)
 
 func newStream(ctx context.Context, d *reader, m *meter, buf []byte) *stream {
 	s := &stream{ctx: ctx, rows: d, meter: m, enc: encoder{columns: d.t.columns, sending: true}}
-	s.buf = append(buf[:0], "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+	s.buf = append(buf[:0], copyHeader...)
 	return s
 }
 

@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,51 +22,51 @@ const (
 
 // classify finds out, for every table, what the target holds. Rows that are
 // neither a first start's nor ours stop the run; they are listed by key.
-func (r *runner) classify(ctx context.Context) error {
-	filled, err := r.filledTables(ctx)
+func (p *passage) classify(ctx context.Context) error {
+	filled, err := p.filledTables(ctx)
 	if err != nil {
 		return err
 	}
-	var problems problem.List
-	for i, t := range r.plan.tables {
-		t.status, t.seeded, t.guests = statusEmpty, 0, nil
-		if filled[i] {
-			problems.Add(r.explain(r.classifyTable(ctx, t)))
+	err = p.each(ctx, p.tables, func(t *table) error {
+		t.status, t.seeded, t.guests, t.frozen = statusEmpty, 0, nil, false
+		if !filled[t] {
+			return nil
 		}
-		if r.conn.IsClosed() {
-			break
-		}
-	}
-	if err := problems.Err(); err != nil {
+		return p.classifyTable(ctx, t)
+	})
+	if err != nil {
 		return err
 	}
 	// Deleting a parent takes its children along.
-	for _, t := range r.plan.tables {
+	for _, t := range p.tables {
 		for _, f := range t.to.ForeignKeys {
-			if parent := r.plan.table(f.Table); parent != nil && parent.status == statusReplaced && t.status == statusKept {
+			if parent := p.plan.table(f.Table); parent != nil && parent.status == statusReplaced && t.status == statusKept {
 				t.status = statusReplaced
 			}
 		}
 	}
-	if err := r.tellFirstStart(); err != nil {
+	if err := p.tellFirstStart(); err != nil {
 		return err
 	}
-	return r.strangers(ctx)
+	return p.strangers(ctx)
 }
 
-// filledTables tells which tables of the plan have rows, in one round trip.
-func (r *runner) filledTables(ctx context.Context) ([]bool, error) {
-	parts := make([]string, len(r.plan.tables))
-	for i, t := range r.plan.tables {
+// filledTables tells which tables have rows, in one round trip.
+func (p *passage) filledTables(ctx context.Context) (map[*table]bool, error) {
+	filled := map[*table]bool{}
+	if len(p.tables) == 0 {
+		return filled, nil
+	}
+	parts := make([]string, len(p.tables))
+	for i, t := range p.tables {
 		parts[i] = "EXISTS (SELECT FROM " + t.to.Qualified() + ")"
 	}
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT "+strings.Join(parts, ", "))
+	rows, err := postgres.Rows(ctx, p.conn, "SELECT "+strings.Join(parts, ", "))
 	if err != nil {
 		return nil, fmt.Errorf("look into the target's tables: %w", err)
 	}
-	filled := make([]bool, len(parts))
-	for i := range filled {
-		filled[i] = string(rows[0][i]) == "t"
+	for i, t := range p.tables {
+		filled[t] = string(rows[0][i]) == "t"
 	}
 	return filled, nil
 }
@@ -173,23 +174,23 @@ func (r *runner) classifyWhole(ctx context.Context, t *table) error {
 
 // strangers finds rows of tables that we do not load but that would vanish with
 // rows that we replace.
-func (r *runner) strangers(ctx context.Context) error {
+func (p *passage) strangers(ctx context.Context) error {
 	var problems problem.List
-	for name, other := range r.catalog.Tables {
-		if r.plan.table(name) != nil {
+	for name, other := range p.catalog.Tables {
+		if p.plan.table(name) != nil {
 			continue
 		}
 		for _, f := range other.ForeignKeys {
-			parent := r.plan.table(f.Table)
+			parent := p.plan.table(f.Table)
 			if parent == nil || parent.status != statusReplaced {
 				continue
 			}
-			rows, err := postgres.Rows(ctx, r.conn, "SELECT EXISTS (SELECT FROM "+other.Qualified()+")")
+			rows, err := postgres.Rows(ctx, p.conn, "SELECT EXISTS (SELECT FROM "+other.Qualified()+")")
 			if err != nil {
 				return fmt.Errorf("look into %s: %w", name, err)
 			}
 			if string(rows[0][0]) == "t" {
-				problems = append(problems, problem.Problem{What: "table " + name + " refers to rows of " + parent.Name + " that would be replaced", At: r.where, Fix: "empty " + name + ", then run again"})
+				problems = append(problems, problem.Problem{What: "table " + name + " refers to rows of " + parent.Name + " that would be replaced", At: p.where, Fix: "empty " + name + ", then run again"})
 			}
 		}
 	}
@@ -202,10 +203,11 @@ func (p *passage) clearTarget(ctx context.Context) error {
 	if err := p.classify(ctx); err != nil {
 		return err
 	}
-	for i := len(p.plan.tables) - 1; i >= 0; i-- {
-		t := p.plan.tables[i]
+	backwards := slices.Clone(p.tables)
+	slices.Reverse(backwards)
+	return p.each(ctx, backwards, func(t *table) error {
 		if t.status != statusReplaced {
-			continue
+			return nil
 		}
 		if err := p.moveGuests(ctx, t); err != nil {
 			return err
@@ -213,8 +215,8 @@ func (p *passage) clearTarget(ctx context.Context) error {
 		if err := postgres.Run(ctx, p.conn, "DELETE FROM "+t.to.Qualified()+t.ours()); err != nil {
 			return fmt.Errorf("delete replaced rows of %s: %w", t.Name, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // textual reports whether values of the kind are shown as they are.

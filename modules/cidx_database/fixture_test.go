@@ -244,16 +244,19 @@ func (f *fixture) query(t testing.TB, sql string) string {
 }
 
 // target is everything in PostgreSQL: definitions, rows, sequences. It asks for
-// nothing that a build of PostgreSQL may lack (XML).
+// nothing that a build of PostgreSQL may lack (XML), as the tests' own role,
+// whichever f uses.
 func (f *fixture) target(t testing.TB) string {
 	t.Helper()
-	contents := f.query(t, `SELECT coalesce(string_agg(format(CASE relkind
+	admin := *f
+	admin.dsn = shared
+	contents := admin.query(t, `SELECT coalesce(string_agg(format(CASE relkind
 			WHEN 'r' THEN 'SELECT %L, count(*), md5(coalesce(string_agg(t::text, ''|'' ORDER BY t::text), '''')) FROM %I t'
 			ELSE 'SELECT %L, last_value, is_called::text FROM %I' END, relname, relname), ' UNION ALL ' ORDER BY relname), 'SELECT 1 WHERE false')
 		FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')`)
-	return f.query(t, `SELECT c.relname, c.relkind,
+	return admin.query(t, `SELECT c.relname, c.relkind,
 		CASE WHEN relkind = 'i' THEN pg_get_indexdef(c.oid) END, (SELECT string_agg(conname || pg_get_constraintdef(oid), ';' ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid)
-		FROM pg_class c WHERE relnamespace = 'public'::regnamespace ORDER BY 1, 2`) + "\n" + f.query(t, contents)
+		FROM pg_class c WHERE relnamespace = 'public'::regnamespace ORDER BY 1, 2`) + "\n" + admin.query(t, contents)
 }
 
 // source is the hash of every file of the home outside our state folder.

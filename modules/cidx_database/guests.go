@@ -12,7 +12,6 @@ import (
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/progress"
 )
 
 // guests are rows of the target that are this server's own and not in SQLite:
@@ -89,7 +88,7 @@ func (p *passage) moveGuests(ctx context.Context, t *table) error {
 	if err != nil {
 		return fmt.Errorf("keep rows of %s under new ids: %w", t.Name, err)
 	}
-	progress.Line(ctx, "  Keeping %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, human.Number(len(g.ids)))
+	p.tell(ctx, "  Keeping %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, human.Number(len(g.ids)))
 	return nil
 }
 

@@ -10,17 +10,20 @@ import (
 )
 
 // dropIndexes drops the indexes and foreign keys of large tables for the time
-// of the load. Without ownership they stay, and the load is slower.
+// of the load. Without ownership they stay, and the load is slower. Where all that
+// is refused is to be named, they are made again at once: rows are then refused
+// one by one.
 func (p *passage) dropIndexes(ctx context.Context) error {
-	var large []*postgres.Table
+	var large []*table
+	var targets []*postgres.Table
 	var names []string
-	for _, t := range p.plan.tables {
+	for _, t := range p.tables {
 		switch {
-		case !t.large || t.status == statusKept || t.conn == nil:
+		case !t.large || t.status == statusKept || t.conn == nil || t.to.Partitioned:
 		case !t.to.Owned:
 			p.warnings.add("table %s belongs to another role: its indexes stay while its %s rows are loaded, which takes longer", t.Name, human.Number(t.rows))
 		default:
-			large = append(large, t.to)
+			large, targets = append(large, t), append(targets, t.to)
 			if t.guests == nil {
 				names = append(names, t.to.Qualified())
 			}
@@ -29,7 +32,7 @@ func (p *passage) dropIndexes(ctx context.Context) error {
 	if len(large) == 0 {
 		return nil
 	}
-	rebuild, err := postgres.PlanRebuild(ctx, p.conn, large)
+	rebuild, err := postgres.PlanRebuild(ctx, p.conn, targets)
 	if err != nil {
 		return err
 	}
@@ -50,9 +53,12 @@ func (p *passage) dropIndexes(ctx context.Context) error {
 		if err := postgres.Run(ctx, p.conn, "TRUNCATE "+strings.Join(names, ", ")); err != nil {
 			return fmt.Errorf("truncate: %w", err)
 		}
-		for _, t := range p.plan.tables {
-			t.frozen = t.large && t.to.Owned && t.conn != nil && t.status != statusKept && t.guests == nil
+		for _, t := range large {
+			t.frozen = t.guests == nil
 		}
+	}
+	if p.all {
+		return p.rebuildIndexes(ctx)
 	}
 	return nil
 }
@@ -65,7 +71,9 @@ func (p *passage) rebuildIndexes(ctx context.Context) error {
 	if err := postgres.Run(ctx, p.conn, memory); err != nil {
 		return fmt.Errorf("rebuild indexes: %w", err)
 	}
-	return p.rebuild.Create(ctx, p.conn, func(statement string) {
+	rebuild := p.rebuild
+	p.rebuild = nil
+	return rebuild.Create(ctx, p.conn, func(statement string) {
 		p.meter.begin("building indexes", 0, strings.Join(strings.Fields(statement)[:min(6, len(strings.Fields(statement)))], " "))
 	})
 }

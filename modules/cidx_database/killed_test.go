@@ -87,7 +87,7 @@ func TestConnectionLost(t *testing.T) {
 		statement string
 		mode      map[string]any
 	}{
-		"looking at rights":               {"has_table_privilege", nil},
+		"looking at rights":               {"has_sequence_privilege", nil},
 		"locking":                         {"LOCK TABLE", nil},
 		"looking at rows":                 {`"groups" ORDER BY`, nil},
 		"copying":                         {`COPY "public"."audit_logs"`, nil},
@@ -95,7 +95,9 @@ func TestConnectionLost(t *testing.T) {
 		"comparing":                       {`FROM "public"."audit_logs") TO STDOUT`, nil},
 		"sealing":                         {"pg_stat_xact", nil},
 		"committing":                      {"COMMIT", nil},
-		"rehearsal: beginning":            {"BEGIN ISOLATION", check(nil)},
+		"rehearsal: beginning":            {"BEGIN; SET LOCAL lock_timeout", check(nil)},
+		"rehearsal: copying":              {`COPY "public"."audit_logs"`, check(nil)},
+		"rehearsal: taking back":          {"ROLLBACK", check(nil)},
 		"rehearsal: looking at rights":    {"has_sequence_privilege", check(nil)},
 		"rehearsal: looking at rows":      {` FROM "public"."groups" ORDER BY`, check(nil)},
 		"rehearsal: looking at sequences": {"seqincrement", check(nil)},

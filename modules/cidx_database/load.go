@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/pgcheck"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -27,10 +28,10 @@ func (r *runner) load(ctx context.Context) error {
 	r.tellLacking(ctx)
 	problems.Add(r.tryAll(ctx))
 	r.clock.lap("plan")
+	r.meter = startMeter(ctx, r.args.ProgressSeconds)
 	if r.mode.Check {
 		return r.rehearse(ctx, problems)
 	}
-	problems.Add(r.ask(ctx, r.privileges, r.sequenceRights))
 	problems.Add(<-r.checked)
 	if err := problems.Err(); err != nil {
 		return errors.Join(err, r.finds.save())
@@ -38,13 +39,11 @@ func (r *runner) load(ctx context.Context) error {
 	if err := r.removeOldReports(); err != nil {
 		return err
 	}
-	r.meter = startMeter(ctx, r.args.ProgressSeconds)
-	err := r.transfer(ctx)
-	if errors.Is(err, errMisfit) || constraint(err) {
-		return r.mend(ctx, err)
-	}
-	if err != nil {
-		return r.explain(err)
+	if err := r.move(ctx); err != nil {
+		if n := r.finds.total(); n > 0 && !r.committed {
+			r.out.Msg = fmt.Sprintf("%s values or rows do not fit; PostgreSQL is as it was", human.Number(n))
+		}
+		return errors.Join(err, r.finds.save())
 	}
 	return r.finish(ctx)
 }
@@ -80,46 +79,15 @@ func (r *runner) chooseSource(ctx context.Context) error {
 	return r.openCopies(ctx)
 }
 
-// checkServer finds what makes a server unfit for a load.
+// checkServer finds what makes a server unfit for a load, as the precheck does.
 func (r *runner) checkServer(ctx context.Context) error {
-	s := r.catalog.Server
-	var problems problem.List
-	if s.Standby {
-		problems = append(problems, problem.Problem{What: "this server is a read-only replica", At: r.where, Fix: "name the primary in postgres_dsn"})
-	} else if s.ReadOnly {
-		problems = append(problems, problem.Problem{What: "transactions are read-only (default_transaction_read_only)", At: r.where, Fix: "set it to off for this role and database, or name the primary in postgres_dsn"})
+	pooled, err := pgcheck.Fit(ctx, r.conn, r.dsn)
+	problems := problem.Of(r.explain(err))
+	if pooled && err == nil {
+		r.warnings.add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
 	}
-	if s.Encoding != "UTF8" {
-		problems = append(problems, problem.Problem{What: "the database's encoding is " + s.Encoding, At: r.where, Fix: "create the database with ENCODING 'UTF8' TEMPLATE template0"})
-	}
-	if s.Schema == "" {
+	if r.catalog.Server.Schema == "" {
 		problems = append(problems, problem.Problem{What: "no schema of search_path exists", At: r.where, Fix: "create schema public, or correct search_path"})
 	}
-	problems.Add(r.pooler(ctx))
 	return problems.Err()
-}
-
-// pooler recognises PgBouncer in transaction mode: it answers with a process id
-// of its own, and two clients at once get the same server process. CIDX's
-// migration runner and leader election need locks that last as long as a
-// session.
-func (r *runner) pooler(ctx context.Context) error {
-	mine := r.catalog.Server.BackendPID
-	if r.conn.PID() == mine {
-		return nil
-	}
-	second, err := postgres.Connect(ctx, r.dsn, application)
-	if err != nil {
-		return err
-	}
-	defer second.Close(ctx)
-	rows, err := postgres.Rows(ctx, second, "SELECT pg_backend_pid()")
-	if err != nil {
-		return r.explain(err)
-	}
-	if string(rows[0][0]) != fmt.Sprint(mine) {
-		r.warnings.add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
-		return nil
-	}
-	return problem.Problem{What: "a connection pooler in transaction mode stands before PostgreSQL", At: r.where, Fix: "name PostgreSQL itself in postgres_dsn, or set the pooler to session mode: CIDX's locks last as long as a session"}
 }

@@ -31,16 +31,3 @@ func (r *runner) explain(err error) error {
 	}
 	return problem.Problem{What: what + "; " + state, At: r.where, Fix: "wait until PostgreSQL and the network are up, then run again"}
 }
-
-// ask runs steps that ask PostgreSQL and gathers their problems. A connection
-// that is lost ends it: every further step would tell the same.
-func (r *runner) ask(ctx context.Context, steps ...func(context.Context) error) error {
-	var problems problem.List
-	for _, step := range steps {
-		problems.Add(r.explain(step(ctx)))
-		if r.conn.IsClosed() {
-			break
-		}
-	}
-	return problems.Err()
-}

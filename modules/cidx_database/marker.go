@@ -92,13 +92,16 @@ func (p *passage) makeMarkerTable(ctx context.Context) error {
 	}
 	err := postgres.Run(ctx, p.conn, fmt.Sprintf(createMarker, p.markerName()))
 	if postgres.Code(err) == "42501" {
-		return problem.Problem{What: "the role may not create tables in schema " + p.catalog.Server.Schema, At: p.where, Fix: "GRANT CREATE ON SCHEMA " + p.catalog.Server.Schema + " TO " + p.catalog.Server.User + "; CIDX itself needs it"}
+		return problem.Problem{What: "role " + p.catalog.Server.User + " may not create tables in schema " + p.catalog.Server.Schema, At: p.where, Fix: "GRANT CREATE ON SCHEMA " + p.catalog.Server.Schema + " TO " + p.catalog.Server.User + "; CIDX itself needs it"}
 	}
 	return err
 }
 
 // writeMarker records the load, in its own transaction.
 func (p *passage) writeMarker(ctx context.Context) error {
+	if err := p.makeMarkerTable(ctx); err != nil {
+		return err
+	}
 	tables, err := json.Marshal(p.marks())
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)

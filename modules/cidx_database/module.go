@@ -50,7 +50,7 @@ func Module() ansible.Module {
 			"Existing rows of a first cluster start are replaced; any other existing row stops the module.",
 			"Also builds C(activated_repos) from the metadata files, puts the MFA and JWT keys into C(cluster_secrets), and fails jobs that were running.",
 		},
-		Check: "Rehearses on a temporary copy of the SQLite files, which is only as consistent as a running server allows, and reads PostgreSQL in a read-only transaction. Nothing is changed.",
+		Check: "Rehearses on a temporary copy of the SQLite files, which is only as consistent as a running server allows: loads every row into the real tables in one transaction, compares, and rolls back. Nothing is left behind, no row and no sequence value.",
 		Returns: []ansible.Return{
 			{Name: "tables", Type: "list", Doc: "One entry per table: C(table), C(file), C(rows), C(status) (C(loaded), C(kept), C(to load), or in other phases C(equal), C(changed), C(lost))."},
 			{Name: "skipped_tables", Type: "list", Doc: "Tables that do not move, with the reason."},

@@ -33,11 +33,13 @@ type table struct {
 	conn    *sqlite.Conn // nil if the source has no such table
 	from    sqlite.Table
 	to      *postgres.Table
+	real    *postgres.Table // while a copy takes its place in a rehearsal
 	columns []column
 	key     []int // indexes into columns; empty if nothing identifies a row
 	rows    int64 // estimate from the highest row id until the table is loaded
 	large   bool  // worth rebuilding its indexes
 	frozen  bool  // loaded with COPY FREEZE
+	unfit   bool  // not to be loaded, not even in a rehearsal
 	status  string
 	seeded  int64      // rows of a first start that the target has
 	guests  *guests    // rows of the target that stay beside ours
@@ -116,10 +118,9 @@ func (r *runner) match(entry cidx.Table) (*table, error) {
 	for _, c := range t.from.Columns {
 		problems.Add(r.matchColumn(t, c))
 	}
-	if t.to.RowSecurity {
-		problems = append(problems, problem.Problem{What: "row security is on", At: r.where + ", table " + t.Name, Fix: "ALTER TABLE " + t.Name + " DISABLE ROW LEVEL SECURITY, or connect as a role that bypasses it"})
-	}
-	problems = append(problems, t.required()...)
+	required := t.required()
+	t.unfit = len(required) > 0
+	problems = append(problems, required...)
 	if len(t.columns) == 0 && len(problems) == 0 {
 		t.conn = nil // else its values would be a problem
 		r.plan.skipped = append(r.plan.skipped, skipped{t.Name, t.File, "PostgreSQL has none of its columns; it is empty"})

@@ -11,42 +11,123 @@ import (
 	"cidx-cluster/modules/internal/progress"
 )
 
-// rehearse finds every reason for which the real run would stop, in a read-only
-// transaction, and forecasts what it would do. Earlier are the problems that
-// are known already.
+// rehearse does what a load does, up to its last comparison, and takes it back.
+// Earlier are the problems that are known already.
 func (r *runner) rehearse(ctx context.Context, earlier problem.List) error {
-	r.meter = startMeter(ctx, r.args.ProgressSeconds)
-	if err := postgres.Run(ctx, r.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
-		return r.explain(err)
-	}
 	problems := earlier
-	lacking := r.ask(ctx, r.privileges, r.sequenceRights)
-	problems.Add(lacking)
-	if lacking == nil {
-		problems.Add(r.ask(ctx, r.classify, func(ctx context.Context) error { _, err := r.planSecrets(ctx); return err }, r.checkSequences))
-	}
 	problems.Add(r.integrity(ctx))
-	r.changes = tally{}
-	problems.Add(r.search(ctx))
+	problems.Add(r.move(ctx))
 	if err := r.finds.save(); err != nil {
 		return err
 	}
-	if r.finds.total() > 0 && !r.args.Quarantine {
-		problems = append(problems, r.found()...)
+	return r.forecast(ctx, problems)
+}
+
+// rehearsal is a passage that leaves nothing behind.
+func (r *runner) rehearsal() *passage {
+	end := func(p *passage, ctx context.Context) error { return postgres.Run(ctx, p.conn, "ROLLBACK") }
+	return &passage{runner: r, trial: true, end: end}
+}
+
+// standIn prepares the target for a rehearsal while index runs of the server
+// write to it: none of them waits, and no sequence goes on.
+func (p *passage) standIn(ctx context.Context) error {
+	if !p.trial {
+		return nil
 	}
-	r.forecast(ctx, problems)
-	return problems.Err()
+	if err := p.shield(ctx); err != nil {
+		return err
+	}
+	for _, t := range p.tables {
+		if !t.Grows {
+			continue
+		}
+		err := p.within(ctx, func() error { return p.standInFor(ctx, t) })
+		switch {
+		case postgres.Code(err) == "42501" && strings.Contains(err.Error(), "temporary"):
+			p.warnings.add("%s is not rehearsed: role %s may not make temporary tables (GRANT TEMPORARY ON DATABASE), and index runs write to the table itself", t.Name, p.catalog.Server.User)
+			p.leave(t)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// standInFor has a copy of a table take its place, with what is in it and its
+// triggers. Foreign keys cannot come along; CIDX has none there.
+func (p *passage) standInFor(ctx context.Context, t *table) error {
+	real, names := t.to, make([]string, len(t.to.Columns))
+	for i, c := range real.Columns {
+		names[i] = postgres.Quote(c.Name)
+	}
+	copied := *real
+	copied.Schema = "pg_temp"
+	list, to, from := strings.Join(names, ", "), copied.Qualified(), real.Qualified()
+	// What is done to no row shows which rights are lacking, and holds nobody up.
+	statements := "CREATE TEMPORARY TABLE " + postgres.Quote(t.Name) + " (LIKE " + from + " INCLUDING ALL); INSERT INTO " + to + " (" + list + ") OVERRIDING SYSTEM VALUE SELECT " + list + " FROM " + from +
+		"; DELETE FROM " + from + " WHERE false; INSERT INTO " + from + " (" + list + ") OVERRIDING SYSTEM VALUE SELECT " + list + " FROM " + from + " WHERE false"
+	if err := postgres.Run(ctx, p.conn, statements); err != nil {
+		return fmt.Errorf("copy table %s for the rehearsal: %w", t.Name, err)
+	}
+	rows, err := postgres.Rows(ctx, p.conn, `SELECT $3::regclass::oid, string_agg(replace(pg_get_triggerdef(oid), format(' ON %I.%I ', $1::text, $2::text), ' ON ' || $3::text || ' '), '; ')
+		FROM pg_trigger WHERE tgrelid = $4::oid AND NOT tgisinternal AND tgenabled <> 'D'`, real.Schema, real.Name, to, real.OID)
+	if err == nil {
+		copied.OID = string(rows[0][0])
+		err = postgres.Run(ctx, p.conn, string(rows[0][1]))
+	}
+	if err != nil {
+		return fmt.Errorf("copy the triggers of %s for the rehearsal: %w", t.Name, err)
+	}
+	t.real, t.to = real, &copied
+	return nil
+}
+
+// standBack puts the tables themselves back into the plan.
+func (p *passage) standBack() {
+	for _, t := range p.plan.tables {
+		if t.real != nil {
+			t.to, t.real = t.real, nil
+		}
+	}
+}
+
+// shield gives sequences new files: a rollback brings the old ones back, and with
+// them what defaults and triggers have drawn meanwhile, which it does not by
+// itself. Those of index runs are left alone; what is drawn from one that belongs
+// to somebody else is gone.
+func (p *passage) shield(ctx context.Context) error {
+	grow, triggers := []string{"''"}, false
+	for _, t := range p.tables {
+		triggers = triggers || t.to.Triggers != ""
+		for _, c := range t.to.Columns {
+			if t.Grows && c.Sequence != "" {
+				grow = append(grow, postgres.Literal(c.Sequence))
+			}
+		}
+	}
+	rows, err := postgres.Rows(ctx, p.conn, `SELECT string_agg(format('ALTER SEQUENCE %s INCREMENT BY %s', s.seqrelid::regclass, s.seqincrement), '; ')
+		FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid WHERE pg_has_role(c.relowner, 'USAGE') AND c.relpersistence <> 't'
+		AND (c.relnamespace = to_regnamespace($1) OR $2) AND s.seqrelid <> ALL (SELECT coalesce(to_regclass(name), 0) FROM unnest(ARRAY[`+strings.Join(grow, ", ")+`]) name WHERE name <> '')`,
+		postgres.Quote(p.catalog.Server.Schema), fmt.Sprint(triggers))
+	if err != nil || rows[0][0] == nil {
+		return err
+	}
+	if err := p.within(ctx, func() error { return postgres.Run(ctx, p.conn, string(rows[0][0])) }); err != nil && !refusal(err) {
+		return fmt.Errorf("keep sequences as they are: %w", err)
+	}
+	return nil // an event trigger may forbid it; then it forbids the load, too, if that needs it
 }
 
 // forecast tells what the real run would do.
-func (r *runner) forecast(ctx context.Context, problems problem.List) {
+func (r *runner) forecast(ctx context.Context, problems problem.List) error {
 	r.out.Changed = true
 	if len(problems) > 0 {
 		r.out.Msg = "the load would stop"
 		if n := r.finds.total(); n > 0 {
 			r.out.Msg += fmt.Sprintf("; %s values or rows do not fit", human.Number(n))
 		}
-		return
+		return problems
 	}
 	for _, t := range r.plan.tables {
 		if t.conn != nil {
@@ -63,47 +144,5 @@ func (r *runner) forecast(ctx context.Context, problems problem.List) {
 			r.warnings.add("%s", p.Error())
 		}
 	}
-}
-
-// found are the finds for the reply, with a last line for those that are left out.
-func (r *runner) found() problem.List {
-	list := r.finds.problems
-	if more := r.finds.total() - int64(len(list)); more > 0 {
-		where := problemsFile + " of the real run's report folder"
-		if len(r.finds.files) > 0 {
-			where = strings.Join(r.finds.files, ", ")
-		}
-		list = append(list, problem.Problem{What: fmt.Sprintf("and %s more", human.Number(more)), At: where, Fix: "correct the values in SQLite, or set cidx_database_quarantine to leave these rows out"})
-	}
-	return list
-}
-
-// privileges finds the rights that the load needs and the role lacks.
-func (r *runner) privileges(ctx context.Context) error {
-	var parts, names []string
-	for _, t := range r.plan.tables {
-		parts = append(parts, "has_table_privilege("+t.to.OID+"::oid, 'SELECT') AND has_table_privilege("+t.to.OID+"::oid, 'INSERT') AND has_table_privilege("+t.to.OID+"::oid, 'DELETE')")
-		names = append(names, t.Name)
-	}
-	if len(parts) == 0 {
-		return nil
-	}
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT "+strings.Join(parts, ", "))
-	if err != nil {
-		return fmt.Errorf("look at privileges: %w", err)
-	}
-	var lacking []string
-	for i, name := range names {
-		if string(rows[0][i]) != "t" {
-			lacking = append(lacking, name)
-		}
-	}
-	var problems problem.List
-	if len(lacking) > 0 {
-		problems = append(problems, problem.Problem{What: "role " + r.catalog.Server.User + " lacks rights (SELECT, INSERT, DELETE) on " + head(lacking, 10), At: r.where, Fix: "GRANT ALL ON ALL TABLES IN SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + " (and on all sequences), or connect as the owner of CIDX's tables"})
-	}
-	if !r.catalog.Server.MayCreate && r.catalog.Tables[markerTable] == nil {
-		problems = append(problems, problem.Problem{What: "role " + r.catalog.Server.User + " may not create tables in schema " + r.catalog.Server.Schema, At: r.where, Fix: "GRANT CREATE ON SCHEMA " + r.catalog.Server.Schema + " TO " + r.catalog.Server.User + "; CIDX itself needs it"})
-	}
-	return problems.Err()
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -155,6 +156,15 @@ func keepOld(path string) error {
 		return fmt.Errorf("put earlier report aside: %w", err)
 	}
 	return nil
+}
+
+// rewind empties a file that this call has begun: what goes there comes again.
+func (f *finds) rewind(name string) {
+	if s := f.sinks[name]; s != nil {
+		s.w.Reset(s.f)
+		_ = s.f.Truncate(0) // else lines are there twice
+		_, _ = s.f.Seek(0, io.SeekStart)
+	}
 }
 
 // save closes the files.

@@ -187,3 +187,11 @@ func (t *table) keyOf(id int64, row []sqlite.Value) string {
 
 // stampText is a moment as SQLite's text columns hold it.
 func stampText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000-07:00") }
+
+// source spells the column of SQLite that fills a column of PostgreSQL.
+func (t *table) source(name string) string {
+	if i := t.column(name); i >= 0 {
+		return sqlite.Quote(t.columns[i].Source)
+	}
+	return ""
+}

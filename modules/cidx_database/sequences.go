@@ -25,9 +25,9 @@ type sequence struct {
 }
 
 // listSequences lists the sequences of the plan, without asking PostgreSQL.
-func (r *runner) listSequences() []sequence {
+func (p *passage) listSequences() []sequence {
 	var list []sequence
-	for _, t := range r.plan.tables {
+	for _, t := range p.tables {
 		for i := range t.to.Columns {
 			if c := &t.to.Columns[i]; c.Sequence != "" {
 				list = append(list, sequence{t: t, column: c})
@@ -41,40 +41,30 @@ func (s *sequence) regclass() string { return postgres.Literal(s.column.Sequence
 
 // sequenceRights finds the rights on sequences that the load and CIDX need and
 // the role lacks.
-func (r *runner) sequenceRights(ctx context.Context) error {
-	list := r.listSequences()
-	if len(list) == 0 {
-		return nil
-	}
-	parts := make([]string, len(list))
+func (p *passage) sequenceRights(ctx context.Context, list []sequence) error {
+	names := make([]string, len(list))
 	for i := range list {
-		of := "has_sequence_privilege(" + list[i].regclass() + ", "
-		parts[i] = of + "'SELECT') AND " + of + "'UPDATE')"
+		names[i] = list[i].column.Sequence
 	}
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT "+strings.Join(parts, ", "))
-	if err != nil {
-		return fmt.Errorf("look at privileges: %w", err)
+	rows, err := postgres.Rows(ctx, p.conn, `SELECT string_agg(s, ', ' ORDER BY n) FROM unnest(string_to_array($1, chr(10))) WITH ORDINALITY u(s, n)
+		WHERE NOT (has_sequence_privilege(s, 'SELECT') AND has_sequence_privilege(s, 'UPDATE'))`, strings.Join(names, "\n"))
+	if err != nil || rows[0][0] == nil {
+		return err
 	}
-	var lacking []string
-	for i, s := range list {
-		if string(rows[0][i]) != "t" {
-			lacking = append(lacking, s.column.Sequence)
-		}
-	}
-	if len(lacking) == 0 {
-		return nil
-	}
-	schema, user := r.catalog.Server.Schema, r.catalog.Server.User
-	return problem.Problem{What: "role " + user + " lacks rights (SELECT, UPDATE) on sequences " + head(lacking, 10), At: r.where,
+	schema, user := p.catalog.Server.Schema, p.catalog.Server.User
+	return problem.Problem{What: "role " + user + " lacks rights (SELECT, UPDATE) on sequences " + string(rows[0][0]), At: p.where,
 		Fix: "GRANT ALL ON ALL SEQUENCES IN SCHEMA " + schema + " TO " + user + ", or connect as the owner of CIDX's tables"}
 }
 
 // readSequences reads where every sequence stands and where its table does, on
 // either side.
-func (r *runner) readSequences(ctx context.Context) ([]sequence, error) {
-	list := r.listSequences()
+func (p *passage) readSequences(ctx context.Context) ([]sequence, error) {
+	list := p.listSequences()
 	if len(list) == 0 {
 		return nil, nil
+	}
+	if err := p.sequenceRights(ctx, list); err != nil {
+		return nil, err
 	}
 	var parts []string
 	for i := range list {
@@ -86,7 +76,7 @@ func (r *runner) readSequences(ctx context.Context) ([]sequence, error) {
 			"(SELECT CASE WHEN is_called THEN last_value ELSE last_value - seqincrement END || ' ' || seqincrement || ' ' || seqmax || ' ' || pg_has_role(relowner, 'USAGE')::int FROM "+
 				s.column.Sequence+", pg_sequence JOIN pg_class ON pg_class.oid = seqrelid WHERE seqrelid = "+s.regclass()+")")
 	}
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT "+strings.Join(parts, ", "))
+	rows, err := postgres.Rows(ctx, p.conn, "SELECT "+strings.Join(parts, ", "))
 	if err != nil {
 		return nil, fmt.Errorf("read sequences: %w", err)
 	}
@@ -173,22 +163,10 @@ func (s *sequence) fault(where string) error {
 	return p
 }
 
-// checkSequences finds the sequences that could not go on after the load.
-func (r *runner) checkSequences(ctx context.Context) error {
-	list, err := r.readSequences(ctx)
-	if err != nil {
-		return err
-	}
-	var problems problem.List
-	for i := range list {
-		problems.Add(list[i].fault(r.where))
-	}
-	return problems.Err()
-}
-
 // setSequences puts every sequence above the highest id of its table, on either
 // side. It is transactional where the sequence is ours; for the others, setval()
-// has to wait until nothing but the commit is left.
+// has to wait until nothing but the commit is left. A rehearsal leaves alone what
+// index runs draw from.
 func (p *passage) setSequences(ctx context.Context) error {
 	list, err := p.readSequences(ctx)
 	if err != nil {
@@ -200,7 +178,7 @@ func (p *passage) setSequences(ctx context.Context) error {
 		s := &list[i]
 		problems.Add(s.fault(p.where))
 		switch {
-		case !s.due():
+		case !s.due() || p.trial && s.t.Grows:
 		case s.owned:
 			statements = append(statements, fmt.Sprintf("ALTER SEQUENCE %s RESTART WITH %d", s.column.Sequence, s.highest+1))
 		default:

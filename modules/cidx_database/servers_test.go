@@ -26,9 +26,9 @@ func TestServersThatDoNotDo(t *testing.T) {
 		want    []string
 	}{
 		"PgBouncer in transaction mode": {10, func(t *testing.T, f *fixture) { f.through(t, pgtest.PgBouncer(t, f.dsn, "transaction")) },
-			[]string{"a connection pooler in transaction mode stands before PostgreSQL", "name PostgreSQL itself in postgres_dsn"}},
+			[]string{"a pooler in transaction mode stands before the database", "name the PostgreSQL server itself in postgres_dsn"}},
 		"a standby": {10, func(t *testing.T, f *fixture) { f.through(t, pgtest.Standby(t, f.dsn)) },
-			[]string{"this server is a read-only replica", "name the primary in postgres_dsn"}},
+			[]string{"the server is a replica (in recovery) and cannot be written", "name the primary in postgres_dsn"}},
 		"a disk that fills up": {300000, func(t *testing.T, f *fixture) { pgtest.SmallDisk(t, f.dsn, 24) },
 			[]string{"No space left on device", "SQLSTATE 53100", "free disk space on the PostgreSQL server, then run again"}},
 	} {

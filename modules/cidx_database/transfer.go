@@ -2,7 +2,6 @@ package database
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -10,91 +9,31 @@ import (
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
 
-// passage is the transaction that carries the rows of a snapshot over: prepare,
-// copy, indexes, compare, and how it ends. An error leaves PostgreSQL as it was.
-type passage struct {
-	*runner
-	end     func(*passage, context.Context) error // the last step: commits, or does not
-	rebuild *postgres.Rebuild                     // what was dropped for the time of the copy
-	late    []string                              // statements that no rollback takes back
-}
-
-// transfer loads for good.
-func (r *runner) transfer(ctx context.Context) error {
-	return (&passage{runner: r, end: (*passage).commit}).run(ctx)
-}
-
-func (p *passage) run(ctx context.Context) error {
-	if err := p.begin(ctx); err != nil {
-		return err
-	}
-	if err := p.steps(ctx); err != nil {
-		if rollback := postgres.Run(context.WithoutCancel(ctx), p.conn, "ROLLBACK"); rollback != nil && !postgres.Lost(rollback) && !p.conn.IsClosed() {
-			return errors.Join(err, fmt.Errorf("roll back: %w", rollback))
-		}
-		if postgres.Code(err) == "55P03" {
-			return p.blocked(ctx, err)
-		}
-		return err
-	}
-	return nil
-}
-
-// steps are the work between BEGIN and the end.
-func (p *passage) steps(ctx context.Context) error {
-	steps := []struct {
-		part string // under which the time is booked
-		do   func(*passage, context.Context) error
-	}{
-		{"lock", (*passage).makeMarkerTable},
-		{"lock", (*passage).lockTables},
-		{"lock", (*passage).clearTarget},
-		{"lock", (*passage).dropIndexes},
-		{"copy", (*passage).copyTables},
-		{"copy", (*passage).runDeferred}, // what waits for the commit keeps tables from being altered, too
-		{"indexes", (*passage).rebuildIndexes},
-		{"indexes", (*passage).storeSecrets},
-		{"indexes", (*passage).setSequences},
-		{"verify", func(p *passage, _ context.Context) error { return p.source.unchanged() }},
-		{"verify", (*passage).writeMarker},
-		{"verify", (*passage).runDeferred},
-		{"verify", (*passage).compare},
-		{"verify", (*passage).compareSecrets},
-		{"commit", (*passage).alone},
-		{"commit", (*passage).seal},
-		{"commit", p.end},
-	}
-	for _, step := range steps {
-		err := step.do(p, ctx)
-		p.clock.lap(step.part)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // lockTimeout is how long a lock is waited for: long enough for the session of
-// a killed run to end, short enough for a night.
-var lockTimeout = "15s"
+// a killed run to end, short enough for a night. While a rehearsal waits, others
+// wait behind it.
+var lockTimeout, trialTimeout = "15s", "2s"
 
 // begin opens the transaction and takes the lock that keeps a second migration
 // out. Settings hold for the transaction only.
 func (p *passage) begin(ctx context.Context) error {
-	settings := `BEGIN; SET LOCAL lock_timeout = '` + lockTimeout + `'; SET LOCAL synchronous_commit = on; SET LOCAL client_connection_check_interval = '2s'`
-	if err := postgres.Run(ctx, p.conn, settings); err != nil {
+	patience := lockTimeout
+	if p.trial {
+		patience = trialTimeout
+	}
+	settings := `BEGIN; SET LOCAL lock_timeout = '` + patience + `'; SET LOCAL synchronous_commit = on`
+	if err := postgres.Run(ctx, p.conn, settings+`; SET LOCAL client_connection_check_interval = '2s'`); err != nil {
 		if postgres.Code(err) != "42704" { // before PostgreSQL 14 there is no such check
 			return err
 		}
-		if err := postgres.Run(ctx, p.conn, `ROLLBACK; BEGIN; SET LOCAL lock_timeout = '`+lockTimeout+`'; SET LOCAL synchronous_commit = on`); err != nil {
+		if err := postgres.Run(ctx, p.conn, "ROLLBACK; "+settings); err != nil {
 			return err
 		}
 	}
-	if err := p.soleMigration(ctx); err != nil {
+	if err := p.soleMigration(ctx); err != nil || p.trial {
 		return err
 	}
 	if err := p.alone(ctx); err != nil {
@@ -131,25 +70,42 @@ func (p *passage) soleMigration(ctx context.Context) error {
 	return err
 }
 
-// alone makes sure that no other node of the cluster works on the database.
+// alone makes sure that no other node of the cluster works on the database. For a
+// rehearsal cidx_precheck has looked.
 func (p *passage) alone(ctx context.Context) error {
+	if p.trial {
+		return nil
+	}
 	return nodes.Alone(ctx, p.conn, p.config.NodeID, p.where)
 }
 
 // lockTables keeps everyone else from writing to the target tables.
 func (p *passage) lockTables(ctx context.Context) error {
+	const lock, mode = "LOCK TABLE ", " IN SHARE ROW EXCLUSIVE MODE"
+	if p.all {
+		return p.each(ctx, p.tables, func(t *table) error {
+			name := t.to.Qualified() // the other statements show which rights are lacking
+			return postgres.Run(ctx, p.conn, lock+name+mode+"; SELECT FROM "+name+" LIMIT 0; DELETE FROM "+name+" WHERE false")
+		})
+	}
 	var names []string
-	for _, t := range p.plan.tables {
+	for _, t := range p.tables {
 		names = append(names, t.to.Qualified())
 	}
-	return postgres.Run(ctx, p.conn, "LOCK TABLE "+strings.Join(names, ", ")+" IN SHARE ROW EXCLUSIVE MODE")
+	if len(names) == 0 {
+		return nil
+	}
+	return postgres.Run(ctx, p.conn, lock+strings.Join(names, ", ")+mode)
 }
 
 // blocked names the sessions that hold locks on the tables.
 func (p *passage) blocked(ctx context.Context, cause error) error {
+	oids := []string{"0"}
+	for _, t := range p.tables {
+		oids = append(oids, t.to.OID)
+	}
 	rows, err := postgres.Rows(ctx, p.conn, `SELECT DISTINCT a.pid, coalesce(a.usename, '?'), coalesce(nullif(a.application_name, ''), '?'), coalesce(host(a.client_addr), 'local'), a.state
-		FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
-		WHERE l.granted AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace AND a.pid <> pg_backend_pid()`)
+		FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.granted AND l.relation IN (`+strings.Join(oids, ", ")+`) AND a.pid <> pg_backend_pid() ORDER BY 1`)
 	if err != nil || len(rows) == 0 {
 		return p.explain(cause)
 	}
@@ -157,15 +113,18 @@ func (p *passage) blocked(ctx context.Context, cause error) error {
 	for _, row := range rows {
 		who = append(who, fmt.Sprintf("process %s (user %s, %s, from %s, %s)", row[0], row[1], row[2], row[3], row[4]))
 	}
-	return problem.Problem{What: "other sessions hold locks on CIDX's tables: " + head(who, 5), At: p.where, Fix: "stop every cluster node, end these sessions, then run again"}
+	return problem.Problem{What: "other sessions hold locks on CIDX's tables: " + head(who, 5), At: p.where, Fix: "stop every cluster node, end these sessions (wait for a backup such as pg_dump), then run again"}
 }
 
 // copyTables loads every table that is not there yet.
 func (p *passage) copyTables(ctx context.Context) error {
+	if p.all {
+		return p.nameRefused(ctx)
+	}
 	buf := make([]byte, 0, 2*chunk)
-	for _, t := range p.plan.tables {
+	for _, t := range p.tables {
 		if t.status == statusKept {
-			progress.Line(ctx, "  Keeping %s... %s rows OK (already there)", t.Name, human.Number(t.rows))
+			p.tell(ctx, "  Keeping %s... %s rows OK (already there)", t.Name, human.Number(t.rows))
 			continue
 		}
 		if t.conn == nil {
@@ -175,7 +134,7 @@ func (p *passage) copyTables(ctx context.Context) error {
 		if buf, err = p.copyTable(ctx, t, buf); err != nil {
 			return err
 		}
-		progress.Line(ctx, "  Migrating %s... %s rows OK", t.Name, human.Number(t.rows))
+		p.tell(ctx, "  Migrating %s... %s rows OK", t.Name, human.Number(t.rows))
 	}
 	return nil
 }
@@ -187,11 +146,7 @@ func (p *passage) copyTable(ctx context.Context, t *table, buf []byte) ([]byte, 
 	}
 	p.meter.begin(t.Name, t.rows, "")
 	s := newStream(ctx, d, p.meter, buf)
-	options := "FORMAT binary"
-	if t.frozen {
-		options += ", FREEZE true"
-	}
-	_, err = p.conn.CopyFrom(ctx, s, "COPY "+t.to.Qualified()+" ("+t.names()+") FROM STDIN ("+options+")")
+	_, err = p.conn.CopyFrom(ctx, s, t.copyFrom())
 	s.stop()
 	d.rows.Close()
 	if s.err != nil {
@@ -207,6 +162,15 @@ func (p *passage) copyTable(ctx context.Context, t *table, buf []byte) ([]byte, 
 	return s.buf, nil
 }
 
+// copyFrom spells the statement that takes rows.
+func (t *table) copyFrom() string {
+	options := "FORMAT binary"
+	if t.frozen {
+		options += ", FREEZE true"
+	}
+	return "COPY " + t.to.Qualified() + " (" + t.names() + ") FROM STDIN (" + options + ")"
+}
+
 // names lists the columns for SQL.
 func (t *table) names() string {
 	quoted := make([]string, len(t.columns))
@@ -214,11 +178,4 @@ func (t *table) names() string {
 		quoted[i] = postgres.Quote(c.Name)
 	}
 	return strings.Join(quoted, ", ")
-}
-
-// constraint reports whether PostgreSQL refused a row: a value that our rules
-// let pass, an orphan, or two rows with one key.
-func constraint(err error) bool {
-	code := postgres.Code(err)
-	return strings.HasPrefix(code, "23") || strings.HasPrefix(code, "22")
 }

@@ -49,6 +49,7 @@ type Facts struct {
 	replica  bool // in recovery
 	readOnly bool // transactions are read-only by default
 	user     string
+	limit    string // of Free
 }
 
 // Check asks the database whether a migration can succeed. schemaCommand tells
@@ -82,9 +83,24 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 		}
 	}
 	if f.Free >= few && f.Free < perWorker {
-		warnings = append(warnings, fmt.Sprintf("%s: %d connections are left; a CIDX node opens up to %d a worker: raise max_connections before more nodes join", f.Address, f.Free, perWorker))
+		warnings = append(warnings, fmt.Sprintf("%s: %d connections are left; a CIDX node opens up to %d a worker: raise %s before more nodes join", f.Address, f.Free, perWorker, f.limit))
 	}
 	return f, warnings, problems.Err()
+}
+
+// Fit is the part of Check that is about the server and what stands before it, on
+// a connection of the caller's. pooled reports a pooler that does no harm.
+func Fit(ctx context.Context, conn *pgconn.PgConn, dsn string) (pooled bool, err error) {
+	f := Facts{Address: postgres.WhereDSN(dsn)}
+	problems, err := f.server(ctx, conn)
+	if err != nil {
+		return false, err
+	}
+	more, err := f.pooling(ctx, dsn, conn)
+	if err != nil {
+		return false, err
+	}
+	return f.Pooler, append(problems, more...).Err()
 }
 
 // few connections are too few even for the migration.
@@ -97,8 +113,13 @@ func (f *Facts) problem(what, fix string) problem.Problem {
 func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT current_setting('server_version'), current_setting('server_version_num'),
 		current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_user,
-		current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-			- (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend')`)
+		most - (SELECT count(*)::int FROM pg_stat_activity a WHERE backend_type = 'client backend' AND coalesce(whose IN (usesysid, datid), true)), what
+		FROM (SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int, NULL::oid, 'max_connections'
+			UNION ALL SELECT rolconnlimit, oid, 'the connection limit of role ' || rolname
+				FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0 AND NOT rolsuper
+			UNION ALL SELECT datconnlimit, d.oid, 'the connection limit of database ' || datname
+				FROM pg_database d JOIN pg_roles ON rolname = current_user
+				WHERE datname = current_database() AND datconnlimit >= 0 AND NOT rolsuper) x(most, whose, what) ORDER BY 7 LIMIT 1`)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +128,7 @@ func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (problem.List, 
 	f.number, _ = strconv.Atoi(row[1])
 	f.Encoding, f.replica, f.readOnly, f.user = row[2], row[3] == "t", row[4] == "t", row[5]
 	f.Free, _ = strconv.Atoi(row[6])
+	f.limit = row[7]
 	return f.judge(), nil
 }
 
@@ -125,7 +147,7 @@ func (f *Facts) judge() problem.List {
 		problems = append(problems, f.problem("PostgreSQL "+f.Version+" is too old", "use PostgreSQL 12 or newer"))
 	}
 	if f.Free < few {
-		problems = append(problems, f.problem(fmt.Sprintf("only %d connections are left", max(f.Free, 0)), "close connections or raise max_connections"))
+		problems = append(problems, f.problem(fmt.Sprintf("only %d connections are left", max(f.Free, 0)), "close some or raise "+f.limit))
 	}
 	return problems
 }

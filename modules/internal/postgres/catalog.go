@@ -16,11 +16,6 @@ type Server struct {
 	Schema     string // where CIDX's tables are, normally public: see Visible; "" if search_path names no schema that exists
 	User       string
 	Version    int // 150018
-	Encoding   string
-	Standby    bool
-	ReadOnly   bool
-	Superuser  bool
-	MayCreate  bool // in Schema
 	BackendPID uint32
 }
 
@@ -35,13 +30,12 @@ type Table struct {
 	Schema, Name string
 	OID          string
 	Owned        bool // by the session's role, or one it is a member of
-	Triggers     bool // user triggers other than those of foreign keys
-	RowSecurity  bool
+	Partitioned  bool
+	Triggers     string // and rules, but for those of foreign keys: "trigger a, rule b"
 	Columns      []Column
 	Key          []string // primary key
 	Uniques      []Unique // primary key included
 	ForeignKeys  []ForeignKey
-	Checks       []Check
 }
 
 // Column is a column that can be written.
@@ -55,7 +49,6 @@ type Column struct {
 
 // Unique is a unique index without expressions.
 type Unique struct {
-	Name    string
 	Columns []string
 	Where   string // predicate of a partial index, as PostgreSQL prints it
 }
@@ -66,11 +59,6 @@ type ForeignKey struct {
 	Columns    []string
 	Table      string
 	RefColumns []string
-}
-
-// Check is a check constraint.
-type Check struct {
-	Name, Expression string // as PostgreSQL prints it
 }
 
 // Qualified spells the table for SQL.
@@ -98,13 +86,11 @@ const Schema = `coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n O
 	WHERE c.oid = coalesce(to_regclass('schema_migrations'), to_regclass('users')) AND ` + Visible + `), current_schema())`
 
 const (
-	serverSQL = `SELECT ` + Schema + `, current_user, current_setting('server_version_num'), current_setting('server_encoding'),
-		pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool,
-		(SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-		coalesce(has_schema_privilege(` + Schema + `, 'CREATE'), false), pg_backend_pid()`
+	serverSQL = `SELECT ` + Schema + `, current_user, current_setting('server_version_num'), pg_backend_pid()`
 
-	columnsSQL = `SELECT c.relname, c.oid, pg_has_role(c.relowner, 'USAGE'), c.relrowsecurity,
-		EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
+	columnsSQL = `SELECT c.relname, c.oid, pg_has_role(c.relowner, 'USAGE'), c.relkind = 'p',
+		CASE WHEN c.relhastriggers OR c.relhasrules THEN (SELECT string_agg(name, ', ') FROM (SELECT 'trigger ' || quote_ident(t.tgname) FROM pg_trigger t
+			WHERE t.tgrelid = c.oid AND NOT t.tgisinternal UNION ALL SELECT 'rule ' || quote_ident(w.rulename) FROM pg_rewrite w WHERE w.ev_class = c.oid ORDER BY 1) x(name)) END,
 		a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '',
 		CASE WHEN a.atthasdef OR a.attidentity <> '' THEN coalesce(
 			pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
@@ -120,19 +106,18 @@ const (
 		FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class i ON i.oid = x.indexrelid
 		WHERE x.indisunique AND x.indexprs IS NULL AND ` + Visible + ` ORDER BY c.relname, i.relname`
 
-	constraintsSQL = `SELECT c.relname, k.conname, k.contype, f.relname,
-		CASE WHEN k.contype = 'f' THEN (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u(num, n)
-			JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num) END,
-		CASE WHEN k.contype = 'f' THEN (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY u(num, n)
-			JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num) END,
-		CASE WHEN k.contype = 'c' THEN pg_get_expr(k.conbin, k.conrelid) END
+	referencesOfSQL = `SELECT c.relname, k.conname, f.relname,
+		(SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u(num, n)
+			JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num),
+		(SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY u(num, n)
+			JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num)
 		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class f ON f.oid = k.confrelid
-		WHERE k.contype IN ('f', 'c') AND ` + Visible + ` ORDER BY c.relname, k.conname`
+		WHERE k.contype = 'f' AND ` + Visible + ` ORDER BY c.relname, k.conname`
 )
 
 // Inspect reads the catalog in one round trip.
 func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
-	answers, err := Batch(ctx, conn, serverSQL, columnsSQL, uniquesSQL, constraintsSQL)
+	answers, err := Batch(ctx, conn, serverSQL, columnsSQL, uniquesSQL, referencesOfSQL)
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}
@@ -147,7 +132,7 @@ func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
 		if t == nil {
 			continue
 		}
-		u := Unique{Name: string(r[1]), Where: string(r[3]), Columns: Names(string(r[4]))}
+		u := Unique{Where: string(r[3]), Columns: Names(string(r[4]))}
 		t.Uniques = append(t.Uniques, u)
 		if yes(r[2]) {
 			t.Key = u.Columns
@@ -155,12 +140,8 @@ func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
 	}
 	for _, r := range answers[3] {
 		t := c.Tables[string(r[0])]
-		switch {
-		case t == nil:
-		case string(r[2]) == "f":
-			t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Name: string(r[1]), Table: string(r[3]), Columns: Names(string(r[4])), RefColumns: Names(string(r[5]))})
-		default:
-			t.Checks = append(t.Checks, Check{Name: string(r[1]), Expression: string(r[6])})
+		if t != nil {
+			t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Name: string(r[1]), Table: string(r[2]), Columns: Names(string(r[3])), RefColumns: Names(string(r[4]))})
 		}
 	}
 	return c, nil
@@ -168,10 +149,9 @@ func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
 
 func server(r [][]byte) Server {
 	version, _ := strconv.Atoi(string(r[2]))
-	pid, _ := strconv.ParseUint(string(r[8]), 10, 32)
+	pid, _ := strconv.ParseUint(string(r[3]), 10, 32)
 	return Server{
-		Schema: string(r[0]), User: string(r[1]), Version: version, Encoding: string(r[3]),
-		Standby: yes(r[4]), ReadOnly: yes(r[5]), Superuser: yes(r[6]), MayCreate: yes(r[7]), BackendPID: uint32(pid),
+		Schema: string(r[0]), User: string(r[1]), Version: version, BackendPID: uint32(pid),
 	}
 }
 
@@ -180,7 +160,7 @@ func (c *Catalog) table(r [][]byte) *Table {
 	name := string(r[0])
 	t := c.Tables[name]
 	if t == nil {
-		t = &Table{Schema: string(r[10]), Name: name, OID: string(r[1]), Owned: yes(r[2]), RowSecurity: yes(r[3]), Triggers: yes(r[4])}
+		t = &Table{Schema: string(r[10]), Name: name, OID: string(r[1]), Owned: yes(r[2]), Partitioned: yes(r[3]), Triggers: string(r[4])}
 		c.Tables[name] = t
 	}
 	return t

@@ -138,25 +138,3 @@ func (c *Conn) Sequence(table string) (int64, error) {
 	}
 	return 0, seq.Err()
 }
-
-// Uniques lists the columns of the unique indexes of a table that hold for
-// every row and compare bytes, the primary key's own index included.
-func (c *Conn) Uniques(table string) ([][]string, error) {
-	rows, err := c.Query(`SELECT l.name, i.name FROM pragma_index_list(?) l, pragma_index_xinfo(l.name) i
-		WHERE l."unique" AND NOT l.partial AND i.key AND NOT EXISTS (SELECT 1 FROM pragma_index_xinfo(l.name) x WHERE x.key AND (x.coll <> 'BINARY' OR x.name IS NULL))
-		ORDER BY l.seq, i.seqno`, TextValue(table))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list [][]string
-	last := ""
-	for rows.Next() {
-		if name := rows.Text(0); name != last {
-			last = name
-			list = append(list, nil)
-		}
-		list[len(list)-1] = append(list[len(list)-1], rows.Text(1))
-	}
-	return list, rows.Err()
-}

@@ -257,12 +257,6 @@ func TestTables(t *testing.T) {
 	if n, err := c.Sequence("plain"); err != nil || n != 0 {
 		t.Errorf("Sequence of a table without one = %d, %v", n, err)
 	}
-	if u, err := c.Uniques("child"); err != nil || fmt.Sprint(u) != "[[q]]" {
-		t.Errorf("Uniques = %v, %v", u, err)
-	}
-	if u, err := c.Uniques("plain"); err != nil || fmt.Sprint(u) != "[[b c a]]" {
-		t.Errorf("Uniques = %v, %v", u, err)
-	}
 }
 
 func TestFingerprintFollowsEveryWrite(t *testing.T) {

@@ -1,0 +1,211 @@
+package database
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
+)
+
+// narrowing finds the rows that PostgreSQL refuses, by loading a table in small
+// batches with its indexes in place, each under a savepoint. A batch that is
+// refused is divided until the rows that are refused are alone; of rows that
+// exclude each other the one with the lowest id stays.
+type narrowing struct {
+	*passage
+	t      *table
+	rows   []sent
+	buf    []byte // the tuples of rows
+	passed int64
+	waits  []find          // while it is not known whether any row passes
+	last   *pgconn.PgError // of waits
+}
+
+// sent is a row of the batch.
+type sent struct {
+	id  int64
+	end int // of its tuple
+}
+
+const (
+	batchRows  = 500
+	batchBytes = 1 << 20
+
+	undecided = 1000 // refused rows after which no row is expected to pass any more
+)
+
+// mostRefused is how many rows of a table are found one by one; then the search in
+// it ends. For quarantine every row must be known, and this does not count.
+var mostRefused int64 = 20_000
+
+// errEnough ends a search that has found mostRefused rows.
+var errEnough = errors.New("enough rows are named")
+
+// nameRefused loads every table that is not there yet row by row, where need be.
+func (p *passage) nameRefused(ctx context.Context) error {
+	// What waits for the commit is refused with the rows that it is about.
+	if err := postgres.Run(ctx, p.conn, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return fmt.Errorf("run deferred constraints and triggers: %w", err)
+	}
+	return p.each(ctx, p.tables, func(t *table) error {
+		if t.status == statusKept || t.conn == nil {
+			return nil
+		}
+		return p.narrow(ctx, t)
+	})
+}
+
+// narrow loads the rows that PostgreSQL takes, and names the others.
+func (p *passage) narrow(ctx context.Context, t *table) error {
+	t.bad, t.frozen = nil, false
+	n := &narrowing{passage: p, t: t}
+	read, err := n.read(ctx)
+	slices.Sort(t.bad)
+	if errors.Is(err, errEnough) {
+		return problem.Problem{What: fmt.Sprintf("%s of the first %s rows are refused; those after them were not tried", human.Number(mostRefused), human.Number(read)), At: t.at(), Fix: "correct those that are named, then rehearse again; or set cidx_database_quarantine, with which all are tried"}
+	}
+	if err != nil {
+		return err
+	}
+	t.sum, err = p.sourceSum(ctx, t)
+	t.rows, t.status = t.sum.Rows, statusLoaded
+	return err
+}
+
+func (n *narrowing) read(ctx context.Context) (rows int64, err error) {
+	n.meter.begin("looking for what is refused in "+n.t.Name, n.t.rows, "")
+	d, err := n.runner.read(n.t, false)
+	if err != nil {
+		return 0, err
+	}
+	defer d.rows.Close()
+	enc := encoder{columns: n.t.columns}
+	for d.next() {
+		var fault *convert.Fault
+		rows++
+		if n.buf, _, fault = enc.append(n.buf, d.values()); fault != nil {
+			if err := n.explainRow(n.t, d, &enc); err != nil {
+				return rows, err
+			}
+			n.t.bad = append(n.t.bad, d.id())
+			continue
+		}
+		n.rows = append(n.rows, sent{d.id(), len(n.buf)})
+		if len(n.rows) == batchRows || len(n.buf) >= batchBytes {
+			n.meter.at(rows)
+			if err := n.flush(ctx); err != nil {
+				return rows, err
+			}
+		}
+	}
+	n.count(d.tally)
+	n.warnTimes(n.t)
+	n.warnDangling(n.t)
+	if err := n.flush(ctx); err != nil {
+		return rows, err
+	}
+	if err := n.settle(); err != nil {
+		return rows, err
+	}
+	return rows, d.close()
+}
+
+func (n *narrowing) flush(ctx context.Context) error {
+	err := n.put(ctx, 0, len(n.rows))
+	n.rows, n.buf = n.rows[:0], n.buf[:0]
+	return err
+}
+
+// put loads some rows of the batch, and divides them where they are refused.
+func (n *narrowing) put(ctx context.Context, from, to int) error {
+	if from == to {
+		return nil
+	}
+	err := n.within(ctx, func() error { return n.send(ctx, from, to) })
+	switch {
+	case err == nil:
+		n.passed += int64(to - from)
+		return nil
+	case !ofRow(err):
+		return err
+	case to-from == 1:
+		return n.refuse(ctx, n.rows[from].id, err)
+	}
+	until, next := (from+to)/2, (from+to)/2
+	if line := lineOf(err); line >= 1 && line <= to-from {
+		until, next = from+line-1, from+line // that row alone: it need not be the reason
+	}
+	for _, part := range [][2]int{{from, until}, {until, next}, {next, to}} {
+		if err := n.put(ctx, part[0], part[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *narrowing) send(ctx context.Context, from, to int) error {
+	start := 0
+	if from > 0 {
+		start = n.rows[from-1].end
+	}
+	tuples := io.MultiReader(bytes.NewReader(copyHeader), bytes.NewReader(n.buf[start:n.rows[to-1].end]), bytes.NewReader(trailer))
+	_, err := n.conn.CopyFrom(ctx, tuples, n.t.copyFrom())
+	return err
+}
+
+// refuse notes a row that PostgreSQL does not take. A refusal that has nothing to
+// do with values waits until another row has passed.
+func (n *narrowing) refuse(ctx context.Context, id int64, err error) error {
+	var fault *pgconn.PgError
+	if !errors.As(err, &fault) {
+		return err
+	}
+	x, err := n.why(ctx, n.t, id, fault)
+	if err != nil {
+		return err
+	}
+	n.t.bad = append(n.t.bad, id)
+	if n.passed == 0 && !ofValues(fault) {
+		n.waits, n.last = append(n.waits, x), fault
+		if len(n.waits) >= undecided {
+			return n.settle()
+		}
+		return nil
+	}
+	if n.passed > 0 {
+		if err := n.settle(); err != nil {
+			return err
+		}
+	}
+	if err := n.finds.add(x); err != nil {
+		return err
+	}
+	if int64(len(n.t.bad)) >= mostRefused && !n.args.Quarantine {
+		return errEnough
+	}
+	return nil
+}
+
+// settle decides whether what waits was the rows' fault.
+func (n *narrowing) settle() error {
+	if n.passed == 0 && len(n.waits) > 0 {
+		n.t.bad = nil
+		return n.everyRow(n.t, n.last)
+	}
+	for _, x := range n.waits {
+		if err := n.finds.add(x); err != nil {
+			return err
+		}
+	}
+	n.waits = nil
+	return nil
+}

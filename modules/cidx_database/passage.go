@@ -1,0 +1,196 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/progress"
+)
+
+// passage is the transaction that carries the rows of a snapshot over: prepare,
+// copy, indexes, compare, and how it ends. An error leaves PostgreSQL as it was.
+type passage struct {
+	*runner
+	end     func(*passage, context.Context) error // the last step: commits, or does not
+	trial   bool                                  // end takes everything back: the server may run meanwhile
+	all     bool                                  // goes on after a refusal, to name all of them
+	refused bool                                  // what run returned is a refusal; there may be more
+	tables  []*table                              // of the plan that take part
+	rebuild *postgres.Rebuild                     // what was dropped for the time of the copy
+	late    []string                              // statements that no rollback takes back
+	found   refusals
+}
+
+// move carries the rows over for good, or in a rehearsal only to see that it can
+// be done: the same passage, with another end. Where something is refused, one
+// more, which is rolled back, names everything that is; rows go to quarantine if
+// the operator wants that.
+func (r *runner) move(ctx context.Context) error {
+	pass := &passage{runner: r, end: (*passage).commit}
+	if r.mode.Check {
+		pass = r.rehearsal()
+	}
+	err := pass.run(ctx)
+	if !pass.refused {
+		return r.explain(err)
+	}
+	if !r.mode.Check {
+		progress.Line(ctx, "  Rolled back; looking for everything that does not fit...")
+	}
+	named := r.rehearsal()
+	named.all = true
+	problems := problem.Of(r.explain(named.run(ctx)))
+	problems = append(problems, named.found.list(r)...)
+	switch {
+	case len(problems) == 0 && r.finds.total() == 0:
+		return r.explain(err) // what is refused is refused for no single row
+	case len(problems) > 0 || !r.args.Quarantine:
+		return append(problems, r.finds.list()...).Err()
+	}
+	if err := r.writeQuarantine(ctx); err != nil {
+		return err
+	}
+	*pass = passage{runner: r, end: pass.end, trial: pass.trial}
+	return r.explain(pass.run(ctx))
+}
+
+func (p *passage) run(ctx context.Context) error {
+	p.startAnew()
+	defer p.standBack()
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	if err := p.steps(ctx); err != nil {
+		if rollback := postgres.Run(context.WithoutCancel(ctx), p.conn, "ROLLBACK"); rollback != nil && !postgres.Lost(rollback) && !p.conn.IsClosed() {
+			return errors.Join(err, fmt.Errorf("roll back: %w", rollback))
+		}
+		if postgres.Code(err) == "55P03" {
+			return p.blocked(ctx, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// startAnew forgets what an earlier passage has counted.
+func (p *passage) startAnew() {
+	p.changes = tally{}
+	p.finds.rewind(clusterWrites)
+	for _, t := range p.plan.tables {
+		for i := range t.columns {
+			t.columns[i].Assumed, t.columns[i].Ambiguous = 0, 0
+		}
+		if !t.unfit {
+			p.tables = append(p.tables, t)
+		}
+	}
+}
+
+// steps are the work between BEGIN and the end. What a named step is refused is
+// a fault of the data or of the target, of which there may be more.
+func (p *passage) steps(ctx context.Context) error {
+	steps := []struct {
+		part  string // under which the time is booked
+		named bool
+		do    func(*passage, context.Context) error
+	}{
+		{"lock", true, (*passage).standIn},
+		{"lock", true, (*passage).lockTables},
+		{"lock", true, (*passage).clearTarget},
+		{"lock", true, (*passage).dropIndexes},
+		{"copy", true, (*passage).copyTables},
+		{"copy", true, (*passage).runDeferred}, // what waits for the commit keeps tables from being altered, too
+		{"indexes", true, (*passage).rebuildIndexes},
+		{"indexes", true, (*passage).storeSecrets},
+		{"indexes", true, (*passage).setSequences},
+		{"verify", false, func(p *passage, _ context.Context) error { return p.source.unchanged() }},
+		{"verify", true, (*passage).writeMarker},
+		{"verify", true, (*passage).runDeferred},
+		{"verify", true, (*passage).compare},
+		{"verify", true, (*passage).compareSecrets},
+		{"commit", false, (*passage).alone},
+		{"commit", true, (*passage).seal},
+		{"commit", false, p.end},
+	}
+	for _, step := range steps {
+		do := func() error { return step.do(p, ctx) }
+		var err error
+		if step.named {
+			err = p.try(ctx, nil, do)
+		} else {
+			err = do()
+		}
+		p.clock.lap(step.part)
+		if err != nil {
+			p.refused = step.named && refusal(err)
+			return err
+		}
+	}
+	return nil
+}
+
+// within takes back what do has done if it fails.
+func (p *passage) within(ctx context.Context, do func() error) error {
+	if err := postgres.Run(ctx, p.conn, "SAVEPOINT cidx"); err != nil {
+		return err
+	}
+	err, end := do(), "RELEASE cidx"
+	if err != nil {
+		end = "ROLLBACK TO cidx; RELEASE cidx"
+	}
+	if ending := postgres.Run(ctx, p.conn, end); err == nil {
+		return ending
+	}
+	return err
+}
+
+// try does something that may be refused, for a table or for all. Where every
+// refusal is to be named, it is noted, and the rest goes on.
+func (p *passage) try(ctx context.Context, t *table, do func() error) error {
+	if !p.all {
+		return do()
+	}
+	err := p.within(ctx, do)
+	if err == nil || !refusal(err) {
+		return err
+	}
+	p.found.note(p.runner, t, err)
+	if t != nil {
+		p.leave(t)
+	}
+	return nil
+}
+
+// each does something for every table that takes part, in the order of tables.
+func (p *passage) each(ctx context.Context, tables []*table, do func(*table) error) error {
+	for _, t := range slices.Clone(tables) {
+		if !slices.Contains(p.tables, t) {
+			continue
+		}
+		if err := p.try(ctx, t, func() error { return do(t) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave goes on without a table, and without those whose rows need it.
+func (p *passage) leave(t *table) {
+	p.tables = slices.DeleteFunc(slices.Clone(p.tables), func(other *table) bool { return other == t })
+	for _, child := range p.tables {
+		if slices.ContainsFunc(child.to.ForeignKeys, func(f postgres.ForeignKey) bool { return f.Table == t.Name }) {
+			p.leave(child)
+		}
+	}
+}
+
+// tell says something in the transcript, unless all is only tried.
+func (p *passage) tell(ctx context.Context, format string, args ...any) {
+	if !p.trial {
+		progress.Line(ctx, format, args...)
+	}
+}
