@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
@@ -31,7 +32,7 @@ func (m byCommand) prepare(ctx context.Context) (record, error) {
 
 func (m byCommand) stopSteps(ctx context.Context, _ record) ([]step, error) {
 	hold := m.Place().Hold()
-	held, err := isThere(hold)
+	held, err := durable.Exists(hold)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func (m byCommand) stopSteps(ctx context.Context, _ record) ([]step, error) {
 
 func (m byCommand) startSteps(ctx context.Context) ([]step, error) {
 	hold := m.Place().Hold()
-	held, err := isThere(hold)
+	held, err := durable.Exists(hold)
 	if err != nil {
 		return nil, err
 	}

@@ -125,14 +125,3 @@ func inForce(hold string, changed time.Time) (bool, error) {
 	}
 	return !changed.After(h.ModTime()), nil
 }
-
-func isThere(path string) (bool, error) {
-	_, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for hold: %w", err)
-	}
-	return true, nil
-}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
@@ -207,7 +208,7 @@ func (s *switcher) release(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if held, err := isThere(s.state.Hold()); err != nil || held {
+	if held, err := durable.Exists(s.state.Hold()); err != nil || held {
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
@@ -234,7 +235,7 @@ const sharePatience = 4 * time.Second
 // without it.
 func (m bySystemd) letGo(hold string, ids []string) ([]step, error) {
 	var steps []step
-	there, err := isThere(hold)
+	there, err := durable.Exists(hold)
 	if err != nil {
 		return nil, err
 	}

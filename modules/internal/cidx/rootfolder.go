@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"cidx-cluster/modules/internal/durable"
 )
 
 // RootFolder is where root, who works for another user, keeps what a start and
@@ -26,7 +28,7 @@ func (c Common) Holds() State {
 		real = c.Home
 	}
 	own := RootFolder(os.Geteuid(), real)
-	if there, err := exists(string(own)); there && err == nil {
+	if there, err := durable.Exists(string(own)); there && err == nil {
 		return own
 	}
 	return c.State()

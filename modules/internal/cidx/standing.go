@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -98,11 +99,11 @@ func (c Common) Standing() (Standing, error) {
 		s.Stray = !s.Forgotten
 	}
 	for _, place := range []State{state, c.Holds()} {
-		held, err := exists(place.Hold())
+		held, err := durable.Exists(place.Hold())
 		if err != nil {
 			return s, err
 		}
-		stopped, err := exists(place.Units())
+		stopped, err := durable.Exists(place.Units())
 		if err != nil {
 			return s, err
 		}
@@ -208,17 +209,6 @@ func (t Tree) symlinkState() (LinkState, error) {
 		return LinkInPlace, nil
 	}
 	return LinkForeign, nil
-}
-
-func exists(path string) (bool, error) {
-	_, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", path, err)
-	}
-	return true, nil
 }
 
 // HoldUpdates is the file whose existence keeps the updater, the watchdog and

@@ -82,3 +82,18 @@ func OwnAs(path, like string) error {
 	}
 	return nil
 }
+
+// Exists reports whether something lies at path; a link counts, wherever it leads.
+func Exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", path, err)
+	}
+	return true, nil
+}
+
+// Absent reports whether err says that there is no such file, or no folder above it.
+func Absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }

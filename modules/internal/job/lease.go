@@ -76,7 +76,7 @@ func (l Lease) mine(r Run) bool {
 // readLease reads a lease; ok is false where nobody holds a fresh one.
 func readLease(path string) (l Lease, ok bool, err error) {
 	raw, err := os.ReadFile(path)
-	if absent(err) {
+	if durable.Absent(err) {
 		return l, false, nil
 	}
 	if err != nil {

@@ -121,7 +121,7 @@ func (t *Turn) Leave() error {
 	}
 	// Under the lock: whoever waits for it sees that the file has gone.
 	for _, file := range last {
-		if err := os.Remove(t.path(file)); err != nil && !absent(err) {
+		if err := os.Remove(t.path(file)); err != nil && !durable.Absent(err) {
 			return fmt.Errorf("give the turn back: %w", err)
 		}
 	}
@@ -162,7 +162,7 @@ func (t *Turn) seize() (lock *os.File, busy string, err error) {
 	}
 	for {
 		f, err := os.OpenFile(t.path("lock"), how, 0o600)
-		if absent(err) {
+		if durable.Absent(err) {
 			f, err = os.Open(os.DevNull) // no real job has been here: nothing to wait for
 			return f, "", err
 		}
@@ -192,7 +192,7 @@ func (t *Turn) glance() (busy string, err error) {
 		return "", err
 	}
 	f, err := os.OpenFile(t.path("lock"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if absent(err) {
+	if durable.Absent(err) {
 		return "", nil
 	}
 	if err != nil {
@@ -204,12 +204,6 @@ func (t *Turn) glance() (busy string, err error) {
 		return holder(f), nil
 	}
 	return "", err
-}
-
-// absent reports whether err says that there is no such file. What is wrong with
-// the folders above it, the module tells better.
-func absent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 }
 
 // stands reports whether f is still the file of its name.

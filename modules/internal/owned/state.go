@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -50,14 +51,14 @@ func (l *leftovers) look(path string, entry fs.DirEntry, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		l.another(path)
 		return fs.SkipDir
-	case absent(err), err != nil && entry == nil:
+	case durable.Absent(err), err != nil && entry == nil:
 		return nil // no folder, or none that can be reached: the module tells
 	case err != nil:
 		return err
 	}
 	info, err := entry.Info()
 	switch {
-	case absent(err):
+	case durable.Absent(err):
 		return nil
 	case err != nil:
 		return err
@@ -91,11 +92,6 @@ func (l *leftovers) problems(state string) problem.List {
 		})
 	}
 	return problems
-}
-
-// absent reports whether err says that there is no such file.
-func absent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 }
 
 // Owner is the numeric owner of what info tells of; -1 if unknown.
