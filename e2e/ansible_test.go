@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/e2e/internal/procs"
 	"cidx-cluster/e2e/internal/transcript"
 )
 
@@ -52,6 +53,7 @@ func (st *stage) playbook(c *call) error {
 	}
 	all := new(transcript.Buffer)
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(all, c.out), io.MultiWriter(all, c.ts.Stderr())
+	watched := st.watchRoot(ctx)
 	started := time.Now()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start ansible-playbook: %w", err)
@@ -63,6 +65,9 @@ func (st *stage) playbook(c *call) error {
 		err = nil // strace lives as long as the server and keeps the output open
 	}
 	end()
+	if err := watched(); err != nil {
+		return err
+	}
 	st.transcript = all.String()
 	if err := os.WriteFile(filepath.Join(st.work, "transcript"), []byte(st.transcript), 0o600); err != nil {
 		return err
@@ -72,6 +77,21 @@ func (st *stage) playbook(c *call) error {
 		return err
 	}
 	return wantExit(err, run.exit)
+}
+
+// watchRoot watches a playbook on the server of another account: what is returned
+// says whether a program of root's had files of the server open.
+func (st *stage) watchRoot(ctx context.Context) (ended func() error) {
+	if st.box.User == "" {
+		return func() error { return nil }
+	}
+	stop := procs.Watch(ctx, st.box.Home, st.box.Share)
+	return func() error {
+		if byRoot, _ := stop(); len(byRoot) > 0 {
+			return fmt.Errorf("as root: %s", strings.Join(byRoot, "; "))
+		}
+		return nil
+	}
 }
 
 func wantExit(err error, want int) error {

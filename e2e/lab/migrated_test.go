@@ -48,6 +48,9 @@ func TestMigratedRepeatedAndRolledBack(t *testing.T) {
 
 	s.migrate()
 	s.judge("equal", "-running")
+	if _, others := s.watched(); others < 5 {
+		t.Errorf("only %d processes of the server's user were seen at work", others)
+	}
 }
 
 // passedEveryPoint wants the journal, after its first known entries, to have the

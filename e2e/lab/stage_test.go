@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cidx-cluster/e2e/internal/procs"
 )
 
 // stage is one scenario under way.
@@ -23,6 +25,8 @@ type stage struct {
 	last  Played   // the latest playbook
 	every []Played // all of them
 	own   bool     // the server is a unit of its user's own systemd
+
+	watched func() (byRoot []string, others int) // who had files of the server open so far; ends the watch
 }
 
 // scenario begins with a fresh node1 and ends within patience.
@@ -54,7 +58,12 @@ func scenarioAfter(t *testing.T, kind shareKind, first func(context.Context, *No
 	s.must(err)
 	l.kind, l.first = kind, first
 	s.must(l.Fresh(ctx))
+	s.watched = procs.Watch(ctx, Home, Share)
 	t.Cleanup(func() {
+		byRoot, _ := s.watched()
+		for _, line := range byRoot {
+			t.Error("as root:", line)
+		}
 		if t.Failed() {
 			s.explain()
 		}
