@@ -3,7 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-PYTHON_BUDGET=500 # lines of Python in the whole project
+PYTHON_BUDGET=500 # lines of Python that are ours; bench/ holds what peers are measured with
 failed=()
 
 # check NAME CMD… runs one check and shows its output only when it fails.
@@ -19,7 +19,7 @@ formatted() { local bad; bad=$(go_files | xargs gofmt -l) && [ -z "$bad" ] || { 
 
 python_budget() {
   local lines
-  lines=$(git ls-files --cached --others --exclude-standard -- '*.py' | xargs cat | wc -l)
+  lines=$(git ls-files --cached --others --exclude-standard -- '*.py' ':!bench' | xargs cat | wc -l)
   [ "$lines" -lt $PYTHON_BUDGET ] || { echo "$lines lines of Python, the budget is below $PYTHON_BUDGET"; return 1; }
 }
 
