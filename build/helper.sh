@@ -16,7 +16,8 @@ flock 9
 sources() {
     find go.mod go.sum modules -type f ! -name '*_test.go' ! -path '*/testdata/*' ! -path '*/trial/*' | LC_ALL=C sort
 }
-id=$({ go env GOVERSION; sources | tr '\n' '\0' | xargs -0 sha256sum; } | sha256sum | cut -c1-16)
+version=$(sed -n 's/^version: //p' galaxy.yml) # the only place where it stands
+id=$({ go env GOVERSION; echo "$version"; sources | tr '\n' '\0' | xargs -0 sha256sum; } | sha256sum | cut -c1-16)
 
 host=$(go env GOHOSTARCH)
 complete=yes
@@ -30,7 +31,7 @@ done
 
 compile() { # arch output
     CGO_ENABLED=0 GOOS=linux GOARCH=$1 go build -trimpath -buildvcs=false \
-        -ldflags "-s -w -buildid= -X cidx-cluster/modules/internal/ansible.Build=$id" -o "$2" ./modules
+        -ldflags "-s -w -buildid= -X cidx-cluster/modules/internal/ansible.Build=$id -X cidx-cluster/modules/internal/ansible.Version=$version" -o "$2" ./modules
 }
 
 sums=

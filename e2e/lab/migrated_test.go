@@ -29,7 +29,7 @@ func TestMigratedRepeatedAndRolledBack(t *testing.T) {
 	s.sameUnits(was)
 	s.unchanged(s.migrate())
 	known := len(s.journal())
-	if _, err := os.Stat(filepath.Join(s.by.Reports(), "node1", "report.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(s.by.Reports(), "node1", "latest", "report.json")); err != nil {
 		t.Error(err)
 	}
 

@@ -12,6 +12,7 @@ import (
 type document struct {
 	Format       int            `json:"format"` // 1; grows when a field changes its meaning
 	Time         time.Time      `json:"time"`
+	Tool         tool           `json:"tool"`
 	Outcome      string         `json:"outcome"`
 	Check        bool           `json:"check"`
 	Host         string         `json:"host"`      // in the inventory; "" if unknown
@@ -38,6 +39,12 @@ type document struct {
 	Acceptance   *acceptance    `json:"acceptance,omitempty"` // once the migration is final
 	Resume       string         `json:"resume"`               // command that goes on after a failure
 	Secrets      map[string]any `json:"secrets,omitempty"`
+}
+
+// tool is what has made the report.
+type tool struct {
+	Version string `json:"version"` // of the collection
+	Build   string `json:"build"`   // of the helper
 }
 
 // server is what verification learnt of it.

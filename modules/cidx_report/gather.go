@@ -32,7 +32,7 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	}
 	node, _ := os.Hostname() // "" says as much as an error would
 	d := &document{
-		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Outcome: a.Outcome, Check: mode.Check,
+		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Tool: tool{ansible.Version, ansible.Build}, Outcome: a.Outcome, Check: mode.Check,
 		Host: a.Host, Node: node, Home: a.Home, State: string(a.State()),
 		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{}, Warnings: []remark{}, Problems: []problemLine{}, Artifacts: []artifact{},
 		Database: database{Tables: []table{}, Skipped: []table{}},

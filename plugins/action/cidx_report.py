@@ -25,13 +25,20 @@ class ActionModule(HelperAction):
         return result
 
     def _keep(self, folder, result):
-        os.makedirs(folder, mode=0o755, exist_ok=True)
-        for path in result["files"]:
-            write(os.path.join(folder, os.path.basename(path)), self._parts(os.path.basename(path)))
+        """Every run has a folder of its own; the link "latest" leads to the last one."""
+        report = result["report"]
+        run = "%s-%s" % (report["time"].replace(":", "").split(".")[0], report["outcome"])
+        os.makedirs(os.path.join(folder, run), mode=0o755, exist_ok=True)
         if not result["files"]:
-            write(os.path.join(folder, "report.json"), [json.dumps(result["report"], indent=4, sort_keys=True).encode() + b"\n"])
-            if result["html"]:
-                write(os.path.join(folder, "report.html"), [result["html"].encode()])
+            write(os.path.join(folder, run, "report.json"), [json.dumps(report, indent=4, sort_keys=True).encode() + b"\n"])
+            write(os.path.join(folder, run, "report.html"), [(result["html"] or "").encode()])
+        for name in [os.path.basename(path) for path in result["files"] + [item["path"] for item in report["artifacts"]]]:
+            write(os.path.join(folder, run, name), self._parts(name))
+        link = os.path.join(folder, "latest")
+        if os.path.lexists(link + ".new"):
+            os.unlink(link + ".new")
+        os.symlink(run, link + ".new")
+        os.replace(link + ".new", link)
 
     def _parts(self, name):
         args = {k: v for k, v in self._task.args.items() if k in ("home", "state_dir", "service_user", "outcome")}

@@ -13,6 +13,9 @@ import (
 // Build is the helper's build id, set by build/helper.sh through the linker.
 var Build = "unknown"
 
+// Version of the collection (galaxy.yml), also set when the helper is built.
+var Version = "unknown"
+
 const usage = `usage: cidx-helper <command>
   module <module>            run a module in the foreground; JSON arguments on standard input
   job run <module>           start a module as a job that outlives its connection, or attach to it
