@@ -162,7 +162,7 @@ func TestFlows(t *testing.T) {
 		"a rollback that fails": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.real.standalone": broken}, code: 2,
 			calls: rollback,
-			shown: []string{"broken pipe", `The rollback stopped at "Switch the configuration and the folders"`, "it goes on there: ansible-playbook -i /", "/hosts.yml cluster-rollback.yml -l node1"},
+			shown: []string{"broken pipe", `The rollback stopped at "Bring configuration and folders back"`, "it goes on there: ansible-playbook -i /", "/hosts.yml cluster-rollback.yml -l node1"},
 		},
 		"a rollback where nothing is left to do": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.check": unchanged + `, "plan": [], "unfinished": false`, "cidx_verify.real": unchanged},
@@ -173,10 +173,6 @@ func TestFlows(t *testing.T) {
 			calls: join(rollback, back),
 		},
 		"a verification": {playbook: "cluster-verify", calls: []string{"verify real cluster", "database real verify", "report real verified"}},
-		"only the databases": {
-			playbook: "cluster-migrate", args: []string{"--tags", "database"},
-			calls: join(precheck("real"), rehearsal, warm[:1], stop, move[:1]),
-		},
 		"only the prechecks": {playbook: "cluster-migrate", args: []string{"--tags", "precheck"}, calls: join(precheck("real"), rehearsal)},
 	} {
 		t.Run(name, func(t *testing.T) {
