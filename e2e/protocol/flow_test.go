@@ -120,11 +120,11 @@ func TestFlows(t *testing.T) {
 		},
 		"a stop that fails": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_service.real": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, warm, stop[:2], failed), shown: []string{`Migration failed at "Bring the server to the wanted state"`},
+			calls: join(precheck("real"), rehearsal, warm, stop[:2], failed), shown: []string{`Migration failed at "Stop the server"`},
 		},
 		"a load that fails": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_database.real": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, warm, stop, move[:1], failed), shown: []string{"broken pipe", `Migration failed at "Move the databases to PostgreSQL"`},
+			calls: join(precheck("real"), rehearsal, warm, stop, move[:1], failed), shown: []string{"broken pipe", `Migration failed at "Load the databases into PostgreSQL"`},
 			hidden: "Step 2/5",
 		},
 		"a failure of which the node cannot tell": {
@@ -172,7 +172,7 @@ func TestFlows(t *testing.T) {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.check": unchanged + `, "plan": [], "unfinished": true`, "cidx_config.real": unchanged + `, "plan": [], "unfinished": true`},
 			calls: join(rollback, back),
 		},
-		"a verification": {playbook: "cluster-verify", calls: []string{"verify real cluster", "database real verify", "report real verified"}},
+		"a verification":     {playbook: "cluster-verify", calls: []string{"verify real cluster", "database real verify", "report real verified"}},
 		"only the prechecks": {playbook: "cluster-migrate", args: []string{"--tags", "precheck"}, calls: join(precheck("real"), rehearsal)},
 	} {
 		t.Run(name, func(t *testing.T) {
