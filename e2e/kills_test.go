@@ -172,6 +172,9 @@ func (k *killer) onShare() (n int) {
 func (k *killer) finish(phase string) time.Duration {
 	k.t.Helper()
 	took, err := k.call(2*time.Minute, "cidx_files", map[string]any{"phase": phase})
+	if err == nil { // alias files are no part of the copy
+		_, err = k.call(time.Minute, "cidx_aliases", map[string]any{})
+	}
 	if err != nil {
 		k.t.Fatalf("%s: %v", phase, err)
 	}
