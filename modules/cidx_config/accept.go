@@ -134,10 +134,8 @@ func (a *acceptance) decide() error {
 
 // noteOnce adds a line to the journal that is not there yet.
 func (a *acceptance) noteOnce(standing cidx.Standing, event string, data map[string]any) error {
-	for _, e := range standing.Entries {
-		if e.Module == cidx.ConfigModule && e.Event == event {
-			return nil
-		}
+	if _, ok := standing.Last(cidx.ConfigModule, event); ok {
+		return nil
 	}
 	a.reach("write the journal: " + event)
 	if err := a.note(event, data); err != nil {

@@ -32,12 +32,7 @@ func (a *acceptance) acceptable(ctx context.Context, found situation) (cidx.Acce
 	if err := a.finished(found); err != nil {
 		return cidx.Acceptance{}, err
 	}
-	dsn := a.DSN
-	if dsn == "" {
-		dsn = found.kept.DSN
-	}
-	where := postgres.WhereDSN(dsn)
-	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	conn, where, err := a.connect(ctx, found)
 	if err != nil {
 		return cidx.Acceptance{}, err
 	}
@@ -46,8 +41,8 @@ func (a *acceptance) acceptable(ctx context.Context, found situation) (cidx.Acce
 	problems := problem.Of(err)
 	problems.Add(online(ctx, conn, found.now.NodeID, where))
 	problems.Add(a.onShare(ctx, conn, found))
-	migrated := cutOverAt(found.standing)
-	if since := time.Since(migrated); since < tooEarly {
+	done, _ := found.standing.Last(cidx.ConfigModule, cidx.ConfigDone)
+	if since := time.Since(done.Time); since < tooEarly {
 		a.reply.Warnings = append(a.reply.Warnings, fmt.Sprintf(
 			"the migration was completed only %d min ago; once it is accepted there is no way back to the standalone server",
 			int(since.Minutes())))
@@ -55,7 +50,7 @@ func (a *acceptance) acceptable(ctx context.Context, found situation) (cidx.Acce
 	return cidx.Acceptance{
 		Time: time.Now().UTC().Truncate(time.Second), By: job.Who(string(a.State())),
 		Home: marker.Home, Host: marker.Host, Node: found.now.NodeID,
-		Source: marker.Source, Loaded: marker.Committed, Migrated: migrated, Tables: marker.Tables,
+		Source: marker.Source, Loaded: marker.Committed, Migrated: done.Time, Tables: marker.Tables,
 	}, problems.Err()
 }
 
@@ -164,7 +159,7 @@ func (a *acceptance) onShare(ctx context.Context, conn *pgconn.PgConn, found sit
 // PostgreSQL knows, but the share does not have.
 func lacking(ctx context.Context, conn *pgconn.PgConn, t cidx.Tree, names []string) error {
 	rows, err := postgres.Read(ctx, conn, "SELECT username || '/' || user_alias FROM activated_repos")
-	if err != nil && postgres.Code(err) != undefinedTable {
+	if err != nil && postgres.Code(err) != postgres.UndefinedTable {
 		return fmt.Errorf("read activated_repos: %w", err)
 	}
 	var problems problem.List
@@ -207,14 +202,4 @@ func hollow(t cidx.Tree, names []string, registered map[string]bool) error {
 		}
 	}
 	return problems.Err()
-}
-
-// cutOverAt is when the cut-over was completed.
-func cutOverAt(standing cidx.Standing) (at time.Time) {
-	for _, e := range standing.Entries {
-		if e.Module == cidx.ConfigModule && e.Event == cidx.ConfigDone {
-			at = e.Time
-		}
-	}
-	return at
 }

@@ -13,7 +13,6 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/nodes"
-	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/registry"
@@ -92,23 +91,19 @@ func (c *cutover) targets(found situation) []string {
 
 // claims gathers what PostgreSQL and the alias files say.
 func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]claim, error) {
-	dsn := c.DSN
-	if dsn == "" {
-		dsn = found.kept.DSN
-	}
-	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	conn, where, err := c.connect(ctx, found)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	if c.Wanted != accepted {                    // which takes nothing from under other nodes
-		if err := nodes.Alone(ctx, conn, found.kept.NodeID, postgres.WhereDSN(dsn)); err != nil {
+		if err := nodes.Alone(ctx, conn, found.kept.NodeID, where); err != nil {
 			return nil, err
 		}
 	}
 	known, err := registry.FromPostgres(ctx, conn)
 	if err != nil {
-		return nil, problem.Problem{What: err.Error(), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
+		return nil, problem.Problem{What: err.Error(), At: where, Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
 	}
 	golden, _ := found.layout.Tree(cidx.GoldenRepos)
 	moves := map[string]string{}
@@ -122,7 +117,7 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 	c.found = proof{repos: len(known.Repos), aliases: len(claims)}
 	if len(known.Repos) == 0 && len(claims) > 0 {
 		if !c.mode.Check {
-			return nil, problem.Problem{What: fmt.Sprintf("golden_repos_metadata is empty, but there are %d aliases", len(claims)), At: postgres.WhereDSN(dsn), Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
+			return nil, problem.Problem{What: fmt.Sprintf("golden_repos_metadata is empty, but there are %d aliases", len(claims)), At: where, Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
 		}
 		c.unchecked = append(c.unchecked, "golden_repos_metadata is empty; its paths would be checked after the load")
 	}

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
@@ -115,16 +116,11 @@ func (c *cutover) loadStands(ctx context.Context, found situation) error {
 	if !standing.Loaded || standing.Begun == cidx.ToStandalone {
 		return problem.Problem{What: "a rollback has given up what was loaded into PostgreSQL", At: c.State().Journal(), Fix: fix}
 	}
-	dsn := c.DSN
-	if dsn == "" {
-		dsn = found.kept.DSN
-	}
-	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	conn, where, err := c.connect(ctx, found)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	where := postgres.WhereDSN(dsn)
 	m, ok, err := loaded.Of(ctx, conn, standing.Source, where)
 	switch {
 	case err != nil:
@@ -144,33 +140,31 @@ func (c *cutover) hasRun(ctx context.Context, found situation) (bool, error) {
 	if found.standing.Started || c.nobodyWrites() != nil {
 		return true, nil
 	}
-	done, ok := journal.Entry{}, false
-	for _, e := range found.standing.Entries {
-		if e.Module == cidx.ConfigModule && e.Event == cidx.ConfigDone {
-			done, ok = e, true
-		}
-	}
+	done, ok := found.standing.Last(cidx.ConfigModule, cidx.ConfigDone)
 	if !ok {
 		return true, nil
 	}
-	dsn := c.DSN
-	if dsn == "" {
-		dsn = found.kept.DSN
-	}
-	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	conn, where, err := c.connect(ctx, found)
 	if err != nil {
 		return false, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	rows, err := postgres.Read(ctx, conn, "SELECT EXISTS (SELECT FROM cluster_nodes WHERE last_heartbeat > $1::timestamptz)", done.Time.Format(time.RFC3339Nano))
-	if err != nil && postgres.Code(err) != undefinedTable {
-		return false, fmt.Errorf("look for heartbeats: %w", postgres.Explain(err, postgres.WhereDSN(dsn)))
+	if err != nil && postgres.Code(err) != postgres.UndefinedTable {
+		return false, fmt.Errorf("look for heartbeats: %w", postgres.Explain(err, where))
 	}
 	return len(rows) > 0 && string(rows[0][0]) == "t", nil
 }
 
-// undefinedTable is PostgreSQL's code for a table that does not exist.
-const undefinedTable = "42P01"
+// connect opens a session of the cluster's database; where names it in errors.
+func (c *cutover) connect(ctx context.Context, found situation) (conn *pgconn.PgConn, where string, err error) {
+	dsn := c.DSN
+	if dsn == "" {
+		dsn = found.kept.DSN
+	}
+	conn, err = postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	return conn, postgres.WhereDSN(dsn), err
+}
 
 // inTables names the tables of a database that differ from the copy: " in
 // tables users, groups"; "" where they cannot be told.

@@ -160,6 +160,16 @@ func (s Standing) Since(module, event string) []journal.Entry {
 	return s.Entries
 }
 
+// Last is the last entry of module with that event.
+func (s Standing) Last(module, event string) (last journal.Entry, ok bool) {
+	for _, e := range s.Entries {
+		if e.Module == module && e.Event == event {
+			last, ok = e, true
+		}
+	}
+	return last, ok
+}
+
 // LinkState is what lies at a tree's link.
 type LinkState string
 

@@ -13,9 +13,6 @@ import (
 	"cidx-cluster/modules/internal/postgres"
 )
 
-// undefinedTable is PostgreSQL's code for a table that does not exist.
-const undefinedTable = "42P01"
-
 // Marker is what the load left in PostgreSQL.
 type Marker struct {
 	Source    string
@@ -41,7 +38,7 @@ func find(ctx context.Context, conn *pgconn.PgConn, where, condition string, val
 	rows, err := postgres.Read(ctx, conn, `SELECT source_id, home, host, committed_at, rolled_back_at IS NOT NULL, tables
 		FROM `+cidx.LoadMarker+` `+condition+` ORDER BY rolled_back_at IS NOT NULL, committed_at DESC LIMIT 1`, values...)
 	// A table that is not there is no load either.
-	if postgres.Code(err) == undefinedTable {
+	if postgres.Code(err) == postgres.UndefinedTable {
 		return m, false, nil
 	}
 	if err != nil {

@@ -15,30 +15,33 @@ import (
 	"cidx-cluster/modules/internal/problem"
 )
 
+// UndefinedTable is the SQLSTATE of a table that does not exist.
+const UndefinedTable = "42P01"
+
 // fixes is the way out by SQLSTATE (PostgreSQL, appendix A).
 var fixes = map[string]string{
-	"28P01": "correct the password in postgres_dsn (config.json), or set cidx_postgres_dsn",
-	"28000": "allow this user and host in pg_hba.conf, or correct postgres_dsn",
-	"3D000": "create the database, or correct its name in postgres_dsn",
-	"53300": "raise max_connections, or end idle connections, then run again",
-	"53100": "free disk space on the PostgreSQL server, then run again",
-	"53200": "free memory on the PostgreSQL server, then run again",
-	"55P03": "end the session that holds the lock (pg_stat_activity shows it), then run again",
-	"57014": "find out who cancelled the statement (a DBA, a statement timeout of a pooler), then run again",
-	"57P01": "wait until PostgreSQL runs again, then run again",
-	"57P02": "wait until PostgreSQL runs again, then run again",
-	"57P03": "wait until PostgreSQL has started, then run again",
-	"57P05": "raise idle_session_timeout, then run again",
-	"25P03": "raise idle_in_transaction_session_timeout, then run again",
-	"25006": "connect to the primary: this server is read-only",
-	"42501": "grant the right to the user of postgres_dsn, normally by making it the owner of CIDX's tables",
-	"40P01": "stop what else works in these tables (another cluster node?), then run again",
-	"40001": "stop what else works in these tables (another cluster node?), then run again",
-	"42P01": "create CIDX's schema with its migration runner, then run again",
-	"3F000": "create the schema, or correct search_path in postgres_dsn",
-	"58030": "look at the PostgreSQL server's disk and log, then run again",
-	"XX001": "PostgreSQL reports damaged data: look at its log and its disk before anything else",
-	"XX002": "PostgreSQL reports a damaged index: look at its log and its disk before anything else",
+	"28P01":        "correct the password in postgres_dsn (config.json), or set cidx_postgres_dsn",
+	"28000":        "allow this user and host in pg_hba.conf, or correct postgres_dsn",
+	"3D000":        "create the database, or correct its name in postgres_dsn",
+	"53300":        "raise max_connections, or end idle connections, then run again",
+	"53100":        "free disk space on the PostgreSQL server, then run again",
+	"53200":        "free memory on the PostgreSQL server, then run again",
+	"55P03":        "end the session that holds the lock (pg_stat_activity shows it), then run again",
+	"57014":        "find out who cancelled the statement (a DBA, a statement timeout of a pooler), then run again",
+	"57P01":        "wait until PostgreSQL runs again, then run again",
+	"57P02":        "wait until PostgreSQL runs again, then run again",
+	"57P03":        "wait until PostgreSQL has started, then run again",
+	"57P05":        "raise idle_session_timeout, then run again",
+	"25P03":        "raise idle_in_transaction_session_timeout, then run again",
+	"25006":        "connect to the primary: this server is read-only",
+	"42501":        "grant the right to the user of postgres_dsn, normally by making it the owner of CIDX's tables",
+	"40P01":        "stop what else works in these tables (another cluster node?), then run again",
+	"40001":        "stop what else works in these tables (another cluster node?), then run again",
+	UndefinedTable: "create CIDX's schema with its migration runner, then run again",
+	"3F000":        "create the schema, or correct search_path in postgres_dsn",
+	"58030":        "look at the PostgreSQL server's disk and log, then run again",
+	"XX001":        "PostgreSQL reports damaged data: look at its log and its disk before anything else",
+	"XX002":        "PostgreSQL reports a damaged index: look at its log and its disk before anything else",
 }
 
 // Explain turns a fault of PostgreSQL into a problem.Problem at a place, usually
