@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -42,12 +43,7 @@ func modulesOf(root string) ([]module, error) {
 			}
 		}
 	}
-	var all []module
-	for _, m := range found {
-		all = append(all, m)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Path < all[j].Path })
-	return all, nil
+	return slices.SortedFunc(maps.Values(found), func(a, b module) int { return strings.Compare(a.Path, b.Path) }), nil
 }
 
 var licenceName = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice)([-.].*)?$`)
@@ -88,12 +84,7 @@ func licencesOf(modules []module) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		names := make([]string, 0, len(texts))
-		for name := range texts {
-			names = append(names, name)
-		}
-		sort.Strings(names)
-		for _, name := range names {
+		for _, name := range slices.Sorted(maps.Keys(texts)) {
 			fmt.Fprintf(&b, "\n%s\n%s\n\n%s\n", strings.Repeat("=", 79), strings.TrimSpace(m.Path+" "+m.Version+"  "+name), strings.TrimSpace(texts[name]))
 		}
 	}

@@ -9,10 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 )
@@ -90,7 +91,7 @@ func inOrder(entries map[string]entry) error {
 	if err := json.Unmarshal(entries["FILES.json"].content, &files); err != nil {
 		return fmt.Errorf("FILES.json: %w", err)
 	}
-	sort.Slice(files.Files, func(i, j int) bool { return fmt.Sprint(files.Files[i]["name"]) < fmt.Sprint(files.Files[j]["name"]) })
+	slices.SortFunc(files.Files, func(a, b map[string]any) int { return strings.Compare(fmt.Sprint(a["name"]), fmt.Sprint(b["name"])) })
 	raw, err := json.MarshalIndent(files, "", " ")
 	if err != nil {
 		return err
@@ -113,18 +114,13 @@ func inOrder(entries map[string]entry) error {
 }
 
 func pack(entries map[string]entry) ([]byte, error) {
-	names := make([]string, 0, len(entries))
-	for name := range entries {
-		names = append(names, name)
-	}
-	sort.Strings(names)
 	var b bytes.Buffer
 	squeezed, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if err != nil {
 		return nil, err
 	}
 	w := tar.NewWriter(squeezed)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		e := entries[name]
 		h := &tar.Header{Name: name, Mode: e.mode, Size: int64(len(e.content)), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
 		if strings.HasSuffix(name, "/") {

@@ -92,10 +92,9 @@ func (s *step) moveAside(p plan) (moved bool, err error) {
 		}
 		_, err = aside.Move(root, below)
 		if errors.Is(err, fs.ErrPermission) {
-			place := filepath.Join(s.share, tree.AsideFolder)
 			return moved, problem.Problem{
 				What: "an alias file of no repository of this server, and may not be moved aside", At: path,
-				Fix: fmt.Sprintf("move it there as its owner or root: mkdir -p %s && mv %s %s/; then run again", cidx.Quoted(place), cidx.Quoted(path), cidx.Quoted(place)),
+				Fix: cidx.MoveAside(path, filepath.Join(s.share, tree.AsideFolder)),
 			}
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

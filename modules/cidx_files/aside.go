@@ -2,7 +2,6 @@ package files
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 
@@ -51,10 +50,9 @@ func (p *pass) evict(entry string) error {
 
 // immovable is the problem of an entry that this user may not move.
 func (c *copier) immovable(full string) error {
-	aside := filepath.Join(c.share, tree.AsideFolder)
 	return problem.Problem{
 		What: "not of this server's copy, and may not be moved aside", At: full,
-		Fix: fmt.Sprintf("move it there as its owner or root: mkdir -p %s && mv %s %s/; then run again", cidx.Quoted(aside), cidx.Quoted(full), cidx.Quoted(aside)),
+		Fix: cidx.MoveAside(full, filepath.Join(c.share, tree.AsideFolder)),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,7 +85,7 @@ func parseFinding(line string) (folder string, one finding, ok bool) {
 // says that their folders need no further look.
 func (f findings) write(s cidx.State, part string) error {
 	var b bytes.Buffer
-	for _, folder := range sortedKeys(f) {
+	for _, folder := range slices.Sorted(maps.Keys(f)) {
 		for _, one := range f[folder] {
 			b.WriteString(one.line(folder))
 		}
@@ -105,7 +106,7 @@ func (f finding) line(folder string) string {
 
 // of lists the findings of one kind by path.
 func (f findings) of(kind string) (list []finding) {
-	for _, folder := range sortedKeys(f) {
+	for _, folder := range slices.Sorted(maps.Keys(f)) {
 		for _, one := range f[folder] {
 			if one.kind == kind {
 				list = append(list, one)
@@ -113,15 +114,6 @@ func (f findings) of(kind string) (list []finding) {
 		}
 	}
 	return list
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // warnings tell the findings: one line a kind, with the repositories in which
@@ -186,7 +178,7 @@ const tallied = 5
 
 // tally lists counts by name, the largest first.
 func tally(counts map[string]int) string {
-	names := sortedKeys(counts)
+	names := slices.Sorted(maps.Keys(counts))
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(counts[b], counts[a]) })
 	var words []string
 	for i, name := range names {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,7 +58,7 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 		return nil
 	})
 	j.meta.Git, j.meta.GitTold = checked, said
-	for _, repo := range sortedKeys(said) {
+	for _, repo := range slices.Sorted(maps.Keys(said)) {
 		if said[repo] == "" {
 			delete(said, repo)
 			continue

@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,7 +33,7 @@ func (j *job) lines() (all []line) {
 	for _, l := range j.scan.census.leftOut {
 		add("left out", filepath.Join(j.part.source, l.Path), l.Why)
 	}
-	for _, folder := range sortedKeys(j.part.found) {
+	for _, folder := range slices.Sorted(maps.Keys(j.part.found)) {
 		for _, f := range j.part.found[folder] {
 			root := j.part.source
 			if f.kind == findForeign {

@@ -25,3 +25,8 @@ func FollowedLink(at, to string) problem.Problem {
 
 // Quoted spells a path as one word of a shell's command line.
 func Quoted(path string) string { return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" }
+
+// MoveAside is the order to move what this user may not move into a folder.
+func MoveAside(path, folder string) string {
+	return "move it there as its owner or root: mkdir -p " + Quoted(folder) + " && mv " + Quoted(path) + " " + Quoted(folder) + "/; then run again"
+}
