@@ -10,10 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"cidx-cluster/e2e/internal/procs"
 )
 
 // planted are the secrets to search for, with the spellings in which they could show.
@@ -79,32 +80,18 @@ func (s *stage) below(p planted, dir string) map[string][]string {
 // processes samples the command lines of everything that runs on this machine
 // and in the nodes, until stop is called, which tells what secrets they held.
 func (p planted) processes(ctx context.Context) (stop func() []string) {
-	ctx, cancel := context.WithCancel(ctx)
 	var found []string
 	samples := 0
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			entries, _ := os.ReadDir("/proc")
-			for _, e := range entries {
-				pid, err := strconv.Atoi(e.Name())
-				if err != nil {
-					continue
-				}
-				command := commandOf(pid)
-				samples++
-				if names := p.in([]byte(command)); len(names) > 0 {
-					program, _, _ := strings.Cut(command, " ")
-					found = append(found, fmt.Sprintf("%s in the command line of %s", names, program))
-				}
-			}
-			time.Sleep(5 * time.Millisecond)
+	end := procs.Sample(ctx, 5*time.Millisecond, func(pid int) {
+		command := commandOf(pid)
+		samples++
+		if names := p.in([]byte(command)); len(names) > 0 {
+			program, _, _ := strings.Cut(command, " ")
+			found = append(found, fmt.Sprintf("%s in the command line of %s", names, program))
 		}
-	}()
+	})
 	return func() []string {
-		cancel()
-		<-done
+		end()
 		if samples < 100 {
 			found = append(found, "the process list was not sampled")
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,25 +20,43 @@ const interval = 20 * time.Millisecond
 // folder or an open file in one of the folders, as the program itself sees their
 // paths, and how many programs of other users it saw there.
 func Watch(ctx context.Context, folders ...string) (stop func() (byRoot []string, others int)) {
-	ctx, cancel := context.WithCancel(ctx)
 	w := watch{folders: folders, others: map[int]bool{}}
+	end := Sample(ctx, interval, w.see)
+	return func() ([]string, int) {
+		end()
+		return w.byRoot, len(w.others)
+	}
+}
+
+// Sample calls look with every process that there is, again and again, until stop
+// is called; look is not called any more when stop returns.
+func Sample(ctx context.Context, every time.Duration, look func(pid int)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(interval)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for ctx.Err() == nil {
-			w.sample()
+			each(look)
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
 			}
 		}
 	}()
-	return func() ([]string, int) {
+	return func() {
 		cancel()
 		<-done
-		return w.byRoot, len(w.others)
+	}
+}
+
+func each(look func(pid int)) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			look(pid)
+		}
 	}
 }
 
@@ -49,17 +66,10 @@ type watch struct {
 	others  map[int]bool // pids
 }
 
-func (w *watch) sample() {
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		program, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
-		if name := strings.TrimSpace(string(program)); name == "rsync" || strings.HasPrefix(name, "git") || strings.HasPrefix(name, "cidx-helper") {
-			w.look(pid, name)
-		}
+func (w *watch) see(pid int) {
+	program, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if name := strings.TrimSpace(string(program)); name == "rsync" || strings.HasPrefix(name, "git") || strings.HasPrefix(name, "cidx-helper") {
+		w.look(pid, name)
 	}
 }
 

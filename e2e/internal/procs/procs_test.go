@@ -43,7 +43,7 @@ func TestWhoHasFilesOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		for until := time.Now().Add(10 * time.Second); len(w.byRoot)+len(w.others) == 0 && time.Now().Before(until); {
-			w.sample()
+			each(w.see)
 		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
