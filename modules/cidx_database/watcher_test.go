@@ -48,12 +48,12 @@ func (f *fixture) everything(t *testing.T) string {
 func TestTheRehearsalLeavesPostgreSQLAsItWas(t *testing.T) {
 	f := watchedFixture(t)
 	before := f.everything(t)
-	for name, arguments := range map[string]map[string]any{"that agrees": nil, "that finds something": {"quarantine": true}} {
-		if arguments != nil {
+	for _, name := range []string{"that agrees", "that finds something"} {
+		if name == "that finds something" {
 			pgtest.Exec(t, f.dsn, "ALTER TABLE sync_jobs ADD CONSTRAINT running CHECK (status <> 'failed')")
 			before = f.everything(t)
 		}
-		r := f.run(t, check(arguments))
+		r := f.run(t, check(map[string]any{"quarantine": name == "that finds something"}))
 		if r.Failed || r.Rows == 0 {
 			t.Errorf("a rehearsal %s: %s", name, r.text())
 		}
