@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
 )
 
 // TestMigratedRepeatedAndRolledBack is the night as it should be, through SSH as
@@ -22,6 +23,7 @@ func TestMigratedRepeatedAndRolledBack(t *testing.T) {
 	s.judge("same", "-before", before)
 
 	s.says(s.migrate(), `Migration complete!`)
+	s.downtimeWasForecast()
 	s.passedEveryPoint(0, points)
 	s.judge("equal", "-running")
 	s.must(s.node.Healthy(s.ctx, 10*time.Second))
@@ -50,6 +52,21 @@ func TestMigratedRepeatedAndRolledBack(t *testing.T) {
 	s.judge("equal", "-running")
 	if _, others := s.watched(); others < 5 {
 		t.Errorf("only %d processes of the server's user were seen at work", others)
+	}
+}
+
+// downtimeWasForecast wants the fact inside the forecast, with earlier starts and
+// stops from the unit's own journal.
+func (s *stage) downtimeWasForecast() {
+	s.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(s.by.Reports(), "node1", "latest", "report.json"))
+	s.must(err)
+	fact, forecast := gjson.GetBytes(raw, "downtime.seconds").Float(), gjson.GetBytes(raw, "forecast.downtime")
+	if least, most := forecast.Get("least_seconds").Float(), forecast.Get("most_seconds").Float(); fact < least || fact > most || most == 0 {
+		s.t.Errorf("downtime %.1f s, forecast %s", fact, forecast.Raw)
+	}
+	if forecast.Get(`parts.#(what=="the server's start")`).Raw == "" {
+		s.t.Errorf("no earlier start is known: %s", forecast.Raw)
 	}
 }
 

@@ -25,7 +25,7 @@ type document struct {
 	Steps        []step         `json:"steps"`
 	Timeline     []event        `json:"timeline"`
 	Downtime     downtime       `json:"downtime"`
-	Forecast     *forecast      `json:"forecast,omitempty"` // of a rehearsal
+	Forecast     *forecast      `json:"forecast,omitempty"` // of a rehearsal, also of the one before a migration
 	Database     database       `json:"database"`
 	Files        files          `json:"files"`
 	Aliases      aliases        `json:"aliases"`
@@ -103,12 +103,12 @@ type downtime struct {
 }
 
 type forecast struct {
-	Rows     int64   `json:"rows"`
-	Bytes    int64   `json:"bytes"`
-	Files    int64   `json:"files"`
-	Aliases  int64   `json:"aliases"` // to rewrite
-	Downtime float64 `json:"downtime_seconds"`
-	Warm     float64 `json:"warm_seconds"` // of the copy while the server answers
+	Rows     int64     `json:"rows"`
+	Bytes    int64     `json:"bytes"`
+	Files    int64     `json:"files"`
+	Aliases  int64     `json:"aliases"` // to rewrite
+	Downtime *expected `json:"downtime,omitempty"`
+	Warm     float64   `json:"warm_seconds"` // of the copy while the server answers
 }
 
 type database struct {

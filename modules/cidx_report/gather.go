@@ -40,7 +40,8 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 		Aliases:  aliases{LeftAlone: []entry{}},
 	}
 	d.Share = d.mountPoint(ctx, a)
-	replies := named(gjson.ParseBytes(raw))
+	all := sorted(gjson.ParseBytes(raw))
+	replies := counting(slices.Clone(all))
 	d.steps(replies)
 	for _, r := range replies {
 		d.remarks(r)
@@ -50,7 +51,7 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	d.fromFiles(replies)
 	d.fromAliases(replies)
 	d.fromVerify(replies)
-	d.forecast(replies)
+	d.forecast(replies, expect(all))
 	d.artifacts(a.State())
 	d.serverNow(a)
 	d.finality(a)
@@ -89,9 +90,9 @@ func (r reply) step() string {
 	return before
 }
 
-// named lists the replies in the order of the steps; empty ones are of steps
+// sorted lists the replies in the order of the steps; empty ones are of steps
 // that did not run.
-func named(all gjson.Result) []reply {
+func sorted(all gjson.Result) []reply {
 	var list []reply
 	all.ForEach(func(k, v gjson.Result) bool {
 		if v.IsObject() && len(v.Map()) > 0 {
@@ -99,7 +100,6 @@ func named(all gjson.Result) []reply {
 		}
 		return true
 	})
-	list = counting(list)
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := rank(list[i].step()), rank(list[j].step())
 		if a != b {

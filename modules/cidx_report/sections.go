@@ -141,19 +141,18 @@ func (d *document) fromVerify(replies []reply) {
 	}
 }
 
-// forecast sums up a rehearsal.
-func (d *document) forecast(replies []reply) {
-	if d.Outcome != rehearsed {
+// forecast sums up a rehearsal; of a run that went on, its downtime stays, to be
+// compared.
+func (d *document) forecast(replies []reply, downtime *expected) {
+	if d.Outcome != rehearsed && (downtime == nil || d.Downtime.Stopped == nil) {
 		return
 	}
-	f := &forecast{Rows: d.Database.Rows, Aliases: d.Aliases.Updated}
+	f := &forecast{Rows: d.Database.Rows, Aliases: d.Aliases.Updated, Downtime: downtime}
 	for _, p := range d.Files.Parts {
 		f.Bytes, f.Files = f.Bytes+p.Bytes, f.Files+p.Files
 	}
 	for _, r := range of(replies, "files") {
-		told := r.Get("forecast")
-		f.Warm = max(f.Warm, told.Get("warm_seconds").Float())
-		f.Downtime = max(f.Downtime, told.Get("downtime_seconds").Float(), told.Get("delta_seconds").Float())
+		f.Warm = max(f.Warm, r.Get("forecast.warm_seconds").Float())
 	}
 	d.Forecast = f
 }

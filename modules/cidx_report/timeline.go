@@ -85,4 +85,6 @@ func passOf(e journal.Entry) pass {
 }
 
 // seconds rounds to tenths.
-func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10 }
+func seconds(d time.Duration) float64 { return tenths(d.Seconds()) }
+
+func tenths(seconds float64) float64 { return math.Round(seconds*10) / 10 }

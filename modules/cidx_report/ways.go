@@ -67,7 +67,10 @@ func (d *document) summary() []string {
 	case migrated:
 		lines := []string{"", "Migration complete!", "This server is now the first node of the cluster.", "To add more nodes: run 'scripts/cluster-join.sh' on each new server.", "Each needs this server's path: " + d.Home}
 		if d.Downtime.Seconds > 0 {
-			lines = append(lines, fmt.Sprintf("Downtime: %s", human.Seconds(d.Downtime.Seconds)))
+			lines = append(lines, "Downtime: "+human.Seconds(d.Downtime.Seconds))
+			if d.Forecast != nil && d.Forecast.Downtime != nil {
+				lines = append(lines, d.Forecast.Downtime.lines("  Forecast")...)
+			}
 		}
 		return append(append(lines, d.counts()...), d.rollbackLines("Rollback (if needed):")...)
 	case accepted:
@@ -127,8 +130,8 @@ func (d *document) rehearsalLines() []string {
 		fmt.Sprintf("  %s, %s, to %s", human.Count(f.Files, "file", "files"), human.Bytes(f.Bytes), d.Share),
 		"  and rewrite " + human.Count(f.Aliases, "alias file", "alias files"),
 	}
-	if f.Downtime > 0 {
-		lines = append(lines, "Expected downtime for the files: "+human.Seconds(f.Downtime)+"; the databases and the start come on top.")
+	if f.Downtime != nil {
+		lines = append(lines, f.Downtime.lines("Expected downtime")...)
 	}
 	if n := len(d.Problems); n > 0 {
 		lines = append(lines, fmt.Sprintf("It would fail: %s, see above.", human.Count(n, "problem", "problems")))

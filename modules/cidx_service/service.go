@@ -43,6 +43,7 @@ func Module() ansible.Module {
 		Returns: []ansible.Return{
 			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
 			{Name: "resting", Type: "list", Doc: "Units that rest until C(state=released)."},
+			{Name: "earlier", Type: "dict", Doc: "In check mode: how long earlier stops and starts of the server took, by the unit's journal: C(stops), C(starts), seconds. Empty where it tells nothing."},
 			{Name: "server", Type: "str", Doc: "The server's state afterwards, in the manager's own word."},
 			{Name: "running", Type: "bool", Doc: "With C(status): the server runs."},
 			{Name: "stopped", Type: "bool", Doc: "With C(status): the server is stopped. Neither is true while it starts or stops."},
@@ -81,7 +82,7 @@ func run(ctx context.Context, a args, mode ansible.Mode, c service.Control) (ans
 	}
 	reply := ansible.Reply{
 		Changed: len(s.plan) > 0, Msg: s.msg, Warnings: s.warnings,
-		Data: map[string]any{"plan": listed(s.plan), "resting": listed(s.resting), "server": s.server},
+		Data: map[string]any{"plan": listed(s.plan), "resting": listed(s.resting), "server": s.server, "earlier": s.earlier},
 	}
 	if err != nil {
 		reply.Msg = "" // the problems say it
@@ -111,6 +112,7 @@ type switcher struct {
 	resting  []string
 	warnings []string
 	server   string
+	earlier  service.History
 	msg      string
 }
 

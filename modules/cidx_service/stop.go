@@ -41,6 +41,7 @@ func (s *switcher) stop(ctx context.Context) error {
 			return err
 		}
 		s.warnings = append(s.warnings, service.ForeignWarnings(foreign)...)
+		s.earlier = s.control.History(ctx)
 	}
 	if err := s.perform(ctx, steps); err != nil {
 		return s.undo(ctx, err)

@@ -81,6 +81,7 @@ type Reply struct {
 	Diff     []Diff         // with Mode.Diff only
 	Warnings []string       // shown by Ansible as [WARNING], of each kind the first five
 	Data     map[string]any // the module's own keys, see Doc.Returns
+	Seconds  float64        // that the module took; filled in
 }
 
 // Check is one line of prechecks or verification.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ func (m Module) Run(ctx context.Context, input []byte, sink progress.Sink) []byt
 
 // serve is Run; of how only who works for whom counts (see perform).
 func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, how Mode) []byte {
+	begun := time.Now()
 	keeper := secret.New()
 	ctx = secret.With(ctx, keeper)
 	transcript := &lines{keeper: keeper, next: sink}
@@ -48,6 +50,7 @@ func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, how
 	if err != nil && ctx.Err() != nil && reply.Hint == "" {
 		reply.Hint = "interrupted by a signal; run the same command again: it goes on where this one stopped"
 	}
+	reply.Seconds = math.Round(time.Since(begun).Seconds()*10) / 10
 	return m.encode(mode, reply, err, transcript.all(), keeper, m.invocation(args))
 }
 
@@ -112,7 +115,7 @@ func (m Module) encode(mode Mode, r Reply, err error, transcript []string, keepe
 	failed := err != nil || len(problems) > 0
 	out := map[string]any{}
 	maps.Copy(out, r.Data)
-	out["changed"], out["failed"], out["msg"], out["check_mode"] = r.Changed, failed, r.Msg, mode.Check
+	out["changed"], out["failed"], out["msg"], out["check_mode"], out["seconds"] = r.Changed, failed, r.Msg, mode.Check, r.Seconds
 	if failed {
 		out["msg"] = failure(r.Msg, err, problems)
 		out["problems"] = problems
