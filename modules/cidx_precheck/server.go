@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/service"
+	"cidx-cluster/modules/internal/share"
 )
 
 // postgres checks that the database can take the data.
@@ -101,6 +102,29 @@ func (e *examiner) units(ctx context.Context) problem.List {
 	}
 	if dir, ok := e.dataDir(units.Server); ok && !same(dir, e.Home) {
 		problems = append(problems, problem.Problem{What: "the unit runs a server with another data directory: " + dir, At: e.Server(), Fix: "set cidx_home to it, or cidx_service_unit to the unit of " + e.Home})
+	}
+	if units.Server.Stale {
+		e.warnings = append(e.warnings, fmt.Sprintf("%s: its files have changed since systemd read them; the migration's daemon-reload makes that take effect: see it with systemctl cat, and try it with a restart before", e.Server()))
+	}
+	return append(problems, e.program(ctx, units.Server)...)
+}
+
+// program checks that what the unit starts is still there: a server whose program
+// was removed or replaced answers until it is stopped, and then never again.
+func (e *examiner) program(ctx context.Context, u service.Unit) problem.List {
+	var problems problem.List
+	for _, line := range u.Exec {
+		path, _, _ := strings.Cut(line, " ")
+		if !filepath.IsAbs(path) || u.Rooted {
+			continue
+		}
+		answers, err := reach.Resolve(ctx, reach.Identity{UID: os.Geteuid()}, share.Deadline, []string{path})
+		problems.Add(err)
+		for _, a := range answers {
+			if a.Missing {
+				problems = append(problems, problem.Problem{What: "the unit's program is not there: once stopped, the server would not start again, neither in cluster mode nor after a rollback", At: path, Fix: "restore it, or correct ExecStart of " + u.ID})
+			}
+		}
 	}
 	return problems
 }

@@ -15,6 +15,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -120,6 +121,8 @@ type switcher struct {
 type manager interface {
 	// prepare finds what a stop has to deal with; nothing is changed.
 	prepare(ctx context.Context) (record, error)
+	// runnable finds what would keep the server from being stopped or started.
+	runnable(ctx context.Context) problem.List
 	// steps to stop, start and release; those already done are left out.
 	stopSteps(ctx context.Context, r record) ([]step, error)
 	startSteps(ctx context.Context) ([]step, error)

@@ -42,6 +42,9 @@ func (s *switcher) stop(ctx context.Context) error {
 		}
 		s.warnings = append(s.warnings, service.ForeignWarnings(foreign)...)
 		s.earlier = s.control.History(ctx)
+		if err := s.manager.runnable(ctx).Err(); err != nil {
+			return err
+		}
 	}
 	if err := s.perform(ctx, steps); err != nil {
 		return s.undo(ctx, err)

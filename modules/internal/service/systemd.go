@@ -26,6 +26,8 @@ type Unit struct {
 	TriggeredBy []string `json:"-"`         // timers, paths, sockets
 	Triggers    []string `json:"-"`         // of a timer, path, socket: what it starts
 	Condition   bool     `json:"condition"` // ConditionResult of the last start
+	Stale       bool     `json:"-"`         // NeedDaemonReload: the unit's files have changed since systemd read them
+	Rooted      bool     `json:"-"`         // RootDirectory or RootImage: paths are not the machine's
 }
 
 // Stopped reports whether ActiveState means stopped. "unknown", "deactivating"
@@ -47,6 +49,7 @@ type Systemd struct {
 var properties = []string{
 	"Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Type", "User", "ExecStart",
 	"Environment", "MainPID", "TriggeredBy", "Triggers", "ConditionResult",
+	"NeedDaemonReload", "RootDirectory", "RootImage",
 }
 
 // systemctl runs systemctl; a status other than 0 is an error that quotes it.
@@ -164,6 +167,10 @@ func (u *Unit) set(key, value string) {
 		u.Triggers = strings.Fields(value)
 	case "ConditionResult":
 		u.Condition = value == "yes"
+	case "NeedDaemonReload":
+		u.Stale = value == "yes"
+	case "RootDirectory", "RootImage":
+		u.Rooted = u.Rooted || value != ""
 	}
 }
 
