@@ -470,3 +470,20 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestAStateFolderWithoutInodes(t *testing.T) {
+	s := newStage(t)
+	state := t.TempDir()
+	if err := unix.Mount("test", state, "tmpfs", 0, "size=256m,nr_inodes=100"); err != nil {
+		t.Skipf("cannot mount: %v", err)
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(state, unix.MNT_DETACH)) })
+	s.args.StateDir = state
+	if _, _, err := s.run(true); err == nil || !strings.Contains(err.Error(), "not enough inodes for what is kept for a rollback: 20") || !strings.Contains(err.Error(), "cidx_state_dir") {
+		t.Errorf("got %v", err)
+	}
+	must(t, unix.Mount("test", state, "tmpfs", unix.MS_REMOUNT, "size=256m,nr_inodes=1000"))
+	if _, _, err := s.run(true); err != nil {
+		t.Error(err)
+	}
+}

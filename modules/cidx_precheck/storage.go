@@ -239,13 +239,22 @@ func (e *examiner) snapshots() (problem.List, int64, error) {
 	if _, err := os.Stat(e.State().Backup()); err == nil {
 		return nil, total, nil // taken already
 	}
+	var problems problem.List
 	if total+slack > r.bytesFree {
-		return problem.List{{
+		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("not enough space for the copies of the databases: %s needed, %s free", human.Bytes(total+slack), human.Bytes(r.bytesFree)),
 			At:   dir, Fix: "free space there, or name another disk in cidx_state_dir",
-		}}, total, nil
+		})
 	}
-	return nil, total, nil
+	// Each alias file is kept; so are configuration, databases, records and reports.
+	aliases, _ := os.ReadDir(filepath.Join(e.Home, "data", "golden-repos", "aliases")) // none where the layout is another one
+	if needed := int64(len(aliases)) + 200; r.filesTotal > 0 && needed > r.filesFree {
+		problems = append(problems, problem.Problem{
+			What: fmt.Sprintf("not enough inodes for what is kept for a rollback: %d needed, %d free", needed, r.filesFree),
+			At:   dir, Fix: "remove files there, or name another disk in cidx_state_dir",
+		})
+	}
+	return problems, total, nil
 }
 
 // room is what statfs says.
