@@ -16,9 +16,13 @@ import (
 	service "cidx-cluster/modules/cidx_service"
 	verify "cidx-cluster/modules/cidx_verify"
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/child"
 )
 
-func main() { os.Exit(ansible.Main(os.Args, modules())) }
+func main() {
+	child.Serve()
+	os.Exit(ansible.Main(os.Args, modules()))
+}
 
 // modules in the order of a migration.
 func modules() []ansible.Module {

@@ -94,7 +94,7 @@ func migrate(ctx context.Context, o options, bin, place string) (m outage, err e
 		return m, err
 	}
 	m.whole = time.Since(begun).Seconds()
-	return m, m.read(filepath.Join(box.Reports(), "node1", "report.json"))
+	return m, m.read(filepath.Join(box.Reports(), "node1", "latest", "report.json"))
 }
 
 // mountPlace puts a file system at the sandbox's share: a folder of the local

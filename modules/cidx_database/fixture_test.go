@@ -19,6 +19,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"cidx-cluster/modules/internal/child"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/postgres"
@@ -30,6 +31,7 @@ import (
 const childVariable = "CIDX_DATABASE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	child.Serve()
 	if os.Getenv(childVariable) != "" {
 		input, _ := io.ReadAll(os.Stdin)
 		fmt.Println(string(Module().Run(context.Background(), input, nil)))

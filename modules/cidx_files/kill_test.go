@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/child"
 	"cidx-cluster/modules/internal/hungtest"
 	helper "cidx-cluster/modules/internal/job"
 )
@@ -24,6 +25,7 @@ import (
 const victim = "CIDX_FILES_VICTIM"
 
 func TestMain(m *testing.M) {
+	child.Serve()
 	if text := os.Getenv(victim); text != "" {
 		var a args
 		if err := json.Unmarshal([]byte(text), &a); err != nil {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	_ "modernc.org/sqlite"
+
+	"cidx-cluster/modules/internal/child"
 )
 
 // binaries builds the stand-in server and the maker of homes once. They share
@@ -33,6 +35,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	child.Serve()
 	code := m.Run()
 	if dir, err := binaries(); err == nil {
 		_ = os.RemoveAll(dir)

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"cidx-cluster/modules/internal/child"
 )
 
 // Password of the superuser "admin"; tests look for it in messages.
@@ -37,6 +39,7 @@ var cluster struct {
 
 // Run runs the tests and removes the cluster that they may have started.
 func Run(m *testing.M) int {
+	child.Serve()
 	code := m.Run()
 	if cluster.cmd != nil && cluster.cmd.Process != nil {
 		_ = cluster.cmd.Process.Signal(syscall.SIGQUIT) // immediate shutdown; it may be gone

@@ -117,7 +117,7 @@ func TestEveryConnectionStringOfLibpqIsTaken(t *testing.T) {
 		"a socket and its owner":             {dsn: "host=" + socket + " port=" + port + " requirepeer=" + owner(t, socket) + " user=admin password=" + pgtest.Password + " dbname=" + name},
 		"a socket and a password file":       {dsn: "host=" + socket + " port=" + port + " user=admin dbname=" + name + " passfile=" + write(t, filepath.Join(home, "sockets"), strings.Replace(open, "127.0.0.1", socket, 1))},
 		"a password file of the environment": {dsn: strings.Replace(kv, "password="+pgtest.Password, "", 1), env: map[string]string{"PGPASSFILE": file}},
-		"options":                            {dsn: uri + "?options=-c%20search_path%3Dapp%2Cpublic%20-c%20statement_timeout%3D1"},
+		"options":                            {dsn: uri + "?options=-c%20search_path%3Dapp%2Cpublic%20-c%20statement_timeout%3D250"},
 		"options in keyword=value":           {dsn: kv + ` options='-csearch_path=app,\\ one -c quote_all_identifiers=on'`},
 		"names and encoding":                 {dsn: uri + "?application_name=cidx&fallback_application_name=x&client_encoding=LATIN1&connect_timeout=1"},
 		"no time to connect is unlimited":    {dsn: uri + "?connect_timeout=0"},

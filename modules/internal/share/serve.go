@@ -1,7 +1,6 @@
 package share
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,32 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// init serves a probe when this process was started as its child. It has to be
-// here: main would have to be changed in every binary, and a test binary's main
-// is not ours.
-func init() {
-	text := os.Getenv(requestVariable)
-	if len(os.Args) == 0 || os.Args[0] != childName || text == "" {
-		return
-	}
-	var r request
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		os.Exit(2)
-	}
-	s := server{request: r, out: json.NewEncoder(os.Stdout)}
-	s.serve()
-	s.answer.Doing = ""
-	if s.out.Encode(s.answer) != nil {
-		os.Exit(2)
-	}
-	os.Exit(0)
-}
-
 // server is the child's side.
 type server struct {
 	request request
 	answer  answer
-	out     *json.Encoder
+	tell    func(answer)
 }
 
 func (s *server) serve() {
@@ -61,9 +39,7 @@ func (s *server) serve() {
 // step announces a probe, runs it and notes its outcome.
 func (s *server) step(name string, probe func() error) bool {
 	s.answer.Doing = name
-	if s.out.Encode(s.answer) != nil {
-		os.Exit(2) // the parent has gone
-	}
+	s.tell(s.answer)
 	err := probe()
 	s.result(name, err)
 	return err == nil
