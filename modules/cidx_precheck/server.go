@@ -104,7 +104,8 @@ func (e *examiner) units(ctx context.Context) problem.List {
 		problems = append(problems, problem.Problem{What: "the unit runs a server with another data directory: " + dir, At: e.Server(), Fix: "set cidx_home to it, or cidx_service_unit to the unit of " + e.Home})
 	}
 	if units.Server.Stale {
-		e.warnings = append(e.warnings, fmt.Sprintf("%s: its files have changed since systemd read them; the migration's daemon-reload makes that take effect: see it with systemctl cat, and try it with a restart before", e.Server()))
+		e.warnings = append(e.warnings, e.Server()+": its files have changed since systemd read them; "+
+			"the migration's daemon-reload makes that take effect: see it with systemctl cat, and try it with a restart before")
 	}
 	return append(problems, e.program(ctx, units.Server)...)
 }
@@ -122,7 +123,10 @@ func (e *examiner) program(ctx context.Context, u service.Unit) problem.List {
 		problems.Add(err)
 		for _, a := range answers {
 			if a.Missing {
-				problems = append(problems, problem.Problem{What: "the unit's program is not there: once stopped, the server would not start again, neither in cluster mode nor after a rollback", At: path, Fix: "restore it, or correct ExecStart of " + u.ID})
+				problems = append(problems, problem.Problem{
+					What: "the unit's program is not there: a stopped server would not start again, not even after a rollback",
+					At:   path, Fix: "restore it, or correct ExecStart of " + u.ID,
+				})
 			}
 		}
 	}

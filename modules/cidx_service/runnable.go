@@ -18,11 +18,20 @@ var (
 	plainWord  = regexp.MustCompile(`^[A-Za-z0-9_./+:@%,-]+$`)
 )
 
+// runnable has nothing to look at: the unit belongs to root, and what it starts to
+// the server's user, who looks at it (cidx_precheck).
+func (m bySystemd) runnable(context.Context) problem.List { return nil }
+
+// isProgram is what the shell says of its first argument, a program.
+const isProgram = `case $1 in */*) [ -x "$1" ];; *) command -v "$1";; esac`
+
 // runnable finds the commands that the shell does not understand, and those
 // whose program does not exist. Nothing is run.
 func (m byCommand) runnable(ctx context.Context) problem.List {
 	var problems problem.List
-	for _, c := range []struct{ name, text string }{{"service_stop_command", m.StopCommand}, {"service_start_command", m.StartCommand}} {
+	for _, c := range []struct{ name, text string }{
+		{"service_stop_command", m.StopCommand}, {"service_start_command", m.StartCommand},
+	} {
 		fix := "correct cidx_" + c.name
 		out, err := m.look(ctx, "-n", "-c", c.text)
 		if err == nil && out.Code != 0 {
@@ -33,8 +42,9 @@ func (m byCommand) runnable(ctx context.Context) problem.List {
 		if program == "" {
 			continue
 		}
-		if out, err = m.look(ctx, "-c", `case $1 in */*) [ -x "$1" ];; *) command -v "$1";; esac`, "sh", program); err == nil && out.Code != 0 {
-			problems = append(problems, problem.Problem{What: "no such program, or not executable: " + program, At: c.name, Fix: fix})
+		if out, err = m.look(ctx, "-c", isProgram, "sh", program); err == nil && out.Code != 0 {
+			what := "no such program, or not executable: " + program
+			problems = append(problems, problem.Problem{What: what, At: c.name, Fix: fix})
 		}
 	}
 	return problems

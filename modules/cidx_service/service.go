@@ -44,7 +44,7 @@ func Module() ansible.Module {
 		Returns: []ansible.Return{
 			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
 			{Name: "resting", Type: "list", Doc: "Units that rest until C(state=released)."},
-			{Name: "earlier", Type: "dict", Doc: "In check mode: how long earlier stops and starts of the server took, by the unit's journal: C(stops), C(starts), seconds. Empty where it tells nothing."},
+			{Name: "earlier", Type: "dict", Doc: "In check mode: C(stops), C(starts): what earlier ones took by the journal, in seconds."},
 			{Name: "server", Type: "str", Doc: "The server's state afterwards, in the manager's own word."},
 			{Name: "running", Type: "bool", Doc: "With C(status): the server runs."},
 			{Name: "stopped", Type: "bool", Doc: "With C(status): the server is stopped. Neither is true while it starts or stops."},

@@ -35,14 +35,8 @@ func (s *switcher) stop(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.check && len(steps) > 0 {
-		foreign, _, err := s.control.Foreign(ctx)
-		if err != nil {
-			return err
-		}
-		s.warnings = append(s.warnings, service.ForeignWarnings(foreign)...)
-		s.earlier = s.control.History(ctx)
-		if err := s.manager.runnable(ctx).Err(); err != nil {
+	if len(steps) > 0 && s.check {
+		if err := s.foresee(ctx); err != nil {
 			return err
 		}
 	}
@@ -63,6 +57,17 @@ func (s *switcher) stop(ctx context.Context) error {
 		progress.Line(ctx, "  Resting until the end: %s", strings.Join(s.resting, ", "))
 	}
 	return s.note(ctx, "stopped", map[string]any{"resting": s.resting})
+}
+
+// foresee finds what a real stop would meet.
+func (s *switcher) foresee(ctx context.Context) error {
+	foreign, _, err := s.control.Foreign(ctx)
+	if err != nil {
+		return err
+	}
+	s.warnings = append(s.warnings, service.ForeignWarnings(foreign)...)
+	s.earlier = s.control.History(ctx)
+	return s.manager.runnable(ctx).Err()
 }
 
 // undo gives everything back when a stop fails while the server still runs:

@@ -45,10 +45,6 @@ func (m bySystemd) extra() []string {
 	return names
 }
 
-// runnable has nothing to look at: the unit belongs to root, and what it starts to
-// the server's user, who looks at it (cidx_precheck).
-func (m bySystemd) runnable(context.Context) problem.List { return nil }
-
 // stopSteps holds first and stops then, so that nothing can start in between.
 func (m bySystemd) stopSteps(ctx context.Context, r record) ([]step, error) {
 	steps, err := m.holdSteps(ctx, r)
