@@ -193,6 +193,13 @@ func (st *stage) act(action string, controller int) error {
 		return st.box.KillJobs()
 	case "kill-controller":
 		return syscall.Kill(-controller, syscall.SIGKILL)
+	case "ctrl-c":
+		return syscall.Kill(-controller, syscall.SIGINT)
+	case "open-window": // the file for which cidx_pause_before_stop waits
+		if err := st.box.Server(ctx, "status"); err != nil {
+			return fmt.Errorf("before the window: %w", err)
+		}
+		return os.WriteFile(filepath.Join(st.box.Dir, "window"), nil, 0o600)
 	case "start-server": // as a supervisor does
 		return st.box.Server(ctx, "start")
 	case "crash-postgres":

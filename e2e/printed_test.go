@@ -72,8 +72,8 @@ func (st *stage) instructions(which string) ([]string, error) {
 		}
 		commands = append(commands, line)
 	}
-	if len(commands) != 3 {
-		return nil, fmt.Errorf("by hand: %d commands, want stop, copy and start", len(commands))
+	if len(commands) != 3 || strings.Count(strings.Join(commands, "\n"), " &&\n") != 2 {
+		return nil, fmt.Errorf("by hand: %q, want stop, copy and start, joined by &&", commands)
 	}
-	return commands, nil
+	return []string{strings.Join(commands, "\n")}, nil
 }

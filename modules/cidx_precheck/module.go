@@ -45,6 +45,7 @@ func Module() ansible.Module {
 		Check: "The same, but nothing is written on the share, so that rights there are only looked at.",
 		Returns: []ansible.Return{
 			{Name: "migrated", Type: "bool", Doc: "This home runs as a cluster node already, by an earlier migration."},
+			{Name: "stopped_since", Type: "str", Doc: "When an earlier run stopped the server, if none has started it."},
 			{Name: "resuming", Type: "bool", Doc: "An earlier run was interrupted; this one goes on with it. With C(migrated) only start, verification and release of the units are left."},
 			{Name: "accepted", Type: "dict", Doc: "Where the migration was accepted: C(time), C(by)."},
 			{Name: "layout", Type: "str", Doc: "C(real) for CIDX 11, C(assumed) for the layout of older descriptions."},
@@ -124,6 +125,9 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 	}
 	e.reply.Warnings = e.warnings
 	e.reply.Msg = "all checks passed"
+	if since := e.found.standing.StoppedSince(); since != nil {
+		e.reply.Data["stopped_since"] = since.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
 	e.reply.Data["migrated"], e.reply.Data["resuming"] = e.found.migrated, e.found.standing.Unfinished()
 	if failed > 0 {
 		e.reply.Msg = fmt.Sprintf("%d of %d checks failed; nothing was changed", failed, len(e.reply.Checks))

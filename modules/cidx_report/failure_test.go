@@ -28,7 +28,7 @@ func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
 		"  done      server stopped", "  not done  server started in cluster mode\n  not done  server proven to work", "  done      configuration, databases and aliases kept aside", "  failed    databases in PostgreSQL", "  begun     repositories on the share", "  not done  server proven to work",
 		`  ! users.17: column is_admin: not a boolean: "maybe" (fix: correct the row)`,
 		"The server is down, and must not be started before", "To resume, when the cause is gone:\n  ansible-playbook cluster-migrate.yml -l node1",
-		"  /opt/cidx stop\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json\n  /opt/cidx start", "cluster-rollback.yml -l node1",
+		"  /opt/cidx stop &&\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json &&\n  /opt/cidx start", "cluster-rollback.yml -l node1",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)

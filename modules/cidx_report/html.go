@@ -61,6 +61,9 @@ func (d *document) Headline() string {
 	case accepted:
 		return "Accepted: this server stays a cluster node"
 	case rolledBack:
+		if d.Check {
+			return "Rehearsal of the rollback: nothing was changed"
+		}
 		return "Rolled back: the standalone server runs again"
 	}
 	return "Verified"

@@ -51,6 +51,7 @@ type args struct {
 	Read    string         `arg:"read" doc:"Only read: the name of a file of C(report) in the state folder. The reply is a C(part) of it in base64, at most 512 KiB from I(offset) on."`
 	Offset  int            `arg:"offset" default:"0" doc:"With I(read): the byte to begin at."`
 	Back    string         `arg:"rollback_command" doc:"Command that rolls back. Default is C(ansible-playbook cluster-rollback.yml) for C(host)."`
+	Inline  string         `arg:"inline" doc:"Names of variables that were given on the command line, to be given again with a command."`
 }
 
 // Module is cidx_report.
@@ -93,6 +94,9 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 		return ansible.Reply{Msg: "report cannot be masked"}, err
 	}
 	lines := doc.summary()
+	if a.Inline != "" && a.Outcome != verified && a.Outcome != accepted {
+		lines = append(lines, "Give what this run was given with -e again: "+a.Inline)
+	}
 	r := ansible.Reply{Msg: "report of the outcome: " + a.Outcome, Data: map[string]any{"summary": lines, "files": []string{}}}
 	page, err := doc.html()
 	if err != nil {

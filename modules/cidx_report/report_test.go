@@ -129,7 +129,7 @@ func TestMigrated(t *testing.T) {
 	}
 	wanted := "\nMigration complete!\nThis server is now the first node of the cluster.\nTo add more nodes: run 'scripts/cluster-join.sh' on each new server.\nEach needs this server's path: " + home + "\n" +
 		"Downtime: 4 min 20 s\n1 warning: see the report\n2 lines in " + folder + "/quarantine.jsonl (rows that PostgreSQL cannot take)\n" +
-		"\nRollback (if needed):\n  sudo systemctl stop cidx-server\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json\n  sudo systemctl start cidx-server\n" +
+		"\nRollback (if needed):\n  sudo systemctl stop cidx-server &&\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json &&\n  sudo systemctl start cidx-server\n" +
 		"or with the proof that everything is back:\n  ansible-playbook -i inventory.yml cidx.cluster.cluster_rollback -l node1"
 	if diff := cmp.Diff(wanted, lines(reply, "lines")); diff != "" {
 		t.Error(diff)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -42,6 +43,18 @@ func (d *document) ways(a args, scope service.Scope) {
 	if leadsBack(config + cidx.PreCluster) {
 		d.Rollback.ByHand = []string{stop, fmt.Sprintf("cp %s %s", quoted(config+cidx.PreCluster), quoted(config)), start}
 	}
+}
+
+// Joined are the commands by hand as one: where one does not succeed, the next is
+// not run, so that nothing starts a server whose configuration is the cluster's.
+func (c commands) Joined() string {
+	list := slices.Clone(c.ByHand)
+	for i, command := range list {
+		if strings.Contains(command, "\n") {
+			list[i] = "{ " + command + "\n}"
+		}
+	}
+	return strings.Join(list, " &&\n")
 }
 
 // leadsBack reports whether a file is the configuration of a standalone server.
@@ -82,6 +95,9 @@ func (d *document) summary() []string {
 	case failed:
 		return d.failureLines()
 	case rolledBack:
+		if d.Check {
+			return []string{"", "Rehearsal of the rollback complete: nothing was changed.", "To roll back:", "  " + d.Rollback.Playbook}
+		}
 		return append([]string{
 			"", "Rollback complete!", "The standalone server runs with the data it had at the migration.",
 			"The copies on the share and in PostgreSQL are still there. To migrate again: " + d.Resume,
@@ -113,10 +129,8 @@ func (d *document) rollbackLines(title string) []string {
 	if len(d.Rollback.ByHand) == 0 {
 		return append(lines, "  "+d.Rollback.Playbook)
 	}
-	for _, c := range d.Rollback.ByHand {
-		for line := range strings.SplitSeq(c, "\n") {
-			lines = append(lines, "  "+line)
-		}
+	for line := range strings.SplitSeq(d.Rollback.Joined(), "\n") {
+		lines = append(lines, "  "+line)
 	}
 	return append(lines, "or with the proof that everything is back:", "  "+d.Rollback.Playbook)
 }

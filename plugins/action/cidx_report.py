@@ -19,13 +19,13 @@ class ActionModule(HelperAction):
         folder = self._templar.template((task_vars or {}).get("__report_folder") or "")
         if folder and not result.get("failed"):
             try:
-                self._keep(os.path.expanduser(folder), result)
+                result["kept"] = self._keep(os.path.expanduser(folder), result)
             except (AnsibleError, OSError, KeyError, ValueError) as e:
                 result["not_kept"] = str(e)
         return result
 
     def _keep(self, folder, result):
-        """Every run has a folder of its own; the link "latest" leads to the last one."""
+        """Every run has a folder of its own; the link "latest" leads to the last one that is complete."""
         report = result["report"]
         run = "%s-%s" % (report["time"].replace(":", "").split(".")[0], report["outcome"])
         os.makedirs(os.path.join(folder, run), mode=0o755, exist_ok=True)
@@ -39,6 +39,7 @@ class ActionModule(HelperAction):
             os.unlink(link + ".new")
         os.symlink(run, link + ".new")
         os.replace(link + ".new", link)
+        return os.path.join(folder, run)
 
     def _parts(self, name):
         args = {k: v for k, v in self._task.args.items() if k in ("home", "state_dir", "service_user", "outcome")}
@@ -54,8 +55,6 @@ class ActionModule(HelperAction):
 
 
 def write(path, parts):
-    """Replaces a file as a whole."""
-    with open(path + ".new", "wb") as f:
+    with open(path, "wb") as f:
         for part in parts:
             f.write(part)
-    os.replace(path + ".new", path)

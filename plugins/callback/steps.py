@@ -1,18 +1,10 @@
-"""Prints a run as its steps tell it: transcript lines, complete failures, a recap."""
+"""Prints a run as its steps tell it: transcript lines, complete failures, a recap. Documented in steps.yml."""
 
 import sys
 
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.cidx.cluster.plugins.plugin_utils.printable import printable
-
-DOCUMENTATION = """
-name: steps
-type: stdout
-short_description: Transcript of a migration
-description:
-  - Prints what the steps themselves say, failures completely, and nothing about tasks that went well.
-"""
 
 
 class CallbackModule(CallbackBase):
@@ -36,16 +28,15 @@ class CallbackModule(CallbackBase):
                 self._display.display(line, color=C.COLOR_WARN, stderr=True)
         super()._handle_warnings(res)
 
-    def _failure(self, kind, result, ignored=False):
+    def _failure(self, kind, result):
         data = reply(result)
         self._handle_warnings(data)
-        color = C.COLOR_SKIP if ignored else C.COLOR_ERROR
         where = "%s: %s" % (result._host.get_name(), result._task.get_name())
         text = [data.get("msg") or data.get("stderr") or data.get("module_stderr") or "no message"]
         text += ["Hint: " + data["hint"]] if data.get("hint") else []
         for item in data.get("results") or []:
             text += [item["msg"]] if item.get("failed") and item.get("msg") else []
-        self._display.display("\n%s [%s]\n%s\n" % (kind, where, "\n".join(map(str, text))), color=color)
+        self._display.display("\n%s [%s]\n%s\n" % (kind, where, "\n".join(map(str, text))), color=C.COLOR_ERROR)
         if self._display.verbosity:
             self._display.display(self._dump_results(data))
 

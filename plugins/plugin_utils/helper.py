@@ -7,15 +7,18 @@ no secret is on a command line or on the node's disk.
 
 import getpass
 import json
+import mmap
+import multiprocessing
 import os
 import posixpath
 import shlex
+import signal
 import socket
 import time
 import uuid
 
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.cidx.cluster.plugins.plugin_utils.printable import printable
@@ -48,6 +51,22 @@ def life(pid):
 # are the same for a whole ansible-playbook run.
 RUN = dict(life(os.getpid()), id=uuid.uuid4().hex, controller=socket.gethostname(), user=getpass.getuser(), pid=os.getpid())
 
+BEFORE = signal.getsignal(signal.SIGINT)
+CTRL_C = mmap.mmap(-1, 1)  # shared with the workers: the step under way looks at it
+
+
+def interrupted(signum, frame):
+    """A first Ctrl-C is left to the step that is under way or comes next; a second one, or one while a person or a file is waited for, ends the run at once."""
+    waiting = [w for w in multiprocessing.active_children() if str(getattr(getattr(w, "_task", None), "action", "")).endswith(("pause", "wait_for", "command"))]
+    again = CTRL_C[0]
+    CTRL_C[0] = 1
+    if again or waiting:
+        BEFORE(signum, frame)
+
+
+if callable(BEFORE) and multiprocessing.parent_process() is None:
+    signal.signal(signal.SIGINT, lambda signum, frame: interrupted(signum, frame) if os.getpid() == RUN["pid"] else None)
+
 # Root never starts a program that somebody else could have put there, nor writes
 # one into a folder that somebody else can change. (Root of a user namespace, to
 # whom / does not belong, is an ordinary user.)
@@ -70,7 +89,12 @@ class HelperAction(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         self._prepare(task_vars or {})
-        result.update(self._reply(self._arguments()))
+        try:
+            result.update(self._reply(self._arguments()))
+        except (KeyboardInterrupt, AnsibleError):
+            if CTRL_C[0]:
+                self._ways_out(task_vars or {})
+            raise
         if (task_vars or {}).get("__common_gather") and result.get("problems"):
             result["failed"] = False  # the rest is looked at, too, before the run ends
         if self._rehearsal:
@@ -81,12 +105,25 @@ class HelperAction(ActionBase):
                 self._say("  " + result["msg"])
         return result
 
-    def _reply(self, args):
-        """Runs the module to its end and returns what it answers."""
-        module = self._task.action.split(".")[-1]
+    def _ways_out(self, task_vars):
+        """After Ctrl-C: says how the server is now, and the commands for what may come next; then the run ends."""
+        args = {k: v for k, v in self._task.args.items() if k in ("home", "share", "state_dir", "service_user", "settings")}
+        try:
+            server = self._reply(dict(args, state="status", **dict(self._internal("check"), _ansible_check_mode=True)), "cidx_service")
+        except Exception as e:  # pylint: disable=broad-except  # whatever it is, the ways out are printed
+            server = {"msg": str(e)}
+        self._templar.available_variables = dict(task_vars, __report_server=server)
+        self._say(self._templar.template(task_vars.get("__common_interrupted", "Interrupted.")))
+        time.sleep(1)  # ansible-playbook's own process prints it, in a thread
+        os.kill(RUN["pid"], signal.SIGINT)
+
+    def _reply(self, args, module=None):
+        """Runs the module to its end and returns what it answers; of this task's own, only until Ctrl-C."""
         for attempt in (1, 2):
-            news = self._patiently(["job", "run", module], json.dumps(args, default=str).encode(), self._patient)
+            news = self._patiently(["job", "run", module or self._task.action.split(".")[-1]], json.dumps(args, default=str).encode(), self._patient)
             while not news["done"]:
+                if CTRL_C[0] and not module:
+                    raise KeyboardInterrupt
                 self._tell(news)
                 news = self._patiently(["job", "follow", news["job"], str(news["offset"])])
             self._tell(news)
@@ -130,14 +167,14 @@ class HelperAction(ActionBase):
 
     def _patiently(self, words, data=None, patient=True):
         """Calls the helper; a lost connection is tried again until patience ends."""
-        pause, end = 1, time.time() + self._patience
+        pause, start = 1, time.time()
         while True:
             try:
                 return self._call(words, data)
             except AnsibleConnectionFailure as e:
                 if not patient:
                     raise
-                if time.time() > end:
+                if time.time() - start > (5 if CTRL_C[0] else self._patience):
                     raise AnsibleActionFail("%s cannot be reached for %d s: %s\nWhat was started goes on there: run the same "
                                             "command again to follow it." % (self._node, self._patience, printable(str(e)))) from e
                 self._say("connection to %s lost, trying again in %d s" % (self._node, pause))
@@ -146,11 +183,9 @@ class HelperAction(ActionBase):
 
     def _call(self, words, data=None):
         """Runs the helper and returns its line; installs it where it is missing or broken."""
-        owned = OWNED.format(folder=self._folder)
         command = 'CIDX_HELPER_DIR="$d" "$d"/h-%s %s' % (self._manifest["build"], " ".join(map(shlex.quote, words)))
         for attempt in range(3):
-            out = self._low_level_execute_command(owned + self._compute_environment_string() + " " + command, in_data=data)
-            self._refuse_others(out)
+            out = self._shell(self._compute_environment_string() + " " + command, data)
             for line in reversed(out["stdout"].split("\n")):
                 if line.startswith('{"job":'):
                     return printable(json.loads(line))
@@ -159,11 +194,14 @@ class HelperAction(ActionBase):
         raise AnsibleActionFail("the helper gives no answer on %s (status %d): %s%s" % (
             self._node, out["rc"], printable(out["stdout"]), printable(out["stderr"])))
 
-    def _refuse_others(self, out):
+    def _shell(self, script, data):
+        """Runs a script that has the helper's folder in $d, unless others could have put something there."""
+        out = self._low_level_execute_command(OWNED.format(folder=self._folder) + script, in_data=data)
         for line in out["stdout"].splitlines():
             if out["rc"] == 125 and line.startswith("cidx-helper-not-roots: "):
                 raise AnsibleActionFail("root would run a program from a folder that others can change: %s\nLeave cidx_helper_dir away, or name a folder "
                                         "of root's in which no part of the path is a link or can be written by others." % printable(line.split(": ", 1)[1]))
+        return out
 
     def _install(self):
         machine = self._low_level_execute_command("uname -s -m")["stdout"].split()[-2:]  # sudo may have warned before it
@@ -172,11 +210,8 @@ class HelperAction(ActionBase):
             raise AnsibleActionFail("%s is %s: the helper is built for Linux on %s" % (
                 self._node, printable(" ".join(machine)) or "unknown", ", ".join(m for m, a in ARCHITECTURES.items() if a in self._manifest["sha256"])))
         with open(os.path.join(FILES, "cidx-helper-linux-%s.gz" % arch), "rb") as f:
-            packed = f.read()
-        owned = OWNED.format(folder=self._folder)
-        script = owned + INSTALL.format(owned=owned, build=self._manifest["build"], sum=self._manifest["sha256"][arch])
-        out = self._low_level_execute_command(script, in_data=packed)
-        self._refuse_others(out)
+            script = INSTALL.format(owned=OWNED.format(folder=self._folder), build=self._manifest["build"], sum=self._manifest["sha256"][arch])
+            out = self._shell(script, f.read())
         if out["rc"] != 0 or self._manifest["build"] not in out["stdout"]:
             raise AnsibleActionFail("the helper cannot be installed into %s on %s: %s%s\nSet cidx_helper_dir to a folder with 20 MB free, on a "
                                     "file system without noexec." % (self._folder, self._node, printable(out["stdout"]), printable(out["stderr"])))

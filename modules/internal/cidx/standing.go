@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
@@ -144,6 +145,24 @@ func (s *Standing) read(e journal.Entry, before *Standing) {
 // Unfinished reports whether a run was interrupted between the stop of the
 // server and the release of its units, or within a cut-over.
 func (s Standing) Unfinished() bool { return s.Held || s.Stopped || s.Begun != "" }
+
+// StoppedSince is when a run has stopped the server that none has started since;
+// nil where there is no such stop.
+func (s Standing) StoppedSince() *time.Time {
+	var since *time.Time
+	for _, e := range s.Entries {
+		if e.Module != ServiceModule {
+			continue
+		}
+		switch e.Event {
+		case "stopped":
+			since = &e.Time
+		case ServiceStarting, "released":
+			since = nil
+		}
+	}
+	return since
+}
 
 // Migrated reports whether the last cut-over that was completed was to the cluster,
 // and none was begun since.
