@@ -29,6 +29,7 @@ func TestScenarios(t *testing.T) {
 		Cmds: commands(map[string]func(*stage, *call) error{
 			"sandbox":   (*stage).sandboxUp,
 			"playbook":  (*stage).playbook,
+			"page":      (*stage).page,
 			"printed":   (*stage).printed,
 			"installed": (*stage).installed,
 			"stand":     (*stage).stand,
