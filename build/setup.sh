@@ -1,8 +1,9 @@
 #!/bin/bash
 # Installs what cidx-cluster needs to be built, tested and demonstrated on
 # Debian 12 or 13, and nothing that is there already; a second call takes well
-# under a second. Groups: core (default), lint, test, lab, nfs, bench (the peers of
-# the benchmarks).
+# under a second. Groups: core (default), modules (Go and git alone, which is what
+# `make modules` needs), collection, lint, test, lab, nfs, bench (the peers of the
+# benchmarks). On other systems than Debian the missing packages are named.
 #
 #   build/setup.sh [group…]
 #
@@ -11,6 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 GO_VERSION=1.26.6          # docs/decisions/0004-go-from-pypi.md
+GO_NEEDED=1.26
 STATICCHECK_VERSION=v0.8.2
 GOTESTSUM_VERSION=v1.13.0
 FCP_VERSION=0.2.2
@@ -42,6 +44,13 @@ postgres_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 # missing_packages GROUP prints the Debian packages whose programs are absent.
 missing_packages() {
   case $1 in
+    modules)
+      have git || echo git
+      go_tool >/dev/null || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip # brings Go
+      ;;
+    collection)
+      usable_ansible || echo ansible-core
+      ;;
     core)
       postgres_server      || echo postgresql
       usable_ansible       || echo ansible-core
@@ -63,6 +72,8 @@ missing_packages() {
     test)
       have strace    || echo strace
       have pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
+      have chromium  || echo chromium fonts-dejavu-core # opens the reports
+      have pdftotext || echo poppler-utils
       ;;
     lab)
       have systemd-nspawn || echo systemd-container
@@ -86,17 +97,39 @@ missing_packages() {
       /usr/bin/python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
       ;;
     package:*) echo "${1#package:}" ;;
-    *) fail "unknown group: $1 (core, lint, test, lab, nfs, bench)" ;;
+    *) fail "unknown group: $1 (core, modules, collection, lint, test, lab, nfs, bench)" ;;
   esac
+}
+
+# name_packages says what to install, by the names that Debian and Fedora give it.
+name_packages() {
+  local debian fedora=()
+  for debian; do
+    case $debian in
+      postgresql)         fedora+=(postgresql-server) ;;
+      postgresql-client)  fedora+=(postgresql) ;;
+      sqlite3)            fedora+=(sqlite) ;;
+      procps)             fedora+=(procps-ng) ;;
+      mount)              fedora+=(util-linux) ;;
+      iproute2)           fedora+=(iproute) ;;
+      openssh-client)     fedora+=(openssh-clients) ;;
+      fonts-dejavu-core)  fedora+=(dejavu-sans-fonts) ;;
+      *)                  fedora+=("$debian") ;;
+    esac
+  done
+  say "missing on this machine: $*
+       Debian: apt-get install $*
+       Fedora: dnf install ${fedora[*]}"
+  case " $* " in *' python3-pip '*) say "or Go $GO_NEEDED or newer itself, in place of python3-pip (Debian and Fedora: golang)" ;; esac
 }
 
 # install_packages keeps Debian from making and starting its own PostgreSQL
 # cluster, or any other server: the tests start theirs, and one nobody asked for
 # may not stay.
 install_packages() {
+  have apt-get || { name_packages "$@" >&2; exit 1; }
   say "installing $*"
   local dropin=/etc/postgresql-common/createcluster.d/cidx-cluster-setup.conf policy=/usr/sbin/policy-rc.d
-  have apt-get || fail "no apt-get here: install $* yourself"
   trap as_before EXIT
   if [ ! -e $dropin ]; then
     as_root mkdir -p "$(dirname $dropin)"
@@ -159,7 +192,7 @@ go_tool() {
   local go
   for go in go /usr/local/go/bin/go .build/go/go/bin/go; do
     have "$go" || continue
-    if at_least "$("$go" env GOVERSION | sed 's/^go//; s/[^0-9.].*//')" 1.26; then command -v "$go"; return; fi
+    if at_least "$("$go" env GOVERSION | sed 's/^go//; s/[^0-9.].*//')" $GO_NEEDED; then command -v "$go"; return; fi
   done
   return 1
 }
@@ -205,7 +238,7 @@ main() {
   if [ ${#packages[@]} -gt 0 ]; then install_packages "${packages[@]}"; fi
   for group in "${groups[@]}"; do
     case $group in
-      core) install_go ;;
+      core|modules) install_go ;;
       lint) install_go; install_tool staticcheck honnef.co/go/tools/cmd/staticcheck "$STATICCHECK_VERSION" ;;
       test) install_go; install_tool gotestsum gotest.tools/gotestsum "$GOTESTSUM_VERSION" ;;
       bench) install_duckdb; install_crate fcp "$FCP_VERSION"; install_crate xcp "$XCP_VERSION" ;;

@@ -73,6 +73,9 @@ func (st *stage) playbook(c *call) error {
 		return err
 	}
 	c.ts.Logf("[%.1fs]", time.Since(started).Seconds())
+	if err := st.validReports(); err != nil && !strings.HasPrefix(run.action, "kill") {
+		return err
+	}
 	if err := <-acted; err != nil || strings.HasPrefix(run.action, "kill") {
 		return err
 	}

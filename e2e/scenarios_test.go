@@ -50,6 +50,7 @@ func TestScenarios(t *testing.T) {
 			"write":     (*stage).write,
 			"api":       (*stage).api,
 			"byroot":    (*stage).byroot,
+			"report":    (*stage).report,
 		}),
 	})
 }

@@ -61,6 +61,7 @@ func Module() ansible.Module {
 			{Name: "secrets", Type: "dict", Doc: "What happened to the MFA key, the JWT secret, the salt and the encrypted tokens. Never a value."},
 			{Name: "problem_counts", Type: "dict", Doc: "Problems found, by table."},
 			{Name: "reports", Type: "list", Doc: "Files with complete lists, below the state folder."},
+			{Name: "postgres_version", Type: "str", Doc: "Version of PostgreSQL."},
 			{Name: "seconds", Type: "dict", Doc: "How long each part took."},
 		},
 		Example: "- name: Move the data to PostgreSQL\n  cidx.cluster.cidx_database:\n    home: /home/cidx/.cidx-server\n    phase: load",

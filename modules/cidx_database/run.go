@@ -157,7 +157,9 @@ func (r *runner) connect(ctx context.Context) error {
 		return err
 	}
 	r.conn = conn
-	r.catalog, err = postgres.Inspect(ctx, conn)
+	if r.catalog, err = postgres.Inspect(ctx, conn); err == nil {
+		r.out.Data["postgres_version"] = r.catalog.Server.Release()
+	}
 	return r.explain(err)
 }
 

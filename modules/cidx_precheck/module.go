@@ -50,6 +50,7 @@ func Module() ansible.Module {
 			{Name: "accepted", Type: "dict", Doc: "Where the migration was accepted: C(time), C(by)."},
 			{Name: "layout", Type: "str", Doc: "C(real) for CIDX 11, C(assumed) for the layout of older descriptions."},
 			{Name: "url", Type: "str", Doc: "Address of the server."},
+			{Name: "server_version", Type: "str", Doc: "Release of the server, where it answers."},
 			{Name: "running", Type: "bool", Doc: "The server runs."},
 			{Name: "share", Type: "dict", Doc: "Mount, type, free bytes and inodes, and what was tried on it."},
 			{Name: "postgres", Type: "dict", Doc: "Version, encoding, free connections, pooler."},

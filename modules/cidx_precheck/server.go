@@ -221,6 +221,9 @@ func (e *examiner) clusterAlready(client *cidxapi.Client) problem.List {
 // not in SQLite. clustered is false where the server says that it is standalone.
 func (e *examiner) early(ctx context.Context, client *cidxapi.Client) (clustered bool) {
 	node, err := client.CheckHealth(ctx)
+	if err == nil {
+		e.reply.Data["server_version"] = node.Version
+	}
 	if err == nil && node.NodeID != "" && e.found.notMigrated() {
 		e.warnings = append(e.warnings, fmt.Sprintf("%s runs in cluster mode already (node %s), though its data was not migrated: it was restarted after cluster-join.sh; what users changed since is in PostgreSQL only", client.Base(), node.NodeID))
 	}

@@ -13,6 +13,8 @@ type document struct {
 	Format       int            `json:"format"` // 1; grows when a field changes its meaning
 	Time         time.Time      `json:"time"`
 	Tool         tool           `json:"tool"`
+	Run          origin         `json:"run"`
+	Subject      string         `json:"subject"` // what was run: migration, rollback, verification, acceptance
 	Outcome      string         `json:"outcome"`
 	Check        bool           `json:"check"`
 	Host         string         `json:"host"`      // in the inventory; "" if unknown
@@ -21,11 +23,12 @@ type document struct {
 	Share        string         `json:"share"`
 	State        string         `json:"state_dir"`
 	Server       server         `json:"server"`
-	Now          *now           `json:"server_now,omitempty"` // of a failure
+	Now          *now           `json:"server_now,omitempty"` // of a failure or a refusal
 	Steps        []step         `json:"steps"`
 	Timeline     []event        `json:"timeline"`
 	Downtime     downtime       `json:"downtime"`
 	Forecast     *forecast      `json:"forecast,omitempty"` // of a rehearsal, also of the one before a migration
+	Fact         *moved         `json:"fact,omitempty"`     // what a migration has moved
 	Database     database       `json:"database"`
 	Files        files          `json:"files"`
 	Aliases      aliases        `json:"aliases"`
@@ -38,13 +41,30 @@ type document struct {
 	Rollback     commands       `json:"rollback"`
 	Acceptance   *acceptance    `json:"acceptance,omitempty"` // once the migration is final
 	Resume       string         `json:"resume"`               // command that goes on after a failure
+	Next         []way          `json:"next"`                 // what may be done now, the usual first
 	Secrets      map[string]any `json:"secrets,omitempty"`
 }
 
 // tool is what has made the report.
 type tool struct {
-	Version string `json:"version"` // of the collection
-	Build   string `json:"build"`   // of the helper
+	Version string `json:"version"`      // of the collection
+	Build   string `json:"build"`        // of the helper
+	Core    string `json:"ansible_core"` // "" if unknown
+}
+
+// origin is who has run what from where. The command has no value that was given with -e.
+type origin struct {
+	User       string `json:"user"`
+	Controller string `json:"controller"`
+	Folder     string `json:"folder"` // where ansible-playbook was started
+	Command    string `json:"command"`
+	Inline     string `json:"inline"` // names of variables that were given with -e
+}
+
+// way is something that may be done now.
+type way struct {
+	What    string `json:"what"`
+	Command string `json:"command"` // "" where there is none
 }
 
 // server is what verification learnt of it.
@@ -81,9 +101,10 @@ const (
 )
 
 type step struct {
-	Name    string `json:"name"`  // of the reply, e.g. "database"
-	State   string `json:"state"` // done, unchanged, failed, rehearsed, skipped, begun, not done
-	Message string `json:"message"`
+	Name    string  `json:"name"`  // of the reply, e.g. "database"
+	State   string  `json:"state"` // done, unchanged, failed, rehearsed, skipped, begun, not done
+	Seconds float64 `json:"seconds"`
+	Message string  `json:"message"`
 }
 
 type event struct {
@@ -102,16 +123,23 @@ type downtime struct {
 	Seconds float64    `json:"seconds"` // 0 unless both are known
 }
 
+// forecast is what a migration would move, and how long the server would be down for it.
 type forecast struct {
-	Rows     int64     `json:"rows"`
-	Bytes    int64     `json:"bytes"`
-	Files    int64     `json:"files"`
-	Aliases  int64     `json:"aliases"` // to rewrite
+	moved
 	Downtime *expected `json:"downtime,omitempty"`
-	Warm     float64   `json:"warm_seconds"` // of the copy while the server answers
+}
+
+// moved is what a migration moves.
+type moved struct {
+	Rows    int64   `json:"rows"`
+	Bytes   int64   `json:"bytes"`
+	Files   int64   `json:"files"`
+	Aliases int64   `json:"aliases"`      // to rewrite
+	Warm    float64 `json:"warm_seconds"` // of the copy while the server answers; 0: unknown
 }
 
 type database struct {
+	PostgreSQL     string  `json:"postgresql"` // its version; "" if unknown
 	Rows           int64   `json:"rows"`
 	Tables         []table `json:"tables"`
 	Skipped        []table `json:"skipped_tables"`
@@ -124,6 +152,7 @@ type table struct {
 	Table  string `json:"table"`
 	File   string `json:"file"`
 	Rows   int64  `json:"rows"`
+	Digest string `json:"digest,omitempty"` // of the rows, as they were loaded
 	Status string `json:"status,omitempty"`
 	Why    string `json:"why,omitempty"`
 }
@@ -187,11 +216,13 @@ type check struct {
 
 type remark struct {
 	Step string `json:"step"`
+	Code string `json:"code"` // of the kind, see codes.go
 	Text string `json:"text"`
 }
 
 type problemLine struct {
 	Step string `json:"step"`
+	Code string `json:"code"` // of the kind, see codes.go
 	problem.Problem
 }
 

@@ -52,7 +52,7 @@ func (d *document) shortened(limit int) (document, string) {
 	trim(&left, "tables", &less.Database.Tables, limit)
 	trim(&left, "skipped tables", &less.Database.Skipped, limit)
 	short := fmt.Sprintf("the report would be larger than %s and is shortened: %s", human.Bytes(replyLimit), strings.Join(left, ", "))
-	less.Warnings = append([]remark{{"report", short}}, less.Warnings...)
+	less.Warnings = append([]remark{{Step: "report", Code: codeOf(short), Text: short}}, less.Warnings...)
 	return less, short
 }
 

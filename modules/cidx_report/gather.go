@@ -19,7 +19,7 @@ import (
 	"cidx-cluster/modules/internal/problem"
 )
 
-// stepsInOrder are the steps of a migration.
+// stepsInOrder are the steps of a migration, an acceptance and a verification.
 var stepsInOrder = []string{"precheck", "service", "backup", "database", "files", "aliases", "config", "verify", "accept"}
 
 // gather reads everything. What the state folder does not have is left empty;
@@ -32,9 +32,12 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	}
 	node, _ := os.Hostname() // "" says as much as an error would
 	d := &document{
-		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Tool: tool{ansible.Version, ansible.Build}, Outcome: a.Outcome, Check: mode.Check,
+		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Tool: tool{ansible.Version, ansible.Build, a.ran("ansible_core")},
+		Run:     origin{a.ran("user"), a.ran("controller"), a.ran("folder"), a.Command, a.Inline},
+		Subject: a.subject(), Outcome: a.Outcome, Check: a.rehearsal(mode),
 		Host: a.Host, Node: node, Home: a.Home, State: string(a.State()),
-		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{}, Warnings: []remark{}, Problems: []problemLine{}, Artifacts: []artifact{},
+		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{},
+		Warnings: []remark{}, Problems: []problemLine{}, Artifacts: []artifact{}, Next: []way{},
 		Database: database{Tables: []table{}, Skipped: []table{}},
 		Files:    files{Parts: []part{}, Passes: []pass{}, LeftOut: []entry{}, Foreign: []entry{}, Paths: []entry{}, Repaired: []entry{}},
 		Aliases:  aliases{LeftAlone: []entry{}},
@@ -51,7 +54,10 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	d.fromFiles(replies)
 	d.fromAliases(replies)
 	d.fromVerify(replies)
-	d.forecast(replies, expect(all))
+	d.versions(replies)
+	d.forecasts(all)
+	d.cause(a)
+	d.codes()
 	d.artifacts(a.State())
 	d.serverNow(a)
 	d.finality(a)
@@ -75,7 +81,7 @@ func (d *document) mountPoint(ctx context.Context, a args) string {
 }
 
 func (d *document) warn(step string, err error) {
-	d.Warnings = append(d.Warnings, remark{step, err.Error()})
+	d.Warnings = append(d.Warnings, remark{Step: step, Text: err.Error()})
 }
 
 // reply is one step's answer.
@@ -148,11 +154,12 @@ func (d *document) steps(replies []reply) {
 	for _, name := range stepsInOrder {
 		s := step{Name: name, State: stepMissing}
 		for _, r := range of(replies, name) {
+			s.Seconds = seconds(time.Duration((s.Seconds + r.Get("seconds").Float()) * float64(time.Second)))
 			if state := stateOf(r); s.State == stepMissing || s.State == stepBegun || state == stepFailed || (s.State != stepFailed && state == stepDone) {
 				s.State, s.Message = state, firstLine(r.Get("msg").String())
 			}
 		}
-		if s.State == stepMissing && (d.Outcome != failed || name == "accept") {
+		if s.State == stepMissing && (d.Outcome != failed || d.Subject != ofMigration || name == "accept") {
 			continue // it is no part of such a run
 		}
 		d.Steps = append(d.Steps, s)
@@ -190,14 +197,22 @@ func (d *document) remarks(r reply) {
 		warnings = r.Get("warnings")
 	}
 	for _, w := range warnings.Array() {
-		d.Warnings = append(d.Warnings, remark{r.name, w.String()})
+		d.Warnings = append(d.Warnings, remark{Step: r.name, Text: w.String()})
 	}
 	problems := r.Get("problems").Array()
 	for _, p := range problems {
-		d.Problems = append(d.Problems, problemLine{r.name, problem.Problem{What: p.Get("what").Str, At: p.Get("at").Str, Fix: p.Get("fix").Str}})
+		found := problem.Problem{What: p.Get("what").Str, At: p.Get("at").Str, Fix: p.Get("fix").Str}
+		d.Problems = append(d.Problems, problemLine{Step: r.name, Problem: found})
 	}
 	if len(problems) == 0 && r.Get("failed").Bool() {
-		d.Problems = append(d.Problems, problemLine{r.name, problem.Problem{What: r.Get("msg").String()}})
+		d.Problems = append(d.Problems, problemLine{Step: r.name, Problem: problem.Problem{What: r.Get("msg").String()}})
+	}
+}
+
+// cause is why a run ended where none of our modules says so.
+func (d *document) cause(a args) {
+	if len(d.Problems) == 0 && a.Cause != "" && (a.Outcome == failed || a.Outcome == refused) {
+		d.Problems = append(d.Problems, problemLine{Step: "playbook", Problem: problem.Problem{What: firstLine(a.Cause)}})
 	}
 }
 

@@ -14,6 +14,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -34,14 +35,24 @@ const (
 	rolledBack = "rolled-back"
 	verified   = "verified"
 	accepted   = "accepted"
+	refused    = "refused" // nothing was changed
+)
+
+// What was run.
+const (
+	ofMigration    = "migration"
+	ofRollback     = "rollback"
+	ofVerification = "verification"
+	ofAcceptance   = "acceptance"
 )
 
 // args are the arguments of cidx_report.
 type args struct {
 	cidx.Common
-	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,failed,rolled-back,verified,accepted" doc:"How the run ended."`
+	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,refused,failed,rolled-back,verified,accepted" doc:"How the run ended."`
+	Subject string         `arg:"subject" choices:"migration,rollback,verification,acceptance" doc:"What was run, of a failure or a refusal. Default is C(migration)."`
 	Replies map[string]any `arg:"replies" doc:"The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, for example C(files_warm)."`
-	Server  map[string]any `arg:"server" doc:"The reply of C(cidx_service) with C(state=status), asked right before this report of a failure. Without it the summary says that the server's state is not known."`
+	Server  map[string]any `arg:"server" doc:"The reply of C(cidx_service) with C(state=status), asked right before this report of a failure or a refusal. Without it the summary says that the server's state is not known."`
 	Host    string         `arg:"host" doc:"The node's name in the inventory, for the commands of the summary. Where it is given, the summary is printed as well."`
 	Manager string         `arg:"service_manager" choices:"systemd,command" default:"systemd" doc:"How the server is started and stopped, for the commands of a rollback by hand."`
 	Unit    string         `arg:"service_unit" default:"cidx-server" doc:"The server's unit, with C(systemd)."`
@@ -51,6 +62,9 @@ type args struct {
 	Read    string         `arg:"read" doc:"Only read: the name of a file of C(report) in the state folder. The reply is a C(part) of it in base64, at most 512 KiB from I(offset) on."`
 	Offset  int            `arg:"offset" default:"0" doc:"With I(read): the byte to begin at."`
 	Back    string         `arg:"rollback_command" doc:"Command that rolls back. Default is C(ansible-playbook cluster-rollback.yml) for C(host)."`
+	Cause   string         `arg:"cause" doc:"Why the run ended, where no reply says so."`
+	Command string         `arg:"command" doc:"The command that was run, without any value that was given with C(-e)."`
+	Run     map[string]any `arg:"run" doc:"Who ran it: C(user), C(controller), C(folder), C(ansible_core), and whether it was a rehearsal (C(check))."`
 	Inline  string         `arg:"inline" doc:"Names of variables that were given on the command line, to be given again with a command."`
 }
 
@@ -93,8 +107,9 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	if err := doc.mask(ctx); err != nil {
 		return ansible.Reply{Msg: "report cannot be masked"}, err
 	}
+	doc.next()
 	lines := doc.summary()
-	if a.Inline != "" && a.Outcome != verified && a.Outcome != accepted {
+	if len(lines) > 0 && a.Inline != "" && a.Outcome != verified && a.Outcome != accepted {
 		lines = append(lines, "Give what this run was given with -e again: "+a.Inline)
 	}
 	r := ansible.Reply{Msg: "report of the outcome: " + a.Outcome, Data: map[string]any{"summary": lines, "files": []string{}}}
@@ -102,7 +117,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	if err != nil {
 		return r, err
 	}
-	if !mode.Check && a.writes() {
+	if !mode.Check && !doc.Check && a.writes() {
 		a.keep(doc, page, &r)
 	}
 	short, err := doc.fit(r.Data, page)
@@ -158,5 +173,26 @@ func (a args) writes() bool {
 		reply, _ := a.Replies["accept"].(map[string]any)
 		return reply["changed"] == true
 	}
-	return a.Outcome == migrated || a.Outcome == failed || a.Outcome == rolledBack
+	return a.Outcome == migrated || a.Outcome == rolledBack || a.Outcome == failed && a.subject() != ofVerification
+}
+
+// subject is what was run.
+func (a args) subject() string {
+	of := map[string]string{rehearsed: ofMigration, migrated: ofMigration, already: ofMigration, rolledBack: ofRollback, verified: ofVerification, accepted: ofAcceptance}
+	return cmp.Or(of[a.Outcome], a.Subject, ofMigration)
+}
+
+// ran is a word about the run, "" if it is not known.
+func (a args) ran(what string) string {
+	word, _ := a.Run[what].(string)
+	return word
+}
+
+// rehearsal reports whether the run was one. The report of a refusal changes
+// nothing either, whatever the run was.
+func (a args) rehearsal(mode ansible.Mode) bool {
+	if check, told := a.Run["check"].(bool); told {
+		return check
+	}
+	return mode.Check
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -25,20 +26,28 @@ func (d *document) fromDatabase(state cidx.State, replies []reply) {
 			d.Secrets = v
 		}
 	}
-	if len(d.Database.Tables) > 0 {
-		return
-	}
 	raw, err := os.ReadFile(state.Database())
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || d.Check || d.Outcome == rehearsed || d.Outcome == refused {
 		return
 	}
 	if err != nil || !gjson.ValidBytes(raw) {
-		d.Warnings = append(d.Warnings, remark{"report", state.Database() + ": the record of what was loaded cannot be read"})
+		d.Warnings = append(d.Warnings, remark{Step: "report", Text: state.Database() + ": the record of what was loaded cannot be read"})
 		return
 	}
-	d.Database.Tables = tables(gjson.GetBytes(raw, "tables"))
-	for _, t := range d.Database.Tables {
-		d.Database.Rows += t.Rows
+	record := tables(gjson.GetBytes(raw, "tables"))
+	if len(d.Database.Tables) == 0 {
+		d.Database.Tables = record
+		for _, t := range record {
+			d.Database.Rows += t.Rows
+		}
+		return
+	}
+	digests := map[string]string{}
+	for _, t := range record {
+		digests[t.Table] = t.Digest
+	}
+	for i, t := range d.Database.Tables {
+		d.Database.Tables[i].Digest = digests[t.Table]
 	}
 }
 
@@ -46,7 +55,8 @@ func (d *document) fromDatabase(state cidx.State, replies []reply) {
 func tables(list gjson.Result) []table {
 	out := []table{}
 	list.ForEach(func(k, v gjson.Result) bool {
-		t := table{Table: first(v, "table", "name"), File: v.Get("file").Str, Rows: v.Get("rows").Int(), Status: v.Get("status").Str, Why: first(v, "why", "reason")}
+		t := table{Table: first(v, "table", "name"), File: v.Get("file").Str, Rows: v.Get("rows").Int(),
+			Digest: v.Get("digest").Str, Status: v.Get("status").Str, Why: first(v, "why", "reason")}
 		if t.Table == "" {
 			t.Table = k.String()
 		}
@@ -141,20 +151,13 @@ func (d *document) fromVerify(replies []reply) {
 	}
 }
 
-// forecast sums up a rehearsal; of a run that went on, its downtime stays, to be
-// compared.
-func (d *document) forecast(replies []reply, downtime *expected) {
-	if d.Outcome != rehearsed && (downtime == nil || d.Downtime.Stopped == nil) {
-		return
+// versions are those of the servers, as the replies have learnt them; a release of
+// CIDX that only the prechecks have asked counts too.
+func (d *document) versions(replies []reply) {
+	for _, r := range replies {
+		d.Database.PostgreSQL = cmp.Or(d.Database.PostgreSQL, r.Get("postgres.version").Str, r.Get("postgres_version").Str)
+		d.Server.Version = cmp.Or(d.Server.Version, r.Get("server_version").Str)
 	}
-	f := &forecast{Rows: d.Database.Rows, Aliases: d.Aliases.Updated, Downtime: downtime}
-	for _, p := range d.Files.Parts {
-		f.Bytes, f.Files = f.Bytes+p.Bytes, f.Files+p.Files
-	}
-	for _, r := range of(replies, "files") {
-		f.Warm = max(f.Warm, r.Get("forecast.warm_seconds").Float())
-	}
-	d.Forecast = f
 }
 
 // beside are the files that other steps leave beside the report.

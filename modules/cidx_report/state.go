@@ -11,7 +11,7 @@ import (
 // asked for right before this report. What a journal says about it may be old: a
 // stop that failed, a supervisor, a power cut.
 func (d *document) serverNow(a args) {
-	if d.Outcome != failed {
+	if d.Outcome != failed && d.Outcome != refused {
 		return
 	}
 	raw, err := json.Marshal(a.Server)
@@ -31,6 +31,28 @@ func (d *document) serverNow(a args) {
 	default:
 		*d.Now = now{nowChanging, reply.Get("server").Str}
 	}
+}
+
+// ServerSentence says how the server was when a failure or a refusal was reported.
+func (d *document) ServerSentence() string {
+	switch {
+	case d.Now == nil:
+		return ""
+	case d.Outcome == failed && d.Subject == ofMigration:
+		return d.serverSentence()
+	case d.Now.State == nowUnknown:
+		return fmt.Sprintf("Whether the server runs is not known (%s).", d.Now.Word)
+	case d.Now.State == nowChanging:
+		return fmt.Sprintf("The server is %s just now.", d.Now.Word)
+	case d.Now.State == nowRunning && d.Outcome == failed:
+		return "The server runs."
+	case d.Now.State == nowRunning:
+		return "The server runs; this run has not stopped it."
+	case d.Downtime.Stopped != nil && d.Downtime.Started == nil:
+		since := d.Downtime.Stopped.UTC().Format("2006-01-02 15:04:05 UTC")
+		return fmt.Sprintf("The server is down; a run has stopped it at %s. It must not be started by hand.", since)
+	}
+	return "The server is down, as this run has found it."
 }
 
 // serverSentence says how the server is, and what must not be done to it before

@@ -76,6 +76,12 @@ func quoted(word string) string {
 
 // summary ends the transcript.
 func (d *document) summary() []string {
+	if d.Outcome == refused || d.Outcome == failed && d.Subject != ofMigration {
+		return []string{} // the playbook says it
+	}
+	if d.Check && (d.Outcome == migrated || d.Outcome == accepted) {
+		return []string{"", d.Headline() + "."}
+	}
 	switch d.Outcome {
 	case migrated:
 		lines := []string{"", "Migration complete!", "This server is now the first node of the cluster.", "To add more nodes: run 'scripts/cluster-join.sh' on each new server.", "Each needs this server's path: " + d.Home}

@@ -203,7 +203,7 @@ func luminance(t *testing.T, hex string) float64 {
 func TestEveryTableHasAHeaderAndTheDowntimeIsDrawn(t *testing.T) {
 	page := call(t, newHome(t), migrated, map[string]any{"replies": replies(t)}).Get("html").Str
 	for _, table := range strings.Split(page, "<table>")[1:] {
-		if !strings.HasPrefix(table, "<tr><th") {
+		if !strings.HasPrefix(table, "<thead><tr><th") {
 			t.Errorf("no header: %.80s", table)
 		}
 	}

@@ -3,7 +3,8 @@ import json
 import os
 
 from ansible.errors import AnsibleError
-from ansible_collections.cidx.cluster.plugins.plugin_utils.helper import HelperAction
+from ansible.release import __version__
+from ansible_collections.cidx.cluster.plugins.plugin_utils.helper import RUN, HelperAction
 
 
 class ActionModule(HelperAction):
@@ -15,6 +16,10 @@ class ActionModule(HelperAction):
         # Every step registers what its module answers as __<step>_reply, or __<step>_<word>_reply.
         replies = {name[2:-6]: reply for name, reply in (task_vars or {}).items() if name.startswith("__") and name.endswith("_reply")}
         self._task.args["replies"] = {name: reply for name, reply in replies.items() if "check_mode" in reply or reply.get("failed")}
+        self._task.args["run"] = {"user": RUN["user"], "controller": RUN["controller"], "folder": os.getcwd(), "ansible_core": __version__,
+                                  "check": bool((task_vars or {}).get("ansible_check_mode"))}
+        # Never through a template: it may quote names of files.
+        self._task.args["cause"] = str(((task_vars or {}).get("ansible_failed_result") or {}).get("msg") or "")
         result = super().run(tmp, task_vars)
         folder = self._templar.template((task_vars or {}).get("__report_folder") or "")
         if folder and not result.get("failed"):

@@ -19,6 +19,9 @@ type Server struct {
 	BackendPID uint32
 }
 
+// Release is the version as people write it: "15.18".
+func (s Server) Release() string { return fmt.Sprintf("%d.%d", s.Version/10000, s.Version%10000) }
+
 // Catalog is the schema as the server has it.
 type Catalog struct {
 	Server Server

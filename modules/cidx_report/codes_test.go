@@ -1,0 +1,309 @@
+package report
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/constant"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write codes.tsv: new texts get a code of their words")
+
+// TestEveryProblemHasACode keeps codes.tsv as the sources word problems and warnings. Where
+// a text was changed, change it in its line, so that its code stays; new ones are added with
+//
+//	go test ./modules/cidx_report -run TestEveryProblemHasACode -update
+func TestEveryProblemHasACode(t *testing.T) {
+	found := textsBelow(t, "..")
+	if len(found) < 200 {
+		t.Fatalf("only %d texts found", len(found))
+	}
+	codes := map[string]string{} // by text
+	used := map[string]bool{}
+	for line := range strings.Lines(codesText) {
+		code, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if used[code] || !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(code) {
+			t.Errorf("codes.tsv: a code twice, or none: %q", line)
+		}
+		codes[text], used[code] = code, true
+		if !slices.Contains(found, text) && !*update {
+			t.Errorf("no text of the sources any more: %s (%s); where it was worded anew, put the new words there", text, code)
+		}
+	}
+	var lines []string
+	for _, text := range found {
+		if codes[text] == "" {
+			if !*update {
+				t.Errorf("no code for: %s; run this test with -update", text)
+			}
+			codes[text] = slug(text, used)
+			used[codes[text]] = true
+		}
+		lines = append(lines, codes[text]+"\t"+text+"\n")
+	}
+	if *update {
+		slices.Sort(lines)
+		must(t, os.WriteFile("codes.tsv", []byte(strings.Join(lines, "")), 0o644))
+	}
+}
+
+func TestTheCodeIsOfTheTextThatFitsBest(t *testing.T) {
+	list := parseWordings("a\tnot a folder\nb\t… is full\nc\tshare … is full\nd\trow …: … of … is no date\n")
+	before := wordings
+	wordings = list
+	defer func() { wordings = before }()
+	for text, want := range map[string]string{
+		"not a folder": "a", "not a folder.": other, "share /mnt is full": "c", "disk is full": "b", "row 7: x of users is no date": "d", "": other, "row 7 is no date": other,
+	} {
+		if got := codeOf(text); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+var unspoken = map[string]bool{"the": true, "a": true, "an": true, "of": true, "and": true, "it": true, "its": true, "that": true, "to": true, "this": true, "in": true, "on": true, "s": true}
+
+// slug makes a code of a text's first words.
+func slug(text string, used map[string]bool) string {
+	var words []string
+	for _, w := range regexp.MustCompile(`[a-z0-9]+`).FindAllString(strings.ToLower(text), -1) {
+		if !unspoken[w] {
+			words = append(words, w)
+		}
+	}
+	for n := min(5, len(words)); n <= len(words); n++ {
+		if code := strings.Join(words[:n], "-"); !used[code] {
+			return code
+		}
+	}
+	for n := 2; ; n++ {
+		if code := fmt.Sprintf("%s-%d", strings.Join(words, "-"), n); !used[code] {
+			return code
+		}
+	}
+}
+
+// textsBelow are the wordings of all problems and warnings in the sources.
+func textsBelow(t *testing.T, root string) []string {
+	t.Helper()
+	all := map[string]bool{}
+	must(t, filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if strings.HasSuffix(dir, "test") || d.Name() == "trial" || d.Name() == "testdata" {
+			return fs.SkipDir
+		}
+		for _, text := range newPackage(t, dir).texts() {
+			if letters := regexp.MustCompile(`[^A-Za-z]|…`).ReplaceAllString(text, ""); len(letters) >= 8 {
+				all[text] = true
+			}
+		}
+		return nil
+	}))
+	var list []string
+	for text := range all {
+		list = append(list, text)
+	}
+	sort.Strings(list)
+	return list
+}
+
+// source is a package whose texts are looked for.
+type source struct {
+	functions []*ast.FuncDecl
+	constants map[string]ast.Expr
+	wrappers  map[string]int // functions that make a problem of their argument
+}
+
+func newPackage(t *testing.T, dir string) *source {
+	t.Helper()
+	p := &source{constants: map[string]ast.Expr{}, wrappers: map[string]int{}}
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	must(t, err)
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		must(t, err)
+		for _, decl := range file.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				if d.Body != nil {
+					p.functions = append(p.functions, d)
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					if v, ok := spec.(*ast.ValueSpec); ok && len(v.Values) == len(v.Names) {
+						for i, n := range v.Names {
+							p.constants[n.Name] = v.Values[i]
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, f := range p.functions {
+		ast.Inspect(f.Body, func(n ast.Node) bool {
+			if what, ok := whatOf(n).(*ast.Ident); ok {
+				if i := parameter(f, what.Name); i >= 0 {
+					p.wrappers[f.Name.Name] = i
+				}
+			}
+			return true
+		})
+	}
+	return p
+}
+
+// whatOf is What of a problem, nil if n is none.
+func whatOf(n ast.Node) ast.Expr {
+	lit, ok := n.(*ast.CompositeLit)
+	if !ok {
+		return nil
+	}
+	for _, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			if key, ok := kv.Key.(*ast.Ident); ok && key.Name == "What" {
+				return kv.Value
+			}
+		}
+	}
+	return nil
+}
+
+func parameter(f *ast.FuncDecl, name string) int {
+	i := 0
+	for _, field := range f.Type.Params.List {
+		for _, n := range field.Names {
+			if n.Name == name {
+				return i
+			}
+			i++
+		}
+	}
+	return -1
+}
+
+func (p *source) texts() []string {
+	var list []string
+	for _, f := range p.functions {
+		add := func(e ast.Expr) { list = append(list, p.of(f, e, 4)...) }
+		ast.Inspect(f.Body, func(n ast.Node) bool {
+			if what := whatOf(n); what != nil {
+				add(what)
+			}
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			name, of := called(call.Fun)
+			switch i, wraps := p.wrappers[name]; {
+			case wraps && i < len(call.Args):
+				add(call.Args[i])
+			case name == "warn", name == "add" && strings.HasSuffix(of, "arnings"):
+				add(&ast.CallExpr{Fun: &ast.Ident{Name: "Sprintf"}, Args: call.Args})
+			case name == "append" && len(call.Args) > 1 && !call.Ellipsis.IsValid():
+				if last, _ := called(call.Args[0]); strings.HasSuffix(last, "arnings") {
+					for _, a := range call.Args[1:] {
+						add(a)
+					}
+				}
+			}
+			return true
+		})
+	}
+	return list
+}
+
+// called is the last name of an expression, and the one before it.
+func called(e ast.Expr) (name, of string) {
+	switch x := e.(type) {
+	case *ast.Ident:
+		return x.Name, ""
+	case *ast.SelectorExpr:
+		of, _ = called(x.X)
+		return x.Sel.Name, of
+	}
+	return "", ""
+}
+
+var verb = regexp.MustCompile(`%%|%[-+# 0]*[0-9*]*(\.[0-9*]+)?(\[[0-9]+\])?[a-zA-Z]`)
+
+func spoken(verb string) string {
+	if verb == "%%" {
+		return "%"
+	}
+	return "…"
+}
+
+// of are the texts that an expression can have, … for what is not known.
+func (p *source) of(f *ast.FuncDecl, e ast.Expr, depth int) []string {
+	unknown := []string{"…"}
+	if depth == 0 {
+		return unknown
+	}
+	switch x := e.(type) {
+	case *ast.BasicLit:
+		if x.Kind == token.STRING {
+			return []string{constant.StringVal(constant.MakeFromLiteral(x.Value, x.Kind, 0))}
+		}
+	case *ast.ParenExpr:
+		return p.of(f, x.X, depth)
+	case *ast.BinaryExpr:
+		var list []string
+		for _, a := range p.of(f, x.X, depth) {
+			for _, b := range p.of(f, x.Y, depth) {
+				list = append(list, strings.ReplaceAll(a+b, "……", "…"))
+			}
+		}
+		return list
+	case *ast.CallExpr:
+		if name, _ := called(x.Fun); name == "Sprintf" && len(x.Args) > 0 {
+			var list []string
+			for _, format := range p.of(f, x.Args[0], depth) {
+				list = append(list, strings.ReplaceAll(verb.ReplaceAllStringFunc(format, spoken), "……", "…"))
+			}
+			return list
+		}
+	case *ast.Ident:
+		if value := p.constants[x.Name]; value != nil {
+			return p.of(f, value, depth-1)
+		}
+		if values := assigned(f, x.Name); len(values) > 0 {
+			var list []string
+			for _, v := range values {
+				list = append(list, p.of(f, v, depth-1)...)
+			}
+			return list
+		}
+	}
+	return unknown
+}
+
+// assigned are the values that a function gives a variable.
+func assigned(f *ast.FuncDecl, name string) []ast.Expr {
+	var list []ast.Expr
+	ast.Inspect(f.Body, func(n ast.Node) bool {
+		if a, ok := n.(*ast.AssignStmt); ok && len(a.Lhs) == len(a.Rhs) && a.Tok != token.ADD_ASSIGN {
+			for i, l := range a.Lhs {
+				if id, ok := l.(*ast.Ident); ok && id.Name == name {
+					list = append(list, a.Rhs[i])
+				}
+			}
+		}
+		return true
+	})
+	return list
+}
