@@ -18,7 +18,8 @@ help: ## List the targets
 setup: ## Install what is missing on this machine: Debian packages, Go
 	@build/setup.sh core
 
-modules: setup ## Build the helper for linux/amd64 and linux/arm64 into files/, and the module documentation
+modules: ## Build the helper for linux/amd64 and linux/arm64 into files/; needs Go and git alone
+	@build/setup.sh modules
 	@build/helper.sh
 
 tools: setup ## Build the programs of the tests (sandbox, seed, stand-in, judge) into .build/bin
@@ -34,7 +35,7 @@ test: modules tools lint ## Everything: lint, unit tests, scenarios, lab. The la
 	@$(GOTEST) -count=1 -timeout $(E2E_TIMEOUT) ./...
 
 unit: modules ## The unit tests of the modules alone
-	@build/setup.sh test
+	@build/setup.sh core test
 	@$(GOTEST) ./modules/... ./e2e/seed/... ./e2e/judge/... ./e2e/standin/...
 
 scenarios: modules tools ## The scenarios of e2e/testdata alone; RUN=pattern picks some
@@ -55,7 +56,7 @@ lab-full: modules tools ## The lab with every fault, resumed and rolled back, an
 	@LAB=full $(GOTEST) -count=1 -timeout 180m ./e2e/lab/...
 
 lab-nfs: modules ## Migrate onto a true NFS share in an emulated machine: squash, id mapping, outages; LAB_DOC=1 writes docs/nfs.md
-	@build/setup.sh test nfs
+	@build/setup.sh core test nfs
 	@LAB=nfs $(GOTEST) -count=1 -timeout 60m ./e2e/nfs/...
 
 bench: bench-database bench-files bench-downtime bench-become ## All benchmarks
@@ -76,6 +77,7 @@ bench-downtime: modules tools ## Which share of a whole migration of 200,000 fil
 	@go run ./bench/files -downtime
 
 collection: modules ## Build cidx-cluster-<version>.tar.gz with the helper for both architectures into .build/collection
+	@build/setup.sh collection
 	@go run ./build/release
 
 release: collection ## The collection with licences, bill of materials and SHA256SUMS, and the checks that take longer

@@ -1,0 +1,1 @@
+# Documented in require_secrets.yml; the work is done by the action plugin.
