@@ -6,10 +6,13 @@ package e2e
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"cidx-cluster/e2e/sandbox"
@@ -19,7 +22,12 @@ import (
 var repo, bin, cache string
 
 func TestMain(m *testing.M) {
-	if err := prepare(); err != nil {
+	// A scenario waits for a third of its time: one more than there are processors.
+	err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+1))
+	if err == nil {
+		err = prepare()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
