@@ -26,39 +26,46 @@ func peak(cmd *exec.Cmd) float64 {
 
 // ours loads a home with the helper and checks its own word for it.
 func (b *bench) ours(ctx context.Context, home, database string) (sample, error) {
-	args, err := json.Marshal(map[string]any{
-		"home": home, "share": home + "-share", "phase": "load", "postgres_dsn": b.cluster.dsn(database),
-	})
-	if err != nil {
-		return sample{}, err
-	}
 	if err := b.cluster.fresh(ctx, database, filepath.Base(home)); err != nil {
 		return sample{}, err
+	}
+	s, _, err := b.phase(ctx, home, database, "load")
+	return s, err
+}
+
+// phase runs one phase of the helper. warm is what its reply tells of the rows
+// that were there before the stop.
+func (b *bench) phase(ctx context.Context, home, database, phase string) (s sample, warm warmReply, err error) {
+	args, err := json.Marshal(map[string]any{
+		"home": home, "share": home + "-share", "phase": phase, "postgres_dsn": b.cluster.dsn(database),
+	})
+	if err != nil {
+		return s, warm, err
 	}
 	cmd := exec.CommandContext(ctx, b.helper, "module", "cidx_database")
 	cmd.Stdin = strings.NewReader(string(args))
 	cmd.Env = append(os.Environ(), "CIDX_HELPER_DIR="+filepath.Join(b.dir, "helper"))
 	var out strings.Builder
 	cmd.Stdout = &out
-	s, _, err := b.timedTo(cmd, &out)
-	if err != nil {
-		return s, err
+	if s, _, err = b.timedTo(cmd, &out); err != nil {
+		return s, warm, err
 	}
 	var reply struct {
+		Warm    warmReply          `json:"warm"`
 		Failed  bool               `json:"failed"`
 		Changed bool               `json:"changed"`
 		Msg     string             `json:"msg"`
 		Seconds map[string]float64 `json:"seconds"`
 	}
 	if err := json.Unmarshal([]byte(out.String()), &reply); err != nil {
-		return s, fmt.Errorf("reply of the helper: %w", err)
+		return s, warm, fmt.Errorf("reply of the helper: %w", err)
 	}
 	if reply.Failed || !reply.Changed {
-		return s, fmt.Errorf("cidx_database: %s", strings.ReplaceAll(reply.Msg, b.cluster.password, "********"))
+		return s, warm, fmt.Errorf("cidx_database: %s", strings.ReplaceAll(reply.Msg, b.cluster.password, "********"))
 	}
 	s.verify = reply.Seconds["verify"]
 	s.note = fmt.Sprint(reply.Seconds)
-	return s, nil
+	return s, reply.Warm, nil
 }
 
 // patience is how long pgloader may take: it has been seen to hang after an

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,7 +39,7 @@ func (b *bench) table() string {
 	t.WriteString("| contender | rows | best wall time | rows/s | peak memory | time / ours |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, rows := range []int{smallRows, b.middle, b.large} {
 		ours, _ := b.of("ours", rows)
-		for _, name := range []string{"ours", "limit", "pgloader", "duckdb", "duckdb-best", "rowwise"} {
+		for _, name := range []string{"ours", "delta", "delta-0", "limit", "pgloader", "duckdb", "duckdb-best", "rowwise"} {
 			if s, ok := b.of(name, rows); ok {
 				fmt.Fprintf(&t, "| %s | %d | %.2f s | %.0f | %.0f MiB | %.2f |\n", name, rows, s.seconds, float64(rows)/s.seconds, s.mib, s.seconds/ours.seconds)
 			}
@@ -65,6 +66,14 @@ func (b *bench) results() []string {
 	ratio("vs_rowwise", "rowwise", b.large)
 	ratio("vs_limit", "limit", b.large)
 	ratio("small_vs_pgloader", "pgloader", smallRows)
+	delta, measured := b.of("delta", b.large)
+	nothing, _ := b.of("delta-0", b.large)
+	for name, peer := range map[string]string{"delta_vs_pgloader": "pgloader", "delta_vs_duckdb": "duckdb-best", "delta_vs_cold": "ours"} {
+		theirs, there := b.of(peer, b.large)
+		list = append(list, b.missing.Result("database."+name, peer, sized(b.large), theirs.seconds/delta.seconds, there && measured))
+	}
+	list = append(list, b.missing.Result("database.delta_of_nothing", "ours", "", nothing.seconds/delta.seconds, measured))
+	slices.Sort(list)
 	middle, _ := b.of("ours", b.middle)
 	large, _ := b.of("ours", b.large)
 	for _, own := range []struct {

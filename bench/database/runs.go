@@ -110,6 +110,11 @@ func (b *bench) sized(ctx context.Context, name string, rows int, all bool) erro
 			return err
 		}
 	}
+	for round := range b.rounds {
+		if err := b.warmPath(ctx, home, rows, round); err != nil {
+			return err
+		}
+	}
 	return os.RemoveAll(home)
 }
 

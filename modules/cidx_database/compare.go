@@ -20,7 +20,7 @@ func (p *passage) compare(ctx context.Context) error {
 			continue
 		}
 		p.meter.begin("comparing "+t.Name, t.rows, "")
-		got, err := p.targetSum(ctx, t)
+		got, err := p.arrived(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -40,8 +40,23 @@ func (p *passage) compare(ctx context.Context) error {
 	return nil
 }
 
+// arrived is the digest of a table in PostgreSQL: of every row that is read
+// back, or of those that are proven to be as an earlier transaction compared
+// them, and of the rest that is read back.
+func (p *passage) arrived(ctx context.Context, t *table) (digest.Sum, error) {
+	if t.delta != nil {
+		return t.delta.arrived(ctx, p)
+	}
+	return p.targetSum(ctx, t)
+}
+
 // targetSum is the digest of a table in PostgreSQL, without guests.
 func (r *runner) targetSum(ctx context.Context, t *table) (digest.Sum, error) {
+	return t.sumOf(ctx, r, "SELECT "+t.names()+" FROM "+t.to.Qualified()+t.ours())
+}
+
+// sumOf is the digest of the rows that a query gives.
+func (t *table) sumOf(ctx context.Context, r *runner, query string) (digest.Sum, error) {
 	var sum digest.Sum
 	var canon []byte
 	tuples := &postgres.Tuples{Row: func(fields [][]byte) error {
@@ -58,7 +73,7 @@ func (r *runner) targetSum(ctx context.Context, t *table) (digest.Sum, error) {
 		}
 		return nil
 	}}
-	_, err := r.conn.CopyTo(ctx, tuples, "COPY (SELECT "+t.names()+" FROM "+t.to.Qualified()+t.ours()+") TO STDOUT (FORMAT binary)")
+	_, err := r.conn.CopyTo(ctx, tuples, "COPY ("+query+") TO STDOUT (FORMAT binary)")
 	if err == nil {
 		err = tuples.Close()
 	}

@@ -74,6 +74,7 @@ type stream struct {
 	rows  *reader
 	enc   encoder
 	meter *meter
+	next  func(dst []byte) ([]byte, error) // appends a tuple, or ends with io.EOF; nil: the rows
 	buf   []byte
 	from  int
 	ended bool
@@ -137,6 +138,17 @@ func (s *stream) fill() error {
 		return err
 	}
 	for len(s.buf) < chunk {
+		if s.next != nil {
+			if s.buf, s.err = s.next(s.buf); s.err != nil {
+				if !errors.Is(s.err, io.EOF) {
+					return s.err
+				}
+				s.ended, s.err = true, nil
+				s.buf = append(s.buf, trailer...)
+				return nil
+			}
+			continue
+		}
 		if !s.rows.next() {
 			s.ended = true
 			s.buf = append(s.buf, trailer...)

@@ -37,6 +37,13 @@ func (p *passage) classify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.args.Phase == phaseWarm {
+		for _, t := range p.tables {
+			if t.status == statusKept {
+				t.status = statusReplaced // every row is to carry the id of this transaction
+			}
+		}
+	}
 	// Deleting a parent takes its children along.
 	for _, t := range p.tables {
 		for _, f := range t.to.ForeignKeys {
@@ -75,6 +82,10 @@ func (p *passage) filledTables(ctx context.Context) (map[*table]bool, error) {
 func (r *runner) rolledBack() bool { return r.marker != nil && r.marker.RolledBack != "" }
 
 func (r *runner) classifyTable(ctx context.Context, t *table) error {
+	if own, err := (warmer{r}).ownRows(ctx, t); own || err != nil {
+		return err
+	}
+	defer func() { t.but = "" }()
 	if r.rolledBack() {
 		written, err := r.sinceGivenUp(ctx, t)
 		if err != nil || !written {
@@ -146,7 +157,7 @@ func (r *runner) foreign(t *table, n int64, keys []string) error {
 // classifyWhole is for tables of which single rows cannot be told apart, or of
 // which the source has nothing.
 func (r *runner) classifyWhole(ctx context.Context, t *table) error {
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT count(*) FROM "+t.to.Qualified())
+	rows, err := postgres.Rows(ctx, r.conn, "SELECT count(*) FROM "+t.to.Qualified()+t.ours())
 	if err != nil {
 		return fmt.Errorf("count rows of %s: %w", t.Name, err)
 	}

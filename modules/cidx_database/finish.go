@@ -47,7 +47,7 @@ func (r *runner) analyze(ctx context.Context) error {
 	automatic := string(rows[0][0]) == "t"
 	var names []string
 	for _, t := range r.plan.tables {
-		if t.conn != nil && t.to.Owned && !(t.large && automatic) {
+		if t.conn != nil && t.to.Owned && !(t.large && automatic) && (t.delta == nil || t.delta.changed() > 0) {
 			names = append(names, t.to.Qualified())
 		}
 	}
@@ -60,6 +60,9 @@ func (r *runner) analyze(ctx context.Context) error {
 // keepRecord writes what a later run of this node wants to know: the salt file
 // if the tokens need one, database.json, and a line in the journal.
 func (r *runner) keepRecord(m *marker) error {
+	if err := (warmer{r}).removeWarm(""); err != nil {
+		r.warnings.add("the copies of the databases that the warm load was made from are still there (%v); remove %s", err, r.state.Warm())
+	}
 	if err := r.createSalt(); err != nil {
 		return err
 	}

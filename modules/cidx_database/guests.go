@@ -20,8 +20,9 @@ import (
 // of the rows that are loaded.
 type guests struct {
 	ids    []int64
+	beside int64  // rows that a warm load has given such ids already
 	above  int64  // every id up to this one belongs to a row of SQLite
-	before string // rows and digest, without the ids
+	before string // rows and digest, without the ids; "" while index runs may add to them
 }
 
 // numbered reports whether one integer that a sequence fills identifies a row.
@@ -60,10 +61,17 @@ func (r *runner) invite(t *table, g guests) error {
 
 // ours is the condition of the rows that are, or will be, SQLite's.
 func (t *table) ours() string {
-	if t.guests == nil {
+	var conditions []string
+	if t.guests != nil {
+		conditions = append(conditions, t.idName()+" <= "+strconv.FormatInt(t.guests.above, 10))
+	}
+	if t.but != "" {
+		conditions = append(conditions, t.but)
+	}
+	if len(conditions) == 0 {
 		return ""
 	}
-	return " WHERE " + t.idName() + " <= " + strconv.FormatInt(t.guests.above, 10)
+	return " WHERE " + strings.Join(conditions, " AND ")
 }
 
 func (t *table) idName() string { return postgres.Quote(t.columns[t.key[0]].Name) }
@@ -94,7 +102,7 @@ func (p *passage) moveGuests(ctx context.Context, t *table) error {
 
 // compareGuests proves that they are what they were, but for the ids.
 func (p *passage) compareGuests(ctx context.Context, t *table) error {
-	if t.guests == nil {
+	if t.guests == nil || t.guests.before == "" {
 		return nil
 	}
 	after, err := p.guestSum(ctx, t, " WHERE "+t.idName()+" > "+strconv.FormatInt(t.guests.above, 10))

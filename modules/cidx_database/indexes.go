@@ -19,7 +19,7 @@ func (p *passage) dropIndexes(ctx context.Context) error {
 	var names []string
 	for _, t := range p.tables {
 		switch {
-		case !t.large || t.status == statusKept || t.conn == nil || t.to.Partitioned:
+		case !t.large || t.status == statusKept || t.conn == nil || t.to.Partitioned || t.Grows && p.args.Phase == phaseWarm:
 		case !t.to.Owned:
 			p.warnings.add("table %s belongs to another role: its indexes stay while its %s rows are loaded, which takes longer", t.Name, human.Number(t.rows))
 		default:

@@ -26,6 +26,7 @@ func (r *runner) load(ctx context.Context) error {
 	var problems problem.List
 	problems.Add(r.makePlan())
 	r.tellLacking(ctx)
+	problems.Add(r.explain((warmer{r}).findWarmth(ctx)))
 	problems.Add(r.tryAll(ctx))
 	r.clock.lap("plan")
 	r.meter = startMeter(ctx, r.args.ProgressSeconds)
@@ -38,6 +39,11 @@ func (r *runner) load(ctx context.Context) error {
 	}
 	if err := r.removeOldReports(); err != nil {
 		return err
+	}
+	if done, err := (warmer{r}).fromWarm(ctx); err != nil {
+		return r.explain(err)
+	} else if done {
+		return r.finish(ctx)
 	}
 	if err := r.move(ctx); err != nil {
 		if n := r.finds.total(); n > 0 && !r.committed {
@@ -72,6 +78,9 @@ func (r *runner) prepare(ctx context.Context) error {
 // chooseSource takes the private snapshot of the backup step. A rehearsal takes
 // copies of its own, unless the snapshot is what the cluster was loaded from.
 func (r *runner) chooseSource(ctx context.Context) error {
+	if r.args.Phase == phaseWarm {
+		return (warmer{r}).openWarm(ctx)
+	}
 	if !r.mode.Check || r.config.Path != "" && r.loadedBefore() {
 		return r.openSnapshot(ctx)
 	}

@@ -17,7 +17,7 @@ func (r *runner) explain(err error) error {
 	var all problem.List
 	var refused *pgconn.ConnectError
 	known := errors.As(err, &told) || errors.As(err, &all) || errors.As(err, &refused) || errors.Is(err, context.Canceled)
-	if err == nil || known || !postgres.Lost(err) || r.args.Phase != phaseLoad {
+	if err == nil || known || !postgres.Lost(err) || !r.args.loading() {
 		return postgres.Explain(err, r.where)
 	}
 	what := "the connection was lost"

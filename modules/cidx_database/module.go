@@ -20,6 +20,7 @@ import (
 
 // Phases of the module.
 const (
+	phaseWarm     = "warm"
 	phaseLoad     = "load"
 	phaseVerify   = "verify"
 	phaseRollback = "rollback"
@@ -28,7 +29,7 @@ const (
 // args are the module's arguments.
 type args struct {
 	cidx.Common
-	Phase           string   `arg:"phase" choices:"load,verify,rollback" default:"load" doc:"C(load) moves the data. C(verify) compares PostgreSQL with what was loaded. C(rollback) writes down what the cluster has changed and marks the data as given up, so that a later C(load) may replace it."`
+	Phase           string   `arg:"phase" choices:"warm,load,verify,rollback" default:"load" doc:"C(load) moves the data. C(warm) moves it while the server still runs, so that C(load) has only to move what has changed since; a C(load) without it moves everything. C(verify) compares PostgreSQL with what was loaded. C(rollback) writes down what the cluster has changed and marks the data as given up, so that a later C(load) may replace it."`
 	DSN             string   `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json)."`
 	Quarantine      bool     `arg:"quarantine" default:"false" doc:"Put rows that PostgreSQL cannot take into C(report/quarantine.jsonl) and go on, instead of stopping."`
 	TimeZone        string   `arg:"time_zone" doc:"Zone of the times that CIDX keeps as local time, for example C(Europe/Berlin). Default: the zone of the host."`
@@ -55,6 +56,7 @@ func Module() ansible.Module {
 			{Name: "tables", Type: "list", Doc: "One entry per table: C(table), C(file), C(rows), C(status) (C(loaded), C(kept), C(to load), or in other phases C(equal), C(changed), C(lost))."},
 			{Name: "skipped_tables", Type: "list", Doc: "Tables that do not move, with the reason."},
 			{Name: "rows", Type: "int", Doc: "Rows of all tables."},
+			{Name: "warm", Type: "dict", Doc: "What of a C(load) was there before the stop: C(rows), and C(changed), C(added), C(deleted) since; or C(reason), why everything was loaded after the stop."},
 			{Name: "quarantined", Type: "int", Doc: "Rows put into quarantine."},
 			{Name: "jobs_failed", Type: "int", Doc: "Pending and running jobs that were marked as failed."},
 			{Name: "paths_rewritten", Type: "int", Doc: "Paths that were rewritten to the share."},
@@ -80,6 +82,8 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	}
 	defer r.close()
 	switch a.Phase {
+	case phaseWarm:
+		err = (warmer{r}).loadWarm(ctx)
 	case phaseVerify:
 		err = r.verify(ctx)
 	case phaseRollback:

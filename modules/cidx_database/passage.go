@@ -58,13 +58,16 @@ func (r *runner) move(ctx context.Context) error {
 	return r.explain(pass.run(ctx))
 }
 
-func (p *passage) run(ctx context.Context) error {
+func (p *passage) run(ctx context.Context) error { return p.carry(ctx, p.steps()) }
+
+// carry begins, and rolls back what does not get to the end of the steps.
+func (p *passage) carry(ctx context.Context, steps []step) error {
 	p.startAnew()
 	defer p.standBack()
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
-	if err := p.steps(ctx); err != nil {
+	if err := p.walk(ctx, steps); err != nil {
 		if rollback := postgres.Run(context.WithoutCancel(ctx), p.conn, "ROLLBACK"); rollback != nil && !postgres.Lost(rollback) && !p.conn.IsClosed() {
 			return errors.Join(err, fmt.Errorf("roll back: %w", rollback))
 		}
@@ -90,14 +93,16 @@ func (p *passage) startAnew() {
 	}
 }
 
-// steps are the work between BEGIN and the end. What a named step is refused is
-// a fault of the data or of the target, of which there may be more.
-func (p *passage) steps(ctx context.Context) error {
-	steps := []struct {
-		part  string // under which the time is booked
-		named bool
-		do    func(*passage, context.Context) error
-	}{
+// step is a part of the work between BEGIN and the end. What a named one is
+// refused is a fault of the data or of the target, of which there may be more.
+type step struct {
+	part  string // under which the time is booked
+	named bool
+	do    func(*passage, context.Context) error
+}
+
+func (p *passage) steps() []step {
+	return []step{
 		{"lock", true, (*passage).standIn},
 		{"lock", true, (*passage).lockTables},
 		{"lock", true, (*passage).clearTarget},
@@ -108,6 +113,7 @@ func (p *passage) steps(ctx context.Context) error {
 		{"indexes", true, (*passage).storeSecrets},
 		{"indexes", true, (*passage).setSequences},
 		{"verify", false, func(p *passage, _ context.Context) error { return p.source.unchanged() }},
+		{"verify", true, (*passage).forgetWarmth},
 		{"verify", true, (*passage).writeMarker},
 		{"verify", true, (*passage).runDeferred},
 		{"verify", true, (*passage).compare},
@@ -116,6 +122,9 @@ func (p *passage) steps(ctx context.Context) error {
 		{"commit", true, (*passage).seal},
 		{"commit", false, p.end},
 	}
+}
+
+func (p *passage) walk(ctx context.Context, steps []step) error {
 	for _, step := range steps {
 		do := func() error { return step.do(p, ctx) }
 		var err error

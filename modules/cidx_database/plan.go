@@ -18,6 +18,7 @@ type plan struct {
 	tables  []*table // parents before children
 	skipped []skipped
 	lacking []lacking // what the source does not have; also in skipped
+	warm    *warmth   // what the target holds of a warm load; nil if nothing
 }
 
 // skipped is a table that does not move.
@@ -43,7 +44,10 @@ type table struct {
 	status  string
 	seeded  int64      // rows of a first start that the target has
 	guests  *guests    // rows of the target that stay beside ours
+	but     string     // condition on rows of the target that are looked at; "" for all
+	delta   *delta     // what has changed since the warm load; nil if the table is loaded as a whole
 	sum     digest.Sum // of the rows that were sent
+	tally   tally      // what was changed in them
 	bad     []int64    // sorted ids of rows that are left out
 }
 
@@ -86,10 +90,13 @@ func (r *runner) makePlan() error {
 	return problems.Err()
 }
 
+// loading reports whether rows are to move.
+func (a args) loading() bool { return a.Phase == phaseLoad || a.Phase == phaseWarm }
+
 // accepted reports whether the operator lets something stay behind. After the
 // load that is no longer the question.
 func (r *runner) accepted(name string) bool {
-	return r.args.Phase != phaseLoad || slices.Contains(r.args.Accept, name)
+	return !r.args.loading() || slices.Contains(r.args.Accept, name)
 }
 
 // match plans one table; nil means that there is nothing to move.

@@ -59,7 +59,7 @@ func (r *runner) describePlan(data map[string]any) {
 			}
 			item := map[string]any{"table": t.Name, "file": t.File, "rows": t.rows, "status": t.status}
 			if t.guests != nil {
-				item["kept_rows"] = len(t.guests.ids)
+				item["kept_rows"] = int64(len(t.guests.ids)) + t.guests.beside
 			}
 			tables = append(tables, item)
 		}

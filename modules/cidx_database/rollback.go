@@ -29,6 +29,9 @@ func (r *runner) rollback(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := (warmer{r}).giveUpWarm(ctx); err != nil {
+		return r.explain(err)
+	}
 	switch {
 	case m == nil:
 		r.out.Skipped = "no data was loaded into this database"

@@ -39,12 +39,17 @@ func (r *runner) read(t *table, byKey bool) (*reader, error) {
 		}
 		order = " ORDER BY " + strings.Join(names, ", ")
 	}
-	rows, err := t.conn.Query("SELECT " + t.selection() + " FROM " + t.identified() + order)
+	return t.reader(r, order, r.moment)
+}
+
+// reader reads the rows of a table that rest selects.
+func (t *table) reader(r *runner, rest string, moment time.Time, values ...sqlite.Value) (*reader, error) {
+	rows, err := t.conn.Query("SELECT "+t.selection()+" FROM "+t.identified()+rest, values...)
 	if err != nil {
 		return nil, err
 	}
 	d := &reader{t: t, rows: rows, all: make([]sqlite.Value, len(t.columns)+1), moves: r.moves, left: t.bad,
-		moment: []byte(stampText(r.moment)), active: [3]int{-1, -1, -1}}
+		moment: []byte(stampText(moment)), active: [3]int{-1, -1, -1}}
 	if t.File == cidx.Activated {
 		d.tally.paths = r.source.moved
 	}

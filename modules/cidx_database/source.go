@@ -80,6 +80,11 @@ func (r *runner) openCopies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return copyInto(ctx, r, dir)
+}
+
+// copyInto takes copies of the files that the server uses.
+func copyInto(ctx context.Context, r *runner, dir string) error {
 	r.source = &source{dir: dir, temporary: true}
 	var problems problem.List
 	for _, f := range cidx.DatabaseFiles() {

@@ -90,6 +90,9 @@ func (p *passage) lockTables(ctx context.Context) error {
 	}
 	var names []string
 	for _, t := range p.tables {
+		if t.Grows && p.args.Phase == phaseWarm {
+			continue // nobody waits for us while the server runs
+		}
 		names = append(names, t.to.Qualified())
 	}
 	if len(names) == 0 {
@@ -155,7 +158,7 @@ func (p *passage) copyTable(ctx context.Context, t *table, buf []byte) ([]byte, 
 	if err != nil {
 		return s.buf, fmt.Errorf("copy table %s: %w", t.Name, err)
 	}
-	t.sum, t.rows, t.status = s.enc.sum, s.enc.sum.Rows, statusLoaded
+	t.sum, t.rows, t.status, t.tally = s.enc.sum, s.enc.sum.Rows, statusLoaded, d.tally
 	p.count(d.tally)
 	p.warnTimes(t)
 	p.warnDangling(t)

@@ -146,6 +146,17 @@ type database struct {
 	Quarantined    int64   `json:"quarantined"`
 	JobsFailed     int64   `json:"jobs_failed"`
 	PathsRewritten int64   `json:"paths_rewritten"`
+
+	Warm warmRows `json:"warm"`
+}
+
+// warmRows are the rows that were in PostgreSQL before the stop.
+type warmRows struct {
+	Rows    int64  `json:"rows"`
+	Changed int64  `json:"changed"` // since, in SQLite
+	Added   int64  `json:"added"`
+	Deleted int64  `json:"deleted"`
+	Reason  string `json:"reason,omitempty"` // why they did not count
 }
 
 type table struct {

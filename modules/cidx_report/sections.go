@@ -17,6 +17,10 @@ import (
 // loaded where this run did not come to the database.
 func (d *document) fromDatabase(state cidx.State, replies []reply) {
 	for _, r := range of(replies, "database") {
+		if r.Get("phase").Str == "warm" {
+			continue // what counts is what was loaded after the stop
+		}
+		d.Database.Warm = warmRows{r.Get("warm.rows").Int(), r.Get("warm.changed").Int(), r.Get("warm.added").Int(), r.Get("warm.deleted").Int(), r.Get("warm.reason").Str}
 		d.Database.Rows = r.Get("rows").Int()
 		d.Database.Tables, d.Database.Skipped = tables(r.Get("tables")), tables(r.Get("skipped_tables"))
 		d.Database.Quarantined = r.Get("quarantined").Int()

@@ -48,6 +48,9 @@ func (s State) ClusterConfig() string { return s.Path("config.json.cluster") }
 // Snapshot is the private copy of a file of the home, by its path below the home.
 func (s State) Snapshot(rel string) string { return s.Path("snapshot", rel) }
 
+// Warm is the folder of the databases as they were loaded while the server ran.
+func (s State) Warm(elem ...string) string { return s.Path(append([]string{"warm"}, elem...)...) }
+
 // Aliases is the folder of the original alias files.
 func (s State) Aliases() string { return s.Path("aliases") }
 

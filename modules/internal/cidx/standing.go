@@ -29,6 +29,7 @@ const (
 // Names of cidx_database's journal entries.
 const (
 	DatabaseModule     = "cidx_database"
+	DatabaseWarm       = "warm" // rows were loaded while the server ran: no load
 	DatabaseLoaded     = "loaded"
 	DatabaseRolledBack = "rolled-back" // PostgreSQL knows that the load is given up, or holds none
 	DatabaseUnreached  = "unreached"   // a rollback could not tell PostgreSQL
@@ -51,6 +52,11 @@ const SaltMade = "salt"
 // LoadMarker is the table in PostgreSQL that remembers each load: source_id, and
 // rolled_back_at once it was given up.
 const LoadMarker = "cidx_cluster_migration"
+
+// WarmMarker is the table in PostgreSQL that remembers what was loaded while the
+// server still ran. It is no load: what asks whether a cluster may start asks for
+// a row of LoadMarker, and the load that makes one drops this table.
+const WarmMarker = "cidx_cluster_warm"
 
 // Standing is where a home stands on its way to the cluster, as the state
 // folder tells: the journal, the hold and the record of the units.

@@ -35,6 +35,20 @@ func (s *Sum) Add(canonical []byte) {
 	s.Rows++
 }
 
+// Plus is the digest of the rows of both.
+func (s Sum) Plus(t Sum) Sum {
+	lo, carry := bits.Add64(s.lo, t.lo, 0)
+	hi, _ := bits.Add64(s.hi, t.hi, carry)
+	return Sum{s.Rows + t.Rows, hi, lo}
+}
+
+// Minus is the digest of the rows of s without those of t, which are among them.
+func (s Sum) Minus(t Sum) Sum {
+	lo, borrow := bits.Sub64(s.lo, t.lo, 0)
+	hi, _ := bits.Sub64(s.hi, t.hi, borrow)
+	return Sum{s.Rows - t.Rows, hi, lo}
+}
+
 // String is the digest without the number of rows, 32 hexadecimal digits.
 func (s Sum) String() string {
 	var b [16]byte

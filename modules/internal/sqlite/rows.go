@@ -38,6 +38,19 @@ func (c *Conn) Query(sql string, args ...Value) (*Rows, error) {
 	return r, nil
 }
 
+// Again starts the statement from its beginning with other values, which is
+// much cheaper than another Query.
+func (r *Rows) Again(args ...Value) error {
+	lib.Xsqlite3_reset(r.c.tls, r.stmt) // its result repeats that of the last step, which Err has told
+	r.err = nil
+	for i, v := range args {
+		if err := r.bind(i+1, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *Rows) bind(i int, v Value) error {
 	var rc int32
 	switch v.Class {
