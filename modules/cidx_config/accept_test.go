@@ -33,6 +33,7 @@ func clusterNode(t *testing.T) hometest.Home {
 		"INSERT INTO activated_repos VALUES ('ann', 'web'), ('ann', 'never-there')")
 	h.Write(t, ".cluster-migrate/report/report.json", "{}")
 	h.Write(t, ".cluster-migrate/snapshot.20260102_030405/groups.db", "an older copy")
+	h.Write(t, ".cluster-migrate/warm/0f1e2d3c4b5a6978/groups.db", "as it was loaded before the stop")
 	h.Write(t, "config.json.pre-cluster.20260102_030405", "{}")
 	h.Write(t, "config.json.pre-clustered", "somebody's own")
 	h.Write(t, ".cluster-migrate/notes.txt", "an operator's")

@@ -47,10 +47,14 @@ func (a *acceptance) acceptable(ctx context.Context, found situation) (cidx.Acce
 			"the migration was completed only %d min ago; once it is accepted there is no way back to the standalone server",
 			int(since.Minutes())))
 	}
+	tables := map[string]cidx.LoadedTable{}
+	for name, t := range marker.Tables {
+		tables[name] = cidx.LoadedTable{Rows: t.Rows, Digest: t.Digest}
+	}
 	return cidx.Acceptance{
 		Time: time.Now().UTC().Truncate(time.Second), By: job.Who(string(a.State())),
 		Home: marker.Home, Host: marker.Host, Node: found.now.NodeID,
-		Source: marker.Source, Loaded: marker.Committed, Migrated: done.Time, Tables: marker.Tables,
+		Source: marker.Source, Loaded: marker.Committed, Migrated: done.Time, Tables: tables,
 	}, problems.Err()
 }
 
@@ -88,10 +92,13 @@ func (a *acceptance) finished(found situation) error {
 }
 
 // ourLoad is the marker of the load that this home was migrated with.
-func (a *acceptance) ourLoad(ctx context.Context, conn *pgconn.PgConn, standing cidx.Standing, where string) (loaded.Marker, error) {
-	m, ok, err := loaded.Of(ctx, conn, standing.Source, where)
+func (a *acceptance) ourLoad(ctx context.Context, conn *pgconn.PgConn, standing cidx.Standing, where string) (m loaded.Marker, err error) {
+	found, err := loaded.Of(ctx, conn, standing.Source)
 	if err != nil {
-		return m, err
+		return m, postgres.Explain(err, where)
+	}
+	if found != nil {
+		m = *found
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -99,9 +106,9 @@ func (a *acceptance) ourLoad(ctx context.Context, conn *pgconn.PgConn, standing 
 	}
 	const other = "name the database of this cluster in postgres_dsn, and accept on the node that was migrated"
 	switch {
-	case !ok || !standing.Loaded:
+	case found == nil || !standing.Loaded:
 		return m, problem.Problem{What: "PostgreSQL does not hold what this migration has loaded", At: where, Fix: other}
-	case m.GivenUp:
+	case m.RolledBack != "":
 		return m, problem.Problem{
 			What: "what was loaded is marked as given up by a rollback", At: where,
 			Fix: "finish the rollback with cluster-rollback.yml, or migrate again",

@@ -28,6 +28,7 @@ import (
 var ofState = []struct{ name, what string }{
 	{"backup.json", "record of the backup"},
 	{"snapshot", "copies of the databases and keys"},
+	{"warm", "copies of the databases as they were loaded before the stop"},
 	{"aliases", "copies of the alias files"},
 	{"after-cluster", "files of the cluster that a rollback replaced"},
 	{"set-aside.json", "list of what was set aside"},

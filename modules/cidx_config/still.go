@@ -121,13 +121,13 @@ func (c *cutover) loadStands(ctx context.Context, found situation) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	m, ok, err := loaded.Of(ctx, conn, standing.Source, where)
+	m, err := loaded.Of(ctx, conn, standing.Source)
 	switch {
 	case err != nil:
-		return err
-	case !ok:
+		return postgres.Explain(err, where)
+	case m == nil:
 		return problem.Problem{What: "PostgreSQL does not hold what this migration has loaded", At: where, Fix: "run cluster-migrate.yml as a whole, with the same database: it is loaded before the cut-over"}
-	case m.GivenUp:
+	case m.RolledBack != "":
 		return problem.Problem{What: "what was loaded is marked as given up by a rollback", At: where, Fix: fix}
 	}
 	return nil

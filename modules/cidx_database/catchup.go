@@ -1,13 +1,12 @@
 package database
 
 import (
-	"cidx-cluster/modules/internal/human"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"path/filepath"
+	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/sqlite"
@@ -40,7 +39,7 @@ func (r warmer) fromWarm(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	whole := r.plan
-	c := &catchUp{passage: &passage{runner: r.runner, end: (*passage).commit}, whole: whole, cold: &plan{warm: w}, w: w,
+	c := &catchUp{passage: &passage{runner: r.runner, end: (*passage).commit}, whole: whole, cold: &plan{}, w: w,
 		files: map[string]*sqlite.Conn{}}
 	defer c.close()
 	err = c.fit(ctx)
@@ -50,8 +49,11 @@ func (r warmer) fromWarm(ctx context.Context) (done bool, err error) {
 	}
 	r.plan = whole
 	var not errUnfit
-	if err == nil || !errors.As(err, &not) || ctx.Err() != nil {
-		return err == nil, err
+	if err == nil {
+		return true, errors.Join(r.removeOldReports(), r.finish(ctx))
+	}
+	if !errors.As(err, &not) || ctx.Err() != nil {
+		return false, err
 	}
 	why := r.explain(not.why).Error()
 	progress.Line(ctx, "  What was loaded before the stop does not count, everything is loaded now: %s", why)
@@ -61,7 +63,7 @@ func (r warmer) fromWarm(ctx context.Context) (done bool, err error) {
 	if err := r.makePlan(); err != nil {
 		return false, err
 	}
-	r.plan.warm = w
+	r.plan.warm, r.plan.database = w, whole.database
 	return false, nil
 }
 
@@ -74,116 +76,6 @@ func (c *catchUp) close() {
 			t.delta.old.conn = nil
 		}
 	}
-}
-
-// fit finds out whether the warm load is of this server, whole, and by the same
-// rules; and what has changed since.
-func (c *catchUp) fit(ctx context.Context) error {
-	w := c.w
-	if w.State != stateWarm {
-		return unfit("it was given up by a rollback")
-	}
-	if w.Home != c.args.Home || w.Host != hostName() {
-		return unfit("it is of another server, %s on %s", w.Home, w.Host)
-	}
-	stamps, err := stampFiles(c.state.Warm(w.Source))
-	if err != nil || !maps.Equal(stamps, w.Files) {
-		return unfit("the databases that it was made from are not in %s any more", c.state.Warm(w.Source))
-	}
-	known := 0
-	for _, t := range c.whole.tables {
-		mark, ok := w.Tables[t.Name]
-		if !ok || mark.Rules != (warmer{c.runner}).rules(t) {
-			return unfit("table %s is defined, or would be converted, in another way since", t.Name)
-		}
-		known++
-	}
-	if known != len(w.Tables) {
-		return unfit("it has more tables")
-	}
-	return c.difference(ctx)
-}
-
-// difference compares the databases as they were loaded with what the server
-// left.
-func (c *catchUp) difference(ctx context.Context) error {
-	pages := map[string]*warm.Pages{}
-	defer func() {
-		for _, p := range pages {
-			p.Close()
-		}
-	}()
-	for file, conn := range c.source.files {
-		path := filepath.Join(c.state.Warm(c.w.Source), file)
-		if !exists(path) {
-			continue // its tables are not in the warm load
-		}
-		old, err := sqlite.OpenCopy(path, filepath.Join(c.args.Home, file))
-		if err != nil {
-			return errUnfit{err}
-		}
-		c.files[file] = old
-		c.meter.begin("comparing "+file+" with what was loaded before the stop", 0, "")
-		if pages[file], err = warm.Compare(ctx, old, conn); err != nil {
-			return errUnfit{err}
-		}
-	}
-	for _, t := range c.whole.tables {
-		if err := c.changesOf(t, pages[t.File]); err != nil {
-			return err
-		}
-	}
-	return c.parents()
-}
-
-// changesOf lists the rows of a table that may have changed; a table that has to
-// be loaded as a whole is put to the cold ones.
-func (c *catchUp) changesOf(t *table, pages *warm.Pages) error {
-	d := &delta{mark: c.w.Tables[t.Name], old: *t, target: t.target(), w: c.w}
-	ok := d.mark.Cold == "" && pages != nil
-	var err error
-	if ok {
-		d.old.conn = c.files[t.File]
-		if d.ids, ok, err = pages.Rows(t.from.Name); err != nil {
-			return errUnfit{err}
-		}
-	}
-	if ok && d.mark.Dated {
-		if err = d.addDated(); err != nil {
-			return errUnfit{err}
-		}
-	}
-	if ok && t.Grows {
-		highest, err := t.highest(t.columns[t.key[0]].Name)
-		if err != nil {
-			return err
-		}
-		ok = highest <= d.mark.Above
-	}
-	if !ok || len(d.ids) > 0 && len(t.key) == 0 || int64(len(d.ids)) > d.mark.Rows/2+1000 {
-		c.cold.tables = append(c.cold.tables, t)
-		return nil
-	}
-	if t.Grows {
-		t.guests = &guests{above: d.mark.Above}
-		d.target = t.target()
-	}
-	t.delta = d
-	return nil
-}
-
-// parents refuses a table that is loaded as a whole while others, which are not,
-// refer to it: deleting its rows would take theirs along.
-func (c *catchUp) parents() error {
-	for _, t := range c.whole.tables {
-		for _, f := range t.to.ForeignKeys {
-			parent := c.whole.table(f.Table)
-			if t.delta != nil && parent != nil && parent != t && parent.delta == nil && parent.conn != nil {
-				return unfit("most rows of %s have changed, to which %s refers", parent.Name, t.Name)
-			}
-		}
-	}
-	return nil
 }
 
 func (c *catchUp) run(ctx context.Context) error {
@@ -203,6 +95,7 @@ func (c *catchUp) run(ctx context.Context) error {
 		{"verify", false, c.doubted((*passage).runDeferred)},
 		{"verify", false, c.doubted((*passage).compare)},
 		{"verify", false, (*passage).compareSecrets},
+		{"verify", false, func(p *passage, _ context.Context) error { return p.checked() }},
 		{"commit", false, (*passage).alone},
 		{"commit", false, c.doubted((*passage).seal)},
 		{"commit", false, c.end},
@@ -255,6 +148,12 @@ func (c *catchUp) apply(p *passage, ctx context.Context) (err error) {
 		if err := t.delta.stage(ctx, c, t); err != nil {
 			return err
 		}
+		if t.delta.leaving.Rows > 0 {
+			t.status = statusReplaced
+		}
+	}
+	if err := c.strangers(ctx); err != nil {
+		return err
 	}
 	for i := len(hot) - 1; i >= 0; i-- {
 		if err := hot[i].delta.remove(ctx, p); err != nil {
@@ -269,12 +168,25 @@ func (c *catchUp) apply(p *passage, ctx context.Context) (err error) {
 	return c.tell(ctx, hot)
 }
 
+// still reports whether neither a table nor what it refers to has changed: what
+// there is to be told of it was told before the stop.
+func (c *catchUp) still(t *table) bool {
+	quiet := func(t *table) bool { return t == nil || t.delta != nil && t.delta.changed() == 0 }
+	for _, to := range t.Checked {
+		name, _, _ := strings.Cut(to, ".")
+		if !quiet(c.whole.table(name)) {
+			return false
+		}
+	}
+	return quiet(t)
+}
+
 // tell says what was there and what has come, as a load does.
 func (c *catchUp) tell(ctx context.Context, hot []*table) error {
 	var rows, changed, added, deleted int64
 	for _, t := range hot {
 		d := t.delta
-		sum, err := d.mark.sum()
+		sum, err := d.mark.Sum()
 		if err != nil {
 			return err
 		}
@@ -282,7 +194,9 @@ func (c *catchUp) tell(ctx context.Context, hot []*table) error {
 		t.rows, t.status = t.sum.Rows, statusLoaded
 		c.count(tally{d.mark.Jobs + d.tally.jobs, d.mark.Paths + d.tally.paths, d.mark.Nulls + d.tally.nulls})
 		c.warnTimes(t)
-		c.warnDangling(t)
+		if !c.still(t) {
+			c.warnDangling(t)
+		}
 		rows, changed, added, deleted = rows+sum.Rows, changed+d.updated, added+d.inserted, deleted+d.deleted
 		progress.Line(ctx, "  Migrating %s... %s rows OK", t.Name, human.Number(t.rows))
 	}

@@ -231,7 +231,7 @@ func (d *delta) put(ctx context.Context, p *passage) (err error) {
 // that it compared, as it compared them; if they are as many as it loaded less
 // those that went, they are exactly these. Rows that carry ours are read back.
 func (d *delta) arrived(ctx context.Context, p *passage) (digest.Sum, error) {
-	sum, err := d.mark.sum()
+	sum, err := d.mark.Sum()
 	if err != nil {
 		return sum, err
 	}

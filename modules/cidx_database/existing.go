@@ -85,7 +85,12 @@ func (r *runner) classifyTable(ctx context.Context, t *table) error {
 	if own, err := (warmer{r}).ownRows(ctx, t); own || err != nil {
 		return err
 	}
-	defer func() { t.but = "" }()
+	defer func() {
+		if t.but != "" && t.status == statusKept {
+			t.status = statusReplaced // rows of the warm load lie beside these
+		}
+		t.but = ""
+	}()
 	if r.rolledBack() {
 		written, err := r.sinceGivenUp(ctx, t)
 		if err != nil || !written {
@@ -196,7 +201,12 @@ func (p *passage) strangers(ctx context.Context) error {
 			if parent == nil || parent.status != statusReplaced {
 				continue
 			}
-			rows, err := postgres.Rows(ctx, p.conn, "SELECT EXISTS (SELECT FROM "+other.Qualified()+")")
+			refers := make([]string, len(f.Columns))
+			for i, c := range f.Columns {
+				refers[i] = postgres.Quote(c) + " IS NOT NULL"
+			}
+			rows, err := postgres.Rows(ctx, p.conn, "SELECT EXISTS (SELECT FROM "+other.Qualified()+
+				" WHERE "+strings.Join(refers, " AND ")+")")
 			if err != nil {
 				return fmt.Errorf("look into %s: %w", name, err)
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/postgres"
 )
@@ -132,7 +133,7 @@ func TestTriggersInTheWayAreNamed(t *testing.T) {
 			[]string{"a trigger puts off what it does until after the comparison", "nothing was committed"}},
 		"a trigger on the record of the load": {
 			func(t *testing.T, f *fixture) {
-				pgtest.Exec(t, f.dsn, fmt.Sprintf(createMarker, markerTable))
+				pgtest.Exec(t, f.dsn, "CREATE TABLE "+markerTable+" "+loaded.Columns)
 				f.late(t, markerTable, "INSERT", "DELETE FROM groups WHERE id = 2")
 			},
 			[]string{"row id=2 is lost after the load"}},

@@ -60,7 +60,7 @@ func (r *runner) analyze(ctx context.Context) error {
 // keepRecord writes what a later run of this node wants to know: the salt file
 // if the tokens need one, database.json, and a line in the journal.
 func (r *runner) keepRecord(m *marker) error {
-	if err := (warmer{r}).removeWarm(""); err != nil {
+	if err := (warmer{r}).removeWarm(); err != nil {
 		r.warnings.add("the copies of the databases that the warm load was made from are still there (%v); remove %s", err, r.state.Warm())
 	}
 	if err := r.createSalt(); err != nil {

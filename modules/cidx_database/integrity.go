@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/problem"
@@ -41,9 +42,10 @@ func quickCheck(conn *sqlite.Conn) error {
 const smallFile = 64 << 20
 
 // checkSmall checks the small databases beside what else is going on, on
-// connections of its own. The result is in r.checked.
+// connections of its own. r.checked waits for the result.
 func (r *runner) checkSmall() {
-	r.checked = make(chan error, 1)
+	result := make(chan error, 1)
+	r.checked = sync.OnceValue(func() error { return <-result })
 	if r.mode.Check {
 		return // rehearse does it
 	}
@@ -64,6 +66,6 @@ func (r *runner) checkSmall() {
 			problems.Add(quickCheck(conn))
 			conn.Close()
 		}
-		r.checked <- problems.Err()
+		result <- problems.Err()
 	}()
 }

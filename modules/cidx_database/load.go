@@ -33,17 +33,17 @@ func (r *runner) load(ctx context.Context) error {
 	if r.mode.Check {
 		return r.rehearse(ctx, problems)
 	}
-	problems.Add(<-r.checked)
+	if len(problems) == 0 {
+		if done, err := (warmer{r}).fromWarm(ctx); done || err != nil {
+			return r.explain(err)
+		}
+	}
+	problems.Add(r.checked())
 	if err := problems.Err(); err != nil {
 		return errors.Join(err, r.finds.save())
 	}
 	if err := r.removeOldReports(); err != nil {
 		return err
-	}
-	if done, err := (warmer{r}).fromWarm(ctx); err != nil {
-		return r.explain(err)
-	} else if done {
-		return r.finish(ctx)
 	}
 	if err := r.move(ctx); err != nil {
 		if n := r.finds.total(); n > 0 && !r.committed {

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"time"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -20,69 +18,14 @@ import (
 // the rows, so that a run that was killed at the commit knows how it ended.
 const markerTable = cidx.LoadMarker
 
-const createMarker = `CREATE TABLE IF NOT EXISTS %s (source_id text PRIMARY KEY, home text NOT NULL, host text NOT NULL, started_at timestamptz NOT NULL,
-	committed_at timestamptz NOT NULL, helper text NOT NULL, tables jsonb NOT NULL, rolled_back_at timestamptz, rolled_back jsonb)`
-
-// marker is a row of markerTable.
-type marker struct {
-	Source     string               `json:"source_id"`
-	Home       string               `json:"home"`
-	Host       string               `json:"host"`
-	Started    time.Time            `json:"started_at"`
-	Committed  string               `json:"committed_at"`
-	Helper     string               `json:"helper"`
-	Tables     map[string]tableMark `json:"tables"`
-	RolledBack string               `json:"rolled_back_at,omitempty"`
-	Last       map[string]tableMark `json:"-"` // what the target held when the load was given up
-}
-
-// tableMark is what was loaded into a table.
-type tableMark struct {
-	Rows   int64   `json:"rows"`
-	Digest string  `json:"digest"`
-	Left   []int64 `json:"left,omitempty"` // ids of SQLite's rows in quarantine
-}
-
-func (m tableMark) sum() (digest.Sum, error) { return digest.Parse(m.Digest, m.Rows) }
+// A marker is a row of markerTable, a tableMark what it tells of a table.
+type (
+	marker    = loaded.Marker
+	tableMark = loaded.Table
+)
 
 func (r *runner) markerName() string {
 	return postgres.Quote(r.catalog.Server.Schema) + "." + postgres.Quote(markerTable)
-}
-
-// readMarker returns the newest marker, one that is not rolled back first; nil
-// if there is none.
-func (r *runner) readMarker(ctx context.Context) (*marker, error) {
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT to_regclass($1) IS NOT NULL", r.markerName())
-	if err != nil {
-		return nil, fmt.Errorf("look for an earlier migration: %w", err)
-	}
-	if string(rows[0][0]) != "t" {
-		return nil, nil
-	}
-	rows, err = postgres.Rows(ctx, r.conn, `SELECT source_id, home, host, (extract(epoch FROM started_at) * 1000000)::bigint, committed_at, helper, tables, rolled_back_at, rolled_back
-		FROM `+r.markerName()+` ORDER BY rolled_back_at IS NOT NULL, committed_at DESC LIMIT 1`)
-	if err != nil {
-		return nil, fmt.Errorf("read what was migrated earlier: %w", err)
-	}
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	f := rows[0]
-	micros, err := strconv.ParseInt(string(f[3]), 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("read what was migrated earlier: %w", err)
-	}
-	m := &marker{Source: string(f[0]), Home: string(f[1]), Host: string(f[2]), Started: time.UnixMicro(micros).UTC(),
-		Committed: string(f[4]), Helper: string(f[5]), RolledBack: string(f[7])}
-	if err := json.Unmarshal(f[6], &m.Tables); err != nil {
-		return nil, fmt.Errorf("read what was migrated earlier: %w", err)
-	}
-	if len(f[8]) > 0 {
-		if err := json.Unmarshal(f[8], &m.Last); err != nil {
-			return nil, fmt.Errorf("read what was migrated earlier: %w", err)
-		}
-	}
-	return m, nil
 }
 
 // makeMarkerTable creates the table of markers where there is none.
@@ -90,7 +33,7 @@ func (p *passage) makeMarkerTable(ctx context.Context) error {
 	if p.catalog.Tables[markerTable] != nil {
 		return nil
 	}
-	err := postgres.Run(ctx, p.conn, fmt.Sprintf(createMarker, p.markerName()))
+	err := postgres.Run(ctx, p.conn, "CREATE TABLE IF NOT EXISTS "+p.markerName()+" "+loaded.Columns)
 	if postgres.Code(err) == "42501" {
 		return problem.Problem{What: "role " + p.catalog.Server.User + " may not create tables in schema " + p.catalog.Server.Schema, At: p.where, Fix: "GRANT CREATE ON SCHEMA " + p.catalog.Server.Schema + " TO " + p.catalog.Server.User + "; CIDX itself needs it"}
 	}
@@ -135,7 +78,7 @@ func (r *runner) marks() map[string]tableMark {
 // alreadyLoaded reports whether the target holds this server's data. Then
 // nothing is to be done: what the cluster has written since is newer.
 func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
-	m, err := r.readMarker(ctx)
+	m, err := loaded.Latest(ctx, r.conn)
 	if err != nil {
 		return false, r.explain(err)
 	}
@@ -201,7 +144,7 @@ func (r *runner) sameContent(ctx context.Context, m *marker) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if want, err := mark.sum(); err != nil || sum != want {
+		if want, err := mark.Sum(); err != nil || sum != want {
 			return false, err
 		}
 	}

@@ -15,10 +15,11 @@ import (
 
 // plan is which rows go where.
 type plan struct {
-	tables  []*table // parents before children
-	skipped []skipped
-	lacking []lacking // what the source does not have; also in skipped
-	warm    *warmth   // what the target holds of a warm load; nil if nothing
+	tables   []*table // parents before children
+	skipped  []skipped
+	lacking  []lacking // what the source does not have; also in skipped
+	warm     *warmth   // what the target holds of a warm load; nil if nothing
+	database string    // which one of PostgreSQL's it is: see warm.Database
 }
 
 // skipped is a table that does not move.

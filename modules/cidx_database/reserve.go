@@ -1,14 +1,14 @@
 package database
 
 import (
-	"cidx-cluster/modules/internal/human"
-	"cidx-cluster/modules/internal/progress"
 	"context"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/progress"
 )
 
 // Index runs of the joined server go on writing to PostgreSQL while it is loaded

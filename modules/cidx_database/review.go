@@ -8,6 +8,7 @@ import (
 
 	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -40,7 +41,7 @@ func ourMarker(ctx context.Context, r *runner) (m *marker, err error) {
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
-	if m, err = r.readMarker(ctx); err != nil || m == nil {
+	if m, err = loaded.Latest(ctx, r.conn); err != nil || m == nil {
 		return nil, r.explain(err)
 	}
 	if m.Home != r.args.Home || m.Host != hostName() {
@@ -106,7 +107,7 @@ func (r *runner) reviewTable(ctx context.Context, t *table, mark tableMark, expo
 		return nil, err
 	}
 	v := &review{Table: t.Name, File: t.File, Rows: theirs.Rows, Status: statusEqual, Equal: theirs.Rows, sum: theirs}
-	if want, err := mark.sum(); err != nil || want != ours {
+	if want, err := mark.Sum(); err != nil || want != ours {
 		r.warnings.add("%s: the snapshot is not what was loaded; differences may come from there", t.Name)
 	}
 	if ours == theirs {

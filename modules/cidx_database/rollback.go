@@ -19,6 +19,11 @@ import (
 // up, so that a later one may replace it. Rows stay where they are. A database
 // that cannot be reached does not keep the standalone server from coming back.
 func (r *runner) rollback(ctx context.Context) error {
+	if !r.mode.Check {
+		if err := (warmer{r}).removeWarm(); err != nil {
+			return fmt.Errorf("remove the copies of a warm load: %w", err)
+		}
+	}
 	m, err := r.loadedState(ctx)
 	if r.conn == nil && err != nil && ctx.Err() == nil {
 		r.warnings.add("PostgreSQL was not asked what the cluster has written (%v); run the rollback again when it is back, otherwise a later migration will stop", err)
@@ -121,6 +126,6 @@ func (r *runner) sinceGivenUp(ctx context.Context, t *table) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	want, err := mark.sum()
+	want, err := mark.Sum()
 	return err != nil || sum != want, nil
 }

@@ -49,8 +49,8 @@ type runner struct {
 	changes   tally
 	warnings  warnings
 	clock     stopwatch
-	committed bool       // by this call
-	checked   chan error // result of checkSmall
+	committed bool         // by this call
+	checked   func() error // waits for checkSmall
 }
 
 // newRun reads configuration and layout. The error is a problem.Problem or more.

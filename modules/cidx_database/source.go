@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -29,11 +30,17 @@ type source struct {
 	moved     int64 // paths in the metadata files that were rewritten
 }
 
-// stamp tells whether a copy was touched while it was read.
+// stamp tells whether a copy was touched.
 type stamp struct {
-	size    int64
-	changed time.Time
+	Size    int64  `json:"size"`
+	Time    int64  `json:"mtime"`
+	Changed int64  `json:"ctime"`
+	Inode   uint64 `json:"inode"`
 }
+
+// written is a stamp that only writing changes. SQLite, run by root, gives a log to
+// its owner again when it opens it.
+func (s stamp) written() stamp { return stamp{Size: s.Size, Time: s.Time} }
 
 func (s *source) close() {
 	if s == nil {
@@ -156,7 +163,7 @@ func (r *runner) openFile(ctx context.Context, rel, path string) error {
 		path = recovered
 	}
 	for _, p := range []string{path, path + "-wal"} {
-		s.stamps[p] = stampOf(p)
+		s.stamps[p] = stampOf(p).written()
 	}
 	if info, err := os.Stat(path); err == nil && info.ModTime().After(s.taken) {
 		s.taken = info.ModTime()
@@ -174,7 +181,7 @@ func (r *runner) openFile(ctx context.Context, rel, path string) error {
 func (s *source) unchanged() error {
 	var problems problem.List
 	for path, before := range s.stamps {
-		if stampOf(path) != before {
+		if stampOf(path).written() != before {
 			problems = append(problems, problem.Problem{What: "the copy changed while it was read", At: path, Fix: "find out what writes there, then run the backup step and this one again"})
 		}
 	}
@@ -188,7 +195,11 @@ func stampOf(path string) stamp {
 	if err != nil || info.Size() == 0 {
 		return stamp{}
 	}
-	return stamp{size: info.Size(), changed: info.ModTime()}
+	s := stamp{Size: info.Size(), Time: info.ModTime().UnixNano()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.Changed, s.Inode = sys.Ctim.Nano(), sys.Ino
+	}
+	return s
 }
 
 func exists(path string) bool {

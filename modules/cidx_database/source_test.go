@@ -29,7 +29,7 @@ func TestUnchanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.db-wal")
 			tt.before(t, path)
-			s := &source{stamps: map[string]stamp{path: stampOf(path)}}
+			s := &source{stamps: map[string]stamp{path: stampOf(path).written()}}
 			tt.after(t, path)
 			if err := s.unchanged(); (err != nil) != tt.wantErr {
 				t.Errorf("unchanged: %v", err)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -21,7 +22,7 @@ var lockTimeout, trialTimeout = "15s", "2s"
 // out. Settings hold for the transaction only.
 func (p *passage) begin(ctx context.Context) error {
 	patience := lockTimeout
-	if p.trial {
+	if p.trial || p.args.Phase == phaseWarm {
 		patience = trialTimeout
 	}
 	settings := `BEGIN; SET LOCAL lock_timeout = '` + patience + `'; SET LOCAL synchronous_commit = on`
@@ -47,7 +48,7 @@ func (p *passage) begin(ctx context.Context) error {
 		return err
 	}
 	// The marker may have come while we waited.
-	m, err := p.readMarker(ctx)
+	m, err := loaded.Latest(ctx, p.conn)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package database
 
 import (
 	"bytes"
-	"cidx-cluster/modules/internal/human"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/pgtest"
 )
 
@@ -225,6 +225,24 @@ func TestWarmLoadThatDoesNotFit(t *testing.T) {
 		"a column was widened in PostgreSQL": {func(t *testing.T, f *fixture) {
 			pgtest.Exec(t, f.dsn, "ALTER TABLE audit_logs ALTER COLUMN id TYPE bigint")
 		}, "defined, or would be converted, in another way", false},
+		"columns in PostgreSQL changed their names": {func(t *testing.T, f *fixture) {
+			pgtest.Exec(t, f.dsn, "ALTER TABLE background_jobs RENAME operation_type TO x", "ALTER TABLE background_jobs RENAME username TO operation_type", "ALTER TABLE background_jobs RENAME x TO username")
+		}, "defined, or would be converted, in another way", false},
+		"the host has another time zone": {func(t *testing.T, f *fixture) {
+			before := time.Local
+			t.Cleanup(func() { time.Local = before })
+			time.Local = time.FixedZone("Local", 7200)
+		}, "defined, or would be converted, in another way", false},
+		"PostgreSQL is another one": {func(t *testing.T, f *fixture) {
+			pgtest.Exec(t, f.dsn, `UPDATE cidx_cluster_warm SET record = jsonb_set(record, '{database}', '"1/2"')`)
+		}, "it is of another database", false},
+		"another release of this tool has kept it in its own way": {func(t *testing.T, f *fixture) {
+			pgtest.Exec(t, f.dsn, "DROP TABLE cidx_cluster_warm", "CREATE TABLE cidx_cluster_warm (source_id text, xid bigint)", "INSERT INTO cidx_cluster_warm VALUES ('x', 700)")
+		}, "another release of this tool", true},
+		"all rows were written but one that is gone in SQLite": {func(t *testing.T, f *fixture) {
+			pgtest.Exec(t, f.dsn, "UPDATE audit_logs SET details = details WHERE id <> 5")
+			f.sqlite(t, "groups.db", "DELETE FROM audit_logs WHERE id = 5")
+		}, "somebody has written to table", false},
 		"a trigger writes": {func(t *testing.T, f *fixture) {
 			pgtest.Exec(t, f.dsn, "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM audit_logs WHERE id = 77; RETURN NULL; END $$",
 				"CREATE TRIGGER meddle AFTER UPDATE ON groups FOR EACH STATEMENT EXECUTE FUNCTION meddle()")

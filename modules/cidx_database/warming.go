@@ -1,7 +1,6 @@
 package database
 
 import (
-	"cidx-cluster/modules/internal/human"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,9 @@ import (
 	"slices"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -19,7 +20,7 @@ import (
 // A warm load is the load while the server still runs: the same rows by the same
 // code in one transaction, every value compared, committed with a record of its
 // own that no cluster starts on. After the stop only what has changed since is
-// moved (catchup.go). docs/decisions/0008 says why that is as good as a load.
+// moved (catchup.go). docs/decisions/0007 says why that is as good as a load.
 
 // warming is the transaction of a warm load.
 type warming struct {
@@ -44,7 +45,7 @@ func (r warmer) loadWarm(ctx context.Context) error {
 		return err
 	}
 	if err := r.prepare(ctx); err != nil {
-		return errors.Join(err, r.removeWarm(""))
+		return errors.Join(err, r.removeWarm())
 	}
 	r.clock.lap("prepare")
 	err := r.warmUp(ctx)
@@ -54,7 +55,7 @@ func (r warmer) loadWarm(ctx context.Context) error {
 		err = nil
 	}
 	if !r.committed {
-		return errors.Join(err, r.removeWarm(""))
+		return errors.Join(err, r.removeWarm())
 	}
 	return err
 }
@@ -72,7 +73,7 @@ func (r warmer) tooLate() (string, error) {
 }
 
 func (r warmer) warmUp(ctx context.Context) error {
-	m, err := r.readMarker(ctx)
+	m, err := loaded.Latest(ctx, r.conn)
 	if err != nil {
 		return r.explain(err)
 	}
@@ -86,7 +87,7 @@ func (r warmer) warmUp(ctx context.Context) error {
 	problems.Add(r.makePlan())
 	problems.Add(r.explain(r.findWarmth(ctx)))
 	problems.Add(r.tryAll(ctx))
-	problems.Add(<-r.checked)
+	problems.Add(r.checked())
 	if err := problems.Err(); err != nil {
 		return err
 	}
@@ -107,14 +108,15 @@ func (r warmer) warmUp(ctx context.Context) error {
 	return w.finish(ctx)
 }
 
-// name names everything that is refused, by a rehearsal that goes on.
+// name names everything that is refused, by a rehearsal of the whole load. What
+// it takes is loaded after the stop.
 func (r warmer) name(ctx context.Context, cause error) error {
 	named := r.rehearsal()
 	named.all = true
 	problems := problem.Of(r.explain(named.run(ctx)))
 	problems = append(append(problems, named.found.list(r.runner)...), r.finds.list()...)
 	if len(problems) == 0 {
-		return r.explain(cause)
+		return errNotWarm{r.explain(cause).Error()}
 	}
 	return errors.Join(problems.Err(), r.finds.save())
 }
@@ -123,7 +125,7 @@ func (r warmer) name(ctx context.Context, cause error) error {
 func (w *warming) run(ctx context.Context) error {
 	r := w.runner
 	w.w = &warmth{Source: filepath.Base(r.source.dir), State: stateWarm,
-		Home: r.args.Home, Host: hostName(), Started: r.moment, Tables: map[string]warmMark{}}
+		Home: r.args.Home, Host: hostName(), Database: w.whole.database, Started: r.moment, Tables: map[string]warmMark{}}
 	if err := w.choose(ctx); err != nil {
 		return err
 	}
@@ -135,7 +137,7 @@ func (w *warming) run(ctx context.Context) error {
 		{"copy", true, (*passage).runDeferred},
 		{"indexes", true, (*passage).rebuildIndexes},
 		{"verify", false, func(p *passage, _ context.Context) error { return p.source.unchanged() }},
-		{"verify", false, w.record},
+		{"verify", true, w.record},
 		{"verify", true, (*passage).runDeferred},
 		{"verify", true, (*passage).compare},
 		{"commit", false, (*passage).alone},
@@ -147,7 +149,7 @@ func (w *warming) run(ctx context.Context) error {
 // choose leaves out the tables that are loaded as a whole after the stop, and
 // those that refer to them.
 func (w *warming) choose(ctx context.Context) error {
-	hot := &plan{warm: w.was}
+	hot := &plan{warm: w.was, database: w.whole.database}
 	for _, t := range w.whole.tables {
 		cold, above, err := w.cold(ctx, t)
 		if err != nil {
@@ -249,5 +251,8 @@ func (w *warming) finish(ctx context.Context) error {
 		w.warnings.add("ANALYZE did not run (%v); autovacuum will do it later", w.explain(err))
 	}
 	w.clock.lap("analyze")
+	if err := w.finds.save(); err != nil {
+		return err
+	}
 	return journal.Append(w.state.Journal(), cidx.DatabaseModule, cidx.DatabaseWarm, map[string]any{"rows": rows})
 }

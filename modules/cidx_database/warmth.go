@@ -1,7 +1,6 @@
 package database
 
 import (
-	"cidx-cluster/modules/internal/progress"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,19 +9,20 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/warm"
 )
 
-const createWarmth = `CREATE TABLE IF NOT EXISTS %s (source_id text PRIMARY KEY, state text NOT NULL, home text NOT NULL,
-	host text NOT NULL,
-	started_at timestamptz NOT NULL,
-	committed_at timestamptz NOT NULL, xid bigint NOT NULL, tables jsonb NOT NULL, files jsonb NOT NULL, warnings jsonb NOT NULL)`
+// The record is one document, so that another release of this tool can have other
+// fields in it.
+const createWarmth = `DROP TABLE IF EXISTS %[1]s;
+	CREATE TABLE %[1]s (source_id text PRIMARY KEY, state text NOT NULL, record jsonb NOT NULL);
+	INSERT INTO %[1]s VALUES (%[2]s, %[3]s, %[4]s)`
 
 // States of a warm load. None of them is a load that a cluster may start on.
 const (
@@ -32,15 +32,16 @@ const (
 
 // warmth is what was loaded while the server ran.
 type warmth struct {
-	Source   string // names its snapshot in the state folder
-	State    string
-	Home     string
-	Host     string
-	Started  time.Time
-	Xid      warm.Xid
-	Tables   map[string]warmMark
-	Files    map[string]fileStamp // the snapshot's, by path below it
-	Warnings []string
+	Source   string              `json:"-"` // names its snapshot in the state folder
+	State    string              `json:"-"`
+	Home     string              `json:"home"`
+	Host     string              `json:"host"`
+	Database string              `json:"database"` // of PostgreSQL: see warm.Database
+	Started  time.Time           `json:"started"`
+	Xid      warm.Xid            `json:"xid"`
+	Tables   map[string]warmMark `json:"tables"`
+	Files    map[string]stamp    `json:"files"` // the snapshot's, by path below it
+	Warnings []string            `json:"warnings"`
 }
 
 // warmMark is what was loaded of a table.
@@ -53,14 +54,6 @@ type warmMark struct {
 	Paths int64  `json:"paths,omitempty"`
 	Nulls int64  `json:"nulls,omitempty"`
 	Dated bool   `json:"dated,omitempty"` // rows carry the moment of the load
-}
-
-// fileStamp changes whenever a file does.
-type fileStamp struct {
-	Size    int64  `json:"size"`
-	Time    int64  `json:"mtime"`
-	Changed int64  `json:"ctime"`
-	Inode   uint64 `json:"inode"`
 }
 
 // warmer is what a run does about a warm load: its own, or an earlier one's.
@@ -76,45 +69,25 @@ func (r warmer) readWarmth(ctx context.Context) (*warmth, error) {
 	if err != nil || string(rows[0][0]) != "t" {
 		return nil, err
 	}
-	rows, err = postgres.Rows(ctx, r.conn, `SELECT source_id, state, home, host, (extract(epoch FROM started_at) * 1000000)::bigint, xid,
-		tables, files, warnings FROM `+r.warmthName()+` ORDER BY committed_at DESC LIMIT 1`)
+	rows, err = postgres.Rows(ctx, r.conn, "SELECT source_id, state, record FROM "+r.warmthName()+" LIMIT 1")
+	if postgres.Code(err) == "42703" {
+		r.warnings.add("rows were loaded before the stop by another release of this tool; they do not count")
+		return nil, nil
+	}
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	f := rows[0]
-	w := &warmth{Source: string(f[0]), State: string(f[1]), Home: string(f[2]), Host: string(f[3])}
-	micros, err := strconv.ParseInt(string(f[4]), 10, 64)
-	if err != nil {
-		return nil, err
-	}
-	xid, err := strconv.ParseInt(string(f[5]), 10, 64)
-	if err != nil {
-		return nil, err
-	}
-	w.Started, w.Xid = time.UnixMicro(micros).UTC(), warm.Xid(xid)
-	for i, into := range []any{&w.Tables, &w.Files, &w.Warnings} {
-		if err := json.Unmarshal(f[6+i], into); err != nil {
-			return nil, fmt.Errorf("read what was loaded while the server ran: %w", err)
-		}
-	}
-	return w, nil
+	w := &warmth{Source: string(rows[0][0]), State: string(rows[0][1])}
+	return w, json.Unmarshal(rows[0][2], w)
 }
 
 // write keeps w in the place of what was there.
 func (w *warmth) write(ctx context.Context, r warmer) error {
-	values := []string{w.Source, w.State, w.Home, w.Host, stampText(w.Started), strconv.FormatInt(int64(w.Xid), 10)}
-	for _, part := range []any{w.Tables, w.Files, w.Warnings} {
-		raw, err := json.Marshal(part)
-		if err != nil {
-			return fmt.Errorf("record what is loaded: %w", err)
-		}
-		values = append(values, string(raw))
+	raw, err := json.Marshal(w)
+	if err == nil {
+		err = postgres.Run(ctx, r.conn, fmt.Sprintf(createWarmth,
+			r.warmthName(), postgres.Literal(w.Source), postgres.Literal(w.State), postgres.Literal(string(raw))))
 	}
-	if err := postgres.Run(ctx, r.conn, fmt.Sprintf(createWarmth, r.warmthName())+"; DELETE FROM "+r.warmthName()); err != nil {
-		return fmt.Errorf("record what is loaded: %w", err)
-	}
-	_, err := postgres.Rows(ctx, r.conn, "INSERT INTO "+r.warmthName()+
-		" VALUES ($1, $2, $3, $4, $5, clock_timestamp(), $6, $7, $8, $9)", values...)
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
 	}
@@ -126,24 +99,15 @@ func (p *passage) forgetWarmth(ctx context.Context) error {
 	return postgres.Run(ctx, p.conn, "DROP TABLE IF EXISTS "+(warmer{p.runner}).warmthName())
 }
 
-// removeWarm removes the snapshots of warm loads but one.
-func (r warmer) removeWarm(but string) error {
-	entries, err := os.ReadDir(r.state.Warm())
-	if err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	for _, e := range entries {
-		if e.Name() != but {
-			if err := os.RemoveAll(r.state.Warm(e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
+// removeWarm removes the snapshots of warm loads.
+func (r warmer) removeWarm() error { return os.RemoveAll(r.state.Warm()) }
 
 // findWarmth looks for what a warm load has left in the target.
 func (r warmer) findWarmth(ctx context.Context) error {
+	var err error
+	if r.plan.database, err = warm.Database(ctx, r.conn); err != nil {
+		return err
+	}
 	w, err := r.readWarmth(ctx)
 	if err != nil || w == nil {
 		return err
@@ -159,6 +123,17 @@ func (r warmer) findWarmth(ctx context.Context) error {
 	return nil
 }
 
+// foreign says why the ids that rows carry here say nothing of w; "" if they do.
+func (w *warmth) foreign(r *runner) string {
+	switch {
+	case w.Home != r.args.Home || w.Host != hostName():
+		return fmt.Sprintf("it is of another server, %s on %s", w.Home, w.Host)
+	case w.Database != r.plan.database:
+		return "it is of another database than this one, which was restored or moved since"
+	}
+	return ""
+}
+
 // ownRows reports whether all that a table holds is what a warm load has left,
 // which is replaced. If there is more, only that is looked at.
 func (r warmer) ownRows(ctx context.Context, t *table) (bool, error) {
@@ -166,19 +141,35 @@ func (r warmer) ownRows(ctx context.Context, t *table) (bool, error) {
 	if w == nil || w.Home != r.args.Home || w.Host != hostName() {
 		return false, nil
 	}
-	count, err := t.target().Count(ctx, r.conn, w.Xid, 0)
-	if err != nil || count.Earlier == 0 {
-		return false, err
+	var count warm.Counts
+	var err error
+	if w.foreign(r.runner) == "" {
+		if count, err = t.target().Count(ctx, r.conn, w.Xid, 0); err != nil {
+			return false, err
+		}
 	}
-	if count.Others == 0 {
-		t.status = statusReplaced
-		return true, nil
+	if count.Earlier > 0 && count.Others > 0 {
+		t.but = "xmin <> " + w.Xid.SQL()
+		return false, nil
 	}
-	t.but = "xmin <> " + w.Xid.SQL()
-	return false, nil
+	if count.Earlier == 0 { // written anew with the same values, as by a dump that was restored
+		mark := w.Tables[t.Name]
+		if mark.Rows == 0 || t.conn == nil {
+			return false, nil
+		}
+		want, err := mark.Sum()
+		if err != nil {
+			return false, err
+		}
+		if there, err := r.targetSum(ctx, t); err != nil || there != want {
+			return false, err
+		}
+	}
+	t.status = statusReplaced
+	return true, nil
 }
 
-// giveUpWarm marks a warm load as given up; its snapshot goes.
+// giveUpWarm marks a warm load as given up.
 func (r warmer) giveUpWarm(ctx context.Context) error {
 	if r.mode.Check {
 		return nil
@@ -192,20 +183,25 @@ func (r warmer) giveUpWarm(ctx context.Context) error {
 	}
 	progress.Line(ctx, "  The warm load is given up; the next migration replaces it")
 	r.out.Changed = true
-	return r.removeWarm("")
+	return nil
 }
 
 // rules are all that decides what becomes of a row of the table: helper, zone,
-// paths, and both definitions.
+// paths, and both definitions. A column is known by its number: names change.
 func (r warmer) rules(t *table) string {
 	sum := sha256.New()
-	fmt.Fprintln(sum, ansible.Build, r.zone, r.args.PathSpelling, t.File, t.conn != nil)
+	fmt.Fprintln(sum, ansible.Build, r.args.PathSpelling, t.File, t.conn != nil)
+	for day := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC); day.Year() < 2040; day = day.AddDate(0, 0, 7) {
+		_, offset := day.In(r.zone).Zone() // the host's zone has the same name always
+		fmt.Fprint(sum, offset, " ")
+	}
 	for _, from := range slices.Sorted(maps.Keys(r.moves)) {
 		fmt.Fprintf(sum, "%q %q\n", from, r.moves[from])
 	}
-	fmt.Fprintf(sum, "%q %q %q %v %v %q\n", t.from.Name, t.from.RowID, t.from.Key, t.from.Columns, t.key, t.to.Qualified())
+	fmt.Fprintf(sum, "%q %q %q %v %v %q %s\n", t.from.Name, t.from.RowID, t.from.Key, t.from.Columns, t.key, t.to.Qualified(), t.to.OID)
 	for _, c := range t.columns {
-		fmt.Fprintf(sum, "%q %q %v %v\n", c.Name, c.Source, c.Type, c.NotNull)
+		to, _ := t.to.Column(c.Name)
+		fmt.Fprintf(sum, "%q %q %v %v %d\n", c.Name, c.Source, c.Type, c.NotNull, to.Number)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }

@@ -52,6 +52,6 @@ func (e *examiner) loadedFromHere(ctx context.Context) bool {
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	host, err := os.Hostname()
-	m, ok, asked := loaded.Latest(ctx, conn, postgres.WhereDSN(dsn))
-	return err == nil && asked == nil && ok && !m.GivenUp && m.Home == e.Home && m.Host == host
+	m, asked := loaded.Latest(ctx, conn)
+	return err == nil && asked == nil && m != nil && m.RolledBack == "" && m.Home == e.Home && m.Host == host
 }

@@ -8,6 +8,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/hometest"
+	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/pgtest"
 )
 
@@ -63,8 +64,8 @@ func TestAHomeOfWhichOnlyTheLinksAreLeftIsKnownByTheMarker(t *testing.T) {
 				c.home = s.Dir
 			}
 			if c.home != "none" {
-				pgtest.Exec(t, s.DSN, "CREATE TABLE "+cidx.LoadMarker+" (source_id text, home text, host text, committed_at timestamptz, tables jsonb, rolled_back_at timestamptz)",
-					fmt.Sprintf("INSERT INTO %s VALUES ('x', '%s', '%s', now(), '{}', %s)", cidx.LoadMarker, c.home, c.host, c.given))
+				pgtest.Exec(t, s.DSN, "CREATE TABLE "+cidx.LoadMarker+" "+loaded.Columns,
+					fmt.Sprintf("INSERT INTO %s VALUES ('x', '%s', '%s', now(), now(), '', '{}', %s)", cidx.LoadMarker, c.home, c.host, c.given))
 			}
 			reply, _, _ := s.run(true) // what else is wrong with such a home is told or not
 			if reply.Data["migrated"] != c.want {

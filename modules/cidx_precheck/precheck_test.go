@@ -487,3 +487,20 @@ func TestAStateFolderWithoutInodes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTheStateFolderTakesTheCopiesOfBothLoads: those of the load before the stop
+// must leave room for those after it, which are made while the server is down.
+func TestTheStateFolderTakesTheCopiesOfBothLoads(t *testing.T) {
+	s := newStage(t)
+	room, err := roomOf(s.Dir)
+	must(t, err)
+	must(t, os.Truncate(s.Path("data/cidx_server.db"), room.bytesFree*6/10))
+	e := &examiner{args: s.args}
+	if problems, _, err := e.snapshots(); err != nil || len(problems) != 1 {
+		t.Errorf("twice six tenths of what is free: %v, %v", problems, err)
+	}
+	must(t, os.MkdirAll(s.Path(".cluster-migrate/warm/0f1e"), 0o700))
+	if problems, _, err := e.snapshots(); err != nil || len(problems) != 0 {
+		t.Errorf("with the first of them there: %v, %v", problems, err)
+	}
+}

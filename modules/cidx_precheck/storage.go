@@ -213,7 +213,8 @@ func (e *examiner) compare(need amount, r room) problem.List {
 	return problems
 }
 
-// snapshots checks that the state folder's disk takes the copies of the databases.
+// snapshots checks that the state folder's disk takes the copies of the databases:
+// those of the load before the stop, and those after it.
 func (e *examiner) snapshots() (problem.List, int64, error) {
 	total := int64(0)
 	for _, d := range cidx.DatabaseFiles() {
@@ -239,10 +240,14 @@ func (e *examiner) snapshots() (problem.List, int64, error) {
 	if _, err := os.Stat(e.State().Backup()); err == nil {
 		return nil, total, nil // taken already
 	}
+	need := 2*total + slack
+	if _, err := os.Stat(e.State().Warm()); err == nil {
+		need -= total // the first of them are there, and make room for others
+	}
 	var problems problem.List
-	if total+slack > r.bytesFree {
+	if need > r.bytesFree {
 		problems = append(problems, problem.Problem{
-			What: fmt.Sprintf("not enough space for the copies of the databases: %s needed, %s free", human.Bytes(total+slack), human.Bytes(r.bytesFree)),
+			What: fmt.Sprintf("not enough space for the copies of the databases: %s needed, %s free", human.Bytes(need), human.Bytes(r.bytesFree)),
 			At:   dir, Fix: "free space there, or name another disk in cidx_state_dir",
 		})
 	}

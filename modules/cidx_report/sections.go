@@ -20,7 +20,9 @@ func (d *document) fromDatabase(state cidx.State, replies []reply) {
 		if r.Get("phase").Str == "warm" {
 			continue // what counts is what was loaded after the stop
 		}
-		d.Database.Warm = warmRows{r.Get("warm.rows").Int(), r.Get("warm.changed").Int(), r.Get("warm.added").Int(), r.Get("warm.deleted").Int(), r.Get("warm.reason").Str}
+		warm := r.Get("warm")
+		d.Database.Warm = warmRows{warm.Get("rows").Int(), warm.Get("changed").Int(), warm.Get("added").Int(),
+			warm.Get("deleted").Int(), warm.Get("reason").Str}
 		d.Database.Rows = r.Get("rows").Int()
 		d.Database.Tables, d.Database.Skipped = tables(r.Get("tables")), tables(r.Get("skipped_tables"))
 		d.Database.Quarantined = r.Get("quarantined").Int()

@@ -21,6 +21,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -238,8 +239,8 @@ func (h Home) Stand(t testing.TB) {
 	must(t, record.Write(common.State()))
 	host, err := os.Hostname()
 	must(t, err)
-	pgtest.Exec(t, h.DSN, "CREATE TABLE IF NOT EXISTS "+cidx.LoadMarker+" (source_id text PRIMARY KEY, home text, host text, committed_at timestamptz, tables jsonb, rolled_back_at timestamptz)",
-		fmt.Sprintf("INSERT INTO %s VALUES ('of-this-home', '%s', '%s', now(), '{\"users\": {\"rows\": 2, \"digest\": \"d1\"}}') ON CONFLICT", cidx.LoadMarker, h.Dir, host)+" (source_id) DO UPDATE SET rolled_back_at = NULL")
+	pgtest.Exec(t, h.DSN, "CREATE TABLE IF NOT EXISTS "+cidx.LoadMarker+" "+loaded.Columns,
+		fmt.Sprintf("INSERT INTO %s VALUES ('of-this-home', '%s', '%s', now(), now(), '', '{\"users\": {\"rows\": 2, \"digest\": \"d1\"}}') ON CONFLICT", cidx.LoadMarker, h.Dir, host)+" (source_id) DO UPDATE SET rolled_back_at = NULL")
 	must(t, journal.Append(common.State().Journal(), cidx.DatabaseModule, cidx.DatabaseLoaded, map[string]any{"source_id": "of-this-home"}))
 }
 

@@ -44,6 +44,7 @@ type Table struct {
 // Column is a column that can be written.
 type Column struct {
 	Name     string
+	Number   int // stays what it is when the name changes
 	Type     convert.Type
 	NotNull  bool
 	Default  bool   // has a default or is an identity
@@ -97,7 +98,7 @@ const (
 		a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '',
 		CASE WHEN a.atthasdef OR a.attidentity <> '' THEN coalesce(
 			pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
-			substring(pg_get_expr(d.adbin, d.adrelid) FROM 'nextval\(''(.*)''::regclass\)')) END, n.nspname
+			substring(pg_get_expr(d.adbin, d.adrelid) FROM 'nextval\(''(.*)''::regclass\)')) END, n.nspname, a.attnum
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 		LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
@@ -128,6 +129,7 @@ func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
 	for _, r := range answers[1] {
 		t := c.table(r)
 		column := Column{Name: string(r[5]), Type: convert.ParseType(string(r[6])), NotNull: yes(r[7]), Default: yes(r[8]), Sequence: string(r[9])}
+		column.Number, _ = strconv.Atoi(string(r[11]))
 		t.Columns = append(t.Columns, column)
 	}
 	for _, r := range answers[2] {

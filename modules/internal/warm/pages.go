@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	mathbits "math/bits"
+	"io"
+	"os"
 	"slices"
 
 	"cidx-cluster/modules/internal/sqlite"
@@ -16,11 +17,12 @@ import (
 type Pages struct {
 	before, after *side
 	differ        bits // pages that are not the same, or that one of them lacks
-	wide          bits // pages that are the same and hold a row that goes on elsewhere
-	alike         bool // false: other page size; nothing can be said
+	loose         bool // with some of them a row may go on that begins on a page that is the same
+	alike         bool // false: other page size or encoding; nothing can be said
 }
 
-// Compare reads both copies once, page by page, with what their logs hold.
+// Compare reads both files once, block by block, and of what their logs hold the
+// pages that these name.
 func Compare(ctx context.Context, before, after *sqlite.Conn) (*Pages, error) {
 	p := &Pages{}
 	var err error
@@ -30,52 +32,101 @@ func Compare(ctx context.Context, before, after *sqlite.Conn) (*Pages, error) {
 	if p.after, err = newSide(after); err != nil {
 		return nil, err
 	}
-	if p.alike = p.before.size == p.after.size && p.before.reserved == p.after.reserved; !p.alike {
+	if p.alike = p.before.form == p.after.form; !p.alike {
 		return p, nil
 	}
-	n := max(p.before.count, p.after.count)
-	p.differ, p.wide = newBits(n), newBits(n)
-	return p, p.scan(ctx)
+	p.differ = newBits(max(p.before.count, p.after.count))
+	for _, look := range []func(context.Context) error{p.blocks, p.logs, p.scattered} {
+		if err := look(ctx); err != nil {
+			p.Close()
+			return nil, err
+		}
+	}
+	return p, nil
 }
 
-// scan walks both copies side by side.
-func (p *Pages) scan(ctx context.Context) error {
-	const all = "SELECT data FROM sqlite_dbpage ORDER BY pgno"
-	old, err := p.before.conn.Query(all)
+// blocks compares the files without their logs.
+func (p *Pages) blocks(ctx context.Context) error {
+	old, err := os.Open(p.before.conn.Path())
 	if err != nil {
 		return err
 	}
 	defer old.Close()
-	fresh, err := p.after.conn.Query(all)
+	fresh, err := os.Open(p.after.conn.Path())
 	if err != nil {
 		return err
 	}
 	defer fresh.Close()
-	var cells []cell
-	there, here := true, true // a statement that is stepped on after its end begins anew
-	for page := int64(1); ; page++ {
-		if page%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+	size, all := p.before.form.size, max(p.before.count, p.after.count)
+	per := max(1, 1<<18/size)
+	a, b := make([]byte, per*size), make([]byte, per*size)
+	for first := int64(1); first <= all && ctx.Err() == nil; first += per {
+		n, err := old.ReadAt(a, (first-1)*size)
+		if err != nil && err != io.EOF {
+			return err
 		}
-		there, here = there && old.Next(), here && fresh.Next()
-		if !there && !here {
-			break
+		m, err := fresh.ReadAt(b, (first-1)*size)
+		if err != nil && err != io.EOF {
+			return err
 		}
-		if !there || !here || !bytes.Equal(old.Value(0).Bytes, fresh.Value(0).Bytes) {
-			p.differ.set(page)
+		if n == len(a) && m == len(b) && first+per <= all && bytes.Equal(a, b) {
 			continue
 		}
-		if data := old.Value(0).Bytes; data[start(page)] == tableLeaf {
-			cells, err = p.before.cells(cells, page, data)
-			if err != nil || slices.ContainsFunc(cells, func(c cell) bool { return c.wide }) {
-				p.wide.set(page)
-			}
+		there := int64(min(n, m))
+		for page := first; page < min(first+per, all+1); page++ {
+			from := (page - first) * size
+			p.differ.put(page, from+size > there || !bytes.Equal(a[from:from+size], b[from:from+size]))
 		}
 	}
-	if err := old.Err(); err != nil {
-		return err
+	return ctx.Err()
+}
+
+// logs compares the pages that are in a log of either side, as SQLite reads them.
+func (p *Pages) logs(context.Context) error {
+	all, both := max(p.before.count, p.after.count), min(p.before.count, p.after.count)
+	named := newBits(all)
+	for _, s := range []*side{p.before, p.after} {
+		if err := s.logged(named); err != nil {
+			return err
+		}
 	}
-	return fresh.Err()
+	for page := int64(1); page <= all; page++ {
+		if !named.has(page) {
+			continue
+		}
+		if page > both {
+			p.differ.put(page, true)
+			continue
+		}
+		old, err := p.before.page(page)
+		if err != nil {
+			return err
+		}
+		fresh, err := p.after.page(page)
+		if err != nil {
+			return err
+		}
+		p.differ.put(page, !bytes.Equal(old, fresh))
+	}
+	return nil
+}
+
+// scattered finds out whether a page differs that may hold the rest of a row in
+// both copies. Where the first page of a row is the same in both, so is the number
+// of the next one, and so on up to the first that differs: it holds a rest in both.
+// Pages of trees and free ones do not, nor does page 1, nor one that a copy lacks.
+func (p *Pages) scattered(ctx context.Context) error {
+	known := newBits(int64(len(p.differ)) * 64)
+	known.put(1, true)
+	for _, s := range []*side{p.before, p.after} {
+		if err := s.mark(ctx, known); err != nil {
+			return err
+		}
+	}
+	for page := int64(2); page <= min(p.before.count, p.after.count) && !p.loose; page++ {
+		p.loose = p.differ.has(page) && !known.has(page)
+	}
+	return nil
 }
 
 // Close ends what reads from the copies; they stay open.
@@ -108,17 +159,44 @@ func (p *Pages) Rows(table string) (ids []int64, ok bool, err error) {
 	if !ok || err != nil {
 		return nil, false, err
 	}
+	wide, err := p.wide(before)
+	if err != nil {
+		return nil, false, err
+	}
 	// A page that is a leaf of the table in both copies, and the same, holds the
-	// same rows; the rest of a wide row may lie on any page that differs.
-	elsewhere := p.differ.countBut(before, after) > 0
+	// same rows.
 	same := func(page int64) bool {
-		return before.leaf.has(page) && after.leaf.has(page) && !p.differ.has(page) && !(elsewhere && p.wide.has(page))
+		return before.leaf.has(page) && after.leaf.has(page) && !p.differ.has(page) && !wide.has(page)
 	}
 	ids, err = differing(newCursor(p.before, before, same), newCursor(p.after, after, same))
 	if err != nil {
 		return nil, false, fmt.Errorf("compare pages of table %s: %w", table, err)
 	}
 	return ids, true, nil
+}
+
+// wide are the pages of a table that are the same and hold a row whose rest may
+// differ.
+func (p *Pages) wide(t *tree) (bits, error) {
+	if !p.loose {
+		return nil, nil
+	}
+	wide := newBits(p.before.count)
+	var cells []cell
+	for _, page := range t.leaves {
+		if p.differ.has(page) {
+			continue
+		}
+		data, err := p.before.page(page)
+		if err == nil {
+			cells, err = p.before.cells(cells, page, data)
+		}
+		if err != nil {
+			return nil, err
+		}
+		wide.put(page, slices.ContainsFunc(cells, func(c cell) bool { return c.wide }))
+	}
+	return wide, nil
 }
 
 // differing merges the rows of the pages that are not the same, in the order of
@@ -151,22 +229,14 @@ type bits []uint64
 
 func newBits(pages int64) bits { return make(bits, pages/64+1) }
 
-func (b bits) set(page int64)      { b[page/64] |= 1 << (page % 64) }
 func (b bits) has(page int64) bool { return page/64 < int64(len(b)) && b[page/64]&(1<<(page%64)) != 0 }
 
-// countBut counts the pages that are in neither of the trees, nor the first one,
-// which changes with every transaction and holds no row of a table.
-func (b bits) countBut(trees ...*tree) (n int) {
-	for i, word := range b {
-		for _, t := range trees {
-			if i < len(t.page) {
-				word &^= t.page[i]
-			}
-		}
-		if i == 0 {
-			word &^= 1 << 1
-		}
-		n += mathbits.OnesCount64(word)
+func (b bits) put(page int64, in bool) {
+	switch at := page / 64; {
+	case at >= int64(len(b)):
+	case in:
+		b[at] |= 1 << (page % 64)
+	default:
+		b[at] &^= 1 << (page % 64)
 	}
-	return n
 }

@@ -233,6 +233,55 @@ func TestRowsOfWideRows(t *testing.T) {
 	want(t, before, copied(t, path), "t", false)
 }
 
+// TestOtherEncodingOfTexts: the same bytes are other texts.
+func TestOtherEncodingOfTexts(t *testing.T) {
+	var copies []*sqlite.Conn
+	for _, encoding := range []string{"UTF-8", "UTF-16le"} {
+		path := filepath.Join(t.TempDir(), "a.db")
+		open(t, path, "PRAGMA encoding='"+encoding+"'", "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)")
+		copies = append(copies, copied(t, path))
+	}
+	p, err := Compare(context.Background(), copies[0], copies[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if ids, ok, err := p.Rows("t"); ok || err != nil {
+		t.Errorf("Rows = %v, %v, %v", ids, ok, err)
+	}
+}
+
+// TestOnlyWhatMayHaveChangedIsRead: the pages of a table that are the same are read
+// only where the rest of a row was written in its place.
+func TestOnlyWhatMayHaveChangedIsRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		change string
+		loose  bool
+	}{
+		"nothing":                     {"SELECT 1", false},
+		"a row":                       {"UPDATE t SET b = 'x' WHERE a = 7777", false},
+		"a long row that comes":       {"INSERT INTO other VALUES (hex(randomblob(9000)))", false},
+		"a long row that goes":        {"DELETE FROM other WHERE rowid = 2", false},
+		"an index":                    {"DROP INDEX t_b", false},
+		"a rest written in its place": {"UPDATE other SET x = substr(x, 1, 17000) || hex(randomblob(500)) WHERE rowid = 2", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "a.db")
+			db := open(t, path, "PRAGMA journal_mode=WAL", "CREATE TABLE other (x)", "INSERT INTO other VALUES (1), (hex(zeroblob(9000)))", "CREATE TABLE t (a INTEGER PRIMARY KEY, b)", "CREATE INDEX t_b ON t (b)", many)
+			before := copied(t, path)
+			do(t, db, c.change)
+			p, err := Compare(context.Background(), before, copied(t, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if p.loose != c.loose {
+				t.Errorf("loose = %v", p.loose)
+			}
+		})
+	}
+}
+
 // TestTablesThatPagesDoNotTell are left to a comparison of all rows.
 func TestTablesThatPagesDoNotTell(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")

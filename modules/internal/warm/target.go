@@ -29,6 +29,25 @@ func Current(ctx context.Context, conn *pgconn.PgConn) (Xid, error) {
 // SQL spells the id as rows carry it.
 func (x Xid) SQL() string { return fmt.Sprintf("'%d'::xid", uint32(x)) }
 
+// Database names the database that conn is in. The name changes where the rows
+// cannot carry the ids of the transactions that they were written by: on another
+// server, and in a database that was made anew from a dump.
+func Database(ctx context.Context, conn *pgconn.PgConn) (string, error) {
+	rows, err := postgres.Rows(ctx, conn, "SELECT oid, has_function_privilege('pg_control_system()', 'EXECUTE') "+
+		"FROM pg_database WHERE datname = current_database()")
+	if err != nil {
+		return "", fmt.Errorf("read which database it is: %w", err)
+	}
+	name := string(rows[0][0])
+	if string(rows[0][1]) != "t" {
+		return name, nil // some services do not tell; the ids of tables must do
+	}
+	if rows, err = postgres.Rows(ctx, conn, "SELECT system_identifier FROM pg_control_system()"); err != nil {
+		return "", fmt.Errorf("read which server it is: %w", err)
+	}
+	return string(rows[0][0]) + "/" + name, nil
+}
+
 // Known reports whether a row that carries the id of x can be no other
 // transaction's, seen from now: the 32 bits of a row have not come round.
 func (x Xid) Known(now Xid) bool { return x > 0 && now > x && now-x < 1<<31 }
@@ -97,7 +116,8 @@ func (t Target) Leaving(earlier Xid) string { return t.joined("s."+old, earlier)
 func (t Target) Arrived(ours Xid) string { return t.joined("NOT s."+old, ours) }
 
 func (t Target) joined(kind string, by Xid) string {
-	return "SELECT t." + strings.Join(t.Columns, ", t.") + " FROM " + t.Table + " t JOIN pg_temp." + t.Staged + " s ON " + t.same("t", "s") +
+	return "SELECT t." + strings.Join(t.Columns, ", t.") + " FROM " + t.Table + " t " +
+		"JOIN pg_temp." + t.Staged + " s ON " + t.same("t", "s") +
 		" WHERE " + kind + " AND t.xmin = " + by.SQL() + t.where(" AND ")
 }
 

@@ -1,122 +1,69 @@
 package warm
 
-import (
-	"encoding/binary"
-	"errors"
-
-	"cidx-cluster/modules/internal/sqlite"
-)
+import "encoding/binary"
 
 // Types of b-tree pages (https://sqlite.org/fileformat2.html, 1.6).
 const (
+	indexInterior = 0x02
 	tableInterior = 0x05
+	indexLeaf     = 0x0a
 	tableLeaf     = 0x0d
 )
 
-// errPage is for a page that is not what its place in the tree asks for.
-var errPage = errors.New("a page of the database is not understood")
-
-// side is one of the two copies.
-type side struct {
-	conn           *sqlite.Conn
-	one            *sqlite.Rows // reads a single page
-	size, reserved int64
-	count          int64
-}
-
-func newSide(conn *sqlite.Conn) (*side, error) {
-	s := &side{conn: conn}
-	rows, err := conn.Query("SELECT data, (SELECT page_count FROM pragma_page_count) FROM sqlite_dbpage WHERE pgno = 1")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		head := rows.Value(0).Bytes
-		s.size, s.reserved, s.count = int64(len(head)), int64(head[20]), rows.Value(1).Int
-	}
-	return s, rows.Err()
-}
-
-func (s *side) close() {
-	if s != nil && s.one != nil {
-		s.one.Close()
-	}
-}
-
-// page returns a page; the bytes are valid until the next call.
-func (s *side) page(number int64) (data []byte, err error) {
-	if s.one == nil {
-		if s.one, err = s.conn.Query("SELECT data FROM sqlite_dbpage WHERE pgno = ?", sqlite.IntegerValue(number)); err != nil {
-			return nil, err
-		}
-	} else if err := s.one.Again(sqlite.IntegerValue(number)); err != nil {
-		return nil, err
-	}
-	if !s.one.Next() {
-		if err := s.one.Err(); err != nil {
-			return nil, err
-		}
-		return nil, errPage
-	}
-	return s.one.Value(0).Bytes, nil
-}
-
-// table returns where a table begins, 0 if there is none, and how it is defined.
-func (s *side) table(name string) (root int64, sql string, err error) {
-	rows, err := s.conn.Query("SELECT rootpage, sql FROM sqlite_schema WHERE type = 'table' AND name = ?", sqlite.TextValue(name))
-	if err != nil {
-		return 0, "", err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		root, sql = rows.Int(0), rows.Text(1)
-	}
-	return root, sql, rows.Err()
-}
-
-// tree is the pages of a table.
+// tree is where the rows of a table are.
 type tree struct {
 	leaves []int64 // in the order of their rows
 	leaf   bits
-	page   bits // leaves and what leads to them
 }
 
-// tree walks from the root to the leaves, of which it reads only one. ok is
-// false if it is no tree of rows with ids.
+// tree finds the leaves of a table. ok is false if it is no tree of rows with ids.
 func (s *side) tree(root int64) (t *tree, ok bool, err error) {
-	t = &tree{leaf: newBits(s.count), page: newBits(s.count)}
-	level := []int64{root}
-	for {
-		for _, page := range level {
-			if page < 1 || page > s.count || t.page.has(page) {
-				return nil, false, nil
-			}
-			t.page.set(page)
+	t = &tree{leaf: newBits(s.count)}
+	kind, err := s.walk(root, t.leaf, func(level []int64) {
+		for _, page := range t.leaves {
+			t.leaf.put(page, false)
 		}
+		t.leaves = level
+	})
+	return t, kind == tableLeaf, err
+}
+
+// deepest is how many levels a tree of SQLite's has at most.
+const deepest = 20
+
+// walk visits the pages of a tree, level by level from the root, and puts their
+// numbers into seen. Of the leaves it reads only one, whose kind it returns; 0 if
+// it is no tree.
+func (s *side) walk(root int64, seen bits, visit func(level []int64)) (kind byte, err error) {
+	level := []int64{root}
+	for range deepest {
+		for _, page := range level {
+			if page < 1 || page > s.count {
+				return 0, nil
+			}
+			seen.put(page, true)
+		}
+		visit(level)
 		first, err := s.page(level[0])
 		if err != nil {
-			return nil, false, err
+			return 0, err
 		}
-		switch first[start(level[0])] {
-		case tableLeaf:
-			t.leaves = level
-			for _, page := range level {
-				t.leaf.set(page)
-			}
-			return t, true, nil
-		case tableInterior:
-			if level, err = s.children(level); err != nil {
-				return nil, false, err
+		switch kind := first[start(level[0])]; kind {
+		case tableLeaf, indexLeaf:
+			return kind, nil
+		case tableInterior, indexInterior:
+			if level, err = s.children(level, kind); err != nil {
+				return 0, err
 			}
 		default:
-			return nil, false, nil
+			return 0, nil
 		}
 	}
+	return 0, errPage
 }
 
 // children lists what the interior pages of one level lead to.
-func (s *side) children(level []int64) (below []int64, err error) {
+func (s *side) children(level []int64, kind byte) (below []int64, err error) {
 	for _, number := range level {
 		data, err := s.page(number)
 		if err != nil {
@@ -124,7 +71,7 @@ func (s *side) children(level []int64) (below []int64, err error) {
 		}
 		at := start(number)
 		cells := int(binary.BigEndian.Uint16(data[at+3:]))
-		if data[at] != tableInterior || at+12+2*cells > len(data) {
+		if data[at] != kind || at+12+2*cells > len(data) || int64(len(below)+cells) > s.count {
 			return nil, errPage
 		}
 		for i := range cells {
@@ -178,7 +125,7 @@ func (s *side) cells(list []cell, number int64, data []byte) ([]cell, error) {
 
 // local is how much of a row of that size lies on its leaf.
 func (s *side) local(size int64) (n int64, wide bool) {
-	usable := s.size - s.reserved
+	usable := s.form.size - s.form.reserved
 	most := usable - 35
 	if size <= most {
 		return size, false
