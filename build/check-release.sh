@@ -23,6 +23,7 @@ environment() {
 tarball=$PWD/$(find .build/collection -name '*.tar.gz' -newer galaxy.yml | sort | tail -n1)
 [ -f "$tarball" ] || tarball=$PWD/$(find .build/collection -name '*.tar.gz' | sort | tail -n1)
 venv=$PWD/.build/venv-release
+home=$PWD/.build/release-home
 tree=$PWD/.build/release-tree/ansible_collections/cidx/cluster
 
 # The collection itself is found in the unpacked tree and nowhere else.
@@ -31,8 +32,29 @@ export ANSIBLE_COLLECTIONS_PATH=$PWD/.build/release-tree
 # What is tested is the tarball, unpacked.
 unpacked() { rm -rf .build/release-tree && mkdir -p "$tree" && tar -xzf "$tarball" -C "$tree"; }
 
+# ansible-test fetches pip's bootstrap script from a place of its own, unless it has kept it
+# before: what it finds instead takes the pip that comes with Python, then the one wanted.
+bootstrap() {
+  local requirements version kept
+  requirements=$("$venv/bin/python" -c 'import ansible_test._internal.python_requirements as r; print(r.__file__)')
+  version=$(sed -n "s/^ *pip='\([0-9.]*\)'.*/\1/p" "$requirements" | head -n1)
+  kept=$home/.ansible/test/cache/get_pip_${version//./_}.py
+  mkdir -p "$(dirname "$kept")"
+  cat >"$kept" <<'SCRIPT'
+import subprocess
+import sys
+
+subprocess.check_call([sys.executable, "-m", "ensurepip"])
+words = [w for w in sys.argv[1:] if w not in ("--no-setuptools", "--no-wheel")]
+subprocess.check_call([sys.executable, "-m", "pip", "install"] + words)
+SCRIPT
+}
+
+# tests/sanity/ignore-*.txt in the collection says what is ignored, and why.
 sanity() {
-  (cd "$tree" && git init -q . && git add -A && PATH="$venv/bin:$PATH" "$venv/bin/ansible-test" sanity --color no --exclude files/)
+  bootstrap || return 1
+  (cd "$tree" && git init -q . && git add -A &&
+    HOME=$home PATH="$venv/bin:/usr/bin:/bin" "$venv/bin/ansible-test" sanity --color no --exclude files/)
 }
 
 importer() {

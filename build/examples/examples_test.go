@@ -98,3 +98,34 @@ func TestEveryRoleHasAReadme(t *testing.T) {
 		}
 	}
 }
+
+// What ansible-test is told to ignore is the same for all its releases, exists, and has its reason.
+func TestIgnoresOfTheSanityTestsHaveReasons(t *testing.T) {
+	const root = "../.."
+	files, err := filepath.Glob(root + "/tests/sanity/ignore-*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	text := read(t, files[0])
+	for _, file := range files {
+		if read(t, file) != text {
+			t.Errorf("%s differs from %s", file, files[0])
+		}
+	}
+	for line := range strings.Lines(text) {
+		rule, why, _ := strings.Cut(line, " # ")
+		path, check, _ := strings.Cut(rule, " ")
+		if _, err := os.Stat(filepath.Join(root, path)); err != nil || check == "" || len(why) < 10 {
+			t.Errorf("no such file, or no reason: %s", line)
+		}
+	}
+	modules, err := filepath.Glob(root + "/plugins/modules/*")
+	if err != nil || len(modules) < 18 {
+		t.Fatalf("%d modules, %v", len(modules), err)
+	}
+	for _, path := range modules {
+		if !strings.Contains(text, "plugins/modules/"+filepath.Base(path)+" validate-modules:") {
+			t.Errorf("%s: %s has no line", files[0], filepath.Base(path))
+		}
+	}
+}

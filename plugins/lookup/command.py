@@ -11,8 +11,8 @@ from ansible.plugins.lookup import LookupBase
 # What a further run needs too: the key in the parsed command line, how it is written, and what it is where it was not given.
 OPTIONS = (
     ("inventory", "-i", C.DEFAULT_HOST_LIST), ("vault_ids", "--vault-id", None), ("vault_password_files", "--vault-password-file", None),
-    ("ask_vault_pass", "-J", C.DEFAULT_ASK_VAULT_PASS), ("remote_user", "-u", C.DEFAULT_REMOTE_USER), ("private_key_file", "--private-key", C.DEFAULT_PRIVATE_KEY_FILE),
-    ("ssh_common_args", "--ssh-common-args", None), ("ssh_extra_args", "--ssh-extra-args", None),
+    ("ask_vault_pass", "-J", C.DEFAULT_ASK_VAULT_PASS), ("remote_user", "-u", C.DEFAULT_REMOTE_USER), ("ssh_extra_args", "--ssh-extra-args", None),
+    ("private_key_file", "--private-key", C.DEFAULT_PRIVATE_KEY_FILE), ("ssh_common_args", "--ssh-common-args", None),
     ("ask_pass", "-k", C.DEFAULT_ASK_PASS), ("connection_password_file", "--connection-password-file", C.CONNECTION_PASSWORD_FILE),
     ("become", "-b", C.DEFAULT_BECOME), ("become_method", "--become-method", C.DEFAULT_BECOME_METHOD), ("become_user", "--become-user", None),
     ("become_ask_pass", "-K", C.DEFAULT_BECOME_ASK_PASS), ("become_password_file", "--become-password-file", C.BECOME_PASSWORD_FILE))

@@ -71,7 +71,7 @@ if callable(BEFORE) and multiprocessing.parent_process() is None:
 # one into a folder that somebody else can change. (Root of a user namespace, to
 # whom / does not belong, is an ordinary user.)
 OWNED = """d={folder}; [ "$(id -u)" != 0 ] || ! [ -O / ] || {{ set --; p=$d; while [ -n "$p" ]; do set -- "$@" "$p"; p=${{p%/*}}; done
-b=$(find / "$@" -maxdepth 0 \\( ! -uid 0 -o -type l -o -perm /022 ! -perm -1000 \\) 2>/dev/null) || :; [ -z "$b" ] || {{ echo "cidx-helper-not-roots: $b"; exit 125; }}; }}
+b=$(find / "$@" -maxdepth 0 \\( ! -uid 0 -o -type l -o -perm /022 ! -perm -1000 \\) 2>/dev/null) || :; [ -z "$b" ] || {{ echo "not-roots: $b"; exit 125; }}; }}
 """
 
 INSTALL = """set -e; umask 077; mkdir -p "$d"; {owned}cd "$d"; t=.h-{build}.$$; trap 'rm -f "$t"' EXIT
@@ -198,7 +198,7 @@ class HelperAction(ActionBase):
         """Runs a script that has the helper's folder in $d, unless others could have put something there."""
         out = self._low_level_execute_command(OWNED.format(folder=self._folder) + script, in_data=data)
         for line in out["stdout"].splitlines():
-            if out["rc"] == 125 and line.startswith("cidx-helper-not-roots: "):
+            if out["rc"] == 125 and line.startswith("not-roots: "):
                 raise AnsibleActionFail("root would run a program from a folder that others can change: %s\nLeave cidx_helper_dir away, or name a folder "
                                         "of root's in which no part of the path is a link or can be written by others." % printable(line.split(": ", 1)[1]))
         return out
