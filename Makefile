@@ -68,6 +68,7 @@ bench-database: modules tools ## The database step against its peers, in one run
 bench-files: modules tools ## The file copy against its peers, in one run
 	@build/setup.sh bench
 	@go run ./bench/files
+	@go run ./bench/files -memory 1000000
 
 bench-become: ## What a module call costs more where root becomes the server's user for it
 	@build/helper.sh "$$(go env GOHOSTARCH)"

@@ -10,7 +10,7 @@
 //
 // With -downtime it measures something else: whole migrations of a sandbox with
 // a large seed by the real playbook, and which share of them the server stands
-// still.
+// still. With -memory it measures how much memory cidx_files takes.
 package main
 
 import (
@@ -33,6 +33,7 @@ type options struct {
 	delay                time.Duration
 	downtime             bool
 	repos, perRepo       int
+	memory               int
 }
 
 func main() {
@@ -51,6 +52,7 @@ func main() {
 	flag.BoolVar(&o.downtime, "downtime", false, "measure the downtime of whole migrations instead")
 	flag.IntVar(&o.repos, "repos", 40, "with -downtime: golden repositories, each with two snapshots")
 	flag.IntVar(&o.perRepo, "files-per-repo", 1700, "with -downtime: files of a base clone")
+	flag.IntVar(&o.memory, "memory", 0, "measure peak memory instead, over so many files and a tenth of them")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		log.Fatalf("bench files: %v", err)
@@ -67,6 +69,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.downtime {
 		return errors.Join(downtime(ctx, o, dir), os.RemoveAll(dir))
+	}
+	if o.memory > 0 {
+		return errors.Join(memory(ctx, o, dir), os.RemoveAll(dir))
 	}
 	b := &bench{options: o, dir: dir}
 	defer func() { err = errors.Join(err, b.clean()) }()

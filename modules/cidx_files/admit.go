@@ -51,11 +51,7 @@ func (c *copier) room() problem.List {
 	bytes, files := c.total()
 	var folders int64
 	for _, j := range c.jobs {
-		for _, f := range j.scan.folders {
-			if f.unsure() {
-				folders++
-			}
-		}
+		folders += j.scan.unsure
 	}
 	if slices.ContainsFunc(c.jobs, (*job).unsure) && c.resumes() {
 		return nil // how much of it is there already shows only on the way

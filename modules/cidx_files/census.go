@@ -35,7 +35,6 @@ type census struct {
 	sqlite       []string
 	leftOut      []leftOut
 	unreadable   []leftOut
-	inodes       map[inode]bool
 	clones       []string // repositories that git made
 }
 
@@ -48,7 +47,7 @@ type leftOut struct {
 type inode struct{ dev, ino uint64 }
 
 func newCensus() *census {
-	return &census{LeftOut: map[string]int{}, BadNames: map[string]int{}, inodes: map[inode]bool{}}
+	return &census{LeftOut: map[string]int{}, BadNames: map[string]int{}}
 }
 
 // omit notes an entry that is left out.
@@ -118,15 +117,15 @@ func (c *census) file(dir string, e *tree.Entry) {
 		c.SQLite++
 		c.sqlite = append(c.sqlite, tree.Join(dir, e.Name))
 	}
-	if e.Nlink > 1 {
-		key := inode{e.Dev, e.Ino}
-		if c.inodes[key] {
-			c.HardLinks++
-			return
-		}
-		c.inodes[key] = true
-	}
 	c.Bytes += e.Size
+}
+
+// further corrects the count for a further name of a file.
+func (c *census) further(e *tree.Entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.HardLinks++
+	c.Bytes -= e.Size
 }
 
 func (c *census) symlink(dir string, e *tree.Entry) {

@@ -75,7 +75,10 @@ func (p *pass) copyAgain(ctx context.Context, tasks []*task, differing []differe
 				continue
 			}
 			e := &t.now.Entries[d.index]
-			_, further := p.links.first(t.path, e.Name)
+			further, err := p.further(t, d.index)
+			if err != nil {
+				return err
+			}
 			switch {
 			case e.IsSymlink():
 				t.other = append(t.other, d.index)
@@ -86,7 +89,7 @@ func (p *pass) copyAgain(ctx context.Context, tasks []*task, differing []differe
 				t.copy = append(t.copy, d.index)
 			}
 		}
-		err := errors.Join(p.copyFiles(ctx, []*task{t}), p.makeLinks(t), p.linkLate(ctx, []*task{t}))
+		err := errors.Join(p.copyFiles(ctx, []*task{t}), p.makeLinks(t), p.linkLate(ctx, t))
 		if err == nil {
 			err = p.target.settle(t.path, &t.now.Self)
 		}

@@ -36,6 +36,7 @@ type copier struct {
 	moves    map[string]string // prefixes of paths that change in the copy
 	meter    *meter
 	downtime float64 // seconds, forecast by a warm pass
+	scratch  string  // folder for what is too much to keep in memory
 }
 
 // job is one part under way.
@@ -211,7 +212,7 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if c.args.Phase == phaseDelta && c.args.Compare == compareChanged && !c.check {
 		percent = c.args.SamplePercent
 	}
-	j.scan, err = look(ctx, p, j.manifest, criteria{want: want, percent: percent, losses: true})
+	j.scan, err = look(ctx, p, j.manifest, criteria{want: want, percent: percent, losses: true, dir: c.scratch})
 	return j, err
 }
 

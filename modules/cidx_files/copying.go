@@ -24,6 +24,7 @@ func (c *copier) copy(ctx context.Context) (ansible.Reply, error) {
 		return ansible.Reply{}, err
 	}
 	defer unlock()
+	c.scratch = c.args.State().Files()
 	if err := c.lookAtAll(ctx); err != nil {
 		return c.reply(), err
 	}
@@ -137,11 +138,11 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 		return err
 	}
 	defer source.Close()
-	others, err := c.elsewhere(j)
+	j.scan.links.elsewhere, err = c.elsewhere(j)
 	if err != nil {
 		return err
 	}
-	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, links: newLinks(j.scan, others), recheck: j.trust == doubted, reread: c.args.Compare == compareAll, aside: tree.NewAside(t.share, j.part.name), result: j.result, source: source}
+	p := &pass{copier: c, part: j.part, scan: j.scan, target: t, recheck: j.trust == doubted, reread: c.args.Compare == compareAll, aside: tree.NewAside(t.share, j.part.name), result: j.result, source: source}
 	if err := c.begin(j, t); err != nil {
 		return err
 	}
@@ -192,16 +193,15 @@ func (p *pass) run(ctx context.Context, j *job) error {
 
 // applyDoubted looks at everything on the share again.
 func (p *pass) applyDoubted(ctx context.Context, j *job) error {
-	s, err := look(ctx, p.part, p.scan.manifest, criteria{want: impossible, losses: true})
+	s, err := look(ctx, p.part, p.scan.manifest, criteria{want: impossible, losses: true, dir: p.scratch})
 	if err != nil {
 		return err
 	}
+	p.scan.close()
 	j.scan, p.scan, p.recheck = s, s, true
-	others, err := p.elsewhere(j)
-	if err != nil {
+	if s.links.elsewhere, err = p.elsewhere(j); err != nil {
 		return err
 	}
-	p.links = newLinks(s, others)
 	return p.apply(ctx)
 }
 

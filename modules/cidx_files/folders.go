@@ -1,47 +1,66 @@
 package files
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/tree"
 )
 
-// removeFolders follows deletions of whole folders, the deepest first.
+// removeFolders follows deletions of whole folders, each after those in it.
 func (p *pass) removeFolders(ctx context.Context) error {
-	gone := slices.Clone(p.scan.gone)
-	err := inParallel(ctx, p.workers, gone, func(_ context.Context, path string) error {
-		old := decoded(path, p.scan.manifest.Group(path))
-		for i := range old.Entries {
-			if old.Entries[i].IsDir() {
-				continue
-			}
-			removed, err := p.target.remove(tree.Join(path, old.Entries[i].Name))
-			if err != nil && !errors.Is(err, unix.EISDIR) {
-				return fault("remove", p.target.path(path), err)
-			}
-			if removed {
-				p.result.deleted.Add(1)
-				p.meter.moved()
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return byDepth(gone, true, func(level []string) error {
-		return inParallel(ctx, p.workers, level, p.removeFolder)
-	})
+	slots := make(chan struct{}, p.workers)
+	return inParallel(ctx, p.workers, p.scan.gone, func(ctx context.Context, path string) error { return p.removeTree(ctx, path, slots) })
 }
 
-func (p *pass) removeFolder(_ context.Context, path string) error {
+func (p *pass) removeTree(ctx context.Context, path string, slots chan struct{}) error {
+	g := p.scan.manifest.Group(path)
+	if g == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	old := decoded(path, g)
+	var others errgroup.Group
+	for i := range old.Entries {
+		below := tree.Join(path, old.Entries[i].Name)
+		remove := func() error { return p.removeFile(below) }
+		if old.Entries[i].IsDir() {
+			remove = func() error { return p.removeTree(ctx, below, slots) }
+		}
+		select {
+		case slots <- struct{}{}:
+			others.Go(func() error { defer func() { <-slots }(); return remove() })
+		default: // all are at work: do it here
+			if err := remove(); err != nil {
+				return errors.Join(err, others.Wait())
+			}
+		}
+	}
+	if err := others.Wait(); err != nil {
+		return err
+	}
+	return p.removeFolder(path)
+}
+
+func (p *pass) removeFile(path string) error {
+	removed, err := p.target.remove(path)
+	if err != nil && !errors.Is(err, unix.EISDIR) {
+		return fault("remove", p.target.path(path), err)
+	}
+	if removed {
+		p.result.deleted.Add(1)
+		p.meter.moved()
+	}
+	return nil
+}
+
+func (p *pass) removeFolder(path string) error {
 	removed, err := p.target.removeDir(path)
 	switch {
 	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR):
@@ -56,53 +75,48 @@ func (p *pass) removeFolder(_ context.Context, path string) error {
 	return p.scan.manifest.Drop(path)
 }
 
-// makeFolders makes the folders that the share does not have, the highest first,
-// and finds out in which others it has to look.
-func (p *pass) makeFolders(ctx context.Context) error {
-	if err := p.stillFolders(ctx); err != nil {
-		return err
-	}
-	var paths []string
-	byPath := map[string]*folder{}
-	for _, f := range p.scan.folders {
-		if f.path == "" {
-			f.list = f.unsure() || p.recheck || p.reread
-		} else if f.unsure() || p.recheck || p.reread {
-			paths = append(paths, f.path)
-			byPath[f.path] = f
+// makeFolders makes those of some folders that the share does not have, the
+// highest first, and finds out in which others it has to look. The folders above
+// them are made already.
+func (p *pass) makeFolders(ctx context.Context, folders []*folder) error {
+	var make []*folder
+	var still []*folder
+	for _, f := range folders {
+		switch {
+		case f.path == "":
+			f.list = f.unsure || p.recheck || p.reread
+		case f.unsure || p.recheck || p.reread:
+			make = append(make, f)
+		default:
+			still = append(still, f)
 		}
 	}
-	return byDepth(paths, false, func(level []string) error {
-		return inParallel(ctx, p.workers, level, func(_ context.Context, path string) error {
+	if err := inParallel(ctx, p.workers, still, p.stillFolder); err != nil {
+		return err
+	}
+	return byDepth(make, func(level []*folder) error {
+		return inParallel(ctx, p.workers, level, func(_ context.Context, f *folder) error {
 			p.meter.moved()
-			return p.makeFolder(byPath[path])
+			return p.makeFolder(f)
 		})
 	})
 }
 
-// stillFolders looks at the folders in which this pass is going to work and
-// which are believed to be there.
-func (p *pass) stillFolders(ctx context.Context) error {
-	if p.recheck {
-		return nil // all are looked at
+// stillFolder looks at a folder in which this pass is going to work and which is
+// believed to be there.
+func (p *pass) stillFolder(_ context.Context, f *folder) error {
+	e, err := p.target.lstat(f.path)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || err == nil && !e.IsDir() {
+		return fmt.Errorf("look at %q: %w", p.target.path(f.path), errReplaced)
 	}
-	return inParallel(ctx, p.workers, p.scan.folders, func(_ context.Context, f *folder) error {
-		if f.unsure() {
-			return nil
-		}
-		e, err := p.target.lstat(f.path)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || err == nil && !e.IsDir() {
-			return fmt.Errorf("look at %q: %w", p.target.path(f.path), errReplaced)
-		}
-		return fault("look at", p.target.path(f.path), err)
-	})
+	return fault("look at", p.target.path(f.path), err)
 }
 
 // makeFolder makes one folder. When everything is compared again, a folder of
 // ours that has its attributes still, the mtime among them, has no new entries
 // and is not listed.
 func (p *pass) makeFolder(f *folder) error {
-	if !f.unsure() && !p.recheck {
+	if !f.unsure && !p.recheck {
 		c, err := p.target.lstat(f.path)
 		if err == nil && c.IsDir() {
 			now, err := tree.Decode(f.path, f.state)
@@ -123,10 +137,14 @@ func (p *pass) makeFolder(f *folder) error {
 	if !p.recheck && p.copiedBelow(f) {
 		return fmt.Errorf("make folder %q: %w", p.target.path(f.path), errReplaced)
 	}
-	if f.known != nil { // what was recorded of it is gone
-		return p.scan.manifest.Put(f.path, f.state, make([]byte, f.entries+1))
+	if !f.had {
+		return nil
 	}
-	return nil
+	now, err := f.now() // what was recorded of it is gone
+	if err != nil {
+		return err
+	}
+	return p.scan.manifest.Put(f.path, f.state, make([]byte, len(now.Entries)+1))
 }
 
 // copiedBelow reports whether a folder in f is recorded as copied: where f had to
@@ -145,24 +163,14 @@ func (p *pass) copiedBelow(f *folder) bool {
 	})
 }
 
-// byDepth calls f with the paths of each depth, from the top or from the bottom.
-func byDepth(paths []string, bottomUp bool, f func([]string) error) error {
-	levels := map[int][]string{}
-	for _, path := range paths {
-		depth := strings.Count(path, "/")
-		levels[depth] = append(levels[depth], path)
+// byDepth calls f with the folders of each depth, from the top.
+func byDepth(folders []*folder, f func([]*folder) error) error {
+	levels := map[int][]*folder{}
+	for _, one := range folders {
+		depth := strings.Count(one.path, "/")
+		levels[depth] = append(levels[depth], one)
 	}
-	var order []int
-	for depth := range levels {
-		order = append(order, depth)
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		if bottomUp {
-			a, b = b, a
-		}
-		return cmp.Compare(a, b)
-	})
-	for _, depth := range order {
+	for _, depth := range slices.Sorted(maps.Keys(levels)) {
 		if err := f(levels[depth]); err != nil {
 			return err
 		}

@@ -88,19 +88,24 @@ func (c *copier) lookAgain(ctx context.Context) (seconds float64, err error) {
 	for _, j := range c.jobs {
 		j.trust = trusted
 		before := j.scan.census
-		if j.scan, err = look(ctx, j.part, j.manifest, criteria{want: c.wanted(), losses: true}); err != nil {
+		j.scan.close()
+		if j.scan, err = look(ctx, j.part, j.manifest, criteria{want: c.wanted(), losses: true, dir: c.scratch}); err != nil {
 			return 0, err
 		}
 		if before.Folders > 0 && j.scan.census.Folders == 0 {
 			return 0, c.faults(j).Err()
 		}
-		seconds += speed.seconds(j.scan.copies+int64(len(j.scan.folders)), j.scan.bytes)
+		seconds += speed.seconds(j.scan.copies+j.scan.folders, j.scan.bytes)
 	}
 	return seconds + time.Since(begun).Seconds(), nil
 }
 
 // forecast is the rehearsal.
 func (c *copier) forecast(ctx context.Context) (ansible.Reply, error) {
+	var err error
+	if c.scratch, err = c.listFolder(); err != nil {
+		return ansible.Reply{}, err
+	}
 	if err := c.lookAtAll(ctx); err != nil {
 		return c.reply(), err
 	}

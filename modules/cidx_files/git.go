@@ -73,9 +73,7 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 
 // touched reports whether there is work in a repository.
 func (s *scan) touched(repo string) bool {
-	inside := func(path string) bool { return path == repo || strings.HasPrefix(path, repo+"/") }
-	return slices.ContainsFunc(s.folders, func(f *folder) bool { return inside(f.path) }) ||
-		slices.ContainsFunc(s.gone, inside)
+	return s.repos[repo] || slices.ContainsFunc(s.gone, func(path string) bool { return path == repo || strings.HasPrefix(path, repo+"/") })
 }
 
 // checkClone compares a copied clone with its source. One that git must not read

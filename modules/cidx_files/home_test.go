@@ -112,7 +112,7 @@ func (s *server) runWith(ctx context.Context, a args, check bool) (ansible.Reply
 			s.lines = append(s.lines, *e.Line)
 		}
 	})
-	return start(ctx, a, ansible.Mode{Check: check}, settings{plainFolder: true})
+	return start(ctx, a, ansible.Mode{Check: check}, settings{plainFolder: true, window: 300})
 }
 
 // must runs a phase that has to succeed.

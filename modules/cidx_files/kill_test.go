@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		if err := json.Unmarshal([]byte(text), &a); err != nil {
 			panic(err)
 		}
-		if _, err := start(context.Background(), a, ansible.Mode{}, settings{plainFolder: true}); err != nil {
+		if _, err := start(context.Background(), a, ansible.Mode{}, settings{plainFolder: true, window: 300}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -49,8 +49,8 @@ func (c *copier) leftoversOf(ctx context.Context, j *job) (problems problem.List
 	}
 	defer t.close()
 	var mu sync.Mutex
-	err = inParallel(ctx, c.workers, j.scan.folders, func(_ context.Context, f *folder) error {
-		if !f.unsure() && j.trust == trusted {
+	err = inStream(ctx, c.workers, j.scan.plan.folders(), func(_ context.Context, f *folder) error {
+		if !f.unsure && j.trust == trusted {
 			return nil
 		}
 		found, stuck, err := c.leftoversIn(t, j, f)
@@ -75,11 +75,11 @@ func (c *copier) leftoversIn(t *target, j *job, f *folder) (found []finding, stu
 	if err != nil {
 		return nil, nil, fault("read folder", t.path(f.path), err)
 	}
-	now, err := tree.Decode(f.path, f.state)
+	now, err := f.now()
 	if err != nil {
 		return nil, nil, err
 	}
-	old := decoded(f.path, f.known)
+	old := decoded(f.path, j.manifest.Group(f.path))
 	for i := range have.Entries {
 		e := &have.Entries[i]
 		if !j.part.strange(f.path, now, old, e) {

@@ -1,10 +1,12 @@
 package files
 
 import (
+	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
-	"slices"
-	"strings"
+	"io"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -12,41 +14,76 @@ import (
 )
 
 // links knows which names of a part are the same file. The first name of a
-// group is copied; the others become links to its copy.
+// group, by its path, is copied; the others become links to its copy.
 type links struct {
-	firstOf map[name]string // every further name -> path of the first; absolute if in another part
+	mu        sync.Mutex
+	numbers   map[inode]uint64  // from 1 on
+	files     []linkedFile      // by number
+	paths     plan              // of the first names, each with its length
+	elsewhere map[uint64]string // by number: the copy in another part
 }
 
-// newLinks groups the names of a scan. Names in other parts that are copied
-// already serve as first ones: elsewhere maps a file to the path of its copy.
-func newLinks(s *scan, elsewhere map[inode]string) *links {
-	l := &links{firstOf: map[name]string{}}
-	for key, all := range s.links {
-		names := all.here
-		slices.SortFunc(names, func(a, b name) int {
-			return strings.Compare(tree.Join(a.dir, a.name), tree.Join(b.dir, b.name))
-		})
-		first, rest := elsewhere[key], names
-		if first == "" {
-			first, rest = tree.Join(names[0].dir, names[0].name), names[1:]
-		}
-		for _, n := range rest {
-			l.firstOf[n] = first
+// linkedFile is a file that has several names, as far as they were met.
+type linkedFile struct {
+	first int64 // where its path begins in paths
+	here  uint32
+	total uint32 // as the file system counts them, wherever they are
+}
+
+// meet notes a name and returns the file's number, and whether it was met under
+// another name before.
+func (l *links) meet(e *tree.Entry, path string) (number uint64, known bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := inode{e.Dev, e.Ino}
+	number, known = l.numbers[key]
+	if !known {
+		number = uint64(len(l.files) + 1)
+		l.numbers[key] = number
+		l.files = append(l.files, linkedFile{total: uint32(e.Nlink)})
+	}
+	f := &l.files[number-1]
+	f.here++
+	if known {
+		if first, err := l.path(f.first); err != nil || first <= path {
+			return number, known, err
 		}
 	}
-	return l
+	f.first = l.paths.size
+	return number, known, l.paths.write(append(binary.AppendUvarint(nil, uint64(len(path))), path...))
+}
+
+// path reads the path of a first name.
+func (l *links) path(place int64) (string, error) {
+	if err := l.paths.flush(); err != nil {
+		return "", err
+	}
+	r := &planReader{in: bufio.NewReaderSize(io.NewSectionReader(l.paths.f, place, l.paths.size-place), 256)}
+	path := r.bytes()
+	return string(path), r.err
+}
+
+// first is the path of the name that is copied, in another part an absolute one.
+func (l *links) first(number uint64) (string, error) {
+	if path := l.elsewhere[number]; path != "" {
+		return path, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.path(l.files[number-1].first)
 }
 
 // elsewhere finds, for files that have names in several parts, one that is
 // copied already: the path of the copy, by the file.
-func (c *copier) elsewhere(j *job) (map[inode]string, error) {
+func (c *copier) elsewhere(j *job) (map[uint64]string, error) {
+	l := j.scan.links
 	wanted := map[uint64]bool{}
-	for key, all := range j.scan.links {
-		if uint64(len(all.here)) < all.total {
+	for key, number := range l.numbers {
+		if f := l.files[number-1]; f.here < f.total {
 			wanted[key.ino] = true
 		}
 	}
-	found := map[inode]string{}
+	found := map[uint64]string{}
 	if len(wanted) == 0 {
 		return found, nil
 	}
@@ -58,18 +95,23 @@ func (c *copier) elsewhere(j *job) (map[inode]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.Each(func(path string, g *tree.Group) bool {
+		err = m.Each(func(path string, g *tree.Group) error {
 			for i, e := range decoded(path, g).Entries {
 				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] || g.Flags[i+1]&tree.Copied == 0 {
 					continue
 				}
 				file := tree.Join(path, e.Name)
 				if now, err := p.lstat(p.source + "/" + file); err == nil && tree.SameSource(&e, &now) {
-					found[inode{now.Dev, now.Ino}] = p.target + "/" + file
+					if number := l.numbers[inode{now.Dev, now.Ino}]; number > 0 {
+						found[number] = p.target + "/" + file
+					}
 				}
 			}
-			return true
+			return nil
 		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return found, nil
 }
@@ -84,40 +126,34 @@ func (c *copier) manifestOf(p *part) (*tree.Manifest, error) {
 	return tree.OpenManifest(c.args.State().Manifest(p.name))
 }
 
-// first reports whether a name is one of several of a file in this part, and
-// whether it is the one to copy.
-func (l *links) first(dir, file string) (first, linked bool) {
-	_, further := l.firstOf[name{dir, file}]
-	return !further, further
-}
-
 // linkLate makes the further names of hard-linked files. Where the share does
 // not know hard links, or the first name is not what it was, they are copied.
-func (p *pass) linkLate(ctx context.Context, late []*task) error {
-	return inParallel(ctx, p.workers, late, func(ctx context.Context, t *task) error {
-		var linked, again []int
-		for _, i := range t.late {
-			e := &t.now.Entries[i]
-			ok, err := p.link(t.path, e)
-			if err != nil {
-				return err
-			}
-			if ok {
-				linked = append(linked, i)
-			} else {
-				again = append(again, i)
-			}
+func (p *pass) linkLate(ctx context.Context, t *task) error {
+	var linked, again []int
+	for _, i := range t.late {
+		ok, err := p.link(t, i)
+		if err != nil {
+			return err
 		}
-		p.done(t, linked, 0)
-		t.copy = again
-		return p.copyFiles(ctx, []*task{t})
-	})
+		if ok {
+			linked = append(linked, i)
+		} else {
+			again = append(again, i)
+		}
+	}
+	p.done(t, linked, 0)
+	t.copy = again
+	return p.copyFiles(ctx, []*task{t})
 }
 
 // link makes one further name. ok is false if it has to be copied instead.
-func (p *pass) link(dir string, e *tree.Entry) (ok bool, err error) {
-	path := tree.Join(dir, e.Name)
-	first := p.links.firstOf[name{dir, e.Name}]
+func (p *pass) link(t *task, i int) (ok bool, err error) {
+	e := &t.now.Entries[i]
+	path := tree.Join(t.path, e.Name)
+	first, err := p.scan.links.first(t.of(i).linked)
+	if err != nil {
+		return false, err
+	}
 	c, err := p.target.lstatFirst(first)
 	if err != nil || e.Differs(&c, p.target.granularity) != "" {
 		return false, nil // the first name vanished or changed meanwhile

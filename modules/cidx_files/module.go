@@ -16,6 +16,7 @@ package files
 import (
 	"context"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
@@ -76,12 +77,14 @@ func Module() ansible.Module {
 }
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(50)) // memory is dearer to a server than our time
 	return start(ctx, a, mode, settings{})
 }
 
 // settings are what only tests change.
 type settings struct {
-	plainFolder bool // the share need not be a mount point
+	plainFolder bool  // the share need not be a mount point
+	window      int64 // bytes of the plan that are worked at together
 	silence     time.Duration
 	patience    time.Duration
 }

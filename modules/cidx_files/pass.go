@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,12 +20,12 @@ type pass struct {
 	part    *part
 	scan    *scan
 	target  *target
-	links   *links
 	recheck bool // what the manifest says of the copy is not believed
 	reread  bool // everything is compared again
 	aside   *tree.Aside
 	result  *result
 	source  *tree.Root
+	made    atomic.Bool // all folders that the share did not have
 }
 
 // result is what a pass has done.
@@ -62,12 +63,6 @@ func (p *pass) apply(ctx context.Context) error {
 		return err
 	}
 	if err := p.intend(); err != nil {
-		return err
-	}
-	if err := p.makeFolders(ctx); err != nil {
-		return err
-	}
-	if err := p.copyBig(ctx); err != nil {
 		return err
 	}
 	if err := p.copyFolders(ctx); err != nil {
@@ -111,22 +106,42 @@ func (p *pass) settleRoot() error {
 var errReplaced = errors.New("a folder of the copy has become something else")
 
 // inParallel calls f for each item from n goroutines; the first error ends it.
-// Problems of several goroutines are gathered.
 func inParallel[T any](ctx context.Context, n int, items []T, f func(context.Context, T) error) error {
+	return inStream(ctx, min(n, len(items)), func(yield func(T, error) bool) {
+		for _, item := range items {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}, f)
+}
+
+// inStream is inParallel for items that come one after the other.
+func inStream[T any](ctx context.Context, n int, items iter.Seq2[T, error], f func(context.Context, T) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var next atomic.Int64
+	next, stop := iter.Pull2(items)
+	defer stop()
+	var pull sync.Mutex
+	take := func() (T, error, bool) {
+		pull.Lock()
+		defer pull.Unlock()
+		return next()
+	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var first error
-	for range min(n, len(items)) {
+	for range n {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(items) {
+				item, err, ok := take()
+				if !ok {
 					return
 				}
-				if err := f(ctx, items[i]); err != nil {
+				if err == nil {
+					err = f(ctx, item)
+				}
+				if err != nil {
 					mu.Lock()
 					if first == nil || errors.Is(first, context.Canceled) {
 						first = err

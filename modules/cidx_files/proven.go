@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -130,7 +131,11 @@ func (c *copier) provePart(ctx context.Context, p copiedPart, problems *problem.
 	if m.Source != p.was || m.Target != p.target {
 		j.manifest = tree.NewManifest()
 	}
-	if j.scan, err = look(ctx, p.part, j.manifest, criteria{want: tree.Copied}); err != nil {
+	dir := c.args.State().Files()
+	if _, err := os.Stat(dir); err != nil { // nothing was ever copied
+		dir = os.TempDir()
+	}
+	if j.scan, err = look(ctx, p.part, j.manifest, criteria{want: tree.Copied, dir: dir}); err != nil {
 		return err
 	}
 	c.jobs = append(c.jobs, j)
@@ -140,24 +145,29 @@ func (c *copier) provePart(ctx context.Context, p copiedPart, problems *problem.
 	case m.Open && j.scan.census.Folders > 0:
 		*problems = append(*problems, problem.Problem{What: "the copy to " + p.target + " was interrupted", At: p.source, Fix: "run cluster-migrate.yml again: it continues"})
 	default:
-		*problems = append(*problems, j.unproven()...)
+		all, err := j.unproven()
+		*problems = append(*problems, all...)
+		return err
 	}
 	return nil
 }
 
 // unproven are the entries of the source that differ from what was copied.
-func (j *job) unproven() (problems problem.List) {
+func (j *job) unproven() (problems problem.List, err error) {
 	tell := func(path, what string) {
 		problems = append(problems, problem.Problem{What: what + " since the copy", At: filepath.Join(j.part.source, path), Fix: fixAgain})
 	}
 	for _, u := range j.scan.census.unreadable {
 		problems = append(problems, problem.Problem{What: "unreadable: " + u.Why, At: filepath.Join(j.part.source, u.Path), Fix: "make it readable, or check the disk, and run cluster-migrate.yml again"})
 	}
-	for _, f := range j.scan.folders {
+	for f, err := range j.scan.plan.folders() {
+		if err != nil {
+			return problems, err
+		}
 		parent, _ := tree.Parent(f.path)
-		switch {
-		case f.known != nil:
-			for _, c := range f.changes() {
+		switch known := j.manifest.Group(f.path); {
+		case known != nil:
+			for _, c := range f.changes(known) {
 				tell(c.Path, c.Why)
 			}
 		case f.path == "" || j.manifest.Group(parent) != nil:
@@ -170,15 +180,15 @@ func (j *job) unproven() (problems problem.List) {
 		}
 	}
 	slices.SortFunc(problems, func(a, b problem.Problem) int { return strings.Compare(a.At, b.At) })
-	return problems
+	return problems, nil
 }
 
 // changes are the entries of a folder that are not as they were copied; the
 // folder itself where none of them tells.
-func (f *folder) changes() (list []leftOut) {
+func (f *folder) changes(known *tree.Group) (list []leftOut) {
 	add := func(name, why string) { list = append(list, leftOut{Path: tree.Join(f.path, name), Why: why}) }
-	old := decoded(f.path, f.known)
-	now, err := tree.Decode(f.path, f.state)
+	old := decoded(f.path, known)
+	now, err := f.now()
 	if err != nil {
 		return []leftOut{{Path: f.path, Why: "changed"}}
 	}
@@ -188,7 +198,7 @@ func (f *folder) changes() (list []leftOut) {
 		switch {
 		case k < 0 && !e.IsDir():
 			add(e.Name, "new")
-		case k >= 0 && !(e.IsDir() && old.Entries[k].IsDir()) && (!tree.SameSource(e, &old.Entries[k]) || f.known.Flags[k+1]&(tree.Copied|tree.Racy) != tree.Copied):
+		case k >= 0 && !(e.IsDir() && old.Entries[k].IsDir()) && (!tree.SameSource(e, &old.Entries[k]) || known.Flags[k+1]&(tree.Copied|tree.Racy) != tree.Copied):
 			add(e.Name, "changed")
 		}
 	}

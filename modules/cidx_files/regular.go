@@ -25,7 +25,7 @@ func (p *pass) copyFiles(ctx context.Context, tasks []*task) error {
 			if t.made {
 				k |= 1
 			}
-			if p.scan.sparse(t.path, t.now.Entries[i].Name) {
+			if t.of(i).sparse {
 				k |= 2
 			}
 			if !t.isBig(t.now.Entries[i].Name) {

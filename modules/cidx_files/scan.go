@@ -28,54 +28,33 @@ type scan struct {
 	census *census
 
 	mu      sync.Mutex
-	folders []*folder // those with work, by path
-	gone    []string  // folders of the manifest that the source has no more
-	vanish  int64     // entries that were copied once and are gone
-	known   int64     // entries that were copied once
-	copies  int64     // files to copy
+	plan    plan
+	links   *links
+	folders int64           // with work
+	unsure  int64           // of those, see folder
+	weight  int64           // of the plan, see chunked
+	repos   map[string]bool // repositories with work
+	met     int             // folders of the manifest that are there still
+	gone    []string        // folders of the manifest that the source has no more; not those in them
+	vanish  int64           // entries that were copied once and are gone
+	known   int64           // entries that were copied once
+	copies  int64           // files to copy
 	bytes   int64
 	same    int64 // files that need nothing
-	links   map[inode]*names
-	holes   map[name]bool // sparse files
 	samples []sampled
 	found   findings
-}
-
-// folder is one folder with work to do.
-type folder struct {
-	path    string
-	state   []byte      // as the source is now, tree.Dir.Encode
-	known   *tree.Group // as the manifest has it; nil: never copied
-	made    bool        // we have created it in this pass: what is in it is ours
-	list    bool        // look what the share has in it
-	entries int         // that the source has in it
-	files   int64       // to copy, without the big ones
-	bytes   int64
-	big     []*big
 }
 
 // big is a file that is copied by a process of its own, before its folder.
 type big struct {
 	name   string
-	size   int64
 	again  bool // its process has not managed: copy it with its folder
 	copied bool // by this pass
+	done   chan struct{}
 }
 
 // bigFile is the size from which a file is copied by itself.
 const bigFile = 64 << 20
-
-// names are those of one file that has several.
-type names struct {
-	total uint64 // as the file system counts them, wherever they are
-	here  []name
-}
-
-// name is one name of a file that has several.
-type name struct {
-	dir  string
-	name string
-}
 
 // racyWindow is how long before it was read a file must have been at rest:
 // kernels stamp ctime by a coarse clock, and some file systems by whole seconds.
@@ -86,11 +65,15 @@ type criteria struct {
 	want    byte    // flags every entry must have to need no further work
 	percent float64 // share of the unchanged files to read once more
 	losses  bool    // find what the copy will not have
+	dir     string  // for what is too much to keep in memory
 }
 
 // look scans a part. What it finds replaces part.found.
 func look(ctx context.Context, p *part, m *tree.Manifest, c criteria) (*scan, error) {
-	s := &scan{criteria: c, found: findings{}, part: p, manifest: m, started: time.Now(), census: newCensus(), links: map[inode]*names{}, holes: map[name]bool{}}
+	s := &scan{
+		criteria: c, found: findings{}, part: p, manifest: m, started: time.Now(), census: newCensus(), plan: plan{dir: c.dir},
+		repos: map[string]bool{}, links: &links{numbers: map[inode]uint64{}, paths: plan{dir: c.dir}},
+	}
 	options := tree.Options{
 		Skip: func(dir string, e *tree.Entry) bool {
 			why := p.leaveOut(dir, e)
@@ -118,10 +101,17 @@ func look(ctx context.Context, p *part, m *tree.Manifest, c criteria) (*scan, er
 		p.found = s.found
 		s.census.Extended = int64(len(s.found.of(findAttributes)))
 	}
-	s.missing()
-	slices.SortFunc(s.folders, func(a, b *folder) int { return strings.Compare(a.path, b.path) })
+	if err := errors.Join(s.missing(), s.plan.flush()); err != nil {
+		return nil, err
+	}
 	s.took = time.Since(s.started)
 	return s, nil
+}
+
+// close gives back the room of what lies in files.
+func (s *scan) close() {
+	s.plan.close()
+	s.links.paths.close()
 }
 
 // visit compares one folder with the manifest.
@@ -129,37 +119,69 @@ func (s *scan) visit(d *tree.Dir) error {
 	s.census.folder(s.part, d)
 	s.part.owners.adoptAll(d)
 	s.dangling(d)
-	state := d.Encode()
-	known := s.manifest.See(d.Path)
+	special, err := s.peculiar(d)
+	if err != nil {
+		return err
+	}
+	state, known := d.Encode(), s.manifest.Group(d.Path)
 	if known != nil && string(known.Stats) == string(state) && known.All(s.want, tree.Racy) {
 		n, samples, found := count(d), s.sample(d), s.find(d, true)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.note(d, found)
+		s.met++
 		s.same += n
 		s.known += n
 		s.samples = append(s.samples, samples...)
-		s.peculiar(d)
 		return nil
 	}
 	found := s.find(d, false)
-	f := &folder{path: d.Path, state: state, known: known, entries: len(d.Entries)}
+	f := &folder{path: d.Path, state: state, special: special, had: known != nil, unsure: known == nil || known.Open()}
+	f.puts = f.unsure || string(known.Stats) != string(state) || !known.All(tree.Copied, tree.Racy)
 	old := decoded(d.Path, known)
-	same := f.measure(s.part, d, old)
+	same, large := f.measure(s.part, d, old, known)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(d, found)
+	if known != nil {
+		s.met++
+	}
 	s.same += same
 	s.known += count(old)
 	s.vanish += lost(old, d)
-	s.folders = append(s.folders, f)
-	s.copies += f.files + int64(len(f.big))
-	s.bytes += f.bytes
-	for _, b := range f.big {
-		s.bytes += b.size
+	s.gone = append(s.gone, s.goneIn(old, d)...)
+	s.bytes += f.bytes + large
+	return s.add(f)
+}
+
+// add puts a folder into the plan.
+func (s *scan) add(f *folder) error {
+	s.folders++
+	if f.unsure {
+		s.unsure++
 	}
-	s.peculiar(d)
-	return nil
+	s.copies += f.files
+	for _, e := range f.special {
+		if e.big {
+			s.copies++
+		}
+	}
+	s.weight += f.weight()
+	s.repos[s.part.repository(f.path)] = true
+	return s.plan.add(f)
+}
+
+// goneIn are the folders in a folder's record that it has no more.
+func (s *scan) goneIn(old, now *tree.Dir) (list []string) {
+	for i := range old.Entries {
+		if e := &old.Entries[i]; e.IsDir() {
+			path := tree.Join(old.Path, e.Name)
+			if k := now.Find(e.Name); (k < 0 || !now.Entries[k].IsDir()) && s.manifest.Group(path) != nil {
+				list = append(list, path)
+			}
+		}
+	}
+	return list
 }
 
 // note keeps what was found in a folder.
@@ -169,21 +191,25 @@ func (s *scan) note(d *tree.Dir, found []finding) {
 	}
 }
 
-// peculiar notes hard links and sparse files.
-func (s *scan) peculiar(d *tree.Dir) {
+// peculiar finds hard links and sparse files.
+func (s *scan) peculiar(d *tree.Dir) (list []special, err error) {
 	for i := range d.Entries {
 		e := &d.Entries[i]
+		one := special{entry: i, sparse: e.Sparse()}
 		if e.IsRegular() && e.Nlink > 1 {
-			key := inode{e.Dev, e.Ino}
-			if s.links[key] == nil {
-				s.links[key] = &names{total: e.Nlink}
+			var known bool
+			if one.linked, known, err = s.links.meet(e, tree.Join(d.Path, e.Name)); err != nil {
+				return nil, err
 			}
-			s.links[key].here = append(s.links[key].here, name{d.Path, e.Name})
+			if known {
+				s.census.further(e)
+			}
 		}
-		if e.Sparse() {
-			s.holes[name{d.Path, e.Name}] = true
+		if one.sparse || one.linked > 0 {
+			list = append(list, one)
 		}
 	}
+	return list, nil
 }
 
 // mode is the folder's mode at the source.
@@ -193,14 +219,14 @@ func (f *folder) mode() uint32 {
 }
 
 // measure counts what has to be copied in a folder and returns the number of
-// files that need not.
-func (f *folder) measure(p *part, now, old *tree.Dir) (same int64) {
+// files that need not, and the bytes of the big ones.
+func (f *folder) measure(p *part, now, old *tree.Dir, known *tree.Group) (same, large int64) {
 	for i := range now.Entries {
 		e := &now.Entries[i]
 		if !e.IsRegular() {
 			continue
 		}
-		if j := old.Find(e.Name); j >= 0 && tree.SameSource(e, &old.Entries[j]) && f.known.Flags[j+1]&tree.Copied != 0 && f.known.Flags[j+1]&tree.Racy == 0 {
+		if j := old.Find(e.Name); j >= 0 && tree.SameSource(e, &old.Entries[j]) && known.Flags[j+1]&(tree.Copied|tree.Racy) == tree.Copied {
 			same++
 			continue
 		}
@@ -208,25 +234,76 @@ func (f *folder) measure(p *part, now, old *tree.Dir) (same int64) {
 			continue
 		}
 		if e.Size >= bigFile && e.Nlink == 1 {
-			f.big = append(f.big, &big{name: e.Name, size: e.Size})
+			large += e.Size
+			f.markBig(i)
 			continue
 		}
 		f.files++
 		f.bytes += e.Size
 	}
-	return same
+	return same, large
 }
 
-// missing finds the folders that are gone.
-func (s *scan) missing() {
-	s.gone = s.manifest.Unseen()
-	slices.Sort(s.gone)
+// missing counts what is gone with its folders. Damage to the manifest may have
+// left folders in it that the record of no other folder names: then each is
+// looked for.
+func (s *scan) missing() error {
+	if s.census.Folders == 0 && s.manifest.Len() > 0 {
+		s.gone = []string{""}
+	}
+	gone := 0
 	for _, path := range s.gone {
-		g := s.manifest.Group(path)
+		gone += s.lose(path)
+	}
+	if s.met+gone < s.manifest.Len() && s.root != nil {
+		return s.strays()
+	}
+	slices.Sort(s.gone)
+	return nil
+}
+
+// lose counts a folder of the manifest that is gone, with those in it.
+func (s *scan) lose(path string) (folders int) {
+	g := s.manifest.Group(path)
+	if g == nil {
+		return 0
+	}
+	old := decoded(path, g)
+	n := count(old)
+	s.known += n
+	s.vanish += n
+	folders = 1
+	for i := range old.Entries {
+		if old.Entries[i].IsDir() {
+			folders += s.lose(tree.Join(path, old.Entries[i].Name))
+		}
+	}
+	return folders
+}
+
+// strays finds folders of the manifest that are gone and that are in none that is.
+func (s *scan) strays() error {
+	tops := map[string]bool{}
+	for _, path := range s.gone {
+		tops[path] = true
+	}
+	err := s.manifest.Each(func(path string, g *tree.Group) error {
+		for at := path; at != ""; at, _ = tree.Parent(at) {
+			if tops[at] {
+				return nil
+			}
+		}
+		if e, err := s.root.Lstat(path); err == nil && e.IsDir() {
+			return nil
+		}
 		n := count(decoded(path, g))
 		s.known += n
 		s.vanish += n
-	}
+		s.gone = append(s.gone, path)
+		return nil
+	})
+	slices.Sort(s.gone)
+	return err
 }
 
 // dangling counts symbolic links inside the part whose target is missing. Links
@@ -246,10 +323,7 @@ func (s *scan) dangling(d *tree.Dir) {
 }
 
 // work reports whether there is anything to do.
-func (s *scan) work() bool { return len(s.folders) > 0 || len(s.gone) > 0 }
-
-// sparse reports whether a file of the source has holes.
-func (s *scan) sparse(dir, file string) bool { return s.holes[name{dir, file}] }
+func (s *scan) work() bool { return s.folders > 0 || len(s.gone) > 0 }
 
 // decoded returns the folder that a group describes, an empty one for none or a
 // damaged one.

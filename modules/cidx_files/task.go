@@ -2,7 +2,6 @@ package files
 
 import (
 	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +14,8 @@ import (
 type task struct {
 	*folder
 	now   *tree.Dir
-	old   *tree.Dir    // as the manifest has it; empty for none
+	known *tree.Group  // as the manifest has it
+	old   *tree.Dir    // the same; empty for none
 	flags []byte       // of the folder, then of each entry
 	copy  []int        // entries for rsync
 	other []int        // symbolic links
@@ -27,11 +27,12 @@ type task struct {
 
 // open decides what each entry of a folder needs.
 func (p *pass) open(f *folder) (*task, error) {
-	now, err := tree.Decode(f.path, f.state)
+	now, err := f.now()
 	if err != nil {
-		return nil, fmt.Errorf("read plan of %q: %w", f.path, err)
+		return nil, err
 	}
-	t := &task{folder: f, now: now, old: decoded(f.path, f.known), flags: make([]byte, len(now.Entries)+1)}
+	known := p.scan.manifest.Group(f.path)
+	t := &task{folder: f, now: now, known: known, old: decoded(f.path, known), flags: make([]byte, len(now.Entries)+1)}
 	have := &tree.Dir{}
 	if f.list {
 		if have, err = p.target.dir.ReadDir(f.path); err != nil {
@@ -76,13 +77,13 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 			return err
 		}
 	}
-	first, linked := p.links.first(t.path, e.Name)
-	there, err := false, error(nil)
-	if !linked || first {
+	further, err := p.further(t, i)
+	there := false
+	if err == nil && !further {
 		there, err = p.present(t, e, have)
 	}
 	switch {
-	case linked && !first:
+	case further:
 		t.late = append(t.late, i)
 	case there:
 		t.flags[i+1] = tree.Copied | p.racy(e)
@@ -98,7 +99,7 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 // recorded answers the flags of an entry whose copy the manifest has recorded
 // and which has not changed since. ok is false where that is not believed.
 func (p *pass) recorded(t *task, e *tree.Entry) (flag byte, ok bool) {
-	if t.made || p.recheck {
+	if (t.made || p.recheck) && !t.again {
 		return 0, false
 	}
 	j := t.old.Find(e.Name)
@@ -106,10 +107,21 @@ func (p *pass) recorded(t *task, e *tree.Entry) (flag byte, ok bool) {
 		return 0, false
 	}
 	flag = t.known.Flags[j+1]
-	if p.reread {
+	if p.reread && !t.again {
 		flag &^= tree.Verified
 	}
-	return flag, flag&tree.Copied != 0 && flag&tree.Racy == 0
+	return flag, flag&tree.Copied != 0 && (t.again || flag&tree.Racy == 0)
+}
+
+// further reports whether an entry is a name of a file that is copied under
+// another one.
+func (p *pass) further(t *task, i int) (bool, error) {
+	number := t.of(i).linked
+	if number == 0 {
+		return false, nil
+	}
+	first, err := p.scan.links.first(number)
+	return first != tree.Join(t.path, t.now.Entries[i].Name), err
 }
 
 // foundThere notes that nothing says who has made the copy of an entry: it is

@@ -22,7 +22,6 @@ const (
 type Group struct {
 	Stats []byte // the folder's attributes and its entries, see Encode
 	Flags []byte // of the folder itself, then of each entry
-	seen  bool
 }
 
 // All reports whether every flag of want is set for every entry and none of

@@ -66,16 +66,3 @@ func union(old, now *Dir, known []byte) (*Dir, []byte) {
 	}
 	return all, flags
 }
-
-// Sync makes durable what was recorded so far.
-func (m *Manifest) Sync() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.log == nil {
-		return nil
-	}
-	if err := m.log.Sync(); err != nil {
-		return fmt.Errorf("sync manifest log: %w", err)
-	}
-	return nil
-}

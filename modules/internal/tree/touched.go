@@ -19,14 +19,14 @@ func (m *Manifest) Touched(root string) ([]string, error) {
 	}
 	fd, err := OpenRoot(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m.paths(), nil
+		return m.paths()
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
 	var list []string
-	m.Each(func(path string, g *Group) bool {
+	err = m.Each(func(path string, g *Group) error {
 		at := path
 		if at == "" {
 			at = "."
@@ -35,21 +35,21 @@ func (m *Manifest) Touched(root string) ([]string, error) {
 		if err != nil || !now.IsDir() || now.Mtime != g.mtime() {
 			list = append(list, path)
 		}
-		return true
+		return nil
 	})
 	slices.Sort(list)
-	return list, nil
+	return list, err
 }
 
 // paths lists all folders, sorted.
-func (m *Manifest) paths() []string {
+func (m *Manifest) paths() ([]string, error) {
 	list := make([]string, 0, m.Len())
-	m.Each(func(path string, _ *Group) bool {
+	err := m.Each(func(path string, _ *Group) error {
 		list = append(list, path)
-		return true
+		return nil
 	})
 	slices.Sort(list)
-	return list
+	return list, err
 }
 
 // mtime is the folder's own, see Encode.

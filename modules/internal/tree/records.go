@@ -1,0 +1,106 @@
+package tree
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"os"
+)
+
+// records is a file of a manifest: the magic word, then one record after the
+// other: length of the body, body (path, stats and flags, each with its length),
+// checksum.
+type records struct {
+	f    *os.File // nil: there is none
+	size int64
+}
+
+const recordHead, recordTail = 4, 4
+
+func record(path string, stats, flags []byte) []byte {
+	b := make([]byte, recordHead, recordHead+len(path)+len(stats)+len(flags)+16)
+	b = appendText(b, path)
+	b = appendText(b, string(stats))
+	b = appendText(b, string(flags))
+	binary.LittleEndian.PutUint32(b, uint32(len(b)-recordHead))
+	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[recordHead:]))
+}
+
+// parse reads a record without its head; it keeps parts of it.
+func parse(b []byte) (path string, g *Group, err error) {
+	body := b[:len(b)-recordTail]
+	r := reader{rest: body}
+	p, stats, flags := r.bytes(), r.bytes(), r.bytes()
+	if r.broken || len(r.rest) > 0 || binary.LittleEndian.Uint32(b[len(body):]) != crc32.ChecksumIEEE(body) {
+		return "", nil, errBroken
+	}
+	return string(p), &Group{Stats: stats, Flags: flags}, nil
+}
+
+// each reads the first size bytes, until f returns an error. whole is false where
+// a damaged record ends the reading.
+func (r records) each(size int64, f func(offset int64, path string, g *Group) error) (whole bool, err error) {
+	if r.f == nil || size == 0 {
+		return true, nil
+	}
+	in := bufio.NewReaderSize(io.NewSectionReader(r.f, 0, size), 256<<10)
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(in, head); err != nil || string(head) != magic {
+		return false, onlyFault(err)
+	}
+	for offset := int64(len(magic)); offset < size; {
+		if _, err := io.ReadFull(in, head[:recordHead]); err != nil {
+			return false, onlyFault(err)
+		}
+		length := int64(binary.LittleEndian.Uint32(head)) + recordTail
+		if offset+recordHead+length > size {
+			return false, nil
+		}
+		b := make([]byte, length)
+		if _, err := io.ReadFull(in, b); err != nil {
+			return false, onlyFault(err)
+		}
+		path, g, err := parse(b)
+		if err != nil {
+			return false, nil
+		}
+		if err := f(offset, path, g); err != nil {
+			return true, err
+		}
+		offset += recordHead + length
+	}
+	return true, nil
+}
+
+// onlyFault is an error of reading; the end of a file is none.
+func onlyFault(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
+}
+
+// at reads one record.
+func (r records) at(offset int64) (path string, g *Group, err error) {
+	const guess = 1 << 10
+	b := make([]byte, min(guess, r.size-offset))
+	if _, err := r.f.ReadAt(b, offset); err != nil {
+		return "", nil, err
+	}
+	if len(b) < recordHead {
+		return "", nil, errBroken
+	}
+	length := int64(binary.LittleEndian.Uint32(b)) + recordTail
+	switch {
+	case offset+recordHead+length > r.size:
+		return "", nil, errBroken
+	case recordHead+length > int64(len(b)):
+		b = append(make([]byte, 0, recordHead+length), b...)[:recordHead+length]
+		if _, err := r.f.ReadAt(b[guess:], offset+guess); err != nil {
+			return "", nil, err
+		}
+	}
+	return parse(b[recordHead : recordHead+length])
+}
