@@ -31,6 +31,7 @@ type sample struct {
 	step       step
 	seconds    float64
 	operations int64
+	entries    int // files and folders of the data
 }
 
 // build makes the share, and checks that there is a helper to measure.
@@ -127,7 +128,7 @@ func (b *bench) one(ctx context.Context, p place, d *dataset, c contender, s ste
 	if err != nil || !ran {
 		return err
 	}
-	m := sample{contender: c.name, place: p.name(), data: d.name, step: s, seconds: took, operations: p.operations()}
+	m := sample{contender: c.name, place: p.name(), data: d.name, step: s, seconds: took, operations: p.operations(), entries: d.files + d.folders}
 	b.samples = append(b.samples, m)
 	fmt.Printf("%-15s %-6s %-6s %-10s %8.2f s %8d operations\n", m.contender, m.place, m.data, m.step, m.seconds, m.operations)
 	return nil

@@ -54,8 +54,9 @@ func (b *bench) table() string {
 	return t.String()
 }
 
-// results are the ratios peer's time / our time, and the share of the first
-// copy's time that the server stands still for.
+// results are the ratios peer's time / our time, what our first copy costs the
+// share for each file and folder, and the share of that copy's time that the
+// server stands still for.
 func (b *bench) results() []string {
 	var list []string
 	for _, r := range []struct {
@@ -77,6 +78,9 @@ func (b *bench) results() []string {
 		peer, ok := b.of(r.peer, r.place, r.data, r.step)
 		ours, mine := b.of("ours", r.place, r.data, r.step)
 		list = append(list, b.missing.Result("files."+r.name, r.peer, at(r.place, r.data, r.step), peer.seconds/ours.seconds, ok && mine))
+	}
+	if first, ok := b.of("ours", "share", "small", cold); ok && first.operations > 0 {
+		list = append(list, fmt.Sprintf("RESULT files.cold_operations %.2f", float64(first.operations)/float64(first.entries)))
 	}
 	if first, ok := b.of("ours, compared", "share", "small", cold); ok {
 		window, _ := b.of("ours", "share", "small", delta)

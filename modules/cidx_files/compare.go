@@ -111,7 +111,7 @@ func (p *pass) differences(ctx context.Context, tasks []*task) ([]difference, er
 	var items []item
 	for _, t := range tasks {
 		all := p.args.Compare != compareNone
-		if all || len(t.found) > 0 {
+		if (all || len(t.found) > 0) && !t.later {
 			items = append(items, item{t, -1})
 		}
 		for i := range t.now.Entries {

@@ -1,10 +1,8 @@
 package files
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"iter"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -126,111 +124,6 @@ func (p *pass) copyLate(ctx context.Context, place int64) error {
 	return p.complete(ctx, tasks)
 }
 
-// makeAhead sends the folders of the plan, made on the share, in windows of so
-// many that all workers have their share.
-func (p *pass) makeAhead(ctx context.Context, windows chan<- []*folder) error {
-	var window []*folder
-	var weight, size int64
-	send := func(last bool) error {
-		if err := p.makeFolders(ctx, window); err != nil {
-			return err
-		}
-		p.made.Store(last)
-		select {
-		case windows <- window:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		window, weight, size = nil, 0, 0
-		return nil
-	}
-	for f, err := range p.scan.plan.folders() {
-		if err != nil {
-			return err
-		}
-		window = append(window, f)
-		weight += f.weight()
-		size += int64(len(f.state))
-		if weight >= 2*int64(p.workers)*p.portion() || size >= cmp.Or(p.settings.window, largeWindow) {
-			if err := send(false); err != nil {
-				return err
-			}
-		}
-	}
-	return send(true)
-}
-
-// Weights of a chunk: measured, a small file costs as much as some 256 KB.
-const (
-	bytesPerFile = 256 << 10
-	smallChunk   = 64
-	largeChunk   = 4000
-	largeWindow  = 4 << 20 // bytes of the plan
-)
-
-func (f *folder) weight() int64 { return 2*f.files + f.bytes/bytesPerFile + 1 }
-
-// portion is the weight of what one process gets.
-func (p *pass) portion() int64 {
-	return min(largeChunk, max(smallChunk, p.scan.weight/int64(3*p.workers)))
-}
-
-// portion is work for one process: some folders, or a big file in one.
-type portion struct {
-	folders []*folder
-	big     *big
-}
-
-// portions groups neighbouring folders into portions of about the same work. The
-// big files of a window come first: their folders wait for them.
-func (p *pass) portions(ctx context.Context, windows <-chan []*folder) iter.Seq2[portion, error] {
-	return func(yield func(portion, error) bool) {
-		for folders := range windows {
-			for _, f := range folders {
-				list, err := f.large()
-				if err != nil {
-					yield(portion{}, err)
-					return
-				}
-				f.big = list
-				for _, b := range f.big {
-					if !yield(portion{[]*folder{f}, b}, nil) {
-						return
-					}
-				}
-			}
-			var weight int64
-			start := 0
-			for i, f := range folders {
-				if weight += f.weight(); weight < p.portion() && i < len(folders)-1 {
-					continue
-				}
-				if !yield(portion{folders: folders[start : i+1]}, ctx.Err()) {
-					return
-				}
-				start, weight = i+1, 0
-			}
-		}
-	}
-}
-
-// large are the big files of a folder.
-func (f *folder) large() (list []*big, err error) {
-	if !slices.ContainsFunc(f.special, func(s special) bool { return s.big }) {
-		return nil, nil
-	}
-	now, err := f.now()
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range f.special {
-		if s.big {
-			list = append(list, &big{name: now.Entries[s.entry].Name, done: make(chan struct{})})
-		}
-	}
-	return list, nil
-}
-
 // copyChunk does everything for some folders; those that are not finished
 // are returned by their place in the plan.
 func (p *pass) copyChunk(ctx context.Context, folders []*folder) (late []int64, err error) {
@@ -281,10 +174,7 @@ func (t *task) hasFolders() bool {
 // setBack records what is done of a folder that waits for hard links, or for the
 // folders in it.
 func (p *pass) setBack(ctx context.Context, t *task) error {
-	if len(t.found) > 0 { // who made those is known only now
-		if err := p.target.settle(t.path, &t.now.Self); err != nil {
-			return err
-		}
+	if t.later = true; len(t.found) > 0 { // who made those is known only now
 		if err := p.compare(ctx, []*task{t}); err != nil {
 			return err
 		}

@@ -14,12 +14,19 @@ import (
 	"cidx-cluster/modules/internal/tree"
 )
 
-// removeFolders follows deletions of whole folders, each after those in it.
+// removeFolders follows deletions of whole folders, the deepest first.
 func (p *pass) removeFolders(ctx context.Context) error {
 	slots := make(chan struct{}, p.workers)
-	return inParallel(ctx, p.workers, p.scan.gone, func(ctx context.Context, path string) error { return p.removeTree(ctx, path, slots) })
+	remove := func(ctx context.Context, path string) error { return p.removeTree(ctx, path, slots) }
+	for _, level := range slices.Backward(levels(p.scan.gone, func(path string) string { return path })) {
+		if err := inParallel(ctx, p.workers, level, remove); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
+// removeTree removes a folder after those in it.
 func (p *pass) removeTree(ctx context.Context, path string, slots chan struct{}) error {
 	g := p.scan.manifest.Group(path)
 	if g == nil || ctx.Err() != nil {
@@ -94,12 +101,16 @@ func (p *pass) makeFolders(ctx context.Context, folders []*folder) error {
 	if err := inParallel(ctx, p.workers, still, p.stillFolder); err != nil {
 		return err
 	}
-	return byDepth(make, func(level []*folder) error {
-		return inParallel(ctx, p.workers, level, func(_ context.Context, f *folder) error {
+	for _, level := range levels(make, func(f *folder) string { return f.path }) {
+		err := inParallel(ctx, p.workers, level, func(_ context.Context, f *folder) error {
 			p.meter.moved()
 			return p.makeFolder(f)
 		})
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stillFolder looks at a folder in which this pass is going to work and which is
@@ -163,17 +174,15 @@ func (p *pass) copiedBelow(f *folder) bool {
 	})
 }
 
-// byDepth calls f with the folders of each depth, from the top.
-func byDepth(folders []*folder, f func([]*folder) error) error {
-	levels := map[int][]*folder{}
-	for _, one := range folders {
-		depth := strings.Count(one.path, "/")
-		levels[depth] = append(levels[depth], one)
+// levels groups what lies at paths by their depth, from the top.
+func levels[T any](items []T, path func(T) string) (list [][]T) {
+	byDepth := map[int][]T{}
+	for _, item := range items {
+		depth := strings.Count(path(item), "/")
+		byDepth[depth] = append(byDepth[depth], item)
 	}
-	for _, depth := range slices.Sorted(maps.Keys(levels)) {
-		if err := f(levels[depth]); err != nil {
-			return err
-		}
+	for _, depth := range slices.Sorted(maps.Keys(byDepth)) {
+		list = append(list, byDepth[depth])
 	}
-	return nil
+	return list
 }

@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"math"
+	"os"
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
@@ -87,12 +88,13 @@ func (c *copier) lookAgain(ctx context.Context) (seconds float64, err error) {
 	speed := c.measured()
 	for _, j := range c.jobs {
 		j.trust = trusted
-		before := j.scan.census
-		j.scan.close()
-		if j.scan, err = look(ctx, j.part, j.manifest, criteria{want: c.wanted(), losses: true, dir: c.scratch}); err != nil {
+		now, err := look(ctx, j.part, j.manifest, criteria{want: c.wanted(), losses: true, dir: c.scratch})
+		if err != nil {
 			return 0, err
 		}
-		if before.Folders > 0 && j.scan.census.Folders == 0 {
+		before := j.scan.census
+		j.scan.close()
+		if j.scan = now; before.Folders > 0 && j.scan.census.Folders == 0 {
 			return 0, c.faults(j).Err()
 		}
 		seconds += speed.seconds(j.scan.copies+j.scan.folders, j.scan.bytes)
@@ -103,8 +105,8 @@ func (c *copier) lookAgain(ctx context.Context) (seconds float64, err error) {
 // forecast is the rehearsal.
 func (c *copier) forecast(ctx context.Context) (ansible.Reply, error) {
 	var err error
-	if c.scratch, err = c.listFolder(); err != nil {
-		return ansible.Reply{}, err
+	if c.scratch, err = c.listFolder(); err != nil { // told where the lists are written
+		c.scratch = os.TempDir()
 	}
 	if err := c.lookAtAll(ctx); err != nil {
 		return c.reply(), err

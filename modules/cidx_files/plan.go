@@ -234,3 +234,24 @@ func (f *folder) now() (*tree.Dir, error) {
 	}
 	return d, nil
 }
+
+// decoded returns the folder that a group describes, an empty one for none or a
+// damaged one.
+func decoded(path string, g *tree.Group) *tree.Dir {
+	if g != nil {
+		if d, err := tree.Decode(path, g.Stats); err == nil && len(g.Flags) == len(d.Entries)+1 {
+			return d
+		}
+	}
+	return &tree.Dir{Path: path}
+}
+
+// count is the number of files and links of a folder.
+func count(d *tree.Dir) (n int64) {
+	for i := range d.Entries {
+		if !d.Entries[i].IsDir() {
+			n++
+		}
+	}
+	return n
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/tree"
 )
@@ -80,6 +81,44 @@ func TestAStrayRecordIsFollowed(t *testing.T) {
 	s.mustEqual()
 	if _, err := os.Lstat(filepath.Join(s.share, "golden-repos/flask/old")); err == nil {
 		t.Error("the folder is there still")
+	}
+}
+
+// Such records may lie in each other without naming each other.
+func TestStrayRecordsInEachOtherAreFollowed(t *testing.T) {
+	s := newServer(t)
+	s.write(repo+"old/deep/er/x", "x")
+	s.must(phaseDelta)
+	s.do(os.RemoveAll(s.path(repo + "old")))
+	m, err := tree.OpenManifest(s.args(phaseDelta).State().Manifest("golden-repos"))
+	s.do(err)
+	s.do(m.Drop("flask"))
+	for _, path := range []string{"flask/old", "flask/old/deep"} { // they know of no folder in them
+		d := &tree.Dir{Path: path, Self: tree.Entry{Mode: unix.S_IFDIR | 0o755}}
+		s.do(m.Put(path, d.Encode(), []byte{tree.Copied}))
+	}
+	s.do(m.Close())
+	r := s.must(phaseDelta)
+	s.mustEqual()
+	if aside := r.Data["aside"].([]string); len(aside) > 0 {
+		t.Errorf("moved aside: %q", aside)
+	}
+	if r := s.must(phaseDelta); r.Changed {
+		t.Error("a further pass says changed")
+	}
+}
+
+// A folder that cannot be looked at is not gone.
+func TestWhatCannotBeLookedAtIsNotGone(t *testing.T) {
+	m := tree.NewManifest()
+	root, err := tree.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	root.Close() // every look fails from now on
+	s := &scan{part: &part{source: "/source"}, manifest: m, root: root, census: newCensus()}
+	if gone, err := s.absent("a/b"); err == nil || gone {
+		t.Errorf("gone %v: %v", gone, err)
 	}
 }
 

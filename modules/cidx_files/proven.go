@@ -174,8 +174,10 @@ func (j *job) unproven() (problems problem.List, err error) {
 			tell(f.path, "new")
 		}
 	}
-	for _, path := range j.scan.gone {
-		if parent, _ := tree.Parent(path); path == "" || !slices.Contains(j.scan.gone, parent) {
+	gone := map[string]bool{}
+	for _, path := range j.scan.gone { // a folder comes before those in it
+		gone[path] = true
+		if parent, _ := tree.Parent(path); path == "" || !gone[parent] {
 			tell(path, "gone")
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -171,19 +170,6 @@ func (s *scan) add(f *folder) error {
 	return s.plan.add(f)
 }
 
-// goneIn are the folders in a folder's record that it has no more.
-func (s *scan) goneIn(old, now *tree.Dir) (list []string) {
-	for i := range old.Entries {
-		if e := &old.Entries[i]; e.IsDir() {
-			path := tree.Join(old.Path, e.Name)
-			if k := now.Find(e.Name); (k < 0 || !now.Entries[k].IsDir()) && s.manifest.Group(path) != nil {
-				list = append(list, path)
-			}
-		}
-	}
-	return list
-}
-
 // note keeps what was found in a folder.
 func (s *scan) note(d *tree.Dir, found []finding) {
 	if len(found) > 0 {
@@ -244,68 +230,6 @@ func (f *folder) measure(p *part, now, old *tree.Dir, known *tree.Group) (same, 
 	return same, large
 }
 
-// missing counts what is gone with its folders. Damage to the manifest may have
-// left folders in it that the record of no other folder names: then each is
-// looked for.
-func (s *scan) missing() error {
-	if s.census.Folders == 0 && s.manifest.Len() > 0 {
-		s.gone = []string{""}
-	}
-	gone := 0
-	for _, path := range s.gone {
-		gone += s.lose(path)
-	}
-	if s.met+gone < s.manifest.Len() && s.root != nil {
-		return s.strays()
-	}
-	slices.Sort(s.gone)
-	return nil
-}
-
-// lose counts a folder of the manifest that is gone, with those in it.
-func (s *scan) lose(path string) (folders int) {
-	g := s.manifest.Group(path)
-	if g == nil {
-		return 0
-	}
-	old := decoded(path, g)
-	n := count(old)
-	s.known += n
-	s.vanish += n
-	folders = 1
-	for i := range old.Entries {
-		if old.Entries[i].IsDir() {
-			folders += s.lose(tree.Join(path, old.Entries[i].Name))
-		}
-	}
-	return folders
-}
-
-// strays finds folders of the manifest that are gone and that are in none that is.
-func (s *scan) strays() error {
-	tops := map[string]bool{}
-	for _, path := range s.gone {
-		tops[path] = true
-	}
-	err := s.manifest.Each(func(path string, g *tree.Group) error {
-		for at := path; at != ""; at, _ = tree.Parent(at) {
-			if tops[at] {
-				return nil
-			}
-		}
-		if e, err := s.root.Lstat(path); err == nil && e.IsDir() {
-			return nil
-		}
-		n := count(decoded(path, g))
-		s.known += n
-		s.vanish += n
-		s.gone = append(s.gone, path)
-		return nil
-	})
-	slices.Sort(s.gone)
-	return err
-}
-
 // dangling counts symbolic links inside the part whose target is missing. Links
 // that leave it are not followed: they may lead to a dead mount.
 func (s *scan) dangling(d *tree.Dir) {
@@ -324,36 +248,3 @@ func (s *scan) dangling(d *tree.Dir) {
 
 // work reports whether there is anything to do.
 func (s *scan) work() bool { return s.folders > 0 || len(s.gone) > 0 }
-
-// decoded returns the folder that a group describes, an empty one for none or a
-// damaged one.
-func decoded(path string, g *tree.Group) *tree.Dir {
-	if g != nil {
-		if d, err := tree.Decode(path, g.Stats); err == nil && len(g.Flags) == len(d.Entries)+1 {
-			return d
-		}
-	}
-	return &tree.Dir{Path: path}
-}
-
-// count is the number of files and links of a folder.
-func count(d *tree.Dir) (n int64) {
-	for i := range d.Entries {
-		if !d.Entries[i].IsDir() {
-			n++
-		}
-	}
-	return n
-}
-
-// lost is the number of files and links of a folder's record that now lacks.
-// Those that an interrupted pass was about to copy count like those that it has
-// copied: else little would seem to have been there.
-func lost(old, now *tree.Dir) (n int64) {
-	for i := range old.Entries {
-		if e := &old.Entries[i]; !e.IsDir() && now.Find(e.Name) < 0 {
-			n++
-		}
-	}
-	return n
-}

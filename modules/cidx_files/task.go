@@ -23,6 +23,7 @@ type task struct {
 	lost  []int        // entries of old that the source has no more
 	found map[int]bool // entries that lay on the share and were not recorded as copied
 	moved atomic.Bool  // something changed at the source meanwhile
+	later bool         // something is still to be made in it: nothing can be said of the folder itself
 }
 
 // open decides what each entry of a folder needs.

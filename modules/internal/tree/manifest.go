@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -25,6 +24,7 @@ type Manifest struct {
 	files [2]records // the manifest and its log
 	torn  bool       // a file ends in a damaged record: write anew before appending
 	open  bool       // the log is open for appending
+	fault error      // a record that was there could not be read
 }
 
 // key stands for a folder's path. Of two paths with one key the manifest would
@@ -49,43 +49,46 @@ const magic = "cidx-manifest 3\n"
 // since a forgotten folder is only looked at again. Nothing is written before
 // the first Put or Drop.
 func OpenManifest(path string) (*Manifest, error) {
-	m := &Manifest{path: path, index: map[key]place{}}
+	m := &Manifest{path: path}
 	for file, name := range []string{path, path + ".log"} {
 		f, err := os.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read manifest: %w", err)
 		}
 		m.files[file].f = f
-		whole, err := m.read(file)
-		if err != nil {
-			return nil, fmt.Errorf("read manifest: %w", err)
-		}
-		m.torn = m.torn || !whole
 	}
-	return m, nil
+	return m, m.read()
 }
 
 // NewManifest returns an empty manifest that cannot be written.
 func NewManifest() *Manifest { return &Manifest{index: map[key]place{}} }
 
-// read takes a file's records over until the end or the first damaged one.
-func (m *Manifest) read(file int) (whole bool, err error) {
-	info, err := m.files[file].f.Stat()
-	if err != nil {
-		return false, err
-	}
-	m.files[file].size = info.Size()
-	return m.files[file].each(info.Size(), func(offset int64, path string, g *Group) error {
-		if len(g.Stats) == 0 {
-			delete(m.index, keyOf(path))
-		} else {
-			m.index[keyOf(path)] = at(file, offset)
+// read finds the records of both files, until the end of each or the first
+// damaged one.
+func (m *Manifest) read() error {
+	m.index = map[key]place{}
+	for file := range m.files {
+		r := &m.files[file]
+		if r.f == nil {
+			continue
 		}
-		return nil
-	})
+		info, err := r.f.Stat()
+		if err != nil {
+			return fmt.Errorf("read manifest: %w", err)
+		}
+		r.size = info.Size()
+		whole, err := r.each(r.size, func(offset int64, path string, g *Group) error {
+			if m.index[keyOf(path)] = at(file, offset); len(g.Stats) == 0 {
+				delete(m.index, keyOf(path))
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read manifest: %w", err)
+		}
+		m.torn = m.torn || !whole
+	}
+	return nil
 }
 
 // Len returns the number of folders.
@@ -95,7 +98,8 @@ func (m *Manifest) Len() int {
 	return len(m.index)
 }
 
-// Group returns what is kept of a folder, nil if nothing.
+// Group returns what is kept of a folder, nil if nothing. Where it cannot be read
+// the answer is nil, and Sync and Close tell.
 func (m *Manifest) Group(path string) *Group {
 	m.mu.Lock()
 	p, ok := m.index[keyOf(path)]
@@ -106,6 +110,11 @@ func (m *Manifest) Group(path string) *Group {
 	}
 	file, offset := p.in()
 	found, g, err := files[file].at(offset)
+	if err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.fault = fmt.Errorf("read manifest: %q: %w", path, err)
+	}
 	if err != nil || found != path {
 		return nil
 	}
@@ -179,7 +188,8 @@ func (m *Manifest) append(b []byte) (offset int64, err error) {
 	offset = log.size
 	n, err := log.f.Write(b)
 	log.size += int64(n)
-	if err != nil {
+	if err != nil { // what came after a part of a record would not be read
+		m.torn, m.open = true, false
 		return 0, fmt.Errorf("write manifest log: %w", err)
 	}
 	return offset, nil
@@ -211,8 +221,8 @@ func (m *Manifest) openLog() error {
 func (m *Manifest) Sync() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.open {
-		return nil
+	if m.fault != nil || !m.open {
+		return m.fault
 	}
 	if err := m.files[1].f.Sync(); err != nil {
 		return fmt.Errorf("sync manifest log: %w", err)
@@ -225,8 +235,8 @@ func (m *Manifest) Sync() error {
 func (m *Manifest) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.open {
-		return nil
+	if m.fault != nil || !m.open {
+		return m.fault
 	}
 	if m.files[1].size*4 > m.files[0].size {
 		return m.fold()
@@ -235,54 +245,4 @@ func (m *Manifest) Close() error {
 		return fmt.Errorf("close manifest log: %w", err)
 	}
 	return nil
-}
-
-// fold writes the manifest anew, by rename, and removes the log.
-func (m *Manifest) fold() error {
-	temporary := m.path + ".tmp"
-	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("write manifest: %w", err)
-	}
-	size, err := m.writeTo(f)
-	if err == nil {
-		err = os.Rename(temporary, m.path)
-	}
-	if err != nil {
-		return fmt.Errorf("write manifest: %w", errors.Join(err, f.Close()))
-	}
-	if err := os.Remove(m.path + ".log"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove manifest log: %w", err)
-	}
-	m.files = [2]records{{f: f, size: size}, {}}
-	m.torn, m.open = false, false // somebody may be reading the old files still; the collector closes them
-	return durable.SyncFolder(filepath.Dir(m.path))
-}
-
-// writeTo writes the living records to f, which is the manifest from then on.
-func (m *Manifest) writeTo(f *os.File) (size int64, err error) {
-	w := bufio.NewWriterSize(f, 256<<10)
-	n, err := w.WriteString(magic)
-	if err != nil {
-		return 0, err
-	}
-	size = int64(n)
-	for file := range m.files {
-		_, err := m.files[file].each(m.files[file].size, func(offset int64, path string, g *Group) error {
-			k := keyOf(path)
-			if m.index[k] != at(file, offset) {
-				return nil
-			}
-			// Never mistaken for a place in a file that is still to be read: each
-			// path is living once, and its record comes but once.
-			m.index[k] = at(0, size)
-			n, err := w.Write(record(path, g.Stats, g.Flags))
-			size += int64(n)
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-	}
-	return size, errors.Join(w.Flush(), f.Sync())
 }

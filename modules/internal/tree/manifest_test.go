@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // fill makes a manifest with n folders in two sittings: the second lies in the
@@ -127,5 +130,65 @@ func TestAnUnchangedManifestIsNotWritten(t *testing.T) {
 	closed(t, m)
 	if after, err := os.Stat(path); err != nil || !after.ModTime().Equal(before.ModTime()) {
 		t.Errorf("the manifest was written again: %v", err)
+	}
+}
+
+// A disk that fills up: what could not be written whole is written anew, and
+// what was recorded before is known on.
+func TestAFullDiskForgetsNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("cidx-test", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("cannot mount here: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	path := filepath.Join(dir, "m")
+	m := open(t, path)
+	known := 0
+	for m.Put(fmt.Sprint("d", known), sampleDir().Encode(), []byte{1, 2, 3, 4}) == nil {
+		known++
+	}
+	all := func(when string) {
+		t.Helper()
+		for i := range known {
+			if m.Group(fmt.Sprint("d", i)) == nil {
+				t.Fatalf("%s: d%d of %d is not known", when, i, known)
+			}
+		}
+	}
+	all("after the disk was full")
+	if m.Put("more", sampleDir().Encode(), []byte{1, 2, 3, 4}) == nil {
+		t.Fatal("a record was written to a full disk")
+	}
+	all("after the manifest could not be written anew")
+	if err := unix.Mount("cidx-test", dir, "tmpfs", unix.MS_REMOUNT, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, m, "new")
+	all("after there was room again")
+	m = open(t, path) // not closed: as after a kill
+	all("read again")
+	if m.Group("new") == nil {
+		t.Error("what was recorded after the damage was lost behind it")
+	}
+}
+
+// A record that cannot be read is not taken for a folder that was never copied.
+func TestARecordThatCannotBeReadEndsThePass(t *testing.T) {
+	for word, end := range map[string]func(*Manifest) error{"Sync": (*Manifest).Sync, "Close": (*Manifest).Close} {
+		path := filepath.Join(t.TempDir(), "m")
+		fill(t, path, 8)
+		m := open(t, path)
+		if err := os.Truncate(path+".log", 60); err != nil {
+			t.Fatal(err)
+		}
+		if g := m.Group("d7"); g != nil {
+			t.Fatalf("read: %v", g)
+		}
+		if err := end(m); err == nil || !strings.Contains(err.Error(), "d7") {
+			t.Errorf("%s: %v", word, err)
+		}
 	}
 }
