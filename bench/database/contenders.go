@@ -55,7 +55,7 @@ func (b *bench) phase(ctx context.Context, home, database, phase string) (s samp
 		Failed  bool               `json:"failed"`
 		Changed bool               `json:"changed"`
 		Msg     string             `json:"msg"`
-		Seconds map[string]float64 `json:"seconds"`
+		Seconds map[string]float64 `json:"seconds_by_part"`
 	}
 	if err := json.Unmarshal([]byte(out.String()), &reply); err != nil {
 		return s, warm, fmt.Errorf("reply of the helper: %w", err)

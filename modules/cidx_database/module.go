@@ -64,7 +64,7 @@ func Module() ansible.Module {
 			{Name: "problem_counts", Type: "dict", Doc: "Problems found, by table."},
 			{Name: "reports", Type: "list", Doc: "Files with complete lists, below the state folder."},
 			{Name: "postgres_version", Type: "str", Doc: "Version of PostgreSQL."},
-			{Name: "seconds", Type: "dict", Doc: "How long each part took."},
+			{Name: "seconds_by_part", Type: "dict", Doc: "How long each part took."},
 		},
 		Example: "- name: Move the data to PostgreSQL\n  cidx.cluster.cidx_database:\n    home: /home/cidx/.cidx-server\n    phase: load",
 	}, run)

@@ -46,7 +46,7 @@ func (r *runner) reply() ansible.Reply {
 	if len(r.finds.files) > 0 {
 		out.Data["reports"] = r.finds.files
 	}
-	out.Data["seconds"] = r.clock.parts
+	out.Data["seconds_by_part"] = r.clock.parts
 	return out
 }
 
