@@ -40,7 +40,7 @@ const (
 // seconds for each, more on slow controllers and connections.
 const (
 	calls                 = 14
-	callLeast, callMost   = 0.3, 3
+	callLeast, callMost   = 0.1, 3
 	copyFastest, copySlow = 2e9, 50e6 // bytes a second: the private copy of the databases
 )
 
