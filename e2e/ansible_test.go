@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -169,7 +170,11 @@ func (st *stage) actAt(ctx context.Context, run playbookRun, controller int) err
 	}
 	module, event, _ := strings.Cut(run.at, ".")
 	want := [][]byte{[]byte(`"module":"` + module + `"`), []byte(`"event":"` + event + `"`)}
-	path := filepath.Join(st.box.Home, ".cluster-migrate", "journal.jsonl")
+	home := st.box.Home
+	if st.two != nil && slices.Contains(run.args, "node2") {
+		home = st.two.home
+	}
+	path := filepath.Join(home, ".cluster-migrate", "journal.jsonl")
 	before, _ := os.ReadFile(path)
 	for ctx.Err() == nil {
 		journal, _ := os.ReadFile(path)

@@ -49,6 +49,7 @@ func TestScenarios(t *testing.T) {
 			"leaks":     (*stage).leaks,
 			"write":     (*stage).write,
 			"api":       (*stage).api,
+			"node2":     (*stage).node2,
 			"byroot":    (*stage).byroot,
 			"report":    (*stage).report,
 		}),

@@ -145,6 +145,7 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 // server works on either tree.
 func (c *cutover) planCluster(found situation) error {
 	problems := c.lostBefore(found)
+	problems.Add(furtherNode(found.standing, c.Home))
 	if !found.standing.Migrated() {
 		problems = append(problems, c.replaceable()...)
 	}

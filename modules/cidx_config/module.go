@@ -4,7 +4,8 @@
 // the share takes its place; config.json gets the cluster's values. Before
 // anything is changed it is proven, as the service user, that every registered
 // repository and every alias leads to a folder on the share: CIDX deletes what
-// it cannot find. standalone: the reverse.
+// it cannot find. standalone: the reverse. node: the same for a further node of a
+// cluster, with what a working node of it (shared) hands over; apart: its reverse.
 //
 // A backup is never overwritten, a link is removed only when it is ours, only
 // the values that differ are written to config.json, and host and port never.
@@ -16,6 +17,7 @@ package config
 
 import (
 	"context"
+	"maps"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
@@ -27,10 +29,12 @@ import (
 
 type args struct {
 	cidx.Common
-	Wanted    string `arg:"state" required:"true" choices:"cluster,proven,accepted,standalone" doc:"C(cluster) makes the server a cluster node. C(proven), directly before the start, looks whether that still stands: what somebody has written to the standalone files since takes it back. C(accepted) makes the migration final: it removes everything that only C(standalone) would need, after it has proven that the cluster node is online and the share has all that is registered; from then on C(standalone) is refused. C(standalone) makes the server standalone again."`
-	DSN       string `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
-	NodeID    string `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
-	LiveNodes bool   `arg:"live_nodes" default:"false" doc:"With C(state=standalone): go back also while other nodes of the cluster are online."`
+	Wanted    string         `arg:"state" required:"true" choices:"cluster,proven,accepted,standalone,shared,unshared,node,apart" doc:"C(cluster) makes the server a cluster node. C(proven), directly before the start, looks whether that still stands: what somebody has written to the standalone files since takes it back. C(accepted) makes the migration final: it removes everything that only C(standalone) would need, after it has proven that the cluster node is online and the share has all that is registered; from then on C(standalone) is refused. C(standalone) makes the server standalone again. C(shared), on a node that works, tells what a further one has to share with it, the secrets of it closed with I(seal), and leaves a file on the share by which that node knows it; C(unshared) takes the file away. C(node) makes the server a further node, with I(cluster) from C(shared). C(apart) undoes C(node)."`
+	DSN       string         `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
+	NodeID    string         `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
+	Cluster   map[string]any `arg:"cluster" doc:"With C(state=node) and C(state=unshared): C(cluster) of the reply of C(state=shared)."`
+	Seal      string         `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node; the action plugin gives it."`
+	LiveNodes bool           `arg:"live_nodes" default:"false" doc:"With C(state=standalone): go back also while other nodes of the cluster are online."`
 }
 
 // Module returns cidx_config.
@@ -51,6 +55,10 @@ func Module() ansible.Module {
 			{Name: "removed", Type: "list",
 				Doc: "With C(state=accepted): what was removed, or in check mode would be: C(path), C(what), C(files), C(bytes)."},
 			{Name: "bytes", Type: "int", Doc: "With C(state=accepted): the space that comes free."},
+			{Name: "cluster", Type: "dict", Doc: "With C(state=shared): what a further node has to share, for its C(cluster). What is secret in it is closed."},
+			{Name: "registered", Type: "list", Doc: "With C(state=node): the repositories that the cluster knows now."},
+			{Name: "stop", Type: "bool", Doc: "With C(state=node): whether the server has to be stopped for the plan."},
+			{Name: "node_id", Type: "str", Doc: "With C(state=node): this node's id in the cluster."},
 			{Name: "repositories", Type: "int", Doc: "Registered repositories that were found on the share."},
 			{Name: "aliases", Type: "int", Doc: "Aliases whose targets were found on the share."},
 		},
@@ -60,23 +68,30 @@ func Module() ansible.Module {
     state: cluster`,
 	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		secret.KeepDSN(ctx, a.DSN)
-		if a.Wanted == cidx.ToStandalone {
-			return (&cutover{args: a, mode: mode}).run(ctx) // it does without the share
+		if a.Wanted == cidx.ToStandalone || a.Wanted == cidx.Apart {
+			return (&cutover{args: a, mode: mode}).run(ctx) // they do without the share
 		}
 		// A cut-over that hangs on the share ends as if it had been killed there.
 		lost := ansible.Reply{Changed: !mode.Check}
 		return share.Guard(ctx, share.Watch{Mount: a.KnownMount(ctx)}, lost, func(ctx context.Context) (ansible.Reply, error) {
 			c := &cutover{args: a, mode: mode}
-			if a.Wanted == accepted {
+			switch a.Wanted {
+			case accepted:
 				return (&acceptance{cutover: c}).run(ctx)
+			case sharing, unsharing:
+				return (&first{*c}).run(ctx)
 			}
 			return c.run(ctx)
 		})
 	})
 }
 
-// proven is the state that only looks, see args.
-const proven = "proven"
+// States that no journal knows, see args.
+const (
+	proven    = "proven"
+	sharing   = "shared"
+	unsharing = "unshared"
+)
 
 // cutover is one call.
 type cutover struct {
@@ -113,6 +128,10 @@ func (c *cutover) run(ctx context.Context) (ansible.Reply, error) {
 	case proven:
 		c.Wanted = cidx.ToCluster // in the journal
 		err = c.proveDone(ctx)
+	case cidx.ToNode:
+		err = (&joining{cutover: c, patience: markerPatience}).join(ctx)
+	case cidx.Apart:
+		err = c.toApart(ctx)
 	default:
 		err = c.toCluster(ctx)
 	}
@@ -126,7 +145,9 @@ func (c *cutover) run(ctx context.Context) (ansible.Reply, error) {
 		told = append(told, c.done...)
 	}
 	c.reply.Changed = len(told) > 0
+	own := c.reply.Data
 	c.reply.Data = map[string]any{"plan": told, "unchecked": list(c.unchecked), "unfinished": c.unfinished, "loaded": c.loaded, "repositories": c.found.repos, "aliases": c.found.aliases}
+	maps.Copy(c.reply.Data, own)
 	if err != nil {
 		c.reply.Msg = ""
 	}

@@ -95,8 +95,8 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	if c.Wanted != accepted {                    // which takes nothing from under other nodes
+	defer conn.Close(context.WithoutCancel(ctx))         //nolint:errcheck // nothing was written
+	if c.Wanted != accepted && c.Wanted != cidx.ToNode { // they take nothing from under other nodes
 		if err := nodes.Alone(ctx, conn, found.kept.NodeID, where); err != nil {
 			return nil, err
 		}

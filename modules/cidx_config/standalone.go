@@ -29,6 +29,9 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := furtherNode(standing, c.Home); err != nil {
+		return err
+	}
 	c.unfinished = standing.Unfinished() || standing.Cutover == cidx.ToCluster
 	c.loaded = standing.Loaded
 	switch {

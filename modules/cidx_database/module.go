@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 
 	"cidx-cluster/modules/internal/ansible"
@@ -76,6 +78,9 @@ const memoryLimit = 40 << 20
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
+	if a.Phase == phaseVerify && a.furtherNode() {
+		return ansible.Reply{Skipped: "nothing was loaded by this node: the first node of the cluster compares what was"}, nil
+	}
 	r, err := newRun(ctx, a, mode)
 	if err != nil {
 		return ansible.Reply{}, err
@@ -95,4 +100,16 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 		err = fmt.Errorf("%s interrupted, PostgreSQL keeps nothing of this run: %w", a.Phase, context.Cause(ctx))
 	}
 	return r.reply(), err
+}
+
+// furtherNode reports whether this home was added to a cluster that another
+// server was migrated to: by cluster-node.yml, or by hand with links in the place
+// of folders that no migration of this home has made.
+func (a args) furtherNode() bool {
+	standing, err := a.Standing()
+	if err != nil || standing.Node() {
+		return err == nil
+	}
+	info, err := os.Lstat(filepath.Join(a.Home, "data", "golden-repos"))
+	return len(standing.Entries) == 0 && !standing.Forgotten && err == nil && info.Mode()&os.ModeSymlink != 0
 }

@@ -93,6 +93,10 @@ func (e *examiner) judgeStanding(ctx context.Context) {
 	case f.standErr != nil || f.nowErr != nil:
 	case f.standing.Begun == cidx.ToStandalone:
 		half("a rollback was interrupted", "finish it with cluster-rollback.yml, then migrate again")
+	case f.standing.Begun == cidx.ToNode || f.standing.Begun == cidx.Apart:
+		half("cluster-node.yml was interrupted on this server", "run it again as it was called, which finishes it")
+	case f.standing.Node():
+		f.migrated = true // by another one: there is nothing to move
 	case f.standing.Accepted != nil:
 		e.judgeAccepted()
 	case f.standing.Stray && f.now.Cluster():

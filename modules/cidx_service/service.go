@@ -25,7 +25,7 @@ const name = "cidx_service"
 type args struct {
 	cidx.Common
 	service.Args
-	Wanted string `arg:"state" required:"true" choices:"stopped,started,released,status" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. It refuses to where the home is neither that of a standalone server nor of a migrated one. C(released) gives those back, as they were before the stop. C(status) only says whether the server runs now."`
+	Wanted string `arg:"state" required:"true" choices:"stopped,started,freed,released,status" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. It refuses to where the home is neither that of a standalone server nor of a migrated one. C(freed) lets it start, and leaves it as it is. C(released) gives those back, as they were before the stop. C(status) only says whether the server runs now."`
 }
 
 // Module returns cidx_service.
@@ -76,7 +76,8 @@ func run(ctx context.Context, a args, mode ansible.Mode, c service.Control) (ans
 	switch a.Wanted {
 	case "stopped":
 		err = s.stop(ctx)
-	case "started":
+	case "started", "freed":
+		s.leave = a.Wanted == "freed"
 		err = s.start(ctx)
 	default:
 		err = s.release(ctx)
@@ -109,6 +110,7 @@ type switcher struct {
 	manager  manager
 	state    cidx.State // where hold and record lie
 	check    bool
+	leave    bool     // start: only let it
 	plan     []string // what was done or would be
 	resting  []string
 	warnings []string
@@ -123,7 +125,7 @@ type manager interface {
 	prepare(ctx context.Context) (record, error)
 	// runnable finds what would keep the server from being stopped or started.
 	runnable(ctx context.Context) problem.List
-	// steps to stop, start and release; those already done are left out.
+	// steps to stop, start (the last one, where the server does not run) and release; those already done are left out.
 	stopSteps(ctx context.Context, r record) ([]step, error)
 	startSteps(ctx context.Context) ([]step, error)
 	releaseSteps(ctx context.Context, r record) ([]step, error)

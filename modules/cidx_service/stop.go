@@ -143,6 +143,15 @@ func (s *switcher) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.leave {
+		state, err := s.control.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if !state.Running {
+			steps = steps[:len(steps)-1]
+		}
+	}
 	if len(steps) > 0 {
 		if err := s.whole(ctx); err != nil {
 			return err
@@ -151,7 +160,7 @@ func (s *switcher) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(steps) > 0 && !s.check {
+	if len(steps) > 0 && !s.check && !s.leave {
 		if err := s.note(ctx, "starting", nil); err != nil {
 			return err
 		}
@@ -160,7 +169,11 @@ func (s *switcher) start(ctx context.Context) error {
 		return err
 	}
 	s.msg = "the server runs"
-	if s.check {
+	switch {
+	case s.leave:
+		s.msg = "nothing keeps the server from starting"
+		return nil
+	case s.check:
 		s.msg = "the server would be started"
 		return nil
 	}
@@ -203,7 +216,9 @@ func (s *switcher) whole(ctx context.Context) error {
 	switch {
 	case standing.Begun == cidx.ToStandalone:
 		return problem.Problem{What: "not started: a rollback was interrupted", At: at, Fix: "run cluster-rollback.yml, which finishes it"}
-	case home.Mode == cidx.ModePostgres && !standing.Migrated():
+	case standing.Begun == cidx.ToNode || standing.Begun == cidx.Apart:
+		return problem.Problem{What: "not started: the change of this node is not finished", At: at, Fix: "run cluster-node.yml again as it was called, which finishes it"}
+	case home.Mode == cidx.ModePostgres && !standing.Migrated() && !standing.Node():
 		return problem.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: at, Fix: fix}
 	case standing.Begun != "":
 		return problem.Problem{What: "not started: the cut-over is not finished", At: at, Fix: fix}

@@ -31,7 +31,7 @@ import (
 // args are the arguments of cidx_verify.
 type args struct {
 	cidx.Common
-	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember" doc:"The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same searches, and keeps in the journal in which repositories they find nothing: after the migration these only have to answer."`
+	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember,session" doc:"The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same searches, and keeps in the journal in which repositories they find nothing: after the migration these only have to answer. C(session), on a node of the cluster, logs in and tells what a further node is compared with; its session is closed with I(seal)."`
 	Manager     string            `arg:"service_manager" default:"systemd" choices:"systemd,command" doc:"What runs the server; its unit tells where it listens."`
 	Unit        string            `arg:"service_unit" default:"cidx-server" doc:"The server's systemd unit."`
 	URL         string            `arg:"url" doc:"Address of the server. Default: the socket on which it listens, else host and port of the unit's C(ExecStart), the address found by an earlier run, C(applied_launch.json), C(launch.json), C(http://127.0.0.1:8000)."`
@@ -41,6 +41,9 @@ type args struct {
 	APIKey      string            `arg:"api_key" secret:"true" doc:"An administrator's API key; used instead of I(api_user), needs no second factor."`
 	APITOTP     string            `arg:"api_totp_secret" secret:"true" doc:"The base32 key of the second factor of I(api_user)."`
 	DSN         string            `arg:"postgres_dsn" secret:"true" doc:"Connection string of the cluster's PostgreSQL. Default: C(postgres_dsn) of C(config.json)."`
+	First       map[string]any    `arg:"first" doc:"With C(mode=cluster): C(session) of the reply of C(mode=session) on another node. This one has to accept its session, to be of the same release and to list the same repositories."`
+	Registered  []string          `arg:"registered" doc:"With C(mode=cluster): repositories that the cluster has to know still."`
+	Seal        string            `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node; the action plugin gives it."`
 	Queries     map[string]string `arg:"queries" doc:"Word to search for, by alias (with or without C(-global)). Default: words found in the repository's own files."`
 }
 
@@ -63,6 +66,7 @@ func Module() ansible.Module {
 			{Name: "repositories", Type: "list", Doc: "One item a repository: C(alias), C(golden), C(accessible), C(hits), C(word), C(mode) of the search, C(path) of the first hit."},
 			{Name: "accessible", Type: "int", Doc: "How many repositories are accessible."},
 			{Name: "without", Type: "dict", Doc: "With C(mode=remember): repositories in which nothing was found, and how the server answered."},
+			{Name: "session", Type: "dict", Doc: "With C(mode=session): what another node is compared with. The session in it is closed."},
 			{Name: "total", Type: "int", Doc: "How many repositories the registry has."},
 		},
 		Example: "- name: Prove that the cluster node works\n  cidx.cluster.cidx_verify:\n    home: /home/cidx/.cidx-server\n    mode: cluster\n    api_key: \"{{ vault_cidx_api_key }}\"\n",
@@ -72,6 +76,9 @@ func Module() ansible.Module {
 // modeRemember is I(mode=remember).
 const modeRemember = "remember"
 
+// modeSession is I(mode=session).
+const modeSession = "session"
+
 // queryTimeout bounds one search: the first one of a repository loads its
 // index, which lies on network storage.
 const queryTimeout = 2 * time.Minute
@@ -79,6 +86,9 @@ const queryTimeout = 2 * time.Minute
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 	if a.Mode == modeRemember {
 		return remember(ctx, a, mode)
+	}
+	if a.Mode == modeSession {
+		return session(ctx, a)
 	}
 	if mode.Check {
 		return ansible.Reply{Skipped: "the server is verified in a real run only"}, nil
@@ -192,7 +202,10 @@ func (v *verification) everything(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return v.repositories(ctx, entries)
+	if err := v.repositories(ctx, entries); err != nil || len(v.args.First) == 0 {
+		return err
+	}
+	return v.likeFirst(ctx, entries)
 }
 
 // passed and failed add a line of the transcript and a check of the reply.
@@ -213,6 +226,9 @@ func (v *verification) warn(format string, values ...any) {
 // sentence is the last line of a success.
 func (v *verification) sentence() string {
 	subject := "Migration"
+	if standing, err := v.args.Standing(); err == nil && standing.Node() {
+		subject = "Node"
+	}
 	if v.args.Mode == "standalone" {
 		subject = "Standalone server"
 	}

@@ -5,6 +5,7 @@ standard input and checked by its sha256. Arguments go through standard input to
 no secret is on a command line or on the node's disk.
 """
 
+import base64
 import getpass
 import json
 import mmap
@@ -66,6 +67,10 @@ def interrupted(signum, frame):
 
 if callable(BEFORE) and multiprocessing.parent_process() is None:
     signal.signal(signal.SIGINT, lambda signum, frame: interrupted(signum, frame) if os.getpid() == RUN["pid"] else None)
+
+# What one node has to hand to another passes through here closed with this key:
+# it is in this run's memory only, and no variable, record or output has it.
+SEAL = base64.b64encode(os.urandom(32)).decode()
 
 # Root never starts a program that somebody else could have put there, nor writes
 # one into a folder that somebody else can change. (Root of a user namespace, to
@@ -134,8 +139,12 @@ class HelperAction(ActionBase):
             args["_cidx_run"]["takeover"] = holder["id"]
 
     def _prepare(self, task_vars):
+        # A task that is delegated has the settings of the host that does it.
+        delegate = self._task.delegate_to
+        scope = task_vars["hostvars"][delegate] if delegate else task_vars
+
         def variable(name, default):
-            return self._templar.template(task_vars.get(name)) or default
+            return self._templar.template(scope.get(name)) or default
 
         try:
             with open(os.path.join(FILES, "cidx-helper.json"), encoding="utf-8") as f:
@@ -144,7 +153,7 @@ class HelperAction(ActionBase):
             raise AnsibleActionFail("the helper is not built: run 'make modules' first (%s)" % e) from e
         folder = posixpath.normpath(variable("cidx_helper_dir", "~/.cache/cidx-helper"))
         self._folder = "~/" + shlex.quote(folder[2:]) if folder.startswith("~/") else shlex.quote(folder)
-        self._node = task_vars.get("inventory_hostname", "node")
+        self._node = delegate or task_vars.get("inventory_hostname", "node")
         self._patience = float(variable("cidx_reconnect_timeout", 300))
         # The first precheck and rehearsals may end with "unreachable"; after the
         # stop every step waits for the node to come back.

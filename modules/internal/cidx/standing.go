@@ -12,8 +12,8 @@ import (
 	"cidx-cluster/modules/internal/journal"
 )
 
-// Names of cidx_config's journal entries. Each carries "state": ToCluster or
-// ToStandalone.
+// Names of cidx_config's journal entries. Each carries "state": ToCluster,
+// ToStandalone, ToNode or Apart.
 const (
 	ConfigModule = "cidx_config"
 	ConfigBegun  = "begun" // also "config_was": storage_mode before the change
@@ -24,6 +24,8 @@ const (
 
 	ToCluster    = "cluster"
 	ToStandalone = "standalone"
+	ToNode       = "node"  // a further node of a cluster that another server was migrated to
+	Apart        = "apart" // no node any more
 )
 
 // Names of cidx_database's journal entries.
@@ -62,8 +64,8 @@ const WarmMarker = "cidx_cluster_warm"
 // folder tells: the journal, the hold and the record of the units.
 type Standing struct {
 	Entries []journal.Entry
-	Cutover string // last cut-over that was completed: "", ToCluster or ToStandalone
-	Begun   string // a cut-over that was begun and not completed: "", ToCluster or ToStandalone
+	Cutover string // last cut-over that was completed: "" or one of the states above
+	Begun   string // a cut-over that was begun and not completed: "" or one of the states above
 	Held    bool   // the server is kept from starting
 	Stopped bool   // the units were stopped and not yet released
 	Loaded  bool   // PostgreSQL holds, or may hold, a load that is not marked there as given up
@@ -133,7 +135,7 @@ func (s *Standing) read(e journal.Entry, before *Standing) {
 		s.Used = s.Used || direction == ToCluster
 	case ConfigModule + " " + ConfigUndone:
 		// A rollback that is undone has given the load up all the same.
-		if direction == ToCluster {
+		if direction == ToCluster || direction == ToNode {
 			s.Cutover, s.Begun, s.Used = before.Cutover, "", before.Used
 		}
 	case ServiceModule + " " + ServiceStarting:
@@ -173,6 +175,9 @@ func (s Standing) StoppedSince() *time.Time {
 // Migrated reports whether the last cut-over that was completed was to the cluster,
 // and none was begun since.
 func (s Standing) Migrated() bool { return s.Forgotten || s.Cutover == ToCluster && s.Begun == "" }
+
+// Node reports whether this home was added to a cluster as a further node.
+func (s Standing) Node() bool { return s.Cutover == ToNode && s.Begun == "" }
 
 // Since returns the entries after the last one of module with that event; all
 // of them where there is none.

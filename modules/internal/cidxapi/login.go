@@ -28,6 +28,10 @@ func (c *Client) Login(ctx context.Context) error {
 	return err
 }
 
+// Token is what a login has given, or the API key: good for another node of the
+// same cluster, too.
+func (c *Client) Token(ctx context.Context) (string, error) { return c.authorise(ctx) }
+
 // authorise returns a bearer token that should still be good.
 func (c *Client) authorise(ctx context.Context) (string, error) {
 	if c.options.Key != "" {

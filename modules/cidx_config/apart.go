@@ -1,0 +1,104 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
+)
+
+// toApart takes a further node out of the cluster: what the server had of its own
+// comes back, and nothing of the cluster is touched. It works without the share.
+func (c *cutover) toApart(ctx context.Context) error {
+	standing, err := c.Standing()
+	if err != nil {
+		return err
+	}
+	c.unfinished = standing.Unfinished()
+	ours := standing.Cutover == cidx.ToNode || standing.Begun == cidx.ToNode || standing.Begun == cidx.Apart
+	c.reply.Data = map[string]any{"stop": ours}
+	switch {
+	case standing.Cutover == cidx.ToCluster || standing.Begun == cidx.ToCluster || standing.Begun == cidx.ToStandalone:
+		return problem.Problem{What: "this server was migrated itself: it is no further node", At: c.Home, Fix: "take it back with cluster-rollback.yml"}
+	case !ours:
+		return c.byHand(ctx)
+	}
+	if err := c.planApart(ctx, standing); err != nil {
+		return err
+	}
+	if c.mode.Check {
+		c.reply.Msg = "the home would be taken out of the cluster"
+		c.plan = append(c.plan, step{what: "remember that this home is no node"})
+		return nil
+	}
+	if err := (&joining{cutover: c}).rests(ctx); err != nil {
+		return err
+	}
+	if standing.Begun != cidx.Apart {
+		if err := c.note(cidx.ConfigBegun, nil); err != nil {
+			return err
+		}
+	}
+	if err := c.apply(ctx); err != nil {
+		return err
+	}
+	c.done = append(c.done, "remember that this home is no node")
+	c.reply.Msg = "the home is out of the cluster"
+	c.reach("write the journal")
+	return c.note(cidx.ConfigDone, nil)
+}
+
+// byHand is for homes that this tool has not made nodes of.
+func (c *cutover) byHand(ctx context.Context) error {
+	now, err := cidx.ReadConfig(ctx, c.configPath())
+	if err != nil || !now.Cluster() {
+		c.reply.Msg = "this home is no node of a cluster"
+		return nil
+	}
+	for _, t := range cidx.AllTrees(c.Home, "") {
+		if info, err := os.Lstat(t.Link); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return problem.Problem{What: "a link that cluster-node.yml has not made", At: t.Link, Fix: "take this node out by hand: stop its server, put its own folder in the place of this link, and config.json.bak.<timestamp> in that of config.json"}
+		}
+	}
+	c.reply.Msg = "this home was joined, but is no node yet"
+	return nil
+}
+
+// planApart plans config.json first and the databases last.
+func (c *cutover) planApart(ctx context.Context, standing cidx.Standing) error {
+	now, err := cidx.ReadConfig(ctx, c.configPath())
+	if err != nil && !missing(c.configPath()) {
+		return err
+	}
+	var problems problem.List
+	known, err := c.readListing()
+	problems.Add(err)
+	problems.Add(c.planConfigBack(ctx, now))
+	links := standing.Links()
+	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
+		target, linked := links[t.Link]
+		if linked {
+			t.Target = target
+		}
+		s, needed, err := backStep(t)
+		problems.Add(err)
+		info, gone := os.Lstat(t.Link)
+		switch {
+		case err != nil:
+		case needed:
+			c.plan = append(c.plan, s)
+		case errors.Is(gone, fs.ErrNotExist) || !linked || info.Mode()&fs.ModeSymlink == 0:
+		case len(known[t.Link]) > 0:
+			problems = append(problems, problem.Problem{What: "the folder that this server had of its own is gone; it was set aside here", At: t.Aside(), Fix: "put it back from a backup of the node, or make an empty folder there, and run again"})
+		default:
+			c.plan = append(c.plan, step{what: "remove the link " + t.Link, event: cidx.ConfigFreed, data: map[string]any{"link": t.Link}, do: func() error { return unlink(t) }})
+		}
+	}
+	c.planKeysBack()
+	c.planDatabasesBack(time.Now().UTC().Format("20060102T150405Z"))
+	return problems.Err()
+}

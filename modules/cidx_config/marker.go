@@ -1,0 +1,118 @@
+package config
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/problem"
+)
+
+// A marker is a file that one node has just written on the share, and that a
+// further one must find there: a copy or a snapshot of the share does not have it.
+const markerPrefix = ".cidx-cluster-node-"
+
+// Patience: CIDX itself waits for up to a minute until a file server shows one
+// node what another one has made. Markers of killed runs go after an hour.
+const (
+	markerPatience = 20 * time.Second
+	markerAge      = time.Hour
+)
+
+func leaveMarker(golden string) (name, text string, err error) {
+	old, _ := filepath.Glob(filepath.Join(globbed(golden), markerPrefix+"*")) // well-formed: no error
+	for _, path := range old {
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > markerAge {
+			_ = os.Remove(path) // the next run tries again
+		}
+	}
+	name, text = markerPrefix+rand.Text(), rand.Text()
+	path := filepath.Join(golden, name)
+	if err := durable.Write(path, []byte(text), nil); err != nil {
+		return "", "", fmt.Errorf("leave marker on the share: %w", err)
+	}
+	return name, text, nil
+}
+
+func globbed(path string) string {
+	var out []rune
+	for _, c := range path {
+		if c == '*' || c == '?' || c == '[' || c == '\\' {
+			out = append(out, '\\')
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// findMarker proves that the folder is the one in which the other node has left
+// the marker, and that both call its owner by the same number.
+func (j *joining) findMarker(ctx context.Context, golden string) error {
+	path := filepath.Join(golden, j.of.Marker)
+	other := problem.Problem{
+		What: fmt.Sprintf("not the same file system: what node %s has just written there is not here", j.of.NodeID), At: golden,
+		Fix: "mount on this node what is mounted on " + j.of.Host + " (compare: findmnt " + j.share + "), not a copy or a snapshot of it",
+	}
+	for until := time.Now().Add(j.patience); ; {
+		raw, err := os.ReadFile(path)
+		switch {
+		case err == nil && string(raw) == j.of.Proof:
+			return j.sameOwner(path)
+		case err == nil:
+			return other
+		case !errors.Is(err, fs.ErrNotExist):
+			return problem.Problem{What: "read what node " + j.of.NodeID + " has written: " + err.Error(), At: path, Fix: "give the service user the same numeric ids on every node"}
+		case time.Now().After(until):
+			return other
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the marker: %w", context.Cause(ctx))
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (j *joining) sameOwner(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("look at marker: %w", err)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return problem.Problem{
+			What: fmt.Sprintf("what the service user of node %s writes belongs to uid %d here, and the service user is %d", j.of.NodeID, owner.Uid, os.Geteuid()), At: path,
+			Fix: "map numeric ids alike on every node (the export's options, idmapd)",
+		}
+	}
+	return nil
+}
+
+// sameAliases stands in for the marker in check mode, where nothing is written on
+// the share: the alias files must be those that the other node sees. One that was
+// replaced since it was read there may differ.
+func (j *joining) sameAliases(golden string, dirs []string) error {
+	here, err := aliasDigests(golden, dirs)
+	if err != nil {
+		return problem.Problem{What: err.Error(), At: golden, Fix: "make the share readable for the service user"}
+	}
+	for name, sum := range j.of.Aliases {
+		if here[name] == sum {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(golden, name)); err == nil && info.ModTime().After(j.of.Time.Add(-5*time.Second)) {
+			continue
+		}
+		return problem.Problem{
+			What: fmt.Sprintf("not the same file system: %s is not as node %s sees it", name, j.of.NodeID), At: golden,
+			Fix: "mount on this node what is mounted on " + j.of.Host + " (compare: findmnt " + j.share + ")",
+		}
+	}
+	return nil
+}

@@ -1,0 +1,329 @@
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/seal"
+	"cidx-cluster/modules/internal/service"
+	"cidx-cluster/modules/internal/standalone"
+)
+
+// joining is one call that makes a home a further node of a cluster.
+type joining struct {
+	*cutover
+	of         shared // what a node that works has told
+	given      handed
+	registered []string      // repositories that the cluster knows
+	patience   time.Duration // for the marker
+	plain      bool          // tests: the share is a plain folder
+}
+
+// join does it. Everything is proven before anything is changed: what this node
+// has and the cluster has not is not merged, and what it does not find on the
+// share it would delete.
+func (j *joining) join(ctx context.Context) error {
+	if err := j.hear(ctx); err != nil {
+		return err
+	}
+	found, err := j.find(ctx)
+	if err != nil {
+		return err
+	}
+	problems := j.fits(ctx, found)
+	problems.Add(j.planNode(ctx, found))
+	j.reply.Data = map[string]any{"registered": list(j.registered), "stop": len(j.plan) > 0, "node_id": j.nodeID(found)}
+	switch {
+	case len(problems) > 0:
+		return problems
+	case len(j.plan) == 0 && found.standing.Node():
+		j.reply.Msg = "this home is a node of the cluster already"
+		return nil
+	case j.mode.Check:
+		j.reply.Msg = "the home would become a node of the cluster"
+		j.plan = append(j.plan, step{what: "remember that this home is a node"})
+		return nil
+	}
+	return j.become(ctx, found)
+}
+
+// hear opens what the other node has told.
+func (j *joining) hear(ctx context.Context) error {
+	if err := decode(j.Cluster, &j.of); err != nil {
+		return err
+	}
+	if err := seal.Open(j.Seal, j.of.Sealed, &j.given); err != nil {
+		return problem.Problem{What: err.Error(), At: "cluster", Fix: "run cluster-node.yml, which asks a node that works in the same run"}
+	}
+	for _, raw := range j.given.Keys {
+		keepKey(ctx, raw)
+	}
+	return nil
+}
+
+// become carries the plan out.
+func (j *joining) become(ctx context.Context, found situation) error {
+	if len(j.plan) > 0 {
+		if err := j.rests(ctx); err != nil {
+			return err
+		}
+	}
+	if !found.standing.Node() && found.standing.Begun != cidx.ToNode {
+		if err := j.keepListing(slices.DeleteFunc(slices.Clone(found.trees), func(t seen) bool { return t.state != cidx.LinkFolder && !t.aside })); err != nil {
+			return err
+		}
+		if err := j.note(cidx.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
+			return err
+		}
+	}
+	if err := j.apply(ctx); err != nil {
+		return err
+	}
+	// And once more the way the server will see it, through the links.
+	if err := j.onShare(ctx, found, true); err != nil {
+		return j.undo(err, j.plan)
+	}
+	if err := j.again(ctx); err != nil {
+		return err
+	}
+	for _, t := range found.trees {
+		progress.Line(ctx, "  %s -> %s", rel(j.Home, t.Link), t.Target)
+	}
+	j.done = append(j.done, "remember that this home is a node")
+	j.reply.Msg = "the home is a node of the cluster"
+	j.reach("write the journal")
+	return j.note(cidx.ConfigDone, nil)
+}
+
+// rests proves that nothing of a server works on the home.
+func (j *joining) rests(ctx context.Context) error {
+	var problems problem.List
+	problems.Add(service.StillStopped(ctx, j.Common))
+	problems.Add(j.nobodyWrites())
+	return problems.Err()
+}
+
+// again plans once more: nothing may be left to do.
+func (j *joining) again(ctx context.Context) error {
+	twin := &joining{cutover: &cutover{args: j.args, mode: ansible.Mode{Check: true}}, of: j.of, given: j.given}
+	found, err := twin.find(ctx)
+	if err == nil {
+		err = twin.planNode(ctx, found)
+	}
+	if err == nil && len(twin.plan) > 0 {
+		err = problem.Problem{What: "still to do after the change: " + twin.plan[0].what, At: j.Home, Fix: "something else changes this folder; stop it and run again"}
+	}
+	return err
+}
+
+// find looks at the home. It may have no config.json yet.
+func (j *joining) find(ctx context.Context) (situation, error) {
+	var s situation
+	var err error
+	if s.standing, err = j.Standing(); err != nil {
+		return s, err
+	}
+	j.unfinished = s.standing.Unfinished()
+	if err := otherWay(s.standing, j.Home); err != nil {
+		return s, err
+	}
+	if s.now, err = j.configNow(ctx); err != nil {
+		return s, err
+	}
+	if s.kept, err = j.wanted(ctx, s.now); err != nil {
+		return s, err
+	}
+	if j.share, err = j.MountPoint(s.kept); err != nil {
+		return s, err
+	}
+	if err := alive(ctx, j.share); err != nil {
+		return s, err
+	}
+	s.layout = cidx.Layout{Home: j.Home, Share: j.share, Kind: "assumed"}
+	if slices.Contains(j.of.Trees, "data/golden-repos") {
+		s.layout.Kind = "real"
+	}
+	var problems problem.List
+	for _, t := range cidx.AllTrees(j.Home, j.share) {
+		if slices.Contains(j.of.Trees, rel(j.Home, t.Link)) {
+			one, err := look(t)
+			problems.Add(err)
+			s.layout.Trees, s.trees = append(s.layout.Trees, t), append(s.trees, one)
+		}
+	}
+	return s, problems.Err()
+}
+
+// configNow is config.json, or what a server that never ran would begin with.
+func (j *joining) configNow(ctx context.Context) (cidx.Config, error) {
+	if !missing(j.configPath()) {
+		return cidx.ReadConfig(ctx, j.configPath())
+	}
+	if info, err := os.Stat(j.Home); err != nil || !info.IsDir() {
+		return cidx.Config{}, problem.Problem{What: "no such folder", At: j.Home, Fix: "install CIDX on this node first, and name the server's data directory (server_dir) in cidx_home"}
+	}
+	raw := fmt.Appendf(nil, "{\n  \"server_dir\": %q,\n  \"storage_mode\": %q\n}\n", j.Home, cidx.ModeSQLite)
+	return cidx.ParseConfig(ctx, j.configPath(), raw)
+}
+
+// wanted is the configuration from which the cluster's values are taken: what
+// cluster-join.sh has left here, else what the other node has, without its name.
+func (j *joining) wanted(ctx context.Context, now cidx.Config) (cidx.Config, error) {
+	kept, err := j.ClusterConfig(ctx)
+	if err == nil {
+		return kept, nil
+	}
+	doc := map[string]any{"storage_mode": cidx.ModePostgres, "postgres_dsn": j.given.DSN}
+	for _, key := range settings {
+		if v, ok := j.given.Settings[key]; ok {
+			doc[key] = v
+		}
+	}
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return now, fmt.Errorf("encode the cluster's settings: %w", err)
+	}
+	return cidx.ParseConfig(ctx, now.Path, raw)
+}
+
+// nodeID is the operator's name for this node, else cluster-join.sh's, else the
+// host's.
+func (j *joining) nodeID(found situation) string {
+	host, _ := os.Hostname() // a node without one is told below, by an empty id
+	for _, id := range []string{j.NodeID, found.kept.NodeID, host} {
+		if id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// working reports whether this home is set up as a node already, by whomever.
+func (j *joining) working(found situation) bool {
+	return found.now.Cluster() && !slices.ContainsFunc(found.trees, func(t seen) bool { return t.state != cidx.LinkInPlace })
+}
+
+// planNode plans databases and folders first and config.json last: with the old
+// mode, or a part of the links, nothing starts (the journal says that it is begun).
+func (j *joining) planNode(ctx context.Context, found situation) error {
+	var problems problem.List
+	if !found.standing.Node() {
+		problems = append(problems, j.replaceable()...)
+		problems.Add(j.planBackup(ctx, found.now))
+	}
+	if !j.working(found) && !found.standing.Node() {
+		problems.Add(j.planDatabasesAside())
+	}
+	for _, t := range found.trees {
+		s, needed, err := linkStep(t)
+		if t.state == cidx.LinkMissing && !t.aside {
+			s, needed, err = newLink(t.Tree), true, nil
+		}
+		problems.Add(err)
+		if needed {
+			j.plan = append(j.plan, s)
+		}
+	}
+	problems.Add(j.planKeys())
+	edits, err := clusterEdits(found.now, found.kept, j.DSN, j.nodeID(found), j.share)
+	problems.Add(err)
+	if err == nil {
+		s, needed, err := j.editStep(found.now, append(edits, j.sharding(found.now)...))
+		problems.Add(err)
+		if needed {
+			j.plan = append(j.plan, s)
+		}
+	}
+	return problems.Err()
+}
+
+// sharding are values of the whole cluster.
+func (j *joining) sharding(now cidx.Config) (edits []jsonfile.Edit) {
+	for _, key := range []string{"sharding_enabled", "shard_replicas"} {
+		if v := gjson.GetBytes(j.given.Settings["cluster"], key); v.Exists() && v.Raw != jsonfile.Get(now.Raw, "cluster", key).Raw {
+			edits = append(edits, jsonfile.Edit{Path: []string{"cluster", key}, Value: json.RawMessage(v.Raw)})
+		}
+	}
+	return edits
+}
+
+// planBackup keeps the standalone configuration, once.
+func (j *joining) planBackup(ctx context.Context, now cidx.Config) error {
+	path := now.Path + cidx.PreCluster
+	if !missing(path) {
+		return nil
+	}
+	raw, from, err := standalone.Config(ctx, now)
+	if err != nil {
+		return err
+	}
+	j.plan = append(j.plan, step{what: "write config.json.pre-cluster (from " + from + ")", event: "kept", do: func() error {
+		info, err := os.Stat(now.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			info, err = nil, nil
+		}
+		if err != nil {
+			return fmt.Errorf("write config.json.pre-cluster: %w", err)
+		}
+		return durable.Write(path, raw, info)
+	}})
+	return nil
+}
+
+// newLink makes a link where nothing was.
+func newLink(t cidx.Tree) step {
+	return step{
+		what: "link " + t.Link + " to " + t.Target, event: cidx.ConfigLinked, data: map[string]any{"link": t.Link, "target": t.Target},
+		do: func() error {
+			if err := durable.MakeFolder(filepath.Dir(t.Link)); err != nil {
+				return err
+			}
+			return moveAndLink(t)
+		}, undo: func() error { return unlink(t) },
+	}
+}
+
+// unlink removes a link of ours that has no folder set aside.
+func unlink(t cidx.Tree) error {
+	if err := dropSpare(t); err != nil || missing(t.Link) {
+		return err
+	}
+	if to, err := os.Readlink(t.Link); err != nil || to != t.Target {
+		return problem.Problem{What: fmt.Sprintf("not a link of ours: %q", to), At: t.Link, Fix: "move it away"}
+	}
+	return removeSynced(t.Link)
+}
+
+// otherWay refuses homes that are on another way.
+func otherWay(s cidx.Standing, home string) error {
+	switch {
+	case s.Begun == cidx.Apart:
+		return problem.Problem{What: "a way out of the cluster was interrupted", At: home, Fix: "finish it: cluster-node.yml with -e cidx_node_state=absent; then add the node again"}
+	case s.Cutover == cidx.ToCluster || s.Begun == cidx.ToCluster || s.Begun == cidx.ToStandalone:
+		return problem.Problem{What: "this server was migrated itself, or is about to be", At: home, Fix: "leave it as it is (cluster-verify.yml), or undo that first with cluster-rollback.yml"}
+	}
+	return nil
+}
+
+// furtherNode refuses to treat a further node as the server that was migrated.
+func furtherNode(s cidx.Standing, home string) error {
+	if s.Cutover != cidx.ToNode && s.Begun != cidx.ToNode && s.Begun != cidx.Apart {
+		return nil
+	}
+	return problem.Problem{What: "this server is a further node of a cluster: nothing of it was migrated", At: home, Fix: "verify it with cluster-verify.yml, or take it out with cluster-node.yml -e cidx_node_state=absent"}
+}

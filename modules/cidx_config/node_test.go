@@ -1,0 +1,353 @@
+package config
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/hometest"
+	"cidx-cluster/modules/internal/pgtest"
+	"cidx-cluster/modules/internal/problem"
+)
+
+var sealing = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
+
+// pair is a cluster's first node, and a server beside it that is to be the second.
+// Their homes have different paths here, so the first one is made to say otherwise.
+type pair struct {
+	one, two hometest.Home
+}
+
+func newPair(t *testing.T, kind string) pair {
+	t.Helper()
+	p := pair{one: ready(t)}
+	to(t, p.one, cidx.ToCluster)
+	pgtest.Exec(t, p.one.DSN, "CREATE TABLE cluster_secrets (key_name text PRIMARY KEY, key_value text NOT NULL)",
+		"INSERT INTO cluster_secrets VALUES ('jwt_secret', 'jwt-Secret-Text'), ('mfa_encryption_key', 'mfa-Secret-Key')")
+	p.two = hometest.Home{Dir: filepath.Join(t.TempDir(), ".cidx-server"), Share: p.one.Share, DSN: p.one.DSN}
+	switch kind {
+	case "installed":
+		p.two = hometest.New(t, p.one.DSN)
+		p.two.Share = p.one.Share
+		p.two.Write(t, "config.json", fmt.Sprintf(hometest.Standalone, p.two.Dir))
+		must(t, os.Remove(p.two.Path("config.json.bak.20260102_030405")))
+		p.two.Write(t, ".jwt_secret", "another secret of node2\n")
+		must(t, os.Remove(p.two.Path("data/mfa_key.dat")))
+	case "joined":
+		p.two.Write(t, "config.json", strings.Replace(fmt.Sprintf(hometest.Cluster, p.two.Dir, p.one.DSN, p.one.Share), "node-1", "node-2", 1))
+	case "bare":
+		must(t, os.MkdirAll(p.two.Dir, 0o755))
+	}
+	return p
+}
+
+// told is what the first node says.
+func (p pair) told(t *testing.T, mode ansible.Mode) map[string]any {
+	t.Helper()
+	f := &first{cutover{args: args{Common: cidx.Common{Home: p.one.Dir}, Wanted: sharing, Seal: sealing}, mode: mode}}
+	reply, err := f.run(context.Background())
+	must(t, err)
+	raw, err := json.Marshal(reply.Data["cluster"])
+	must(t, err)
+	for _, secret := range []string{"jwt-Secret-Text", "mfa-Secret-Key", "node1.example.org", "ontap-Secret"} {
+		if strings.Contains(string(raw), secret) {
+			t.Errorf("in clear: %s", secret)
+		}
+	}
+	var of map[string]any
+	must(t, json.Unmarshal(raw, &of))
+	of["home"], of["host"] = p.two.Dir, "node1"
+	return of
+}
+
+// call asks the second one.
+func (p pair) call(of map[string]any, mode ansible.Mode, reached func(string)) (*joining, error) {
+	j := &joining{plain: true, cutover: &cutover{mode: mode, reached: reached, args: args{Common: cidx.Common{Home: p.two.Dir}, Wanted: cidx.ToNode, Cluster: of, Seal: sealing, NodeID: "node-2"}}}
+	return j, j.join(context.Background())
+}
+
+func (p pair) add(t *testing.T) *joining {
+	t.Helper()
+	j, err := p.call(p.told(t, ansible.Mode{}), ansible.Mode{}, nil)
+	must(t, err)
+	return j
+}
+
+func (p pair) takeOut(t *testing.T) ansible.Reply {
+	t.Helper()
+	reply, err := call(p.two, cidx.Apart, ansible.Mode{}, nil)
+	must(t, err)
+	return reply
+}
+
+var nodeKinds = []string{"installed", "joined", "bare"}
+
+func TestANodeIsAddedAndTakenOutAgain(t *testing.T) {
+	for _, kind := range nodeKinds {
+		t.Run(kind, func(t *testing.T) {
+			p := newPair(t, kind)
+			before, one := homeNow(t, p.two), homeNow(t, p.one)
+			share := hometest.Snapshot(t, p.one.Share)
+			check := ansible.Mode{Check: true, Diff: true}
+			planned, err := p.call(p.told(t, check), check, nil)
+			must(t, err)
+			if diff := cmp.Diff(share, hometest.Snapshot(t, p.one.Share)); diff != "" {
+				t.Errorf("a rehearsal changes the share:\n%s", diff)
+			}
+			if diff := cmp.Diff(before, hometest.Snapshot(t, p.two.Dir)); diff != "" {
+				t.Errorf("a rehearsal changes the home:\n%s", diff)
+			}
+			did := p.add(t)
+			if len(planned.plan) != len(did.done) {
+				t.Errorf("planned %d steps, did %q", len(planned.plan), did.done)
+			}
+			p.isANode(t)
+			if again := p.add(t); len(again.done) != 0 {
+				t.Errorf("a second time changes: %q", again.done)
+			}
+			if diff := cmp.Diff(one, homeNow(t, p.one)); diff != "" {
+				t.Errorf("the first node has changed:\n%s", diff)
+			}
+			p.two.Write(t, "data/cidx_server.db", "what the node's server has made")
+			p.takeOut(t)
+			if kind == "installed" { // a joined one is standalone then: a start would delete what it does not find
+				got := homeNow(t, p.two)
+				delete(got, p.two.Path("config.json.pre-cluster"))
+				if diff := cmp.Diff(before, got); diff != "" {
+					t.Errorf("after the way out:\n%s", diff)
+				}
+			}
+			p.isOut(t)
+			if reply := p.takeOut(t); reply.Changed {
+				t.Errorf("a second way out changes: %v", reply.Data["plan"])
+			}
+			p.add(t)
+			p.isANode(t)
+		})
+	}
+}
+
+func (p pair) isANode(t *testing.T) {
+	t.Helper()
+	if !linked(p.two) {
+		t.Error("the links are not in place")
+	}
+	for _, name := range []string{saltName, jwtName, mfaName} {
+		want, err := os.ReadFile(p.one.Path(name))
+		must(t, err)
+		if got, err := os.ReadFile(p.two.Path(name)); err != nil || string(got) != string(want) {
+			t.Errorf("%s is not the first node's: %v", name, err)
+		}
+		if info, err := os.Stat(p.two.Path(name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	config, err := cidx.ReadConfig(context.Background(), p.two.Path("config.json"))
+	must(t, err)
+	if !config.Cluster() || config.DSN != p.one.DSN || config.NodeID != "node-2" || config.Share != p.one.Share {
+		t.Errorf("mode %s, node %s, share %s", config.StorageMode, config.NodeID, config.Share)
+	}
+	standing, err := cidx.Common{Home: p.two.Dir}.Standing()
+	must(t, err)
+	if !standing.Node() || standing.Migrated() || standing.Unfinished() {
+		t.Errorf("standing: %+v", standing)
+	}
+	if left, _ := filepath.Glob(p.two.Path("data", "*.tmp")); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func (p pair) isOut(t *testing.T) {
+	t.Helper()
+	config, err := cidx.ReadConfig(context.Background(), p.two.Path("config.json"))
+	must(t, err)
+	for _, tree := range []string{"golden-repos", "activated-repos"} {
+		if info, err := os.Lstat(p.two.Path("data", tree)); err == nil && !info.IsDir() {
+			t.Errorf("%s still leads to the share", tree)
+		}
+	}
+	if config.Cluster() {
+		t.Error("config.json still is a cluster's")
+	}
+}
+
+// TestANodeKilledAnywhereIsFinishedOrTakenOut: by the same command, or by the other.
+func TestANodeKilledAnywhereIsFinishedOrTakenOut(t *testing.T) {
+	for _, kind := range nodeKinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, kind)
+			for n := 0; ; n++ {
+				at, died := p.killAt(t, n)
+				if !died {
+					if n < 5 {
+						t.Errorf("only %d moments to be killed at", n)
+					}
+					break
+				}
+				p.add(t)
+				p.isANode(t)
+				p.takeOut(t)
+				p.killAt(t, n)
+				p.takeOut(t)
+				p.isOut(t)
+				if t.Failed() {
+					t.Fatalf("killed before %q", at)
+				}
+			}
+			after := func() map[string]string {
+				got := homeNow(t, p.two)
+				maps.DeleteFunc(got, func(path, _ string) bool { return strings.Contains(path, "config.json") })
+				return got
+			}
+			p.takeOut(t)
+			want := after()
+			for m := 0; ; m++ {
+				p.add(t)
+				died := killed{}
+				func() {
+					defer func() { died, _ = recover().(killed) }()
+					seen := 0
+					_, err := call(p.two, cidx.Apart, ansible.Mode{}, func(what string) {
+						if seen == m {
+							panic(killed{what})
+						}
+						seen++
+					})
+					must(t, err)
+				}()
+				p.takeOut(t)
+				if diff := cmp.Diff(want, after()); diff != "" {
+					t.Errorf("way out killed before %q:\n%s", died.at, diff)
+				}
+				if died.at == "" {
+					return
+				}
+			}
+		})
+	}
+}
+
+func (p pair) killAt(t *testing.T, n int) (at string, died bool) {
+	t.Helper()
+	defer func() {
+		if k, ok := recover().(killed); ok {
+			at, died = k.at, true
+		}
+	}()
+	seen := 0
+	_, err := p.call(p.told(t, ansible.Mode{}), ansible.Mode{}, func(what string) {
+		if seen == n {
+			panic(killed{what})
+		}
+		seen++
+	})
+	must(t, err)
+	return "", false
+}
+
+// TestANodeThatDoesNotFitIsRefused before anything is changed, and each reason is told.
+func TestANodeThatDoesNotFitIsRefused(t *testing.T) {
+	elsewhere := pgtest.Database(t)
+	pgtest.Exec(t, elsewhere, "CREATE TABLE cluster_secrets (key_name text PRIMARY KEY, key_value text NOT NULL)", "INSERT INTO cluster_secrets VALUES ('jwt_secret', 'of another cluster')")
+	for name, c := range map[string]struct {
+		do   func(t *testing.T, p pair, of map[string]any)
+		want string
+	}{
+		"another home path":         {func(_ *testing.T, _ pair, of map[string]any) { of["home"] = "/srv/cidx/.cidx-server" }, "each writes its own spelling of paths"},
+		"another uid":               {func(_ *testing.T, _ pair, of map[string]any) { of["uid"] = 4711 }, "and uid 4711"},
+		"a clock that is behind":    {func(_ *testing.T, _ pair, of map[string]any) { of["ahead"] = 90.0 }, "s behind that of node node-1"},
+		"a clock that is before":    {func(_ *testing.T, _ pair, of map[string]any) { of["ahead"] = -90.0 }, "s before that of node node-1"},
+		"a copy of the share":       {func(t *testing.T, p pair, of map[string]any) { must(t, os.Remove(p.marker(of))) }, "not the same file system"},
+		"the share of yesterday":    {func(t *testing.T, p pair, of map[string]any) { must(t, os.WriteFile(p.marker(of), nil, 0o600)) }, "not the same file system"},
+		"the share at another path": {func(_ *testing.T, _ pair, of map[string]any) { of["share"] = "/mnt/other" }, "and /mnt/other on node node-1"},
+		"another clone backend":     {func(_ *testing.T, _ pair, of map[string]any) { of["backend"] = "ontap" }, `and "ontap" on node node-1`},
+		"the id of the first node":  {func(_ *testing.T, _ pair, of map[string]any) { of["node_id"] = "node-2" }, "is the id of the other node"},
+		"another cluster's database": {func(t *testing.T, p pair, _ map[string]any) {
+			p.two.Write(t, "config.json", strings.NewReplacer("node-1", "node-2", p.one.DSN, elsewhere).Replace(fmt.Sprintf(hometest.Cluster, p.two.Dir, p.one.DSN, p.one.Share)))
+		}, "not the database of node node-1"},
+		"a repository that is not on the share": {func(t *testing.T, p pair, _ map[string]any) {
+			must(t, os.RemoveAll(filepath.Join(p.one.Share, "golden-repos", "web")))
+		}, "repository web: no such folder"},
+		"a salt that opens no token": {func(t *testing.T, p pair, _ map[string]any) {
+			pgtest.Exec(t, p.one.DSN, "CREATE TABLE ci_tokens (encrypted_token text)", "INSERT INTO ci_tokens VALUES ('"+base64.StdEncoding.EncodeToString(make([]byte, 32))+"')")
+		}, "no stored token can be opened"},
+		"what another run has closed": {func(_ *testing.T, _ pair, of map[string]any) { of["sealed"] = "AAAA" + of["sealed"].(string) }, "closed with another key"},
+		"a server that was migrated":  {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.ToCluster) }, "this server was migrated itself"},
+		"a way out that stopped":      {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.Apart) }, "a way out of the cluster was interrupted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, "joined")
+			of := p.told(t, ansible.Mode{})
+			c.do(t, p, of)
+			before := homeNow(t, p.two)
+			_, err := p.call(of, ansible.Mode{}, nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			for _, found := range problem.Of(err) {
+				if found.Fix == "" {
+					t.Errorf("no fix: %+v", found)
+				}
+			}
+			if diff := cmp.Diff(before, homeNow(t, p.two)); diff != "" {
+				t.Errorf("the home has changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+func (p pair) marker(of map[string]any) string {
+	return filepath.Join(p.one.Share, "golden-repos", of["marker"].(string))
+}
+
+func (p pair) begun(t *testing.T, state string) {
+	t.Helper()
+	c := &cutover{args: args{Common: cidx.Common{Home: p.two.Dir}, Wanted: state}}
+	must(t, c.note(cidx.ConfigBegun, nil))
+}
+
+// TestAFurtherNodeIsNoMigratedServer: neither migrated nor rolled back as one.
+func TestAFurtherNodeIsNoMigratedServer(t *testing.T) {
+	p := newPair(t, "joined")
+	p.add(t)
+	for _, state := range []string{cidx.ToCluster, cidx.ToStandalone} {
+		if _, err := call(p.two, state, ansible.Mode{Check: true}, nil); err == nil || !strings.Contains(err.Error(), "further node") {
+			t.Errorf("%s: %v", state, err)
+		}
+	}
+	if _, err := call(p.one, cidx.Apart, ansible.Mode{Check: true}, nil); err == nil || !strings.Contains(err.Error(), "cluster-rollback.yml") {
+		t.Errorf("the first node taken out: %v", err)
+	}
+}
+
+// TestTheMarkerIsTakenAway, and nothing else can be with its name.
+func TestTheMarkerIsTakenAway(t *testing.T) {
+	p := newPair(t, "joined")
+	before := hometest.Snapshot(t, p.one.Share)
+	of := p.told(t, ansible.Mode{})
+	for range 2 {
+		f := &first{cutover{args: args{Common: cidx.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}}}
+		_, err := f.run(context.Background())
+		must(t, err)
+	}
+	if diff := cmp.Diff(before, hometest.Snapshot(t, p.one.Share)); diff != "" {
+		t.Errorf("the share:\n%s", diff)
+	}
+	of["marker"] = "../" + markerPrefix
+	f := &first{cutover{args: args{Common: cidx.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}}}
+	if _, err := f.run(context.Background()); err == nil {
+		t.Error("another file's name is taken")
+	}
+}

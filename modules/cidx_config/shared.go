@@ -1,0 +1,240 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/seal"
+)
+
+// shared is what a node that works tells a further one. Nothing in it is secret
+// but what Sealed holds, and that is closed.
+type shared struct {
+	Host    string            `json:"host"`
+	Home    string            `json:"home"` // as the server itself spells it
+	Share   string            `json:"share"`
+	User    string            `json:"user"`
+	UID     int               `json:"uid"`
+	GID     int               `json:"gid"`
+	NodeID  string            `json:"node_id"`
+	Backend string            `json:"backend"`
+	Ahead   float64           `json:"ahead"`   // of PostgreSQL's clock, in seconds
+	Trees   []string          `json:"trees"`   // links to the share, below the home
+	Aliases map[string]string `json:"aliases"` // alias files on the share, each with a digest
+	Time    time.Time         `json:"time"`    // before they were read
+	Marker  string            `json:"marker"`  // file below golden-repos; "" in check mode
+	Proof   string            `json:"proof"`   // its content
+	Sealed  string            `json:"sealed"`  // handed, closed
+}
+
+// handed are the secrets among it.
+type handed struct {
+	DSN      string                     `json:"dsn"`
+	Settings map[string]json.RawMessage `json:"settings"` // of config.json, for a node that was not joined
+	Keys     map[string][]byte          `json:"keys"`     // by name, see keyFiles
+	Cluster  string                     `json:"cluster"`  // digest of PostgreSQL's cluster_secrets
+}
+
+// settings are the objects and values of config.json that name the share.
+var settings = []string{"ontap", "cow_daemon", "clone_backend"}
+
+// first is a call on a node of the cluster that works.
+type first struct{ cutover }
+
+func (f *first) run(ctx context.Context) (ansible.Reply, error) {
+	if f.Wanted == unsharing {
+		return f.unshare()
+	}
+	found, err := f.find(ctx)
+	if err == nil {
+		err = f.works(found)
+	}
+	if err != nil {
+		return ansible.Reply{}, err
+	}
+	s, err := f.gather(ctx, found)
+	if err != nil {
+		return ansible.Reply{}, err
+	}
+	golden, _ := found.layout.Tree(cidx.GoldenRepos)
+	if !f.mode.Check {
+		if s.Marker, s.Proof, err = leaveMarker(golden.Target); err != nil {
+			return ansible.Reply{}, err
+		}
+	}
+	return ansible.Reply{Msg: "node " + s.NodeID + " has told what a further node must share", Data: map[string]any{"cluster": s}}, nil
+}
+
+// unshare takes the marker away.
+func (f *first) unshare() (ansible.Reply, error) {
+	var s shared
+	if err := decode(f.Cluster, &s); err != nil || s.Marker == "" {
+		return ansible.Reply{Msg: "no marker is on the share"}, err
+	}
+	if s.Share == "" || filepath.Base(s.Marker) != s.Marker || !strings.HasPrefix(s.Marker, markerPrefix) {
+		return ansible.Reply{}, problem.Problem{What: fmt.Sprintf("%q is no marker of ours", s.Marker), At: "cluster", Fix: "give the reply of state=shared"}
+	}
+	err := os.Remove(filepath.Join(s.Share, cidx.GoldenRepos, s.Marker))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ansible.Reply{}, fmt.Errorf("remove marker: %w", err)
+	}
+	return ansible.Reply{Msg: "the marker is taken away"}, nil
+}
+
+// works refuses to hand over what is not a working cluster's.
+func (f *first) works(found situation) error {
+	var problems problem.List
+	add := func(what, at string) {
+		problems = append(problems, problem.Problem{What: what, At: at, Fix: "migrate this server with cluster-migrate.yml first, or name a node that works in cidx_first_node"})
+	}
+	if !found.now.Cluster() {
+		add(fmt.Sprintf("storage_mode is %q: this server is no node of a cluster", found.now.StorageMode), found.now.Path)
+	}
+	if found.standing.Unfinished() {
+		add("its migration, or its way into the cluster, is not finished", f.State().Journal())
+	}
+	for _, t := range found.trees {
+		if t.state != cidx.LinkInPlace {
+			add("does not lead to the share", t.Link)
+		}
+	}
+	return problems.Err()
+}
+
+// gather reads what is to be shared.
+func (f *first) gather(ctx context.Context, found situation) (shared, error) {
+	s := shared{Home: cidx.ServerDir(f.Home, found.now), Share: f.share, UID: os.Geteuid(), GID: os.Getegid(), NodeID: found.now.NodeID, Backend: found.now.Backend, Time: time.Now().UTC()}
+	s.Host, _ = os.Hostname() // for messages only
+	s.User = f.owner().String()
+	for _, t := range found.trees {
+		rel, err := filepath.Rel(f.Home, t.Link)
+		if err != nil {
+			return s, fmt.Errorf("name %s: %w", t.Link, err)
+		}
+		s.Trees = append(s.Trees, rel)
+	}
+	golden, _ := found.layout.Tree(cidx.GoldenRepos)
+	var err error
+	if s.Aliases, err = aliasDigests(golden.Target, found.layout.AliasDirs()); err != nil {
+		return s, err
+	}
+	h := handed{DSN: found.now.DSN, Settings: map[string]json.RawMessage{}}
+	for _, key := range append([]string{"cluster"}, settings...) {
+		if v := jsonfile.Get(found.now.Raw, key); v.Exists() && v.Type != gjson.Null {
+			h.Settings[key] = json.RawMessage(v.Raw)
+		}
+	}
+	if h.Keys, err = f.readKeys(ctx); err != nil {
+		return s, err
+	}
+	err = f.inPostgres(ctx, h.DSN, func(conn *pgconn.PgConn) error {
+		if h.Cluster, err = clusterDigest(ctx, conn); err == nil {
+			s.Ahead, err = ahead(ctx, conn)
+		}
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	s.Sealed, err = seal.Close(f.Seal, h)
+	return s, err
+}
+
+// inPostgres does something over a connection to the cluster's database.
+func (c *cutover) inPostgres(ctx context.Context, dsn string, do func(*pgconn.PgConn) error) error {
+	if c.DSN != "" {
+		dsn = c.DSN
+	}
+	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	return postgres.Explain(do(conn), postgres.WhereDSN(dsn))
+}
+
+// clusterDigest tells one cluster's database from any other: by the keys that its
+// first start has put there.
+func clusterDigest(ctx context.Context, conn *pgconn.PgConn) (string, error) {
+	rows, err := postgres.Read(ctx, conn, "SELECT key_name, key_value FROM cluster_secrets WHERE key_name IN ('jwt_secret', 'mfa_encryption_key') ORDER BY 1")
+	if err != nil && postgres.Code(err) != undefinedTable {
+		return "", fmt.Errorf("read cluster_secrets: %w", err)
+	}
+	if len(rows) == 0 {
+		return "", problem.Problem{What: "PostgreSQL holds no keys of a cluster (cluster_secrets)", At: "cluster_secrets", Fix: "start the first node of the cluster before others are added"}
+	}
+	h := sha256.New()
+	for _, r := range rows {
+		fmt.Fprintf(h, "%q=%q\n", r[0], r[1])
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// ahead is by how many seconds this machine's clock is before PostgreSQL's.
+func ahead(ctx context.Context, conn *pgconn.PgConn) (float64, error) {
+	asked := time.Now()
+	rows, err := postgres.Read(ctx, conn, "SELECT extract(epoch FROM clock_timestamp())::float8")
+	if err != nil {
+		return 0, fmt.Errorf("read PostgreSQL's clock: %w", err)
+	}
+	var theirs float64
+	if _, err := fmt.Sscan(string(rows[0][0]), &theirs); err != nil {
+		return 0, fmt.Errorf("read PostgreSQL's clock: %w", err)
+	}
+	ours := asked.Add(time.Since(asked) / 2)
+	return float64(ours.UnixMicro())/1e6 - theirs, nil
+}
+
+// aliasDigests reads the alias files on the share.
+func aliasDigests(golden string, dirs []string) (map[string]string, error) {
+	digests := map[string]string{}
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(filepath.Join(golden, dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("list aliases: %w", err)
+		}
+		for _, e := range entries {
+			if name := filepath.Join(dir, e.Name()); e.Type().IsRegular() && strings.HasSuffix(name, ".json") && !strings.HasPrefix(e.Name(), ".") {
+				raw, err := os.ReadFile(filepath.Join(golden, name))
+				if errors.Is(err, fs.ErrNotExist) {
+					continue // it has just been replaced
+				}
+				if err != nil {
+					return nil, fmt.Errorf("read alias: %w", err)
+				}
+				sum := sha256.Sum256(raw)
+				digests[name] = hex.EncodeToString(sum[:8])
+			}
+		}
+	}
+	return digests, nil
+}
+
+// decode reads a dictionary that Ansible has passed on.
+func decode(given map[string]any, into any) error {
+	raw, err := json.Marshal(given)
+	if err == nil {
+		err = json.Unmarshal(raw, into)
+	}
+	if err != nil {
+		return problem.Problem{What: "not what state=shared replies: " + err.Error(), At: "cluster", Fix: "give the reply of state=shared on a node that works"}
+	}
+	return nil
+}
