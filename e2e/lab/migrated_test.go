@@ -112,12 +112,14 @@ func TestMigratedByNewestAnsible(t *testing.T) {
 	s.serves(s.node)
 }
 
-// TestSecondNodeJoins: node2 as cluster-join.sh leaves it, with the links to the
-// share and the first node's salt, sees what node1 sees.
+// TestSecondNodeJoins: a server on which cluster-join.sh was run becomes a node by
+// the playbook, sees what node1 sees, and is taken out again.
 func TestSecondNodeJoins(t *testing.T) {
-	s := scenario(t, 5*time.Minute)
+	s := scenario(t, 6*time.Minute)
 	s.migrate()
 	two := s.joinSecond()
+	s.says(s.play(0, "cluster-node.yml", "-l", "node2"), `(?m)^node2 +: .*changed=[1-9].* failures=0`)
+	s.must(two.Healthy(s.ctx, 30*time.Second))
 	s.serves(two)
 	s.sameLogins(s.node, two)
 	online, err := s.lab.DB.Query(s.ctx, "SELECT string_agg(node_id, ',' ORDER BY node_id) FROM cluster_nodes WHERE status = 'online'")
@@ -126,30 +128,32 @@ func TestSecondNodeJoins(t *testing.T) {
 		t.Errorf("online: %s", online)
 	}
 	s.judge("equal", "-running")
-	s.unchanged(s.play(0, "cluster-verify.yml", "-l", "node1"))
+	s.says(s.play(0, "cluster-node.yml", "-l", "node2"), `(?m)^node2 +: .*changed=0.* failures=0`)
+	verified := s.play(0, "cluster-verify.yml")
+	s.unchanged(verified)
+	s.says(verified, `(?m)^node2 +: .*changed=0.* failures=0`)
+
+	s.play(0, "cluster-node.yml", "-l", "node2", "-e", "cidx_node_state=absent")
+	if state, err := two.Unit(s.ctx, "cidx-server"); err != nil || state != "inactive" {
+		t.Errorf("node2's server is %s: %v", state, err)
+	}
+	s.serves(s.node)
 }
 
-// joinSecond makes node2 what cluster-join.sh makes of a new server, and starts it.
+// joinSecond makes node2 what an operator has before the playbook: CIDX installed,
+// and cluster-join.sh run.
 func (s *stage) joinSecond() *Node {
 	s.t.Helper()
 	two := s.lab.Node2
 	s.must(two.Create(s.ctx))
 	s.must(two.Boot(s.ctx))
-	salt, err := os.ReadFile(s.node.Path(filepath.Join(Home, ".encryption_key_salt")))
-	s.must(err)
 	s.must(errors.Join(
-		os.MkdirAll(two.Path(Home+"/data"), 0o700),
+		os.MkdirAll(two.Path(Home), 0o700),
 		os.WriteFile(two.Path(Home+"/config.json"), []byte(`{"server_dir": "`+Home+`", "storage_mode": "sqlite"}`), 0o600),
-		os.WriteFile(two.Path(Home+"/.encryption_key_salt"), salt, 0o600),
-		os.Symlink(Share+"/golden-repos", two.Path(Home+"/data/golden-repos")),
-		os.Symlink(Share+"/activated-repos", two.Path(Home+"/data/activated-repos")),
 	))
-	_, err = two.Run(s.ctx, "chown", "-Rh", "cidx:cidx", "/home/cidx")
+	_, err := two.Run(s.ctx, "chown", "-Rh", "cidx:cidx", "/home/cidx")
 	s.must(err)
 	s.must(two.Join(s.ctx, "node-2"))
-	_, err = two.Run(s.ctx, "systemctl", "start", "cidx-server")
-	s.must(err)
-	s.must(two.Healthy(s.ctx, 30*time.Second))
 	return two
 }
 

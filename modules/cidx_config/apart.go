@@ -23,7 +23,11 @@ func (c *cutover) toApart(ctx context.Context) error {
 	c.reply.Data = map[string]any{"stop": ours}
 	switch {
 	case standing.Cutover == cidx.ToCluster || standing.Begun == cidx.ToCluster || standing.Begun == cidx.ToStandalone:
-		return problem.Problem{What: "this server was migrated itself: it is no further node", At: c.Home, Fix: "take it back with cluster-rollback.yml"}
+		return problem.Problem{
+			What: "this server was migrated itself: it is no further node",
+			At:   c.Home,
+			Fix:  "take it back with cluster-rollback.yml",
+		}
 	case !ours:
 		return c.byHand(ctx)
 	}
@@ -61,7 +65,12 @@ func (c *cutover) byHand(ctx context.Context) error {
 	}
 	for _, t := range cidx.AllTrees(c.Home, "") {
 		if info, err := os.Lstat(t.Link); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			return problem.Problem{What: "a link that cluster-node.yml has not made", At: t.Link, Fix: "take this node out by hand: stop its server, put its own folder in the place of this link, and config.json.bak.<timestamp> in that of config.json"}
+			return problem.Problem{
+				What: "a link that cluster-node.yml has not made",
+				At:   t.Link,
+				Fix: "take this node out by hand: stop its server, " +
+					"put its own folder in the place of this link, and config.json.bak.<timestamp> in that of config.json",
+			}
 		}
 	}
 	c.reply.Msg = "this home was joined, but is no node yet"
@@ -93,9 +102,16 @@ func (c *cutover) planApart(ctx context.Context, standing cidx.Standing) error {
 			c.plan = append(c.plan, s)
 		case errors.Is(gone, fs.ErrNotExist) || !linked || info.Mode()&fs.ModeSymlink == 0:
 		case len(known[t.Link]) > 0:
-			problems = append(problems, problem.Problem{What: "the folder that this server had of its own is gone; it was set aside here", At: t.Aside(), Fix: "put it back from a backup of the node, or make an empty folder there, and run again"})
+			problems = append(problems, problem.Problem{
+				What: "the folder that this server had of its own is gone; it was set aside here",
+				At:   t.Aside(),
+				Fix:  "put it back from a backup of the node, or make an empty folder there, and run again",
+			})
 		default:
-			c.plan = append(c.plan, step{what: "remove the link " + t.Link, event: cidx.ConfigFreed, data: map[string]any{"link": t.Link}, do: func() error { return unlink(t) }})
+			c.plan = append(c.plan, step{
+				what: "remove the link " + t.Link, event: cidx.ConfigFreed, data: map[string]any{"link": t.Link},
+				do: func() error { return unlink(t) },
+			})
 		}
 	}
 	c.planKeysBack()

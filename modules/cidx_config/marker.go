@@ -68,7 +68,11 @@ func (j *joining) findMarker(ctx context.Context, golden string) error {
 		case err == nil:
 			return other
 		case !errors.Is(err, fs.ErrNotExist):
-			return problem.Problem{What: "read what node " + j.of.NodeID + " has written: " + err.Error(), At: path, Fix: "give the service user the same numeric ids on every node"}
+			return problem.Problem{
+				What: "read what node " + j.of.NodeID + " has written: " + err.Error(),
+				At:   path,
+				Fix:  "give the service user the same numeric ids on every node",
+			}
 		case time.Now().After(until):
 			return other
 		}
@@ -87,7 +91,8 @@ func (j *joining) sameOwner(path string) error {
 	}
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
 		return problem.Problem{
-			What: fmt.Sprintf("what the service user of node %s writes belongs to uid %d here, and the service user is %d", j.of.NodeID, owner.Uid, os.Geteuid()), At: path,
+			What: fmt.Sprintf("what the service user of node %s writes belongs to uid %d here, and the service user is %d",
+				j.of.NodeID, owner.Uid, os.Geteuid()), At: path,
 			Fix: "map numeric ids alike on every node (the export's options, idmapd)",
 		}
 	}

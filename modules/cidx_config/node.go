@@ -2,26 +2,19 @@ package config
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
-	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/seal"
 	"cidx-cluster/modules/internal/service"
-	"cidx-cluster/modules/internal/standalone"
 )
 
 // joining is one call that makes a home a further node of a cluster.
@@ -84,7 +77,8 @@ func (j *joining) become(ctx context.Context, found situation) error {
 		}
 	}
 	if !found.standing.Node() && found.standing.Begun != cidx.ToNode {
-		if err := j.keepListing(slices.DeleteFunc(slices.Clone(found.trees), func(t seen) bool { return t.state != cidx.LinkFolder && !t.aside })); err != nil {
+		foreign := func(t seen) bool { return t.state != cidx.LinkFolder && !t.aside }
+		if err := j.keepListing(slices.DeleteFunc(slices.Clone(found.trees), foreign)); err != nil {
 			return err
 		}
 		if err := j.note(cidx.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
@@ -126,7 +120,11 @@ func (j *joining) again(ctx context.Context) error {
 		err = twin.planNode(ctx, found)
 	}
 	if err == nil && len(twin.plan) > 0 {
-		err = problem.Problem{What: "still to do after the change: " + twin.plan[0].what, At: j.Home, Fix: "something else changes this folder; stop it and run again"}
+		err = problem.Problem{
+			What: "still to do after the change: " + twin.plan[0].what,
+			At:   j.Home,
+			Fix:  "something else changes this folder; stop it and run again",
+		}
 	}
 	return err
 }
@@ -169,50 +167,6 @@ func (j *joining) find(ctx context.Context) (situation, error) {
 	return s, problems.Err()
 }
 
-// configNow is config.json, or what a server that never ran would begin with.
-func (j *joining) configNow(ctx context.Context) (cidx.Config, error) {
-	if !missing(j.configPath()) {
-		return cidx.ReadConfig(ctx, j.configPath())
-	}
-	if info, err := os.Stat(j.Home); err != nil || !info.IsDir() {
-		return cidx.Config{}, problem.Problem{What: "no such folder", At: j.Home, Fix: "install CIDX on this node first, and name the server's data directory (server_dir) in cidx_home"}
-	}
-	raw := fmt.Appendf(nil, "{\n  \"server_dir\": %q,\n  \"storage_mode\": %q\n}\n", j.Home, cidx.ModeSQLite)
-	return cidx.ParseConfig(ctx, j.configPath(), raw)
-}
-
-// wanted is the configuration from which the cluster's values are taken: what
-// cluster-join.sh has left here, else what the other node has, without its name.
-func (j *joining) wanted(ctx context.Context, now cidx.Config) (cidx.Config, error) {
-	kept, err := j.ClusterConfig(ctx)
-	if err == nil {
-		return kept, nil
-	}
-	doc := map[string]any{"storage_mode": cidx.ModePostgres, "postgres_dsn": j.given.DSN}
-	for _, key := range settings {
-		if v, ok := j.given.Settings[key]; ok {
-			doc[key] = v
-		}
-	}
-	raw, err := json.Marshal(doc)
-	if err != nil {
-		return now, fmt.Errorf("encode the cluster's settings: %w", err)
-	}
-	return cidx.ParseConfig(ctx, now.Path, raw)
-}
-
-// nodeID is the operator's name for this node, else cluster-join.sh's, else the
-// host's.
-func (j *joining) nodeID(found situation) string {
-	host, _ := os.Hostname() // a node without one is told below, by an empty id
-	for _, id := range []string{j.NodeID, found.kept.NodeID, host} {
-		if id != "" {
-			return id
-		}
-	}
-	return ""
-}
-
 // working reports whether this home is set up as a node already, by whomever.
 func (j *joining) working(found situation) bool {
 	return found.now.Cluster() && !slices.ContainsFunc(found.trees, func(t seen) bool { return t.state != cidx.LinkInPlace })
@@ -252,39 +206,6 @@ func (j *joining) planNode(ctx context.Context, found situation) error {
 	return problems.Err()
 }
 
-// sharding are values of the whole cluster.
-func (j *joining) sharding(now cidx.Config) (edits []jsonfile.Edit) {
-	for _, key := range []string{"sharding_enabled", "shard_replicas"} {
-		if v := gjson.GetBytes(j.given.Settings["cluster"], key); v.Exists() && v.Raw != jsonfile.Get(now.Raw, "cluster", key).Raw {
-			edits = append(edits, jsonfile.Edit{Path: []string{"cluster", key}, Value: json.RawMessage(v.Raw)})
-		}
-	}
-	return edits
-}
-
-// planBackup keeps the standalone configuration, once.
-func (j *joining) planBackup(ctx context.Context, now cidx.Config) error {
-	path := now.Path + cidx.PreCluster
-	if !missing(path) {
-		return nil
-	}
-	raw, from, err := standalone.Config(ctx, now)
-	if err != nil {
-		return err
-	}
-	j.plan = append(j.plan, step{what: "write config.json.pre-cluster (from " + from + ")", event: "kept", do: func() error {
-		info, err := os.Stat(now.Path)
-		if errors.Is(err, fs.ErrNotExist) {
-			info, err = nil, nil
-		}
-		if err != nil {
-			return fmt.Errorf("write config.json.pre-cluster: %w", err)
-		}
-		return durable.Write(path, raw, info)
-	}})
-	return nil
-}
-
 // newLink makes a link where nothing was.
 func newLink(t cidx.Tree) step {
 	return step{
@@ -313,9 +234,17 @@ func unlink(t cidx.Tree) error {
 func otherWay(s cidx.Standing, home string) error {
 	switch {
 	case s.Begun == cidx.Apart:
-		return problem.Problem{What: "a way out of the cluster was interrupted", At: home, Fix: "finish it: cluster-node.yml with -e cidx_node_state=absent; then add the node again"}
+		return problem.Problem{
+			What: "a way out of the cluster was interrupted",
+			At:   home,
+			Fix:  "finish it: cluster-node.yml with -e cidx_node_state=absent; then add the node again",
+		}
 	case s.Cutover == cidx.ToCluster || s.Begun == cidx.ToCluster || s.Begun == cidx.ToStandalone:
-		return problem.Problem{What: "this server was migrated itself, or is about to be", At: home, Fix: "leave it as it is (cluster-verify.yml), or undo that first with cluster-rollback.yml"}
+		return problem.Problem{
+			What: "this server was migrated itself, or is about to be",
+			At:   home,
+			Fix:  "leave it as it is (cluster-verify.yml), or undo that first with cluster-rollback.yml",
+		}
 	}
 	return nil
 }
@@ -325,5 +254,9 @@ func furtherNode(s cidx.Standing, home string) error {
 	if s.Cutover != cidx.ToNode && s.Begun != cidx.ToNode && s.Begun != cidx.Apart {
 		return nil
 	}
-	return problem.Problem{What: "this server is a further node of a cluster: nothing of it was migrated", At: home, Fix: "verify it with cluster-verify.yml, or take it out with cluster-node.yml -e cidx_node_state=absent"}
+	return problem.Problem{
+		What: "this server is a further node of a cluster: nothing of it was migrated",
+		At:   home,
+		Fix:  "verify it with cluster-verify.yml, or take it out with cluster-node.yml -e cidx_node_state=absent",
+	}
 }

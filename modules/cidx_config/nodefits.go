@@ -59,8 +59,10 @@ func (j *joining) fits(ctx context.Context, found situation) (problems problem.L
 func (j *joining) sameHome(_ context.Context, found situation) (string, error) {
 	if home := cidx.ServerDir(j.Home, found.now); home != j.of.Home {
 		return "", problem.Problem{
-			What: fmt.Sprintf("this node's home is %s, that of node %s is %s: each writes its own spelling of paths for all, and removes repositories that it does not find", home, j.of.NodeID, j.of.Home), At: j.Home,
-			Fix: "give the service user the same home folder on every node, or set CIDX_SERVER_DATA_DIR in every node's unit to one path, and cidx_home to it",
+			What: fmt.Sprintf("this node's home is %s, that of node %s is %s: each writes its own spelling of paths for all, "+
+				"and removes repositories that it does not find", home, j.of.NodeID, j.of.Home), At: j.Home,
+			Fix: "give the service user the same home folder on every node, " +
+				"or set CIDX_SERVER_DATA_DIR in every node's unit to one path, and cidx_home to it",
 		}
 	}
 	return j.of.Home, nil
@@ -70,7 +72,8 @@ func (j *joining) sameUser(context.Context, situation) (string, error) {
 	uid, gid := os.Geteuid(), os.Getegid()
 	if uid != j.of.UID || gid != j.of.GID {
 		return "", problem.Problem{
-			What: fmt.Sprintf("the service user has uid %d and gid %d here, and uid %d and gid %d on node %s", uid, gid, j.of.UID, j.of.GID, j.of.NodeID), At: "the share's numeric ids",
+			What: fmt.Sprintf("the service user has uid %d and gid %d here, and uid %d and gid %d on node %s",
+				uid, gid, j.of.UID, j.of.GID, j.of.NodeID), At: "the share's numeric ids",
 			Fix: fmt.Sprintf("give it the same on every node (usermod -u %d, groupmod -g %d, then chown -R of its files)", j.of.UID, j.of.GID),
 		}
 	}
@@ -85,8 +88,13 @@ func (j *joining) sameTime(ctx context.Context, found situation) (detail string,
 		}
 		apart := ours - j.of.Ahead
 		detail = fmt.Sprintf("%.1f s apart", math.Abs(apart))
+		before := map[bool]string{true: "before", false: "behind"}[apart > 0]
 		if math.Abs(apart) > mostSkew {
-			return problem.Problem{What: fmt.Sprintf("this node's clock is %.1f s %s that of node %s", math.Abs(apart), map[bool]string{true: "before", false: "behind"}[apart > 0], j.of.NodeID), At: "clock", Fix: "synchronise both (timedatectl, chronyc makestep)"}
+			return problem.Problem{
+				What: fmt.Sprintf("this node's clock is %.1f s %s that of node %s", math.Abs(apart), before, j.of.NodeID),
+				At:   "clock",
+				Fix:  "synchronise both (timedatectl, chronyc makestep)",
+			}
 		}
 		return nil
 	})
@@ -98,10 +106,18 @@ func (j *joining) sameTime(ctx context.Context, found situation) (detail string,
 func (j *joining) sameShare(ctx context.Context, found situation) (string, error) {
 	var problems problem.List
 	if j.share != j.of.Share {
-		problems = append(problems, problem.Problem{What: fmt.Sprintf("the share is %s here, and %s on node %s", j.share, j.of.Share, j.of.NodeID), At: found.kept.Path, Fix: "mount it at the same path on every node: rows and links name it"})
+		problems = append(problems, problem.Problem{
+			What: fmt.Sprintf("the share is %s here, and %s on node %s", j.share, j.of.Share, j.of.NodeID),
+			At:   found.kept.Path,
+			Fix:  "mount it at the same path on every node: rows and links name it",
+		})
 	}
 	if backend := found.kept.Backend; backend != j.of.Backend {
-		problems = append(problems, problem.Problem{What: fmt.Sprintf("clone_backend is %q here, and %q on node %s", backend, j.of.Backend, j.of.NodeID), At: found.kept.Path, Fix: "set the same on every node"})
+		problems = append(problems, problem.Problem{
+			What: fmt.Sprintf("clone_backend is %q here, and %q on node %s", backend, j.of.Backend, j.of.NodeID),
+			At:   found.kept.Path,
+			Fix:  "set the same on every node",
+		})
 	}
 	var options []share.Option
 	if !j.mode.Check {
@@ -116,7 +132,11 @@ func (j *joining) sameShare(ctx context.Context, found situation) (string, error
 	}
 	golden, ok := found.layout.Tree(cidx.GoldenRepos)
 	if !ok {
-		return "", problem.Problem{What: "node " + j.of.NodeID + " has told no folder of golden repositories", At: "cluster", Fix: "run cluster-node.yml again"}
+		return "", problem.Problem{
+			What: "node " + j.of.NodeID + " has told no folder of golden repositories",
+			At:   "cluster",
+			Fix:  "run cluster-node.yml again",
+		}
 	}
 	detail := j.share + ", as node " + j.of.NodeID + " has it"
 	if j.of.Marker != "" {
@@ -138,11 +158,19 @@ func (j *joining) sameCluster(ctx context.Context, found situation) (string, err
 			return err
 		}
 		if digest != j.given.Cluster {
-			return problem.Problem{What: "not the database of node " + j.of.NodeID, At: where, Fix: "run cluster-join.sh with the connection string of the other nodes, or correct cidx_postgres_dsn"}
+			return problem.Problem{
+				What: "not the database of node " + j.of.NodeID,
+				At:   where,
+				Fix:  "run cluster-join.sh with the connection string of the other nodes, or correct cidx_postgres_dsn",
+			}
 		}
 		switch {
 		case id == j.of.NodeID:
-			return problem.Problem{What: fmt.Sprintf("%q is the id of the other node, too", id), At: found.kept.Path, Fix: "give this node an id of its own: cidx_config_node_id, or cluster.node_id of config.json"}
+			return problem.Problem{
+				What: fmt.Sprintf("%q is the id of the other node, too", id),
+				At:   found.kept.Path,
+				Fix:  "give this node an id of its own: cidx_config_node_id, or cluster.node_id of config.json",
+			}
 		case found.standing.Node() || j.working(found):
 			return nil // it may be alive
 		}
@@ -162,7 +190,11 @@ func (j *joining) allThere(ctx context.Context, found situation) (string, error)
 // onShare is the proof of a cut-over, for a share that is complete already.
 func (j *joining) onShare(ctx context.Context, found situation, moved bool) error {
 	if missing := j.targets(found); len(missing) > 0 {
-		return problem.Problem{What: "no such folder on the share", At: strings.Join(missing, ", "), Fix: "mount on this node what is mounted on " + j.of.Host}
+		return problem.Problem{
+			What: "no such folder on the share",
+			At:   strings.Join(missing, ", "),
+			Fix:  "mount on this node what is mounted on " + j.of.Host,
+		}
 	}
 	err := j.inPostgres(ctx, found.kept.DSN, func(conn *pgconn.PgConn) error {
 		known, err := registry.FromPostgres(ctx, conn)
@@ -211,7 +243,11 @@ func (j *joining) tokensOpen(ctx context.Context, found situation) (detail strin
 		}
 		detail = fmt.Sprintf("%d of %d can be opened with the salt of node %s", opened, len(stored), j.of.NodeID)
 		if opened == 0 {
-			return problem.Problem{What: "no stored token can be opened with the salt of node " + j.of.NodeID, At: saltName, Fix: "look there for the right file first (cluster-verify.yml; docs/operator.md, More nodes): no further node could open them either"}
+			return problem.Problem{
+				What: "no stored token can be opened with the salt of node " + j.of.NodeID,
+				At:   saltName,
+				Fix:  "look there for the right file first (cluster-verify.yml; docs/operator.md, More nodes): no further node could open them either",
+			}
 		}
 		return nil
 	})
@@ -235,7 +271,8 @@ func (j *joining) warn(ctx context.Context, found situation) {
 			}
 		}
 		if len(names) > 0 {
-			add("this server's own %d repositories, users and settings are set aside, not added to the cluster: %s", len(names), strings.Join(names, ", "))
+			add("this server's own %d repositories, users and settings are set aside, not added to the cluster: %s",
+				len(names), strings.Join(names, ", "))
 		}
 	}
 	_ = j.inPostgres(ctx, found.kept.DSN, func(conn *pgconn.PgConn) error { // what cannot be asked was told above
@@ -247,7 +284,9 @@ func (j *joining) warn(ctx context.Context, found situation) {
 			}
 		}
 		if lacking > 0 {
-			add("%d of %d SSH keys that the cluster knows are not on this node: CIDX keeps them on one node, and repositories over SSH can be refreshed there only; copy them (%s) if they are to be refreshed here", lacking, len(rows), filepath.Dir(string(rows[0][0])))
+			add("%d of %d SSH keys that the cluster knows are not on this node: CIDX keeps them on one node, "+
+				"and repositories over SSH can be refreshed there only; copy them (%s) if they are to be refreshed here",
+				lacking, len(rows), filepath.Dir(string(rows[0][0])))
 		}
 		return err
 	})

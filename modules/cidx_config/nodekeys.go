@@ -70,7 +70,11 @@ func (c *cutover) readKeys(ctx context.Context) (map[string][]byte, error) {
 		keys[name] = raw
 	}
 	if _, ok := keys[saltName]; !ok {
-		return nil, problem.Problem{What: "no such file; without it no node opens the stored tokens", At: c.keyFile(saltName), Fix: "start the server of this node once, or restore the file"}
+		return nil, problem.Problem{
+			What: "no such file; without it no node opens the stored tokens",
+			At:   c.keyFile(saltName),
+			Fix:  "start the server of this node once, or restore the file",
+		}
 	}
 	return keys, nil
 }
@@ -185,7 +189,10 @@ func (c *cutover) planKeysBack() {
 		if path == "" || missing(c.before(name)) && missing(c.before(name)+absent) {
 			continue
 		}
-		c.plan = append(c.plan, step{what: "put " + name + " back", event: "key-back", data: map[string]any{"name": name}, do: func() error { return c.restoreKey(name, path) }})
+		c.plan = append(c.plan, step{
+			what: "put " + name + " back", event: "key-back", data: map[string]any{"name": name},
+			do: func() error { return c.restoreKey(name, path) },
+		})
 	}
 }
 
@@ -209,11 +216,16 @@ func (c *cutover) sideDatabases(end string) []string {
 func (c *cutover) planDatabasesAside() error {
 	for _, path := range c.sideDatabases("") {
 		if !missing(path + cidx.PreCluster) {
-			return problem.Problem{What: "two files: this one and its backup " + filepath.Base(path) + cidx.PreCluster, At: path, Fix: "find out which one holds the standalone server's data, and move the other one away"}
+			return problem.Problem{
+				What: "two files: this one and its backup " + filepath.Base(path) + cidx.PreCluster,
+				At:   path,
+				Fix:  "find out which one holds the standalone server's data, and move the other one away",
+			}
 		}
 		c.plan = append(c.plan, step{
 			what: "rename " + path + " to " + filepath.Base(path) + cidx.PreCluster, event: "aside", data: map[string]any{"file": rel(c.Home, path)},
-			do: func() error { return durable.RenameNew(path, path+cidx.PreCluster) }, undo: func() error { return renameBack(path+cidx.PreCluster, path) },
+			do:   func() error { return durable.RenameNew(path, path+cidx.PreCluster) },
+			undo: func() error { return renameBack(path+cidx.PreCluster, path) },
 		})
 	}
 	return nil
@@ -231,7 +243,8 @@ func renameBack(from, to string) error {
 func (c *cutover) planDatabasesBack(at string) {
 	for _, path := range c.sideDatabases("") {
 		to := c.State().Path("after-cluster", at, rel(c.Home, path))
-		c.plan = append(c.plan, step{what: "move " + path + " to " + to, event: "aside", data: map[string]any{"file": rel(c.Home, path)}, do: func() error {
+		file := map[string]any{"file": rel(c.Home, path)}
+		c.plan = append(c.plan, step{what: "move " + path + " to " + to, event: "aside", data: file, do: func() error {
 			if err := durable.MakeFolder(filepath.Dir(to)); err != nil {
 				return err
 			}
@@ -239,7 +252,8 @@ func (c *cutover) planDatabasesBack(at string) {
 		}})
 	}
 	for _, path := range c.sideDatabases(cidx.PreCluster) {
-		c.plan = append(c.plan, step{what: "rename " + path + cidx.PreCluster + " back", event: "back", data: map[string]any{"file": rel(c.Home, path)}, do: func() error {
+		file := map[string]any{"file": rel(c.Home, path)}
+		c.plan = append(c.plan, step{what: "rename " + path + cidx.PreCluster + " back", event: "back", data: file, do: func() error {
 			return durable.RenameNew(path+cidx.PreCluster, path)
 		}})
 	}

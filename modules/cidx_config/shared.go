@@ -89,7 +89,11 @@ func (f *first) unshare() (ansible.Reply, error) {
 		return ansible.Reply{Msg: "no marker is on the share"}, err
 	}
 	if s.Share == "" || filepath.Base(s.Marker) != s.Marker || !strings.HasPrefix(s.Marker, markerPrefix) {
-		return ansible.Reply{}, problem.Problem{What: fmt.Sprintf("%q is no marker of ours", s.Marker), At: "cluster", Fix: "give the reply of state=shared"}
+		return ansible.Reply{}, problem.Problem{
+			What: fmt.Sprintf("%q is no marker of ours", s.Marker),
+			At:   "cluster",
+			Fix:  "give the reply of state=shared",
+		}
 	}
 	err := os.Remove(filepath.Join(s.Share, cidx.GoldenRepos, s.Marker))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -102,7 +106,11 @@ func (f *first) unshare() (ansible.Reply, error) {
 func (f *first) works(found situation) error {
 	var problems problem.List
 	add := func(what, at string) {
-		problems = append(problems, problem.Problem{What: what, At: at, Fix: "migrate this server with cluster-migrate.yml first, or name a node that works in cidx_first_node"})
+		problems = append(problems, problem.Problem{
+			What: what,
+			At:   at,
+			Fix:  "migrate this server with cluster-migrate.yml first, or name a node that works in cidx_first_node",
+		})
 	}
 	if !found.now.Cluster() {
 		add(fmt.Sprintf("storage_mode is %q: this server is no node of a cluster", found.now.StorageMode), found.now.Path)
@@ -120,7 +128,10 @@ func (f *first) works(found situation) error {
 
 // gather reads what is to be shared.
 func (f *first) gather(ctx context.Context, found situation) (shared, error) {
-	s := shared{Home: cidx.ServerDir(f.Home, found.now), Share: f.share, UID: os.Geteuid(), GID: os.Getegid(), NodeID: found.now.NodeID, Backend: found.now.Backend, Time: time.Now().UTC()}
+	s := shared{
+		Home: cidx.ServerDir(f.Home, found.now), Share: f.share, UID: os.Geteuid(), GID: os.Getegid(),
+		NodeID: found.now.NodeID, Backend: found.now.Backend, Time: time.Now().UTC(),
+	}
 	s.Host, _ = os.Hostname() // for messages only
 	s.User = f.owner().String()
 	for _, t := range found.trees {
@@ -173,12 +184,17 @@ func (c *cutover) inPostgres(ctx context.Context, dsn string, do func(*pgconn.Pg
 // clusterDigest tells one cluster's database from any other: by the keys that its
 // first start has put there.
 func clusterDigest(ctx context.Context, conn *pgconn.PgConn) (string, error) {
-	rows, err := postgres.Read(ctx, conn, "SELECT key_name, key_value FROM cluster_secrets WHERE key_name IN ('jwt_secret', 'mfa_encryption_key') ORDER BY 1")
+	rows, err := postgres.Read(ctx, conn, `SELECT key_name, key_value FROM cluster_secrets
+		WHERE key_name IN ('jwt_secret', 'mfa_encryption_key') ORDER BY 1`)
 	if err != nil && postgres.Code(err) != undefinedTable {
 		return "", fmt.Errorf("read cluster_secrets: %w", err)
 	}
 	if len(rows) == 0 {
-		return "", problem.Problem{What: "PostgreSQL holds no keys of a cluster (cluster_secrets)", At: "cluster_secrets", Fix: "start the first node of the cluster before others are added"}
+		return "", problem.Problem{
+			What: "PostgreSQL holds no keys of a cluster (cluster_secrets)",
+			At:   "cluster_secrets",
+			Fix:  "start the first node of the cluster before others are added",
+		}
 	}
 	h := sha256.New()
 	for _, r := range rows {
@@ -234,7 +250,11 @@ func decode(given map[string]any, into any) error {
 		err = json.Unmarshal(raw, into)
 	}
 	if err != nil {
-		return problem.Problem{What: "not what state=shared replies: " + err.Error(), At: "cluster", Fix: "give the reply of state=shared on a node that works"}
+		return problem.Problem{
+			What: "not what state=shared replies: " + err.Error(),
+			At:   "cluster",
+			Fix:  "give the reply of state=shared on a node that works",
+		}
 	}
 	return nil
 }

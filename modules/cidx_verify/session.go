@@ -41,7 +41,11 @@ func session(ctx context.Context, a args) (ansible.Reply, error) {
 		return ansible.Reply{Msg: "this node does not answer"}, err
 	}
 	if node.NodeID == "" {
-		return ansible.Reply{}, problem.Problem{What: "the server runs in standalone mode", At: v.api.Base(), Fix: "name a node that works in cidx_first_node"}
+		return ansible.Reply{}, problem.Problem{
+			What: "the server runs in standalone mode",
+			At:   v.api.Base(),
+			Fix:  "name a node that works in cidx_first_node",
+		}
 	}
 	m.NodeID, m.Version = node.NodeID, node.Version
 	if m.Listed, err = v.listed(ctx); err != nil {
@@ -83,7 +87,11 @@ func (v *verification) likeFirst(ctx context.Context, entries []entry) error {
 		err = json.Unmarshal(raw, &m)
 	}
 	if err != nil {
-		return problem.Problem{What: "not what mode=session replies: " + err.Error(), At: "first", Fix: "run cluster-node.yml, which asks a node that works in the same run"}
+		return problem.Problem{
+			What: "not what mode=session replies: " + err.Error(),
+			At:   "first",
+			Fix:  "run cluster-node.yml, which asks a node that works in the same run",
+		}
 	}
 	var problems problem.List
 	problems.Add(v.sameRelease(ctx, m))
@@ -99,14 +107,22 @@ func (v *verification) sameRelease(ctx context.Context, m met) error {
 		return nil
 	}
 	v.failed(ctx, "Release", here+", and "+m.Version+" on node "+m.NodeID)
-	return problem.Problem{What: fmt.Sprintf("CIDX %s here, and %s on node %s", here, m.Version, m.NodeID), At: v.api.Base(), Fix: "stop this server, install the same release on every node, then run the same playbook again"}
+	return problem.Problem{
+		What: fmt.Sprintf("CIDX %s here, and %s on node %s", here, m.Version, m.NodeID),
+		At:   v.api.Base(),
+		Fix:  "stop this server, install the same release on every node, then run the same playbook again",
+	}
 }
 
 // sameSession shows the other node's token to this one.
 func (v *verification) sameSession(ctx context.Context, m met) error {
 	token := ""
 	if err := seal.Open(v.args.Seal, m.Sealed, &token); err != nil {
-		return problem.Problem{What: "the session of node " + m.NodeID + ": " + err.Error(), At: "first", Fix: "run cluster-node.yml, which asks a node that works in the same run"}
+		return problem.Problem{
+			What: "the session of node " + m.NodeID + ": " + err.Error(),
+			At:   "first",
+			Fix:  "run cluster-node.yml, which asks a node that works in the same run",
+		}
 	}
 	secret.Keep(ctx, token)
 	switch {
@@ -123,7 +139,11 @@ func (v *verification) sameSession(ctx context.Context, m met) error {
 	}
 	if err != nil {
 		v.failed(ctx, "Sessions", "that of node "+m.NodeID+" is refused here")
-		return problem.Problem{What: "a session of node " + m.NodeID + " is refused here: " + short(err), At: v.api.Base(), Fix: "see whether both servers use the same database (postgres_dsn), and their clocks"}
+		return problem.Problem{
+			What: "a session of node " + m.NodeID + " is refused here: " + short(err),
+			At:   v.api.Base(),
+			Fix:  "see whether both servers use the same database (postgres_dsn), and their clocks",
+		}
 	}
 	v.passed(ctx, "Sessions", "that of node "+m.NodeID+" is good here")
 	return nil
@@ -157,5 +177,6 @@ func (v *verification) nothingRemoved(ctx context.Context, m met, entries []entr
 	}
 	v.failed(ctx, "Nothing removed", fmt.Sprintf("%d are gone", len(gone)))
 	return problem.Problem{What: "gone since this node was started: " + strings.Join(gone, ", "), At: "golden_repos_metadata, global_repos",
-		Fix: "if nobody has removed them in the cluster meanwhile: stop this node (cluster-node.yml with -e cidx_node_state=absent), and register them again on node " + m.NodeID}
+		Fix: "if nobody has removed them in the cluster meanwhile: " +
+			"stop this node (cluster-node.yml with -e cidx_node_state=absent), and register them again on node " + m.NodeID}
 }

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/standalone"
+)
+
+// configNow is config.json, or what a server that never ran would begin with.
+func (j *joining) configNow(ctx context.Context) (cidx.Config, error) {
+	if !missing(j.configPath()) {
+		return cidx.ReadConfig(ctx, j.configPath())
+	}
+	if info, err := os.Stat(j.Home); err != nil || !info.IsDir() {
+		return cidx.Config{}, problem.Problem{
+			What: "no such folder",
+			At:   j.Home,
+			Fix:  "install CIDX on this node first, and name the server's data directory (server_dir) in cidx_home",
+		}
+	}
+	raw := fmt.Appendf(nil, "{\n  \"server_dir\": %q,\n  \"storage_mode\": %q\n}\n", j.Home, cidx.ModeSQLite)
+	return cidx.ParseConfig(ctx, j.configPath(), raw)
+}
+
+// wanted is the configuration from which the cluster's values are taken: what
+// cluster-join.sh has left here, else what the other node has, without its name.
+func (j *joining) wanted(ctx context.Context, now cidx.Config) (cidx.Config, error) {
+	kept, err := j.ClusterConfig(ctx)
+	if err == nil {
+		return kept, nil
+	}
+	doc := map[string]any{"storage_mode": cidx.ModePostgres, "postgres_dsn": j.given.DSN}
+	for _, key := range settings {
+		if v, ok := j.given.Settings[key]; ok {
+			doc[key] = v
+		}
+	}
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return now, fmt.Errorf("encode the cluster's settings: %w", err)
+	}
+	return cidx.ParseConfig(ctx, now.Path, raw)
+}
+
+// nodeID is the operator's name for this node, else cluster-join.sh's, else the
+// host's.
+func (j *joining) nodeID(found situation) string {
+	host, _ := os.Hostname() // a node without one is told below, by an empty id
+	for _, id := range []string{j.NodeID, found.kept.NodeID, host} {
+		if id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// sharding are values of the whole cluster.
+func (j *joining) sharding(now cidx.Config) (edits []jsonfile.Edit) {
+	for _, key := range []string{"sharding_enabled", "shard_replicas"} {
+		if v := gjson.GetBytes(j.given.Settings["cluster"], key); v.Exists() && v.Raw != jsonfile.Get(now.Raw, "cluster", key).Raw {
+			edits = append(edits, jsonfile.Edit{Path: []string{"cluster", key}, Value: json.RawMessage(v.Raw)})
+		}
+	}
+	return edits
+}
+
+// planBackup keeps the standalone configuration, once.
+func (j *joining) planBackup(ctx context.Context, now cidx.Config) error {
+	path := now.Path + cidx.PreCluster
+	if !missing(path) {
+		return nil
+	}
+	raw, from, err := standalone.Config(ctx, now)
+	if err != nil {
+		return err
+	}
+	j.plan = append(j.plan, step{what: "write config.json.pre-cluster (from " + from + ")", event: "kept", do: func() error {
+		info, err := os.Stat(now.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			info, err = nil, nil
+		}
+		if err != nil {
+			return fmt.Errorf("write config.json.pre-cluster: %w", err)
+		}
+		return durable.Write(path, raw, info)
+	}})
+	return nil
+}
