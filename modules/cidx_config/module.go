@@ -46,22 +46,8 @@ func Module() ansible.Module {
 			"Replaces the repositories' folders by links to the share and switches C(config.json), or restores both.",
 			"The server must be stopped and the copy complete; every repository and alias is proven to lead to the share first.",
 		},
-		Check: "Tells every rename, link and edit, and every problem that can be known before the files are on the share.",
-		Returns: []ansible.Return{
-			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
-			{Name: "unchecked", Type: "list", Doc: "In check mode: what can only be checked when the files are on the share."},
-			{Name: "unfinished", Type: "bool", Doc: "Whether an earlier run stopped between the stop of the server and the release of its units."},
-			{Name: "loaded", Type: "bool", Doc: "With C(state=standalone): whether PostgreSQL may hold a load that no rollback has marked there as given up."},
-			{Name: "removed", Type: "list",
-				Doc: "With C(state=accepted): what was removed, or in check mode would be: C(path), C(what), C(files), C(bytes)."},
-			{Name: "bytes", Type: "int", Doc: "With C(state=accepted): the space that comes free."},
-			{Name: "cluster", Type: "dict", Doc: "With C(state=shared): what a further node has to share, for its C(cluster). What is secret in it is closed."},
-			{Name: "registered", Type: "list", Doc: "With C(state=node): the repositories that the cluster knows now."},
-			{Name: "stop", Type: "bool", Doc: "With C(state=node): whether the server has to be stopped for the plan."},
-			{Name: "node_id", Type: "str", Doc: "With C(state=node): this node's id in the cluster."},
-			{Name: "repositories", Type: "int", Doc: "Registered repositories that were found on the share."},
-			{Name: "aliases", Type: "int", Doc: "Aliases whose targets were found on the share."},
-		},
+		Check:   "Tells every rename, link and edit, and every problem that can be known before the files are on the share.",
+		Returns: returns(),
 		Example: `- name: Switch to the cluster
   cidx.cluster.cidx_config:
     home: /home/cidx/.cidx-server
@@ -84,6 +70,25 @@ func Module() ansible.Module {
 			return c.run(ctx)
 		})
 	})
+}
+
+// returns documents the keys of the reply.
+func returns() []ansible.Return {
+	return []ansible.Return{
+		{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
+		{Name: "unchecked", Type: "list", Doc: "In check mode: what can only be checked when the files are on the share."},
+		{Name: "unfinished", Type: "bool", Doc: "Whether an earlier run stopped between the stop of the server and the release of its units."},
+		{Name: "loaded", Type: "bool", Doc: "With C(state=standalone): whether PostgreSQL may hold a load that no rollback has marked there as given up."},
+		{Name: "removed", Type: "list",
+			Doc: "With C(state=accepted): what was removed, or in check mode would be: C(path), C(what), C(files), C(bytes)."},
+		{Name: "bytes", Type: "int", Doc: "With C(state=accepted): the space that comes free."},
+		{Name: "cluster", Type: "dict", Doc: "With C(state=shared): what a further node has to share, for its C(cluster). What is secret in it is closed."},
+		{Name: "registered", Type: "list", Doc: "With C(state=node): the repositories that the cluster knows now."},
+		{Name: "stop", Type: "bool", Doc: "With C(state=node): whether the server has to be stopped for the plan."},
+		{Name: "node_id", Type: "str", Doc: "With C(state=node): this node's id in the cluster."},
+		{Name: "repositories", Type: "int", Doc: "Registered repositories that were found on the share."},
+		{Name: "aliases", Type: "int", Doc: "Aliases whose targets were found on the share."},
+	}
 }
 
 // States that no journal knows, see args.
