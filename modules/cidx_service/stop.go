@@ -143,14 +143,8 @@ func (s *switcher) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.leave {
-		state, err := s.control.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if !state.Running {
-			steps = steps[:len(steps)-1]
-		}
+	if steps, err = s.unstarted(ctx, steps); err != nil {
+		return err
 	}
 	if len(steps) > 0 {
 		if err := s.whole(ctx); err != nil {
@@ -183,6 +177,18 @@ func (s *switcher) start(ctx context.Context) error {
 		return err
 	}
 	return s.note(ctx, "started", nil)
+}
+
+// unstarted leaves the start itself out where the server is only let go.
+func (s *switcher) unstarted(ctx context.Context, steps []step) ([]step, error) {
+	if !s.leave {
+		return steps, nil
+	}
+	state, err := s.control.Status(ctx)
+	if err != nil || state.Running {
+		return steps, err
+	}
+	return steps[:len(steps)-1], nil
 }
 
 // rests proves again that nothing runs, before the hold goes: what was started
