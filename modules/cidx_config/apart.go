@@ -2,9 +2,6 @@ package config
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -21,6 +18,10 @@ func (c *cutover) toApart(ctx context.Context) error {
 	c.unfinished = standing.Unfinished()
 	ours := standing.Cutover == cidx.ToNode || standing.Begun == cidx.ToNode || standing.Begun == cidx.Apart
 	c.reply.Data = map[string]any{"stop": ours}
+	now, err := cidx.ReadConfig(ctx, c.configPath())
+	if err != nil && !missing(c.configPath()) {
+		return err
+	}
 	switch {
 	case standing.Cutover == cidx.ToCluster || standing.Begun == cidx.ToCluster || standing.Begun == cidx.ToStandalone:
 		return problem.Problem{
@@ -29,9 +30,13 @@ func (c *cutover) toApart(ctx context.Context) error {
 			Fix:  "take it back with cluster-rollback.yml",
 		}
 	case !ours:
-		return c.byHand(ctx)
+		c.reply.Msg = "this home is no node that cluster-node.yml has added"
+		if !now.Cluster() {
+			return nil
+		}
+		return c.handMade(ctx, now, standing, listing{}).Err()
 	}
-	if err := c.planApart(ctx, standing); err != nil {
+	if err := c.planApart(ctx, now, standing); err != nil {
 		return err
 	}
 	if c.mode.Check {
@@ -39,7 +44,7 @@ func (c *cutover) toApart(ctx context.Context) error {
 		c.plan = append(c.plan, step{what: "remember that this home is no node"})
 		return nil
 	}
-	if err := (&joining{cutover: c}).rests(ctx); err != nil {
+	if err := c.rests(ctx); err != nil {
 		return err
 	}
 	if standing.Begun != cidx.Apart {
@@ -56,52 +61,39 @@ func (c *cutover) toApart(ctx context.Context) error {
 	return c.note(cidx.ConfigDone, nil)
 }
 
-// byHand is for homes that this tool has not made nodes of.
-func (c *cutover) byHand(ctx context.Context) error {
-	now, err := cidx.ReadConfig(ctx, c.configPath())
-	if err != nil || !now.Cluster() {
-		c.reply.Msg = "this home is no node of a cluster"
-		return nil
-	}
-	for _, t := range cidx.AllTrees(c.Home, "") {
-		if info, err := os.Lstat(t.Link); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			return problem.Problem{
+// handMade refuses to make a standalone server of a home with links to the share
+// that are not ours: ours are those of which something is known.
+func (c *cutover) handMade(ctx context.Context, now cidx.Config, standing cidx.Standing, known listing) (problems problem.List) {
+	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
+		if _, ours := known[t.Link]; leads(t) && !ours {
+			problems = append(problems, problem.Problem{
 				What: "a link that cluster-node.yml has not made",
 				At:   t.Link,
 				Fix: "take this node out by hand: stop its server, " +
 					"put its own folder in the place of this link, and config.json.bak.<timestamp> in that of config.json",
-			}
+			})
 		}
 	}
-	c.reply.Msg = "this home was joined, but is no node yet"
-	return nil
+	return problems
 }
 
 // planApart plans config.json first and the databases last.
-func (c *cutover) planApart(ctx context.Context, standing cidx.Standing) error {
-	now, err := cidx.ReadConfig(ctx, c.configPath())
-	if err != nil && !missing(c.configPath()) {
+func (c *cutover) planApart(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
+	known, err := c.readListing()
+	if err != nil {
 		return err
 	}
-	var problems problem.List
-	known, err := c.readListing()
-	problems.Add(err)
+	problems := c.handMade(ctx, now, standing, known)
 	problems.Add(c.planConfigBack(ctx, now))
-	links := standing.Links()
 	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
-		target, linked := links[t.Link]
-		if linked {
-			t.Target = target
-		}
 		s, needed, err := backStep(t)
 		problems.Add(err)
-		info, gone := os.Lstat(t.Link)
+		names, ours := known[t.Link]
 		switch {
-		case err != nil:
 		case needed:
 			c.plan = append(c.plan, s)
-		case errors.Is(gone, fs.ErrNotExist) || !linked || info.Mode()&fs.ModeSymlink == 0:
-		case len(known[t.Link]) > 0:
+		case err != nil || !ours || !leads(t):
+		case len(names) > 0:
 			problems = append(problems, problem.Problem{
 				What: "the folder that this server had of its own is gone; it was set aside here",
 				At:   t.Aside(),
@@ -114,7 +106,7 @@ func (c *cutover) planApart(ctx context.Context, standing cidx.Standing) error {
 			})
 		}
 	}
-	c.planKeysBack()
+	problems.Add(c.planKeysBack(ctx))
 	c.planDatabasesBack(time.Now().UTC().Format("20060102T150405Z"))
 	return problems.Err()
 }

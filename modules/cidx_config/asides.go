@@ -30,6 +30,9 @@ func (c *cutover) keepListing(trees []seen) error {
 			continue // the server has had it on the share from the beginning
 		}
 		names, err := namesBelow(t.Local)
+		if t.state == cidx.LinkMissing && !t.aside {
+			names, err = []string{}, nil // a further node that never ran
+		}
 		if err != nil {
 			return fmt.Errorf("list %s: %w", t.Local, err)
 		}

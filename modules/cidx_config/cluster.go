@@ -130,11 +130,8 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 	if s.layout, err = cidx.Detect(c.Home, c.share); err != nil {
 		return s, err
 	}
-	for _, t := range s.layout.Trees {
-		one, err := look(t)
-		problems.Add(err)
-		s.trees = append(s.trees, one)
-	}
+	s.trees, err = lookAt(s.layout.Trees)
+	problems.Add(err)
 	if s.standing.Begun == cidx.ToStandalone {
 		problems = append(problems, problem.Problem{What: "a rollback was interrupted", At: c.Home, Fix: "finish it with cluster-rollback.yml, then migrate again"})
 	}
@@ -184,10 +181,15 @@ func (c *cutover) compare(ctx context.Context) error {
 	if err := again.planCluster(found); err != nil {
 		return err
 	}
-	if len(again.plan) > 0 {
-		return problem.Problem{What: "still to do after the cut-over: " + again.plan[0].what, At: c.Home, Fix: "something else changes this folder; stop it and run again"}
+	return again.nothingLeft()
+}
+
+// nothingLeft refuses a plan that is not empty.
+func (c *cutover) nothingLeft() error {
+	if len(c.plan) == 0 {
+		return nil
 	}
-	return nil
+	return problem.Problem{What: "still to do after the change: " + c.plan[0].what, At: c.Home, Fix: "something else changes this folder; stop it and run again"}
 }
 
 func rel(home, path string) string {

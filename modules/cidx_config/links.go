@@ -46,6 +46,16 @@ func look(t cidx.Tree) (seen, error) {
 	return s, nil
 }
 
+func lookAt(trees []cidx.Tree) (all []seen, err error) {
+	var problems problem.List
+	for _, t := range trees {
+		one, err := look(t)
+		problems.Add(err)
+		all = append(all, one)
+	}
+	return all, problems.Err()
+}
+
 // mountedThere reports whether a tree's folder is itself a mount of the share's
 // folder, which serves as well as a link. Mounts of a network file system have
 // their own device numbers, so the source tells.

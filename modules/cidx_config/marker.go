@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,10 +28,10 @@ const (
 )
 
 func leaveMarker(golden string) (name, text string, err error) {
-	old, _ := filepath.Glob(filepath.Join(globbed(golden), markerPrefix+"*")) // well-formed: no error
-	for _, path := range old {
-		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > markerAge {
-			_ = os.Remove(path) // the next run tries again
+	entries, _ := os.ReadDir(golden) // what cannot be read cannot be written to, see below
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && isMarker(e.Name()) && info.Mode().IsRegular() && time.Since(info.ModTime()) > markerAge {
+			_ = os.Remove(filepath.Join(golden, e.Name())) // the next run tries again
 		}
 	}
 	name, text = markerPrefix+rand.Text(), rand.Text()
@@ -41,20 +42,17 @@ func leaveMarker(golden string) (name, text string, err error) {
 	return name, text, nil
 }
 
-func globbed(path string) string {
-	var out []rune
-	for _, c := range path {
-		if c == '*' || c == '?' || c == '[' || c == '\\' {
-			out = append(out, '\\')
-		}
-		out = append(out, c)
-	}
-	return string(out)
+// isMarker reports whether a file's name can be that of a marker.
+func isMarker(name string) bool {
+	return strings.HasPrefix(name, markerPrefix) && filepath.Base(name) == name
 }
 
 // findMarker proves that the folder is the one in which the other node has left
 // the marker, and that both call its owner by the same number.
 func (j *joining) findMarker(ctx context.Context, golden string) error {
+	if !isMarker(j.of.Marker) {
+		return notShared(fmt.Sprintf("%q is no marker of ours", j.of.Marker))
+	}
 	path := filepath.Join(golden, j.of.Marker)
 	other := problem.Problem{
 		What: fmt.Sprintf("not the same file system: what node %s has just written there is not here", j.of.NodeID), At: golden,
@@ -111,7 +109,11 @@ func (j *joining) sameAliases(golden string, dirs []string) error {
 		if here[name] == sum {
 			continue
 		}
-		if info, err := os.Stat(filepath.Join(golden, name)); err == nil && info.ModTime().After(j.of.Time.Add(-5*time.Second)) {
+		info, err := os.Stat(filepath.Join(golden, name))
+		if err != nil { // gone since, or never there
+			info, err = os.Stat(filepath.Dir(filepath.Join(golden, name)))
+		}
+		if err == nil && info.ModTime().After(j.of.Time.Add(-mostSkew*time.Second)) {
 			continue
 		}
 		return problem.Problem{

@@ -106,6 +106,7 @@ type cutover struct {
 	reply ansible.Reply
 
 	unfinished bool // an earlier run was
+	resumed    bool // a call that was interrupted on its way to a node goes on
 	loaded     bool // as cidx.Standing has it
 	plan       []step
 	done       []string // of plan, told so far
@@ -201,9 +202,12 @@ func (c *cutover) undo(cause error, steps []step) error {
 			half = true
 		}
 	}
-	if half {
-		problems = append(problems, problem.Problem{What: "the cut-over stays half done", At: c.Home, Fix: "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it; do not start the server by hand"})
-		return problems
+	if half || c.resumed { // what an earlier call has done is not in steps
+		fix := "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it; do not start the server by hand"
+		if c.resumed || c.Wanted == cidx.ToNode || c.Wanted == cidx.Apart {
+			fix = "run cluster-node.yml again as it was called to finish it, or with -e cidx_node_state=absent to undo it; do not start the server by hand"
+		}
+		return append(problems, problem.Problem{What: "the change stays half done", At: c.Home, Fix: fix})
 	}
 	c.done = nil
 	problems.Add(c.note(cidx.ConfigUndone, nil))

@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,11 +21,10 @@ import (
 // joining is one call that makes a home a further node of a cluster.
 type joining struct {
 	*cutover
-	of         shared // what a node that works has told
-	given      handed
-	registered []string      // repositories that the cluster knows
-	patience   time.Duration // for the marker
-	plain      bool          // tests: the share is a plain folder
+	of       shared // what a node that works has told
+	given    handed
+	patience time.Duration // for the marker
+	plain    bool          // tests: the share is a plain folder
 }
 
 // join does it. Everything is proven before anything is changed: what this node
@@ -40,7 +40,7 @@ func (j *joining) join(ctx context.Context) error {
 	}
 	problems := j.fits(ctx, found)
 	problems.Add(j.planNode(ctx, found))
-	j.reply.Data = map[string]any{"registered": list(j.registered), "stop": len(j.plan) > 0, "node_id": j.nodeID(found)}
+	j.reply.Data = map[string]any{"registered": list(j.cutover.found.names), "stop": len(j.plan) > 0, "node_id": j.nodeID(found)}
 	switch {
 	case len(problems) > 0:
 		return problems
@@ -61,7 +61,7 @@ func (j *joining) hear(ctx context.Context) error {
 		return err
 	}
 	if err := seal.Open(j.Seal, j.of.Sealed, &j.given); err != nil {
-		return problem.Problem{What: err.Error(), At: "cluster", Fix: "run cluster-node.yml, which asks a node that works in the same run"}
+		return notShared(err.Error())
 	}
 	for _, raw := range j.given.Keys {
 		keepKey(ctx, raw)
@@ -76,9 +76,8 @@ func (j *joining) become(ctx context.Context, found situation) error {
 			return err
 		}
 	}
-	if !found.standing.Node() && found.standing.Begun != cidx.ToNode {
-		foreign := func(t seen) bool { return t.state != cidx.LinkFolder && !t.aside }
-		if err := j.keepListing(slices.DeleteFunc(slices.Clone(found.trees), foreign)); err != nil {
+	if !found.standing.Node() && !j.resumed {
+		if err := errors.Join(j.keepListing(found.trees), j.keepKeys(ctx)); err != nil {
 			return err
 		}
 		if err := j.note(cidx.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
@@ -89,7 +88,12 @@ func (j *joining) become(ctx context.Context, found situation) error {
 		return err
 	}
 	// And once more the way the server will see it, through the links.
-	if err := j.onShare(ctx, found, true); err != nil {
+	conn, where, err := j.connect(ctx, found)
+	if err == nil {
+		defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+		err = j.onShare(ctx, found, database{conn, where}, true)
+	}
+	if err != nil {
 		return j.undo(err, j.plan)
 	}
 	if err := j.again(ctx); err != nil {
@@ -105,10 +109,12 @@ func (j *joining) become(ctx context.Context, found situation) error {
 }
 
 // rests proves that nothing of a server works on the home.
-func (j *joining) rests(ctx context.Context) error {
-	var problems problem.List
-	problems.Add(service.StillStopped(ctx, j.Common))
-	problems.Add(j.nobodyWrites())
+func (c *cutover) rests(ctx context.Context) error {
+	problems := problem.Of(service.StillStopped(ctx, c.Common))
+	for _, p := range problem.Of(c.nobodyWrites()) {
+		p.Fix = "end that process, and keep it from coming back; then run cluster-node.yml again as it was called"
+		problems = append(problems, p)
+	}
 	return problems.Err()
 }
 
@@ -119,14 +125,10 @@ func (j *joining) again(ctx context.Context) error {
 	if err == nil {
 		err = twin.planNode(ctx, found)
 	}
-	if err == nil && len(twin.plan) > 0 {
-		err = problem.Problem{
-			What: "still to do after the change: " + twin.plan[0].what,
-			At:   j.Home,
-			Fix:  "something else changes this folder; stop it and run again",
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return twin.nothingLeft()
 }
 
 // find looks at the home. It may have no config.json yet.
@@ -136,7 +138,7 @@ func (j *joining) find(ctx context.Context) (situation, error) {
 	if s.standing, err = j.Standing(); err != nil {
 		return s, err
 	}
-	j.unfinished = s.standing.Unfinished()
+	j.unfinished, j.resumed = s.standing.Unfinished(), s.standing.Begun == cidx.ToNode
 	if err := otherWay(s.standing, j.Home); err != nil {
 		return s, err
 	}
@@ -156,20 +158,16 @@ func (j *joining) find(ctx context.Context) (situation, error) {
 	if slices.Contains(j.of.Trees, "data/golden-repos") {
 		s.layout.Kind = "real"
 	}
-	var problems problem.List
-	for _, t := range cidx.AllTrees(j.Home, j.share) {
-		if slices.Contains(j.of.Trees, rel(j.Home, t.Link)) {
-			one, err := look(t)
-			problems.Add(err)
-			s.layout.Trees, s.trees = append(s.layout.Trees, t), append(s.trees, one)
-		}
-	}
-	return s, problems.Err()
+	s.layout.Trees = slices.DeleteFunc(cidx.AllTrees(j.Home, j.share), func(t cidx.Tree) bool {
+		return !slices.Contains(j.of.Trees, rel(j.Home, t.Link))
+	})
+	s.trees, err = lookAt(s.layout.Trees)
+	return s, err
 }
 
 // working reports whether this home is set up as a node already, by whomever.
 func (j *joining) working(found situation) bool {
-	return found.now.Cluster() && !slices.ContainsFunc(found.trees, func(t seen) bool { return t.state != cidx.LinkInPlace })
+	return found.now.Cluster() && linkedAll(found)
 }
 
 // planNode plans databases and folders first and config.json last: with the old
@@ -178,7 +176,8 @@ func (j *joining) planNode(ctx context.Context, found situation) error {
 	var problems problem.List
 	if !found.standing.Node() {
 		problems = append(problems, j.replaceable()...)
-		problems.Add(j.planBackup(ctx, found.now))
+		_, err := j.standaloneConfig(ctx, found.now)
+		problems.Add(err)
 	}
 	if !j.working(found) && !found.standing.Node() {
 		problems.Add(j.planDatabasesAside())
@@ -193,16 +192,8 @@ func (j *joining) planNode(ctx context.Context, found situation) error {
 			j.plan = append(j.plan, s)
 		}
 	}
-	problems.Add(j.planKeys())
-	edits, err := clusterEdits(found.now, found.kept, j.DSN, j.nodeID(found), j.share)
-	problems.Add(err)
-	if err == nil {
-		s, needed, err := j.editStep(found.now, append(edits, j.sharding(found.now)...))
-		problems.Add(err)
-		if needed {
-			j.plan = append(j.plan, s)
-		}
-	}
+	problems.Add(j.planKeys(ctx))
+	problems.Add(j.editConfig(found))
 	return problems.Err()
 }
 

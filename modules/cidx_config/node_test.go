@@ -10,14 +10,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/hometest"
+	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/seal"
 )
 
 var sealing = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
@@ -142,7 +145,7 @@ func (p pair) isANode(t *testing.T) {
 	if !linked(p.two) {
 		t.Error("the links are not in place")
 	}
-	for _, name := range []string{saltName, jwtName, mfaName} {
+	for _, name := range []string{kept.Salt, ".jwt_secret", "data/mfa_key.dat"} {
 		want, err := os.ReadFile(p.one.Path(name))
 		must(t, err)
 		if got, err := os.ReadFile(p.two.Path(name)); err != nil || string(got) != string(want) {
@@ -282,6 +285,7 @@ func TestANodeThatDoesNotFitIsRefused(t *testing.T) {
 		"a salt that opens no token": {func(t *testing.T, p pair, _ map[string]any) {
 			pgtest.Exec(t, p.one.DSN, "CREATE TABLE ci_tokens (encrypted_token text)", "INSERT INTO ci_tokens VALUES ('"+base64.StdEncoding.EncodeToString(make([]byte, 32))+"')")
 		}, "no stored token can be opened"},
+		"a marker that is no name of one": {func(_ *testing.T, _ pair, of map[string]any) { of["marker"] = "../../etc/passwd" }, "is no marker of ours"},
 		"what another run has closed": {func(_ *testing.T, _ pair, of map[string]any) { of["sealed"] = "AAAA" + of["sealed"].(string) }, "closed with another key"},
 		"a server that was migrated":  {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.ToCluster) }, "this server was migrated itself"},
 		"a way out that stopped":      {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.Apart) }, "a way out of the cluster was interrupted"},
@@ -316,6 +320,91 @@ func (p pair) begun(t *testing.T, state string) {
 	t.Helper()
 	c := &cutover{args: args{Common: cidx.Common{Home: p.two.Dir}, Wanted: state}}
 	must(t, c.note(cidx.ConfigBegun, nil))
+}
+
+// TestARehearsalKnowsACopyOfTheShare by its alias files, as it leaves no marker.
+func TestARehearsalKnowsACopyOfTheShare(t *testing.T) {
+	p, check := newPair(t, "joined"), ansible.Mode{Check: true}
+	of := p.told(t, check)
+	of["time"] = time.Now().Add(time.Hour)
+	must(t, os.Remove(filepath.Join(p.one.Share, "golden-repos", "aliases", "web-global.json")))
+	if _, err := p.call(of, check, nil); err == nil || !strings.Contains(err.Error(), "not the same file system") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestOnlyKeyFilesAreWritten, whatever the other node calls a key.
+func TestOnlyKeyFilesAreWritten(t *testing.T) {
+	p := newPair(t, "joined")
+	of := p.told(t, ansible.Mode{})
+	var given handed
+	must(t, seal.Open(sealing, of["sealed"].(string), &given))
+	given.Keys["../.ssh/authorized_keys"] = []byte("ssh-ed25519 of somebody else")
+	sealed, err := seal.Close(sealing, given)
+	must(t, err)
+	of["sealed"] = sealed
+	_, err = p.call(of, ansible.Mode{}, nil)
+	must(t, err)
+	p.isANode(t)
+	if _, err := os.Lstat(filepath.Join(p.two.Dir, "..", ".ssh")); err == nil {
+		t.Error("a file beside the home")
+	}
+}
+
+// TestAnAdditionThatFailsIsTakenBack; one that went on from a killed one stays as
+// it is, and is finished or taken out.
+func TestAnAdditionThatFailsIsTakenBack(t *testing.T) {
+	p := newPair(t, "installed")
+	before := homeNow(t, p.two)
+	repo := filepath.Join(p.one.Share, "golden-repos", "web")
+	vanish := func(what string) {
+		if strings.HasPrefix(what, "set storage_mode") {
+			must(t, os.Rename(repo, repo+".away"))
+		}
+	}
+	fails := func() {
+		t.Helper()
+		if _, err := p.call(p.told(t, ansible.Mode{}), ansible.Mode{}, vanish); err == nil || !strings.Contains(err.Error(), "repository web") {
+			t.Fatalf("got %v", err)
+		}
+		must(t, os.Rename(repo+".away", repo))
+	}
+	fails()
+	got := homeNow(t, p.two)
+	delete(got, p.two.Path("config.json.pre-cluster"))
+	if diff := cmp.Diff(before, got); diff != "" {
+		t.Errorf("not taken back:\n%s", diff)
+	}
+	if _, died := p.killAt(t, 4); !died {
+		t.Fatal("not killed")
+	}
+	fails()
+	if standing, err := (cidx.Common{Home: p.two.Dir}).Standing(); err != nil || standing.Begun != cidx.ToNode {
+		t.Errorf("a way out is needed: %+v, %v", standing, err)
+	}
+	p.takeOut(t)
+	got = homeNow(t, p.two)
+	delete(got, p.two.Path("config.json.pre-cluster"))
+	if diff := cmp.Diff(before, got); diff != "" {
+		t.Errorf("after the way out:\n%s", diff)
+	}
+}
+
+// TestANodeMadeByHandIsNotTakenOut, as nothing is known of what it had before.
+func TestANodeMadeByHandIsNotTakenOut(t *testing.T) {
+	p := newPair(t, "joined")
+	must(t, os.MkdirAll(p.two.Path("data"), 0o755))
+	for _, tree := range []string{"golden-repos", "activated-repos"} {
+		must(t, os.Symlink(filepath.Join(p.two.Share, tree), p.two.Path("data", tree)))
+	}
+	for _, added := range []bool{false, true} {
+		if added {
+			p.add(t)
+		}
+		if _, err := call(p.two, cidx.Apart, ansible.Mode{}, nil); err == nil || !strings.Contains(err.Error(), "has not made") {
+			t.Errorf("added by cluster-node.yml: %v: %v", added, err)
+		}
+	}
 }
 
 // TestAFurtherNodeIsNoMigratedServer: neither migrated nor rolled back as one.

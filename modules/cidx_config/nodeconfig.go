@@ -3,18 +3,14 @@ package config
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/standalone"
 )
 
 // configNow is config.json, or what a server that never ran would begin with.
@@ -56,7 +52,7 @@ func (j *joining) wanted(ctx context.Context, now cidx.Config) (cidx.Config, err
 // nodeID is the operator's name for this node, else cluster-join.sh's, else the
 // host's.
 func (j *joining) nodeID(found situation) string {
-	host, _ := os.Hostname() // a node without one is told below, by an empty id
+	host, _ := os.Hostname() // a node without one is refused for its empty id
 	for _, id := range []string{j.NodeID, found.kept.NodeID, host} {
 		if id != "" {
 			return id
@@ -65,35 +61,22 @@ func (j *joining) nodeID(found situation) string {
 	return ""
 }
 
-// sharding are values of the whole cluster.
-func (j *joining) sharding(now cidx.Config) (edits []jsonfile.Edit) {
-	for _, key := range []string{"sharding_enabled", "shard_replicas"} {
-		if v := gjson.GetBytes(j.given.Settings["cluster"], key); v.Exists() && v.Raw != jsonfile.Get(now.Raw, "cluster", key).Raw {
-			edits = append(edits, jsonfile.Edit{Path: []string{"cluster", key}, Value: json.RawMessage(v.Raw)})
-		}
-	}
-	return edits
-}
-
-// planBackup keeps the standalone configuration, once.
-func (j *joining) planBackup(ctx context.Context, now cidx.Config) error {
-	path := now.Path + cidx.PreCluster
-	if !missing(path) {
-		return nil
-	}
-	raw, from, err := standalone.Config(ctx, now)
+// editConfig plans to write the cluster's values to config.json; those of the
+// sharding are the same on all nodes.
+func (j *joining) editConfig(found situation) error {
+	edits, err := clusterEdits(found.now, found.kept, j.DSN, j.nodeID(found), j.share)
 	if err != nil {
 		return err
 	}
-	j.plan = append(j.plan, step{what: "write config.json.pre-cluster (from " + from + ")", event: "kept", do: func() error {
-		info, err := os.Stat(now.Path)
-		if errors.Is(err, fs.ErrNotExist) {
-			info, err = nil, nil
+	for _, key := range []string{"sharding_enabled", "shard_replicas"} {
+		v := gjson.GetBytes(j.given.Settings["cluster"], key)
+		if v.Exists() && v.Raw != jsonfile.Get(found.now.Raw, "cluster", key).Raw {
+			edits = append(edits, jsonfile.Edit{Path: []string{"cluster", key}, Value: json.RawMessage(v.Raw)})
 		}
-		if err != nil {
-			return fmt.Errorf("write config.json.pre-cluster: %w", err)
-		}
-		return durable.Write(path, raw, info)
-	}})
-	return nil
+	}
+	s, needed, err := j.editStep(found.now, edits)
+	if needed {
+		j.plan = append(j.plan, s)
+	}
+	return err
 }

@@ -14,11 +14,13 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/keys"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/share"
 )
@@ -29,20 +31,31 @@ const mostSkew = 5
 
 // fits compares this node with the other one and says all that keeps them apart.
 func (j *joining) fits(ctx context.Context, found situation) (problems problem.List) {
+	d := database{}
+	var err error
+	if d.conn, d.where, err = j.connect(ctx, found); err == nil {
+		defer d.conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	}
+	problems.Add(err)
 	for _, c := range []struct {
-		name string
-		do   func(context.Context, situation) (string, error)
+		name  string
+		do    func(context.Context, situation, database) (string, error)
+		needs bool // the database
 	}{
-		{"Home path", j.sameHome},
-		{"Service user", j.sameUser},
-		{"Clock", j.sameTime},
-		{"Shared storage", j.sameShare},
-		{"Cluster", j.sameCluster},
-		{"Repositories", j.allThere},
-		{"Stored tokens", j.tokensOpen},
+		{"Home path", j.sameHome, false},
+		{"Service user", j.sameUser, false},
+		{"Clock", j.sameTime, true},
+		{"Shared storage", j.sameShare, false},
+		{"Cluster", j.sameCluster, true},
+		{"Repositories", j.allThere, true},
+		{"Stored tokens", j.tokensOpen, true},
 	} {
+		if c.needs && d.conn == nil {
+			continue
+		}
 		progress.Report(ctx, progress.Status{What: "checking " + c.name})
-		detail, err := c.do(ctx, found)
+		detail, err := c.do(ctx, found, d)
+		err = postgres.Explain(err, d.where)
 		word := "OK"
 		if err != nil {
 			list := problem.Of(err)
@@ -52,11 +65,17 @@ func (j *joining) fits(ctx context.Context, found situation) (problems problem.L
 		progress.Line(ctx, "  %s: %s (%s)", c.name, word, detail)
 		j.reply.Checks = append(j.reply.Checks, ansible.Check{Name: c.name, OK: err == nil, Detail: detail})
 	}
-	j.warn(ctx, found)
+	j.warn(ctx, found, d)
 	return problems
 }
 
-func (j *joining) sameHome(_ context.Context, found situation) (string, error) {
+// database is a session of the cluster's database.
+type database struct {
+	conn  *pgconn.PgConn // nil where it does not answer
+	where string         // for messages
+}
+
+func (j *joining) sameHome(_ context.Context, found situation, _ database) (string, error) {
 	if home := cidx.ServerDir(j.Home, found.now); home != j.of.Home {
 		return "", problem.Problem{
 			What: fmt.Sprintf("this node's home is %s, that of node %s is %s: each writes its own spelling of paths for all, "+
@@ -68,7 +87,7 @@ func (j *joining) sameHome(_ context.Context, found situation) (string, error) {
 	return j.of.Home, nil
 }
 
-func (j *joining) sameUser(context.Context, situation) (string, error) {
+func (j *joining) sameUser(context.Context, situation, database) (string, error) {
 	uid, gid := os.Geteuid(), os.Getegid()
 	if uid != j.of.UID || gid != j.of.GID {
 		return "", problem.Problem{
@@ -77,33 +96,32 @@ func (j *joining) sameUser(context.Context, situation) (string, error) {
 			Fix: fmt.Sprintf("give it the same on every node (usermod -u %d, groupmod -g %d, then chown -R of its files)", j.of.UID, j.of.GID),
 		}
 	}
-	return fmt.Sprintf("%s, uid %d, gid %d", j.owner(), uid, gid), nil
+	return fmt.Sprintf("uid %d, gid %d", uid, gid), nil
 }
 
-func (j *joining) sameTime(ctx context.Context, found situation) (detail string, err error) {
-	err = j.inPostgres(ctx, found.kept.DSN, func(conn *pgconn.PgConn) error {
-		ours, err := ahead(ctx, conn)
-		if err != nil {
-			return err
+func (j *joining) sameTime(ctx context.Context, _ situation, d database) (string, error) {
+	ours, err := ahead(ctx, d.conn)
+	if err != nil {
+		return "", err
+	}
+	apart := ours - j.of.Ahead
+	if math.Abs(apart) > mostSkew {
+		word := "behind"
+		if apart > 0 {
+			word = "before"
 		}
-		apart := ours - j.of.Ahead
-		detail = fmt.Sprintf("%.1f s apart", math.Abs(apart))
-		before := map[bool]string{true: "before", false: "behind"}[apart > 0]
-		if math.Abs(apart) > mostSkew {
-			return problem.Problem{
-				What: fmt.Sprintf("this node's clock is %.1f s %s that of node %s", math.Abs(apart), before, j.of.NodeID),
-				At:   "clock",
-				Fix:  "synchronise both (timedatectl, chronyc makestep)",
-			}
+		return "", problem.Problem{
+			What: fmt.Sprintf("this node's clock is %.1f s %s that of node %s", math.Abs(apart), word, j.of.NodeID),
+			At:   "clock",
+			Fix:  "synchronise both (timedatectl, chronyc makestep)",
 		}
-		return nil
-	})
-	return detail, err
+	}
+	return fmt.Sprintf("%.1f s apart", math.Abs(apart)), nil
 }
 
 // sameShare tries the share as the service user, and proves that it is the other
 // node's.
-func (j *joining) sameShare(ctx context.Context, found situation) (string, error) {
+func (j *joining) sameShare(ctx context.Context, found situation, _ database) (string, error) {
 	var problems problem.List
 	if j.share != j.of.Share {
 		problems = append(problems, problem.Problem{
@@ -132,11 +150,7 @@ func (j *joining) sameShare(ctx context.Context, found situation) (string, error
 	}
 	golden, ok := found.layout.Tree(cidx.GoldenRepos)
 	if !ok {
-		return "", problem.Problem{
-			What: "node " + j.of.NodeID + " has told no folder of golden repositories",
-			At:   "cluster",
-			Fix:  "run cluster-node.yml again",
-		}
+		return "", notShared("no folder of golden repositories is named")
 	}
 	detail := j.share + ", as node " + j.of.NodeID + " has it"
 	if j.of.Marker != "" {
@@ -150,45 +164,45 @@ func (j *joining) sameShare(ctx context.Context, found situation) (string, error
 
 // sameCluster proves that PostgreSQL is the other node's, and that nobody else has
 // this node's id.
-func (j *joining) sameCluster(ctx context.Context, found situation) (string, error) {
-	id, where := j.nodeID(found), postgres.WhereDSN(found.kept.DSN)
-	err := j.inPostgres(ctx, found.kept.DSN, func(conn *pgconn.PgConn) error {
-		digest, err := clusterDigest(ctx, conn)
-		if err != nil {
-			return err
+func (j *joining) sameCluster(ctx context.Context, found situation, d database) (string, error) {
+	id := j.nodeID(found)
+	detail := "node id " + id + ", " + d.where
+	digest, err := clusterDigest(ctx, d.conn)
+	switch {
+	case err != nil:
+		return "", err
+	case digest != j.given.Cluster:
+		return "", problem.Problem{
+			What: "not the database of node " + j.of.NodeID,
+			At:   d.where,
+			Fix:  "run cluster-join.sh with the connection string of the other nodes, or correct cidx_postgres_dsn",
 		}
-		if digest != j.given.Cluster {
-			return problem.Problem{
-				What: "not the database of node " + j.of.NodeID,
-				At:   where,
-				Fix:  "run cluster-join.sh with the connection string of the other nodes, or correct cidx_postgres_dsn",
-			}
+	case id == j.of.NodeID:
+		return "", problem.Problem{
+			What: fmt.Sprintf("%q is the id of the other node, too", id),
+			At:   found.kept.Path,
+			Fix:  "give this node an id of its own: cidx_config_node_id, or cluster.node_id of config.json",
 		}
-		switch {
-		case id == j.of.NodeID:
-			return problem.Problem{
-				What: fmt.Sprintf("%q is the id of the other node, too", id),
-				At:   found.kept.Path,
-				Fix:  "give this node an id of its own: cidx_config_node_id, or cluster.node_id of config.json",
-			}
-		case found.standing.Node() || j.working(found):
-			return nil // it may be alive
-		}
-		return nodes.Twin(ctx, conn, id, where)
-	})
-	return "node id " + id + ", " + where, err
+	case found.standing.Node() || j.working(found):
+		return detail, nil // it may be alive
+	}
+	return detail, nodes.Twin(ctx, d.conn, id, d.where)
 }
 
 // allThere proves that this node finds whatever the cluster knows.
-func (j *joining) allThere(ctx context.Context, found situation) (string, error) {
-	if err := j.onShare(ctx, found, !slices.ContainsFunc(found.trees, func(t seen) bool { return t.state != cidx.LinkInPlace })); err != nil {
+func (j *joining) allThere(ctx context.Context, found situation, d database) (string, error) {
+	if err := j.onShare(ctx, found, d, linkedAll(found)); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%d, with %d aliases", j.cutover.found.repos, j.cutover.found.aliases), nil
 }
 
+func linkedAll(found situation) bool {
+	return !slices.ContainsFunc(found.trees, func(t seen) bool { return t.state != cidx.LinkInPlace })
+}
+
 // onShare is the proof of a cut-over, for a share that is complete already.
-func (j *joining) onShare(ctx context.Context, found situation, moved bool) error {
+func (j *joining) onShare(ctx context.Context, found situation, d database, moved bool) error {
 	if missing := j.targets(found); len(missing) > 0 {
 		return problem.Problem{
 			What: "no such folder on the share",
@@ -196,66 +210,51 @@ func (j *joining) onShare(ctx context.Context, found situation, moved bool) erro
 			Fix:  "mount on this node what is mounted on " + j.of.Host,
 		}
 	}
-	err := j.inPostgres(ctx, found.kept.DSN, func(conn *pgconn.PgConn) error {
-		known, err := registry.FromPostgres(ctx, conn)
-		j.registered = nil
-		for _, r := range known.Repos {
-			j.registered = append(j.registered, r.Alias)
-		}
-		for _, g := range known.Globals {
-			j.registered = append(j.registered, g.Alias)
-		}
-		return err
-	})
+	user, err := reach.Service(j.ServiceUser, j.Home)
+	if err != nil {
+		return problem.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
+	}
+	claims, err := j.claims(ctx, d.conn, d.where, found, moved)
 	if err != nil {
 		return err
 	}
-	claims, err := j.claims(ctx, found, moved)
-	if err != nil {
-		return err
+	for i := range claims {
+		claims[i].fix = "see with cluster-verify.yml whether node " + j.of.NodeID + " has it; CIDX would delete for all what this node does not find"
 	}
-	problems, err := j.judge(ctx, found, j.owner(), claims)
+	problems, err := j.judge(ctx, found, user, claims)
 	problems.Add(err)
 	return problems.Err()
 }
 
 // tokensOpen tries the other node's salt on every stored token.
-func (j *joining) tokensOpen(ctx context.Context, found situation) (detail string, err error) {
-	salt := string(j.given.Keys[saltName])
-	err = j.inPostgres(ctx, found.kept.DSN, func(conn *pgconn.PgConn) error {
-		var stored [][][]byte
-		for _, table := range []string{"ci_tokens", "user_git_credentials"} {
-			rows, err := postgres.Read(ctx, conn, "SELECT encrypted_token FROM "+table+" WHERE encrypted_token IS NOT NULL")
-			if err != nil && postgres.Code(err) != undefinedTable {
-				return fmt.Errorf("read stored tokens: %w", err)
-			}
-			stored = append(stored, rows...)
+func (j *joining) tokensOpen(ctx context.Context, _ situation, d database) (string, error) {
+	key, opened, all := keys.TokenKey(string(j.given.Keys[kept.Salt])), 0, 0
+	for _, table := range []string{"ci_tokens", "user_git_credentials"} {
+		rows, err := postgres.Read(ctx, d.conn, "SELECT encrypted_token FROM "+table+" WHERE encrypted_token IS NOT NULL")
+		if err != nil && postgres.Code(err) != postgres.UndefinedTable {
+			return "", fmt.Errorf("read stored tokens: %w", err)
 		}
-		if len(stored) == 0 {
-			detail = "there are none"
-			return nil
-		}
-		key, opened := keys.TokenKey(salt), 0
-		for _, row := range stored {
-			if keys.OpensToken(string(row[0]), key) {
+		for _, row := range rows {
+			if all++; keys.OpensToken(string(row[0]), key) {
 				opened++
 			}
 		}
-		detail = fmt.Sprintf("%d of %d can be opened with the salt of node %s", opened, len(stored), j.of.NodeID)
-		if opened == 0 {
-			return problem.Problem{
-				What: "no stored token can be opened with the salt of node " + j.of.NodeID,
-				At:   saltName,
-				Fix:  "look there for the right file first (cluster-verify.yml; docs/operator.md, More nodes): no further node could open them either",
-			}
+	}
+	switch {
+	case all == 0:
+		return "there are none", nil
+	case opened == 0:
+		return "", problem.Problem{
+			What: "no stored token can be opened with the salt of node " + j.of.NodeID,
+			At:   kept.Salt,
+			Fix:  "look there for the right file first (cluster-verify.yml; docs/operator.md, More nodes): no further node could open them either",
 		}
-		return nil
-	})
-	return detail, err
+	}
+	return fmt.Sprintf("%d of %d can be opened with the salt of node %s", opened, all, j.of.NodeID), nil
 }
 
 // warn tells what a node does not get from the cluster, or loses to it.
-func (j *joining) warn(ctx context.Context, found situation) {
+func (j *joining) warn(ctx context.Context, found situation, d database) {
 	add := func(format string, values ...any) {
 		j.reply.Warnings = append(j.reply.Warnings, fmt.Sprintf(format, values...))
 	}
@@ -275,8 +274,11 @@ func (j *joining) warn(ctx context.Context, found situation) {
 				len(names), strings.Join(names, ", "))
 		}
 	}
-	_ = j.inPostgres(ctx, found.kept.DSN, func(conn *pgconn.PgConn) error { // what cannot be asked was told above
-		rows, err := postgres.Read(ctx, conn, "SELECT private_path FROM ssh_keys WHERE private_path <> ''")
+	if d.conn != nil {
+		rows, err := postgres.Read(ctx, d.conn, "SELECT private_path FROM ssh_keys WHERE private_path <> ''")
+		if err != nil && postgres.Code(err) != postgres.UndefinedTable {
+			add("whether this node lacks SSH keys is not known: %v", err)
+		}
 		lacking := 0
 		for _, r := range rows {
 			if missing(string(r[0])) {
@@ -288,8 +290,7 @@ func (j *joining) warn(ctx context.Context, found situation) {
 				"and repositories over SSH can be refreshed there only; copy them (%s) if they are to be refreshed here",
 				lacking, len(rows), filepath.Dir(string(rows[0][0])))
 		}
-		return err
-	})
+	}
 	if now := jsonfile.Get(found.now.Raw, "cluster", "node_id").Str; j.NodeID != "" && now != "" && now != j.NodeID && !found.standing.Node() {
 		add("node id %q of config.json is replaced by cidx_config_node_id, %q", now, j.NodeID)
 	}

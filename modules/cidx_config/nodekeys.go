@@ -3,9 +3,11 @@ package config
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,70 +15,29 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/secret"
 )
 
-// Key files that every node of a cluster has alike. The salt opens stored tokens;
-// the JWT secret is a row of PostgreSQL, too, but CIDX's updater signs with the
-// file; the MFA key counts as a row only, and as a file where that row is lost.
-const (
-	saltName  = ".encryption_key_salt"
-	jwtName   = ".jwt_secret"
-	mfaName   = "data/mfa_key.dat"
-	jwtBeside = "~/.cidx-server/.jwt_secret" // where the home is elsewhere
-)
+// keyFiles are what every node of a cluster has alike, by the names of kept.Keys.
+// The salt opens stored tokens; the JWT secret is a row of PostgreSQL, too, but
+// CIDX's updater signs with the file; the MFA key counts as a row only, and as a
+// file where that row is lost. A nil value is no file.
+type keyFiles map[string][]byte
 
-func (c *cutover) owner() reach.Identity {
-	user, err := reach.Service(c.ServiceUser, c.Home)
-	if err != nil {
-		return reach.Identity{UID: os.Geteuid(), GID: os.Getegid()}
-	}
-	return user
-}
-
-// keyFile is the path of a key file by its name; "" where this node has no such place.
-func (c *cutover) keyFile(name string) string {
-	if name != jwtBeside {
-		return filepath.Join(c.Home, name)
-	}
-	user := c.owner()
-	dir := filepath.Join(user.Home, ".cidx-server")
-	here, errHere := os.Stat(c.Home)
-	there, errThere := os.Stat(dir)
-	if user.Home == "" || errHere == nil && errThere == nil && os.SameFile(here, there) {
-		return ""
-	}
-	return filepath.Join(dir, ".jwt_secret")
-}
-
-// readKeys reads the key files that are there.
-func (c *cutover) readKeys(ctx context.Context) (map[string][]byte, error) {
-	keys := map[string][]byte{}
-	for _, name := range []string{saltName, jwtName, mfaName, jwtBeside} {
-		path := c.keyFile(name)
-		if path == "" {
-			continue
-		}
+// readKeys reads the key files.
+func (c *cutover) readKeys(ctx context.Context) (keyFiles, error) {
+	found := keyFiles{}
+	for name, path := range kept.Keys(c.Common, c.ServiceUser) {
 		raw, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user"}
 		}
 		keepKey(ctx, raw)
-		keys[name] = raw
+		found[name] = raw
 	}
-	if _, ok := keys[saltName]; !ok {
-		return nil, problem.Problem{
-			What: "no such file; without it no node opens the stored tokens",
-			At:   c.keyFile(saltName),
-			Fix:  "start the server of this node once, or restore the file",
-		}
-	}
-	return keys, nil
+	return found, nil
 }
 
 // keepKey registers a key as a secret. A salt may be a host name, which is none.
@@ -87,92 +48,40 @@ func keepKey(ctx context.Context, raw []byte) {
 	}
 }
 
-// planKeys plans to write each key that is not as the other node has it.
-func (j *joining) planKeys() error {
-	names := make([]string, 0, len(j.given.Keys))
-	for name := range j.given.Keys {
-		names = append(names, name)
+// planKeys plans to write each key of this node that is not as the other one has
+// it. What is none of our key files is no name that another node could give.
+func (j *joining) planKeys(ctx context.Context) error {
+	now, err := j.readKeys(ctx)
+	if err != nil {
+		return err
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		want, path := j.given.Keys[name], j.keyFile(name)
-		if path == "" {
-			continue
-		}
-		now, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user"}
-		}
-		if err == nil && bytes.Equal(now, want) {
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		want, before := j.given.Keys[name], now[name]
+		if want == nil || before != nil && bytes.Equal(before, want) {
 			continue
 		}
 		j.plan = append(j.plan, step{
 			what: "write " + name + " as node " + j.of.NodeID + " has it", event: "key", data: map[string]any{"name": name},
-			do: func() error { return j.writeKey(name, path, want) }, undo: func() error { return j.restoreKey(name, path) },
+			do: func() error { return j.putKey(name, want) }, undo: func() error { return j.putKey(name, before) },
 		})
 	}
 	return nil
 }
 
-// before is where a key lies as it was before this home became a node; a key that
-// did not exist has an empty file with absent at the end of its name instead.
-func (c *cutover) before(name string) string {
-	return c.State().Path("before-node", strings.NewReplacer("/", "_", "~", "home").Replace(name))
-}
-
-const absent = ".absent"
-
-func (j *joining) writeKey(name, path string, want []byte) error {
-	kept := j.before(name)
-	if missing(kept) && missing(kept+absent) {
-		if err := durable.MakeFolder(filepath.Dir(kept)); err != nil {
-			return err
-		}
-		old, err := os.ReadFile(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			err = durable.Write(kept+absent, nil, nil)
-		case err == nil:
-			err = durable.Write(kept, old, nil)
-		}
-		if err != nil {
-			return fmt.Errorf("keep %s: %w", name, err)
-		}
+// putKey writes a key file; nil removes it.
+func (c *cutover) putKey(name string, content []byte) error {
+	path := kept.Keys(c.Common, c.ServiceUser)[name]
+	info, err := os.Stat(path) // where there is none, it gets mode 0600
+	switch {
+	case content == nil && err != nil:
+		return nil // nor is there one
+	case content == nil:
+		return removeSynced(path)
 	}
 	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		info = nil // then it gets mode 0600
-	}
-	return durable.Write(path, want, info)
-}
-
-// restoreKey puts a key back as it was.
-func (c *cutover) restoreKey(name, path string) error {
-	kept := c.before(name)
-	if !missing(kept + absent) {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove %s: %w", name, err)
-		}
-		return removeSynced(kept + absent)
-	}
-	old, err := os.ReadFile(kept)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // never changed
-	}
-	if err != nil {
-		return fmt.Errorf("restore %s: %w", name, err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		info = nil
-	}
-	if err := durable.Write(path, old, info); err != nil {
-		return fmt.Errorf("restore %s: %w", name, err)
-	}
-	return removeSynced(kept)
+	return durable.Write(path, content, info)
 }
 
 func removeSynced(path string) error {
@@ -182,18 +91,54 @@ func removeSynced(path string) error {
 	return durable.SyncFolder(filepath.Dir(path))
 }
 
-// planKeysBack plans to restore what planKeys has changed.
-func (c *cutover) planKeysBack() {
-	for _, name := range []string{saltName, jwtName, mfaName, jwtBeside} {
-		path := c.keyFile(name)
-		if path == "" || missing(c.before(name)) && missing(c.before(name)+absent) {
-			continue
-		}
-		c.plan = append(c.plan, step{
-			what: "put " + name + " back", event: "key-back", data: map[string]any{"name": name},
-			do: func() error { return c.restoreKey(name, path) },
-		})
+// keysBefore is where the keys lie that this home had before it became a node.
+func (c *cutover) keysBefore() string { return c.State().Path("keys-before-node.json") }
+
+// keepKeys writes the keys down that are about to be replaced.
+func (c *cutover) keepKeys(ctx context.Context) error {
+	now, err := c.readKeys(ctx)
+	if err != nil {
+		return err
 	}
+	raw, err := json.Marshal(now)
+	if err != nil {
+		return fmt.Errorf("encode keys: %w", err)
+	}
+	return durable.Write(c.keysBefore(), raw, nil)
+}
+
+// planKeysBack plans to restore what keepKeys has written down.
+func (c *cutover) planKeysBack(ctx context.Context) error {
+	var before keyFiles
+	raw, err := os.ReadFile(c.keysBefore())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // all of them are back
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &before)
+	}
+	if err != nil {
+		return problem.Problem{
+			What: "the keys that this server had of its own cannot be read", At: c.keysBefore(),
+			Fix: "make the file readable for the server's user, or restore it from a backup of the node",
+		}
+	}
+	now, err := c.readKeys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if want, known := before[name]; known && ((want == nil) != (now[name] == nil) || !bytes.Equal(want, now[name])) {
+			c.plan = append(c.plan, step{
+				what: "put " + name + " back", event: "key-back", data: map[string]any{"name": name},
+				do: func() error { return c.putKey(name, want) },
+			})
+		}
+	}
+	c.plan = append(c.plan, step{
+		what: "remove the copy of the keys", event: "key-back", do: func() error { return removeSynced(c.keysBefore()) },
+	})
+	return nil
 }
 
 // sideDatabases are the files of the standalone server's databases that are there
@@ -215,46 +160,46 @@ func (c *cutover) sideDatabases(end string) []string {
 // node makes new ones, for what concerns it alone.
 func (c *cutover) planDatabasesAside() error {
 	for _, path := range c.sideDatabases("") {
-		if !missing(path + cidx.PreCluster) {
+		to := path + cidx.PreCluster
+		if !missing(to) {
 			return problem.Problem{
-				What: "two files: this one and its backup " + filepath.Base(path) + cidx.PreCluster,
+				What: "two files: this one and its backup " + filepath.Base(to),
 				At:   path,
 				Fix:  "find out which one holds the standalone server's data, and move the other one away",
 			}
 		}
-		c.plan = append(c.plan, step{
-			what: "rename " + path + " to " + filepath.Base(path) + cidx.PreCluster, event: "aside", data: map[string]any{"file": rel(c.Home, path)},
-			do:   func() error { return durable.RenameNew(path, path+cidx.PreCluster) },
-			undo: func() error { return renameBack(path+cidx.PreCluster, path) },
-		})
+		s := c.renameStep("aside", path, to)
+		s.undo = func() error {
+			if missing(to) {
+				return nil // it was not done
+			}
+			return durable.RenameNew(to, path)
+		}
+		c.plan = append(c.plan, s)
 	}
 	return nil
 }
 
-func renameBack(from, to string) error {
-	if missing(from) {
-		return nil // it was not done
-	}
-	return durable.RenameNew(from, to)
-}
-
 // planDatabasesBack sets those that the node has made aside, in the state folder,
 // and plans to put the standalone server's back.
-func (c *cutover) planDatabasesBack(at string) {
+func (c *cutover) planDatabasesBack(stamp string) {
 	for _, path := range c.sideDatabases("") {
-		to := c.State().Path("after-cluster", at, rel(c.Home, path))
-		file := map[string]any{"file": rel(c.Home, path)}
-		c.plan = append(c.plan, step{what: "move " + path + " to " + to, event: "aside", data: file, do: func() error {
+		c.plan = append(c.plan, c.renameStep("aside", path, c.State().Path("after-cluster", stamp, rel(c.Home, path))))
+	}
+	for _, path := range c.sideDatabases(cidx.PreCluster) {
+		c.plan = append(c.plan, c.renameStep("back", path+cidx.PreCluster, path))
+	}
+}
+
+// renameStep moves a file of the home.
+func (c *cutover) renameStep(event, from, to string) step {
+	return step{
+		what: "rename " + from + " to " + to, event: event, data: map[string]any{"file": rel(c.Home, from)},
+		do: func() error {
 			if err := durable.MakeFolder(filepath.Dir(to)); err != nil {
 				return err
 			}
-			return durable.RenameNew(path, to)
-		}})
-	}
-	for _, path := range c.sideDatabases(cidx.PreCluster) {
-		file := map[string]any{"file": rel(c.Home, path)}
-		c.plan = append(c.plan, step{what: "rename " + path + cidx.PreCluster + " back", event: "back", data: file, do: func() error {
-			return durable.RenameNew(path+cidx.PreCluster, path)
-		}})
+			return durable.RenameNew(from, to)
+		},
 	}
 }

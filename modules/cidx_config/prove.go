@@ -2,13 +2,16 @@ package config
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -27,6 +30,7 @@ const deadline = 60 * time.Second
 // proof counts what was found on the share.
 type proof struct {
 	repos, aliases int
+	names          []string // of registered and global repositories
 }
 
 // claim is one path that has to lead to the share.
@@ -61,7 +65,17 @@ func (c *cutover) prove(ctx context.Context, found situation, moved bool) error 
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
 	}
-	claims, err := c.claims(ctx, found, moved)
+	conn, where, err := c.connect(ctx, found)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	if c.Wanted != accepted {                    // which takes nothing from under other nodes
+		if err := nodes.Alone(ctx, conn, found.kept.NodeID, where); err != nil {
+			return err
+		}
+	}
+	claims, err := c.claims(ctx, conn, where, found, moved)
 	if err != nil {
 		return err
 	}
@@ -90,17 +104,7 @@ func (c *cutover) targets(found situation) []string {
 }
 
 // claims gathers what PostgreSQL and the alias files say.
-func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]claim, error) {
-	conn, where, err := c.connect(ctx, found)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))         //nolint:errcheck // nothing was written
-	if c.Wanted != accepted && c.Wanted != cidx.ToNode { // they take nothing from under other nodes
-		if err := nodes.Alone(ctx, conn, found.kept.NodeID, where); err != nil {
-			return nil, err
-		}
-	}
+func (c *cutover) claims(ctx context.Context, conn *pgconn.PgConn, where string, found situation, moved bool) ([]claim, error) {
 	known, err := registry.FromPostgres(ctx, conn)
 	if err != nil {
 		return nil, problem.Problem{What: err.Error(), At: where, Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
@@ -115,6 +119,12 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 		return nil, err
 	}
 	c.found = proof{repos: len(known.Repos), aliases: len(claims)}
+	for _, r := range known.Repos {
+		c.found.names = append(c.found.names, r.Alias)
+	}
+	for _, g := range known.Globals {
+		c.found.names = append(c.found.names, g.Alias)
+	}
 	if len(known.Repos) == 0 && len(claims) > 0 {
 		if !c.mode.Check {
 			return nil, problem.Problem{What: fmt.Sprintf("golden_repos_metadata is empty, but there are %d aliases", len(claims)), At: where, Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
@@ -128,30 +138,41 @@ func (c *cutover) claims(ctx context.Context, found situation, moved bool) ([]cl
 func aliasClaims(golden cidx.Tree, dirs []string, moves map[string]string) ([]claim, map[string]bool, error) {
 	var claims []claim
 	names := map[string]bool{}
+	err := eachAlias(golden.Target, dirs, func(path string, raw []byte) {
+		name := strings.TrimSuffix(filepath.Base(path), ".json")
+		names[name] = true
+		target := gjson.GetBytes(raw, "target_path").Str
+		claims = append(claims, claim{
+			what: "alias " + name, at: path, look: repath.Rewrite(target, moves),
+			fix: "see whether the copy is complete (" + target + "); run cluster-migrate.yml again",
+		})
+	})
+	return claims, names, err
+}
+
+// eachAlias reads the alias files below a folder.
+func eachAlias(golden string, dirs []string, do func(path string, raw []byte)) error {
 	for _, dir := range dirs {
-		entries, err := os.ReadDir(filepath.Join(golden.Target, dir))
+		entries, err := os.ReadDir(filepath.Join(golden, dir))
 		if err != nil && dir == "." {
-			return nil, nil, fmt.Errorf("read aliases: %w", err)
+			return fmt.Errorf("read aliases: %w", err)
 		}
 		for _, e := range entries {
-			path := filepath.Join(golden.Target, dir, e.Name())
+			path := filepath.Join(golden, dir, e.Name())
 			if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") || !cidx.IsAliasFile(path) {
 				continue
 			}
 			raw, err := os.ReadFile(path)
-			if err != nil {
-				return nil, nil, fmt.Errorf("read alias: %w", err)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // it has just gone
 			}
-			name := strings.TrimSuffix(e.Name(), ".json")
-			names[name] = true
-			target := gjson.GetBytes(raw, "target_path").Str
-			claims = append(claims, claim{
-				what: "alias " + name, at: path, look: repath.Rewrite(target, moves),
-				fix: "see whether the copy is complete (" + target + "); run cluster-migrate.yml again",
-			})
+			if err != nil {
+				return fmt.Errorf("read alias: %w", err)
+			}
+			do(path, raw)
 		}
 	}
-	return claims, names, nil
+	return nil
 }
 
 // registryClaims follows CIDX's rule: clone_path where it exists, else the

@@ -30,14 +30,13 @@ type shared struct {
 	Host    string            `json:"host"`
 	Home    string            `json:"home"` // as the server itself spells it
 	Share   string            `json:"share"`
-	User    string            `json:"user"`
 	UID     int               `json:"uid"`
 	GID     int               `json:"gid"`
 	NodeID  string            `json:"node_id"`
 	Backend string            `json:"backend"`
 	Ahead   float64           `json:"ahead"`   // of PostgreSQL's clock, in seconds
 	Trees   []string          `json:"trees"`   // links to the share, below the home
-	Aliases map[string]string `json:"aliases"` // alias files on the share, each with a digest
+	Aliases map[string]string `json:"aliases"` // in check mode: alias files on the share, each with a digest
 	Time    time.Time         `json:"time"`    // before they were read
 	Marker  string            `json:"marker"`  // file below golden-repos; "" in check mode
 	Proof   string            `json:"proof"`   // its content
@@ -48,8 +47,8 @@ type shared struct {
 type handed struct {
 	DSN      string                     `json:"dsn"`
 	Settings map[string]json.RawMessage `json:"settings"` // of config.json, for a node that was not joined
-	Keys     map[string][]byte          `json:"keys"`     // by name, see keyFiles
-	Cluster  string                     `json:"cluster"`  // digest of PostgreSQL's cluster_secrets
+	Keys     keyFiles                   `json:"keys"`
+	Cluster  string                     `json:"cluster"` // digest of PostgreSQL's cluster_secrets
 }
 
 // settings are the objects and values of config.json that name the share.
@@ -74,10 +73,13 @@ func (f *first) run(ctx context.Context) (ansible.Reply, error) {
 		return ansible.Reply{}, err
 	}
 	golden, _ := found.layout.Tree(cidx.GoldenRepos)
-	if !f.mode.Check {
-		if s.Marker, s.Proof, err = leaveMarker(golden.Target); err != nil {
-			return ansible.Reply{}, err
-		}
+	if f.mode.Check {
+		s.Aliases, err = aliasDigests(golden.Target, found.layout.AliasDirs())
+	} else {
+		s.Marker, s.Proof, err = leaveMarker(golden.Target)
+	}
+	if err != nil {
+		return ansible.Reply{}, err
 	}
 	return ansible.Reply{Msg: "node " + s.NodeID + " has told what a further node must share", Data: map[string]any{"cluster": s}}, nil
 }
@@ -88,12 +90,8 @@ func (f *first) unshare() (ansible.Reply, error) {
 	if err := decode(f.Cluster, &s); err != nil || s.Marker == "" {
 		return ansible.Reply{Msg: "no marker is on the share"}, err
 	}
-	if s.Share == "" || filepath.Base(s.Marker) != s.Marker || !strings.HasPrefix(s.Marker, markerPrefix) {
-		return ansible.Reply{}, problem.Problem{
-			What: fmt.Sprintf("%q is no marker of ours", s.Marker),
-			At:   "cluster",
-			Fix:  "give the reply of state=shared",
-		}
+	if !isMarker(s.Marker) || s.Share == "" {
+		return ansible.Reply{}, notShared(fmt.Sprintf("%q is no marker of ours", s.Marker))
 	}
 	err := os.Remove(filepath.Join(s.Share, cidx.GoldenRepos, s.Marker))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -133,18 +131,8 @@ func (f *first) gather(ctx context.Context, found situation) (shared, error) {
 		NodeID: found.now.NodeID, Backend: found.now.Backend, Time: time.Now().UTC(),
 	}
 	s.Host, _ = os.Hostname() // for messages only
-	s.User = f.owner().String()
 	for _, t := range found.trees {
-		rel, err := filepath.Rel(f.Home, t.Link)
-		if err != nil {
-			return s, fmt.Errorf("name %s: %w", t.Link, err)
-		}
-		s.Trees = append(s.Trees, rel)
-	}
-	golden, _ := found.layout.Tree(cidx.GoldenRepos)
-	var err error
-	if s.Aliases, err = aliasDigests(golden.Target, found.layout.AliasDirs()); err != nil {
-		return s, err
+		s.Trees = append(s.Trees, rel(f.Home, t.Link))
 	}
 	h := handed{DSN: found.now.DSN, Settings: map[string]json.RawMessage{}}
 	for _, key := range append([]string{"cluster"}, settings...) {
@@ -152,33 +140,30 @@ func (f *first) gather(ctx context.Context, found situation) (shared, error) {
 			h.Settings[key] = json.RawMessage(v.Raw)
 		}
 	}
-	if h.Keys, err = f.readKeys(ctx); err != nil {
-		return s, err
-	}
-	err = f.inPostgres(ctx, h.DSN, func(conn *pgconn.PgConn) error {
-		if h.Cluster, err = clusterDigest(ctx, conn); err == nil {
-			s.Ahead, err = ahead(ctx, conn)
+	var err error
+	if h.Keys, err = f.readKeys(ctx); err == nil && h.Keys[kept.Salt] == nil {
+		err = problem.Problem{
+			What: "no such file; without it no node opens the stored tokens",
+			At:   filepath.Join(f.Home, kept.Salt),
+			Fix:  "start the server of this node once, or restore the file",
 		}
-		return err
-	})
+	}
 	if err != nil {
 		return s, err
+	}
+	conn, where, err := f.connect(ctx, found)
+	if err != nil {
+		return s, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	if h.Cluster, err = clusterDigest(ctx, conn); err == nil {
+		s.Ahead, err = ahead(ctx, conn)
+	}
+	if err != nil {
+		return s, postgres.Explain(err, where)
 	}
 	s.Sealed, err = seal.Close(f.Seal, h)
 	return s, err
-}
-
-// inPostgres does something over a connection to the cluster's database.
-func (c *cutover) inPostgres(ctx context.Context, dsn string, do func(*pgconn.PgConn) error) error {
-	if c.DSN != "" {
-		dsn = c.DSN
-	}
-	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	return postgres.Explain(do(conn), postgres.WhereDSN(dsn))
 }
 
 // clusterDigest tells one cluster's database from any other: by the keys that its
@@ -186,7 +171,7 @@ func (c *cutover) inPostgres(ctx context.Context, dsn string, do func(*pgconn.Pg
 func clusterDigest(ctx context.Context, conn *pgconn.PgConn) (string, error) {
 	rows, err := postgres.Read(ctx, conn, `SELECT key_name, key_value FROM cluster_secrets
 		WHERE key_name IN ('jwt_secret', 'mfa_encryption_key') ORDER BY 1`)
-	if err != nil && postgres.Code(err) != undefinedTable {
+	if err != nil && postgres.Code(err) != postgres.UndefinedTable {
 		return "", fmt.Errorf("read cluster_secrets: %w", err)
 	}
 	if len(rows) == 0 {
@@ -221,26 +206,11 @@ func ahead(ctx context.Context, conn *pgconn.PgConn) (float64, error) {
 // aliasDigests reads the alias files on the share.
 func aliasDigests(golden string, dirs []string) (map[string]string, error) {
 	digests := map[string]string{}
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(filepath.Join(golden, dir))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("list aliases: %w", err)
-		}
-		for _, e := range entries {
-			if name := filepath.Join(dir, e.Name()); e.Type().IsRegular() && strings.HasSuffix(name, ".json") && !strings.HasPrefix(e.Name(), ".") {
-				raw, err := os.ReadFile(filepath.Join(golden, name))
-				if errors.Is(err, fs.ErrNotExist) {
-					continue // it has just been replaced
-				}
-				if err != nil {
-					return nil, fmt.Errorf("read alias: %w", err)
-				}
-				sum := sha256.Sum256(raw)
-				digests[name] = hex.EncodeToString(sum[:8])
-			}
-		}
-	}
-	return digests, nil
+	err := eachAlias(golden, dirs, func(path string, raw []byte) {
+		sum := sha256.Sum256(raw)
+		digests[rel(golden, path)] = hex.EncodeToString(sum[:8])
+	})
+	return digests, err
 }
 
 // decode reads a dictionary that Ansible has passed on.
@@ -250,11 +220,11 @@ func decode(given map[string]any, into any) error {
 		err = json.Unmarshal(raw, into)
 	}
 	if err != nil {
-		return problem.Problem{
-			What: "not what state=shared replies: " + err.Error(),
-			At:   "cluster",
-			Fix:  "give the reply of state=shared on a node that works",
-		}
+		return notShared("not what state=shared replies: " + err.Error())
 	}
 	return nil
+}
+
+func notShared(what string) error {
+	return problem.Problem{What: what, At: "cluster", Fix: "give the reply of state=shared on a node that works, as cluster-node.yml does"}
 }

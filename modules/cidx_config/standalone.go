@@ -95,11 +95,17 @@ func (c *cutover) sharesLinks(now cidx.Config) bool {
 		return true
 	}
 	for _, t := range cidx.AllTrees(c.Home, mount) {
-		if to, err := os.Readlink(t.Link); err == nil && t.Name == cidx.GoldenRepos && to == t.Target {
+		if t.Name == cidx.GoldenRepos && leads(t) {
 			return true
 		}
 	}
 	return false
+}
+
+// leads reports whether a tree is a link to the share, without asking the share.
+func leads(t cidx.Tree) bool {
+	to, err := os.Readlink(t.Link)
+	return err == nil && to == t.Target
 }
 
 // planStandalone plans config.json first and the links last: a standalone
@@ -180,7 +186,7 @@ func (c *cutover) standaloneConfig(ctx context.Context, now cidx.Config) (cidx.C
 	}
 	c.plan = append(c.plan, step{what: "write config.json.pre-cluster (from " + from + ")", event: "kept", do: func() error {
 		info, err := os.Stat(now.Path)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a further node may have none yet
 			return fmt.Errorf("write config.json.pre-cluster: %w", err)
 		}
 		return durable.Write(path, raw, info)

@@ -70,7 +70,7 @@ func (c *cutover) unchanged(ctx context.Context, ours bool) error {
 // saltOfOurs reports whether a difference is the salt file that the load has
 // made for a server that had none.
 func saltOfOurs(d kept.Difference, standing cidx.Standing, places *kept.Places) bool {
-	if d.What != kept.New || d.Of.Path != ".encryption_key_salt" {
+	if d.What != kept.New || d.Of.Path != kept.Salt {
 		return false
 	}
 	dir, rel := places.Where(d.File())

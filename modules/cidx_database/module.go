@@ -12,8 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 
 	"cidx-cluster/modules/internal/ansible"
@@ -103,13 +101,8 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 }
 
 // furtherNode reports whether this home was added to a cluster that another
-// server was migrated to: by cluster-node.yml, or by hand with links in the place
-// of folders that no migration of this home has made.
+// server was migrated to: by cluster-node.yml, or by hand.
 func (a args) furtherNode() bool {
 	standing, err := a.Standing()
-	if err != nil || standing.Node() {
-		return err == nil
-	}
-	info, err := os.Lstat(filepath.Join(a.Home, "data", "golden-repos"))
-	return len(standing.Entries) == 0 && !standing.Forgotten && err == nil && info.Mode()&os.ModeSymlink != 0
+	return err == nil && (standing.Node() || standing.Stray)
 }

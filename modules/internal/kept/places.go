@@ -33,6 +33,11 @@ type File struct {
 	Kind string
 }
 
+// Salt is the key file that opens stored tokens.
+const Salt = ".encryption_key_salt"
+
+var keyFiles = []string{Salt, "data/mfa_key.dat", ".jwt_secret"}
+
 // Open opens the places of a home. user is the one that the server runs as; ""
 // is the owner of the home.
 func Open(c cidx.Common, user string) (*Places, error) {
@@ -106,6 +111,25 @@ func Paths(c cidx.Common, user string) []string {
 	return paths
 }
 
+// OwnSecret is the name in Keys of the .jwt_secret that lies outside the home.
+const OwnSecret = "~/.cidx-server/.jwt_secret"
+
+// Keys are the paths of the server's key files, whether they are there or not, by
+// their names: below the home, or OwnSecret.
+func Keys(c cidx.Common, user string) map[string]string {
+	paths := map[string]string{}
+	for _, name := range keyFiles {
+		paths[name] = filepath.Join(c.Home, name)
+	}
+	p := &Places{common: c}
+	_ = p.openOther(user) // what cannot be opened has its path all the same
+	defer p.Close()       //nolint:errcheck // nothing was written
+	if p.otherAt != "" {
+		paths[OwnSecret] = p.otherAt
+	}
+	return paths
+}
+
 // Close lets the folders go.
 func (p *Places) Close() error {
 	var problems []error
@@ -126,7 +150,9 @@ func (p *Places) Fixed() []File {
 			list = append(list, File{path, Database})
 		}
 	}
-	list = append(list, File{".encryption_key_salt", Key}, File{"data/mfa_key.dat", Key}, File{".jwt_secret", Key})
+	for _, name := range keyFiles {
+		list = append(list, File{name, Key})
+	}
 	if p.listed {
 		list = append(list, File{p.otherAt, Key})
 	}
