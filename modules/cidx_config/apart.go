@@ -34,7 +34,15 @@ func (c *cutover) toApart(ctx context.Context) error {
 		if !now.Cluster() {
 			return nil
 		}
-		return c.handMade(ctx, now, standing, listing{}).Err()
+		problems := c.handMade(ctx, now, standing, listing{})
+		if len(problems) == 0 && c.unfinished {
+			problems.Add(problem.Problem{
+				What: "this server was joined and is no node yet: it was stopped, and would start on what it has not got",
+				At:   c.configPath(),
+				Fix:  "run cluster-node.yml again, which makes it one; or put config.json.bak.<timestamp> in its place, then run this again",
+			})
+		}
+		return problems.Err()
 	}
 	if err := c.planApart(ctx, now, standing); err != nil {
 		return err

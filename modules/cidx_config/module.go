@@ -33,7 +33,7 @@ type args struct {
 	DSN       string         `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
 	NodeID    string         `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
 	Cluster   map[string]any `arg:"cluster" doc:"With C(state=node) and C(state=unshared): C(cluster) of the reply of C(state=shared)."`
-	Seal      string         `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node; the action plugin gives it."`
+	Seal      string         `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node. The action plugin puts that of its run in the place of whatever stands here."`
 	LiveNodes bool           `arg:"live_nodes" default:"false" doc:"With C(state=standalone): go back also while other nodes of the cluster are online."`
 }
 

@@ -43,7 +43,7 @@ type args struct {
 	DSN         string            `arg:"postgres_dsn" secret:"true" doc:"Connection string of the cluster's PostgreSQL. Default: C(postgres_dsn) of C(config.json)."`
 	First       map[string]any    `arg:"first" doc:"With C(mode=cluster): C(session) of the reply of C(mode=session) on another node. This one has to accept its session, to be of the same release and to list the same repositories."`
 	Registered  []string          `arg:"registered" doc:"With C(mode=cluster): repositories that the cluster has to know still."`
-	Seal        string            `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node; the action plugin gives it."`
+	Seal        string            `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node. The action plugin puts that of its run in the place of whatever stands here."`
 	Queries     map[string]string `arg:"queries" doc:"Word to search for, by alias (with or without C(-global)). Default: words found in the repository's own files."`
 }
 

@@ -68,8 +68,8 @@ def interrupted(signum, frame):
 if callable(BEFORE) and multiprocessing.parent_process() is None:
     signal.signal(signal.SIGINT, lambda signum, frame: interrupted(signum, frame) if os.getpid() == RUN["pid"] else None)
 
-# What one node has to hand to another passes through here closed with this key:
-# it is in this run's memory only, and no variable, record or output has it.
+# What one node has to hand to another passes through here closed with this key: it
+# is in this run's memory only. A task that needs it has a seal among its arguments.
 SEAL = base64.b64encode(os.urandom(32)).decode()
 
 # Root never starts a program that somebody else could have put there, nor writes
@@ -166,7 +166,9 @@ class HelperAction(ActionBase):
         self._quiet = self._rehearsal and not variable("__common_aloud", False)
 
     def _arguments(self):
-        return dict(self._task.args, **self._internal(self.LEASE))
+        sealed = {"seal": SEAL} if "seal" in self._task.args else {}
+        # A delegated step only looks at a host that may be at work.
+        return dict(self._task.args, **sealed, **self._internal("check" if self._task.delegate_to else self.LEASE))
 
     def _internal(self, lease):
         """Arguments that are not the task's own."""
