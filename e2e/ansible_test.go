@@ -171,8 +171,10 @@ func (st *stage) actAt(ctx context.Context, run playbookRun, controller int) err
 	module, event, _ := strings.Cut(run.at, ".")
 	want := [][]byte{[]byte(`"module":"` + module + `"`), []byte(`"event":"` + event + `"`)}
 	home := st.box.Home
-	if st.two != nil && slices.Contains(run.args, "node2") {
-		home = st.two.home
+	for name, other := range st.others {
+		if slices.Contains(run.args, name) {
+			home = other.home
+		}
 	}
 	path := filepath.Join(home, ".cluster-migrate", "journal.jsonl")
 	before, _ := os.ReadFile(path)

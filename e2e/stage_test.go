@@ -24,8 +24,8 @@ type stage struct {
 	work       string // the script's own folder
 	folder     string // where the operator stands: the repository's root, or see installed and stand
 	box        *sandbox.Sandbox
-	two        *second // its further machine, see node2
-	transcript string  // all that the last playbook printed, in order
+	others     map[string]*second // further machines, see further
+	transcript string             // all that the last playbook printed, in order
 }
 
 type stageKey struct{}
@@ -133,7 +133,9 @@ func (st *stage) down() {
 	if st.box == nil {
 		return
 	}
-	defer st.two.end()
+	for _, other := range st.others {
+		defer other.end()
+	}
 	if os.Getenv("KEEP") != "" {
 		fmt.Fprintln(os.Stderr, "e2e: kept", st.box.Dir)
 		st.box.Owner = sandbox.Process{}

@@ -136,6 +136,15 @@ func (s *Sandbox) save() error {
 // that a server that was stopped finds its port free again.
 const firstPort, lastPort = 20000, 32000
 
+// FreePort finds one for a further server.
+func FreePort() (int, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return 0, err
+	}
+	return ports[0], nil
+}
+
 // freePorts finds loopback ports that nobody uses.
 func freePorts(n int) ([]int, error) {
 	var ports []int

@@ -286,9 +286,9 @@ func TestANodeThatDoesNotFitIsRefused(t *testing.T) {
 			pgtest.Exec(t, p.one.DSN, "CREATE TABLE ci_tokens (encrypted_token text)", "INSERT INTO ci_tokens VALUES ('"+base64.StdEncoding.EncodeToString(make([]byte, 32))+"')")
 		}, "no stored token can be opened"},
 		"a marker that is no name of one": {func(_ *testing.T, _ pair, of map[string]any) { of["marker"] = "../../etc/passwd" }, "is no marker of ours"},
-		"what another run has closed": {func(_ *testing.T, _ pair, of map[string]any) { of["sealed"] = "AAAA" + of["sealed"].(string) }, "closed with another key"},
-		"a server that was migrated":  {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.ToCluster) }, "this server was migrated itself"},
-		"a way out that stopped":      {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.Apart) }, "a way out of the cluster was interrupted"},
+		"what another run has closed":     {func(_ *testing.T, _ pair, of map[string]any) { of["sealed"] = "AAAA" + of["sealed"].(string) }, "closed with another key"},
+		"a server that was migrated":      {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.ToCluster) }, "this server was migrated itself"},
+		"a way out that stopped":          {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.Apart) }, "a way out of the cluster was interrupted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

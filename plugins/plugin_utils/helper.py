@@ -154,6 +154,7 @@ class HelperAction(ActionBase):
         folder = posixpath.normpath(variable("cidx_helper_dir", "~/.cache/cidx-helper"))
         self._folder = "~/" + shlex.quote(folder[2:]) if folder.startswith("~/") else shlex.quote(folder)
         self._node = delegate or task_vars.get("inventory_hostname", "node")
+        self._prefix = self._node + ": " if len(task_vars.get("ansible_play_hosts_all", [])) > 1 else ""
         self._patience = float(variable("cidx_reconnect_timeout", 300))
         # The first precheck and rehearsals may end with "unreachable"; after the
         # stop every step waits for the node to come back.
@@ -242,7 +243,7 @@ class HelperAction(ActionBase):
 
     def _say(self, text):
         if not self._play_context.no_log and not self._task.no_log:
-            display.display(text, stderr=self._stderr)
+            display.display("\n".join(line and self._prefix + line for line in text.split("\n")), stderr=self._stderr)
 
 
 def dead(holder):
