@@ -55,7 +55,9 @@ func (j *joining) fits(ctx context.Context, found situation) (problems problem.L
 		}
 		progress.Report(ctx, progress.Status{What: "checking " + c.name})
 		detail, err := c.do(ctx, found, d)
-		err = postgres.Explain(err, d.where)
+		if c.needs {
+			err = postgres.Explain(err, d.where)
+		}
 		word := "OK"
 		if err != nil {
 			list := problem.Of(err)

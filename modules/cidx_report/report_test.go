@@ -127,7 +127,7 @@ func TestMigrated(t *testing.T) {
 			t.Errorf("%s is %q, want %q", path, got, want)
 		}
 	}
-	wanted := "\nMigration complete!\nThis server is now the first node of the cluster.\nTo add more nodes: run 'scripts/cluster-join.sh' on each new server.\nEach needs this server's path: " + home + "\n" +
+	wanted := "\nMigration complete!\nThis server is now the first node of the cluster.\nTo add more nodes: run 'scripts/cluster-join.sh' on each new server.\nEach needs this server's path: " + home + "\nThen cluster-node.yml -l <its name> makes it one, and verifies it.\n" +
 		"Downtime: 4 min 20 s\n1 warning: see the report\n2 lines in " + folder + "/quarantine.jsonl (rows that PostgreSQL cannot take)\n" +
 		"\nRollback (if needed):\n  sudo systemctl stop cidx-server &&\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json &&\n  sudo systemctl start cidx-server\n" +
 		"or with the proof that everything is back:\n  ansible-playbook -i inventory.yml cidx.cluster.cluster_rollback -l node1"

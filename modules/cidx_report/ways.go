@@ -84,7 +84,11 @@ func (d *document) summary() []string {
 	}
 	switch d.Outcome {
 	case migrated:
-		lines := []string{"", "Migration complete!", "This server is now the first node of the cluster.", "To add more nodes: run 'scripts/cluster-join.sh' on each new server.", "Each needs this server's path: " + d.Home}
+		lines := []string{
+			"", "Migration complete!", "This server is now the first node of the cluster.",
+			"To add more nodes: run 'scripts/cluster-join.sh' on each new server.", "Each needs this server's path: " + d.Home,
+			"Then cluster-node.yml -l <its name> makes it one, and verifies it.",
+		}
 		if d.Downtime.Seconds > 0 {
 			lines = append(lines, "Downtime: "+human.Seconds(d.Downtime.Seconds))
 			if d.Forecast != nil && d.Forecast.Downtime != nil {
