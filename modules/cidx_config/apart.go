@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/problem"
@@ -66,7 +65,11 @@ func (c *cutover) toApart(ctx context.Context) error {
 	c.done = append(c.done, "remember that this home is no node")
 	c.reply.Msg = "the home is out of the cluster"
 	c.reach("write the journal")
-	return c.note(cidx.ConfigDone, nil)
+	if err := c.note(cidx.ConfigDone, nil); err != nil {
+		return err
+	}
+	c.reach("remove the copy of the keys")
+	return removeSynced(c.beforePath()) // killed before, it is replaced when this home becomes a node again
 }
 
 // handMade refuses to make a standalone server of a home with links to the share
@@ -88,6 +91,10 @@ func (c *cutover) handMade(ctx context.Context, now cidx.Config, standing cidx.S
 // planApart plans config.json first and the databases last.
 func (c *cutover) planApart(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
 	known, err := c.readListing()
+	if err != nil {
+		return err
+	}
+	was, err := c.readBefore()
 	if err != nil {
 		return err
 	}
@@ -114,7 +121,7 @@ func (c *cutover) planApart(ctx context.Context, now cidx.Config, standing cidx.
 			})
 		}
 	}
-	problems.Add(c.planKeysBack(ctx))
-	c.planDatabasesBack(time.Now().UTC().Format("20060102T150405Z"))
+	problems.Add(c.planKeysBack(ctx, was.Keys))
+	c.planDatabasesBack(was.Databases)
 	return problems.Err()
 }

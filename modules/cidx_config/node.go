@@ -77,7 +77,7 @@ func (j *joining) become(ctx context.Context, found situation) error {
 		}
 	}
 	if !found.standing.Node() && !j.resumed {
-		if err := errors.Join(j.keepListing(found.trees), j.keepKeys(ctx)); err != nil {
+		if err := errors.Join(j.keepListing(found.trees), j.keepBefore(ctx)); err != nil {
 			return err
 		}
 		if err := j.note(cidx.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {

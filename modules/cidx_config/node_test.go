@@ -190,6 +190,20 @@ func TestANodeKilledAnywhereIsFinishedOrTakenOut(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			p := newPair(t, kind)
+			after := func() map[string]string {
+				got := homeNow(t, p.two)
+				maps.DeleteFunc(got, func(path, _ string) bool {
+					return strings.Contains(path, "config.json") || kind != "installed" && path == p.two.Path("data")
+				})
+				return got
+			}
+			want := after()
+			same := func(at string) {
+				t.Helper()
+				if diff := cmp.Diff(want, after()); diff != "" {
+					t.Fatalf("killed before %q and taken out:\n%s", at, diff)
+				}
+			}
 			for n := 0; ; n++ {
 				at, died := p.killAt(t, n)
 				if !died {
@@ -201,20 +215,16 @@ func TestANodeKilledAnywhereIsFinishedOrTakenOut(t *testing.T) {
 				p.add(t)
 				p.isANode(t)
 				p.takeOut(t)
+				same(at)
 				p.killAt(t, n)
 				p.takeOut(t)
+				same(at)
 				p.isOut(t)
 				if t.Failed() {
 					t.Fatalf("killed before %q", at)
 				}
 			}
-			after := func() map[string]string {
-				got := homeNow(t, p.two)
-				maps.DeleteFunc(got, func(path, _ string) bool { return strings.Contains(path, "config.json") })
-				return got
-			}
 			p.takeOut(t)
-			want := after()
 			for m := 0; ; m++ {
 				p.add(t)
 				died := killed{}
@@ -230,9 +240,7 @@ func TestANodeKilledAnywhereIsFinishedOrTakenOut(t *testing.T) {
 					must(t, err)
 				}()
 				p.takeOut(t)
-				if diff := cmp.Diff(want, after()); diff != "" {
-					t.Errorf("way out killed before %q:\n%s", died.at, diff)
-				}
+				same(died.at)
 				if died.at == "" {
 					return
 				}

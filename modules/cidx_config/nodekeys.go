@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
@@ -56,13 +57,13 @@ func (j *joining) planKeys(ctx context.Context) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		want, before := j.given.Keys[name], now[name]
-		if want == nil || before != nil && bytes.Equal(before, want) {
+		want, had := j.given.Keys[name], now[name]
+		if want == nil || had != nil && bytes.Equal(had, want) {
 			continue
 		}
 		j.plan = append(j.plan, step{
 			what: "write " + name + " as node " + j.of.NodeID + " has it", event: "key", data: map[string]any{"name": name},
-			do: func() error { return j.putKey(name, want) }, undo: func() error { return j.putKey(name, before) },
+			do: func() error { return j.putKey(name, want) }, undo: func() error { return j.putKey(name, had) },
 		})
 	}
 	return nil
@@ -91,64 +92,65 @@ func removeSynced(path string) error {
 	return durable.SyncFolder(filepath.Dir(path))
 }
 
-// keysBefore is where the keys lie that this home had before it became a node.
-func (c *cutover) keysBefore() string { return c.State().Path("keys-before-node.json") }
+// before is what this home had of its own before it became a node.
+type before struct {
+	Keys      keyFiles `json:"keys"`
+	Databases []string `json:"databases"` // files that were there
+}
 
-// keepKeys writes the keys down that are about to be replaced.
-func (c *cutover) keepKeys(ctx context.Context) error {
+func (c *cutover) beforePath() string { return c.State().Path("before-node.json") }
+
+// keepBefore writes it down.
+func (c *cutover) keepBefore(ctx context.Context) error {
 	now, err := c.readKeys(ctx)
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(now)
+	raw, err := json.Marshal(before{now, c.databases("")})
 	if err != nil {
-		return fmt.Errorf("encode keys: %w", err)
+		return fmt.Errorf("encode what was before: %w", err)
 	}
-	return durable.Write(c.keysBefore(), raw, nil)
+	return durable.Write(c.beforePath(), raw, nil)
 }
 
-// planKeysBack plans to restore what keepKeys has written down.
-func (c *cutover) planKeysBack(ctx context.Context) error {
-	var before keyFiles
-	raw, err := os.ReadFile(c.keysBefore())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // all of them are back
-	}
+func (c *cutover) readBefore() (b before, err error) {
+	raw, err := os.ReadFile(c.beforePath())
 	if err == nil {
-		err = json.Unmarshal(raw, &before)
+		err = json.Unmarshal(raw, &b)
 	}
 	if err != nil {
-		return problem.Problem{
-			What: "the keys that this server had of its own cannot be read", At: c.keysBefore(),
+		return b, problem.Problem{
+			What: "what this server had of its own cannot be read", At: c.beforePath(),
 			Fix: "make the file readable for the server's user, or restore it from a backup of the node",
 		}
 	}
+	return b, nil
+}
+
+// planKeysBack plans to restore the keys.
+func (c *cutover) planKeysBack(ctx context.Context, was keyFiles) error {
 	now, err := c.readKeys(ctx)
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if want, known := before[name]; known && ((want == nil) != (now[name] == nil) || !bytes.Equal(want, now[name])) {
+		if want, known := was[name]; known && ((want == nil) != (now[name] == nil) || !bytes.Equal(want, now[name])) {
 			c.plan = append(c.plan, step{
 				what: "put " + name + " back", event: "key-back", data: map[string]any{"name": name},
 				do: func() error { return c.putKey(name, want) },
 			})
 		}
 	}
-	c.plan = append(c.plan, step{
-		what: "remove the copy of the keys", event: "key-back", do: func() error { return removeSynced(c.keysBefore()) },
-	})
 	return nil
 }
 
-// sideDatabases are the files of the standalone server's databases that are there
-// under a name with this end.
-func (c *cutover) sideDatabases(end string) []string {
+// databases are the files of SQLite databases, below the home, that are there under
+// a name with this end.
+func (c *cutover) databases(end string) []string {
 	var list []string
 	for _, d := range cidx.DatabaseFiles() {
-		path := filepath.Join(c.Home, d.Path)
-		for _, p := range append(cidx.SideFiles(path), path+"-shm", path) {
-			if !missing(p + end) {
+		for _, p := range append(cidx.SideFiles(d.Path), d.Path+"-shm", d.Path) {
+			if !missing(filepath.Join(c.Home, p) + end) {
 				list = append(list, p)
 			}
 		}
@@ -159,7 +161,8 @@ func (c *cutover) sideDatabases(end string) []string {
 // planDatabasesAside sets the databases of a standalone server aside: a cluster
 // node makes new ones, for what concerns it alone.
 func (c *cutover) planDatabasesAside() error {
-	for _, path := range c.sideDatabases("") {
+	for _, name := range c.databases("") {
+		path := filepath.Join(c.Home, name)
 		to := path + cidx.PreCluster
 		if !missing(to) {
 			return problem.Problem{
@@ -180,13 +183,18 @@ func (c *cutover) planDatabasesAside() error {
 	return nil
 }
 
-// planDatabasesBack sets those that the node has made aside, in the state folder,
-// and plans to put the standalone server's back.
-func (c *cutover) planDatabasesBack(stamp string) {
-	for _, path := range c.sideDatabases("") {
-		c.plan = append(c.plan, c.renameStep("aside", path, c.State().Path("after-cluster", stamp, rel(c.Home, path))))
+// planDatabasesBack moves those that the node has made into the state folder, and
+// puts the standalone server's back. One that was there before and has no name with
+// an end was not set aside yet, or is back already.
+func (c *cutover) planDatabasesBack(was []string) {
+	back, stamp := c.databases(cidx.PreCluster), time.Now().UTC().Format("20060102T150405Z")
+	for _, name := range c.databases("") {
+		if slices.Contains(back, name) || !slices.Contains(was, name) {
+			c.plan = append(c.plan, c.renameStep("aside", filepath.Join(c.Home, name), c.State().Path("after-cluster", stamp, name)))
+		}
 	}
-	for _, path := range c.sideDatabases(cidx.PreCluster) {
+	for _, name := range back {
+		path := filepath.Join(c.Home, name)
 		c.plan = append(c.plan, c.renameStep("back", path+cidx.PreCluster, path))
 	}
 }
