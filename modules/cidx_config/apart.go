@@ -30,18 +30,7 @@ func (c *cutover) toApart(ctx context.Context) error {
 		}
 	case !ours:
 		c.reply.Msg = "this home is no node that cluster-node.yml has added"
-		if !now.Cluster() {
-			return nil
-		}
-		problems := c.handMade(ctx, now, standing, listing{})
-		if len(problems) == 0 && c.unfinished {
-			problems.Add(problem.Problem{
-				What: "this server was joined and is no node yet: it was stopped, and would start on what it has not got",
-				At:   c.configPath(),
-				Fix:  "run cluster-node.yml again, which makes it one; or put config.json.bak.<timestamp> in its place, then run this again",
-			})
-		}
-		return problems.Err()
+		return c.notOurs(ctx, now, standing)
 	}
 	if err := c.planApart(ctx, now, standing); err != nil {
 		return err
@@ -51,6 +40,11 @@ func (c *cutover) toApart(ctx context.Context) error {
 		c.plan = append(c.plan, step{what: "remember that this home is no node"})
 		return nil
 	}
+	return c.leave(ctx, standing)
+}
+
+// leave carries the plan out.
+func (c *cutover) leave(ctx context.Context, standing cidx.Standing) error {
 	if err := c.rests(ctx); err != nil {
 		return err
 	}
@@ -70,6 +64,23 @@ func (c *cutover) toApart(ctx context.Context) error {
 	}
 	c.reach("remove the copy of the keys")
 	return removeSynced(c.beforePath()) // killed before, it is replaced when this home becomes a node again
+}
+
+// notOurs refuses to let a server start that would be standalone only by its name.
+func (c *cutover) notOurs(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
+	if !now.Cluster() {
+		return nil
+	}
+	problems := c.handMade(ctx, now, standing, listing{})
+	if len(problems) == 0 && c.unfinished {
+		problems.Add(problem.Problem{
+			What: "this server was joined and is no node yet: it was stopped, and would start on what it has not got",
+			At:   c.configPath(),
+			Fix: "run cluster-node.yml again, which makes it one; " +
+				"or put config.json.bak.<timestamp> in its place, then run this again",
+		})
+	}
+	return problems.Err()
 }
 
 // handMade refuses to make a standalone server of a home with links to the share

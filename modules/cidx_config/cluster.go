@@ -189,7 +189,10 @@ func (c *cutover) nothingLeft() error {
 	if len(c.plan) == 0 {
 		return nil
 	}
-	return problem.Problem{What: "still to do after the change: " + c.plan[0].what, At: c.Home, Fix: "something else changes this folder; stop it and run again"}
+	return problem.Problem{
+		What: "still to do after the change: " + c.plan[0].what, At: c.Home,
+		Fix: "something else changes this folder; stop it and run again",
+	}
 }
 
 func rel(home, path string) string {

@@ -77,12 +77,15 @@ func returns() []ansible.Return {
 	return []ansible.Return{
 		{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
 		{Name: "unchecked", Type: "list", Doc: "In check mode: what can only be checked when the files are on the share."},
-		{Name: "unfinished", Type: "bool", Doc: "Whether an earlier run stopped between the stop of the server and the release of its units."},
-		{Name: "loaded", Type: "bool", Doc: "With C(state=standalone): whether PostgreSQL may hold a load that no rollback has marked there as given up."},
+		{Name: "unfinished", Type: "bool",
+			Doc: "Whether an earlier run stopped between the stop of the server and the release of its units."},
+		{Name: "loaded", Type: "bool",
+			Doc: "With C(state=standalone): whether PostgreSQL may hold a load that no rollback has marked there as given up."},
 		{Name: "removed", Type: "list",
 			Doc: "With C(state=accepted): what was removed, or in check mode would be: C(path), C(what), C(files), C(bytes)."},
 		{Name: "bytes", Type: "int", Doc: "With C(state=accepted): the space that comes free."},
-		{Name: "cluster", Type: "dict", Doc: "With C(state=shared): what a further node has to share, for its C(cluster). What is secret in it is closed."},
+		{Name: "cluster", Type: "dict",
+			Doc: "With C(state=shared): what a further node has to share, for its C(cluster). What is secret in it is closed."},
 		{Name: "registered", Type: "list", Doc: "With C(state=node): the repositories that the cluster knows now."},
 		{Name: "stop", Type: "bool", Doc: "With C(state=node): whether the server has to be stopped for the plan."},
 		{Name: "node_id", Type: "str", Doc: "With C(state=node): this node's id in the cluster."},
@@ -203,11 +206,11 @@ func (c *cutover) undo(cause error, steps []step) error {
 		}
 	}
 	if half || c.resumed { // what an earlier call has done is not in steps
-		fix := "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it; do not start the server by hand"
+		fix := "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it"
 		if c.resumed || c.Wanted == cidx.ToNode || c.Wanted == cidx.Apart {
-			fix = "run cluster-node.yml again as it was called to finish it, or with -e cidx_node_state=absent to undo it; do not start the server by hand"
+			fix = "run cluster-node.yml again as it was called to finish it, or with -e cidx_node_state=absent to undo it"
 		}
-		return append(problems, problem.Problem{What: "the change stays half done", At: c.Home, Fix: fix})
+		return append(problems, problem.Problem{What: "the change stays half done", At: c.Home, Fix: fix + "; do not start the server by hand"})
 	}
 	c.done = nil
 	problems.Add(c.note(cidx.ConfigUndone, nil))

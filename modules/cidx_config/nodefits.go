@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,7 +12,6 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/keys"
 	"cidx-cluster/modules/internal/nodes"
@@ -21,7 +19,6 @@ import (
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/reach"
-	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/share"
 )
 
@@ -95,7 +92,8 @@ func (j *joining) sameUser(context.Context, situation, database) (string, error)
 		return "", problem.Problem{
 			What: fmt.Sprintf("the service user has uid %d and gid %d here, and uid %d and gid %d on node %s",
 				uid, gid, j.of.UID, j.of.GID, j.of.NodeID), At: "the share's numeric ids",
-			Fix: fmt.Sprintf("give it the same on every node (usermod -u %d, groupmod -g %d, then chown -R of its files)", j.of.UID, j.of.GID),
+			Fix: fmt.Sprintf("give it the same on every node: usermod -u %d, groupmod -g %d, then chown -R of its files",
+				j.of.UID, j.of.GID),
 		}
 	}
 	return fmt.Sprintf("uid %d, gid %d", uid, gid), nil
@@ -221,7 +219,8 @@ func (j *joining) onShare(ctx context.Context, found situation, d database, move
 		return err
 	}
 	for i := range claims {
-		claims[i].fix = "see with cluster-verify.yml whether node " + j.of.NodeID + " has it; CIDX would delete for all what this node does not find"
+		claims[i].fix = "see with cluster-verify.yml whether node " + j.of.NodeID + " has it; " +
+			"CIDX would delete for all what this node does not find"
 	}
 	problems, err := j.judge(ctx, found, user, claims)
 	problems.Add(err)
@@ -249,51 +248,8 @@ func (j *joining) tokensOpen(ctx context.Context, _ situation, d database) (stri
 		return "", problem.Problem{
 			What: "no stored token can be opened with the salt of node " + j.of.NodeID,
 			At:   kept.Salt,
-			Fix:  "look there for the right file first (cluster-verify.yml; docs/operator.md, More nodes): no further node could open them either",
+			Fix:  "look there for the right file first (docs/operator.md, More nodes): no further node could open them either",
 		}
 	}
 	return fmt.Sprintf("%d of %d can be opened with the salt of node %s", opened, all, j.of.NodeID), nil
-}
-
-// warn tells what a node does not get from the cluster, or loses to it.
-func (j *joining) warn(ctx context.Context, found situation, d database) {
-	add := func(format string, values ...any) {
-		j.reply.Warnings = append(j.reply.Warnings, fmt.Sprintf(format, values...))
-	}
-	if path := cidx.ServerDatabase(j.Home); !missing(path) && !j.working(found) && !found.standing.Node() {
-		own, err := registry.FromSQLite(ctx, j.Home)
-		if err != nil {
-			add("which repositories this server had of its own is not known: %v", err)
-		}
-		var names []string
-		for _, r := range own.Repos {
-			if r.Alias != "cidx-meta" {
-				names = append(names, r.Alias)
-			}
-		}
-		if len(names) > 0 {
-			add("this server's own %d repositories, users and settings are set aside, not added to the cluster: %s",
-				len(names), strings.Join(names, ", "))
-		}
-	}
-	if d.conn != nil {
-		rows, err := postgres.Read(ctx, d.conn, "SELECT private_path FROM ssh_keys WHERE private_path <> ''")
-		if err != nil && postgres.Code(err) != postgres.UndefinedTable {
-			add("whether this node lacks SSH keys is not known: %v", err)
-		}
-		lacking := 0
-		for _, r := range rows {
-			if missing(string(r[0])) {
-				lacking++
-			}
-		}
-		if lacking > 0 {
-			add("%d of %d SSH keys that the cluster knows are not on this node: CIDX keeps them on one node, "+
-				"and repositories over SSH can be refreshed there only; copy them (%s) if they are to be refreshed here",
-				lacking, len(rows), filepath.Dir(string(rows[0][0])))
-		}
-	}
-	if now := jsonfile.Get(found.now.Raw, "cluster", "node_id").Str; j.NodeID != "" && now != "" && now != j.NodeID && !found.standing.Node() {
-		add("node id %q of config.json is replaced by cidx_config_node_id, %q", now, j.NodeID)
-	}
 }

@@ -223,7 +223,10 @@ func (s *switcher) whole(ctx context.Context) error {
 	case standing.Begun == cidx.ToStandalone:
 		return problem.Problem{What: "not started: a rollback was interrupted", At: at, Fix: "run cluster-rollback.yml, which finishes it"}
 	case standing.Begun == cidx.ToNode || standing.Begun == cidx.Apart:
-		return problem.Problem{What: "not started: the change of this node is not finished", At: at, Fix: "run cluster-node.yml again as it was called, which finishes it"}
+		return problem.Problem{
+			What: "not started: the change of this node is not finished", At: at,
+			Fix: "run cluster-node.yml again as it was called, which finishes it",
+		}
 	case home.Mode == cidx.ModePostgres && !standing.Migrated() && !standing.Node():
 		return problem.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: at, Fix: fix}
 	case standing.Begun != "":

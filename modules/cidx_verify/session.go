@@ -60,7 +60,10 @@ func session(ctx context.Context, a args) (ansible.Reply, error) {
 	if m.Sealed, err = seal.Close(a.Seal, token); err != nil {
 		return ansible.Reply{}, fmt.Errorf("close session: %w", err)
 	}
-	return ansible.Reply{Msg: fmt.Sprintf("node %s lists %d repositories", m.NodeID, len(m.Listed)), Data: map[string]any{"session": m}}, nil
+	return ansible.Reply{
+		Msg:  fmt.Sprintf("node %s lists %d repositories", m.NodeID, len(m.Listed)),
+		Data: map[string]any{"session": m},
+	}, nil
 }
 
 // listed are the global repositories that the API lists.
