@@ -98,10 +98,11 @@ func (st *stage) bringUp(name string, c *call) error {
 	return errors.Join(err, st.inventoryOf(two))
 }
 
-// hold starts a process in a namespace of its own, which it keeps.
+// hold starts a process in namespaces of its own, which it keeps. Other machines do
+// not see its processes, and all of them end with it.
 func (t *second) hold(dir, home string) error {
-	script := fmt.Sprintf("mount --bind '%s' '%s' && echo ready && exec sleep 600", dir, home)
-	t.keeper = exec.Command("unshare", "--mount", "--propagation", "slave", "sh", "-c", script)
+	script := fmt.Sprintf("mount --bind '%s' '%s' && echo ready && sleep 600 & wait", dir, home)
+	t.keeper = exec.Command("unshare", "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script)
 	t.keeper.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := t.keeper.StdoutPipe()
 	if err != nil {
@@ -120,7 +121,8 @@ func (t *second) hold(dir, home string) error {
 
 // enter is the command line that runs a program on that machine.
 func (t *second) enter() []string {
-	return []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", t.keeper.Process.Pid), "--"}
+	of := fmt.Sprintf("/proc/%d/ns/", t.keeper.Process.Pid)
+	return []string{"nsenter", "--mount=" + of + "mnt", "--pid=" + of + "pid_for_children", "--"}
 }
 
 func (st *stage) runOn(t *second, out io.Writer, script string) error {
