@@ -23,7 +23,7 @@ import (
 	"cidx-cluster/modules/internal/seal"
 )
 
-var sealing = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
+var sealing = strings.Repeat("6b", 32)
 
 // pair is a cluster's first node, and a server beside it that is to be the second.
 // Their homes have different paths here, so the first one is made to say otherwise.

@@ -5,7 +5,6 @@ standard input and checked by its sha256. Arguments go through standard input to
 no secret is on a command line or on the node's disk.
 """
 
-import base64
 import getpass
 import json
 import mmap
@@ -68,9 +67,8 @@ def interrupted(signum, frame):
 if callable(BEFORE) and multiprocessing.parent_process() is None:
     signal.signal(signal.SIGINT, lambda signum, frame: interrupted(signum, frame) if os.getpid() == RUN["pid"] else None)
 
-# What one node has to hand to another passes through here closed with this key: it
-# is in this run's memory only. A task that needs it has a seal among its arguments.
-SEAL = base64.b64encode(os.urandom(32)).decode()
+# Closes what one node hands to another, for tasks with the argument seal; in this run's memory only.
+SEAL = os.urandom(32).hex()
 
 # Root never starts a program that somebody else could have put there, nor writes
 # one into a folder that somebody else can change. (Root of a user namespace, to
@@ -139,11 +137,8 @@ class HelperAction(ActionBase):
             args["_cidx_run"]["takeover"] = holder["id"]
 
     def _prepare(self, task_vars):
-        # A task that is delegated has the settings of the host that does it.
-        delegate = self._task.delegate_to
-        scope = task_vars["hostvars"][delegate] if delegate else task_vars
-
         def variable(name, default):
+            scope = task_vars["hostvars"][self._task.delegate_to] if self._task.delegate_to else task_vars
             return self._templar.template(scope.get(name)) or default
 
         try:
@@ -153,7 +148,7 @@ class HelperAction(ActionBase):
             raise AnsibleActionFail("the helper is not built: run 'make modules' first (%s)" % e) from e
         folder = posixpath.normpath(variable("cidx_helper_dir", "~/.cache/cidx-helper"))
         self._folder = "~/" + shlex.quote(folder[2:]) if folder.startswith("~/") else shlex.quote(folder)
-        self._node = delegate or task_vars.get("inventory_hostname", "node")
+        self._node = self._task.delegate_to or task_vars.get("inventory_hostname", "node")
         self._prefix = self._node + ": " if len(task_vars.get("ansible_play_hosts_all", [])) > 1 else ""
         self._patience = float(variable("cidx_reconnect_timeout", 300))
         # The first precheck and rehearsals may end with "unreachable"; after the
@@ -167,9 +162,8 @@ class HelperAction(ActionBase):
         self._quiet = self._rehearsal and not variable("__common_aloud", False)
 
     def _arguments(self):
-        sealed = {"seal": SEAL} if "seal" in self._task.args else {}
-        # A delegated step only looks at a host that may be at work.
-        return dict(self._task.args, **sealed, **self._internal("check" if self._task.delegate_to else self.LEASE))
+        lease = "check" if self._task.delegate_to else self.LEASE  # such a host may be at work
+        return dict(self._task.args, **({"seal": SEAL} if "seal" in self._task.args else {}), **self._internal(lease))
 
     def _internal(self, lease):
         """Arguments that are not the task's own."""

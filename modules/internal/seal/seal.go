@@ -8,6 +8,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 
 // ErrKey says that the key is not one of the action plugin's: the module was
 // called in another way.
-var ErrKey = errors.New("no key of 32 bytes in base64")
+var ErrKey = errors.New("no key of 32 bytes in hexadecimal")
 
 // ErrClosed says that the key does not open the text: it was closed by another
 // run, or changed on its way.
@@ -55,7 +56,7 @@ func Open(key, text string, v any) error {
 }
 
 func boxOf(key string) (cipher.AEAD, error) {
-	raw, err := base64.StdEncoding.DecodeString(key)
+	raw, err := hex.DecodeString(key)
 	if err != nil || len(raw) != 32 {
 		return nil, ErrKey
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestOnlyTheKeyOpensIt(t *testing.T) {
-	key, other := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32))), base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", 32)))
+	key, other := strings.Repeat("6b", 32), strings.Repeat("78", 32)
 	closed, err := Close(key, map[string]string{"salt": "a secret text"})
 	if err != nil {
 		t.Fatal(err)
