@@ -50,3 +50,24 @@ func ServerDir(home string, config Config) string {
 	}
 	return filepath.Clean(dir)
 }
+
+// Spellings are the names under which a home may stand in stored paths: as
+// given, without symbolic links, and server_dir of its configuration if that is
+// the same folder.
+func Spellings(home string, config Config) []string {
+	list := []string{filepath.Clean(home)}
+	add := func(path string) {
+		path = filepath.Clean(path)
+		for _, known := range list {
+			if known == path {
+				return
+			}
+		}
+		list = append(list, path)
+	}
+	if real, err := filepath.EvalSymlinks(home); err == nil {
+		add(real)
+	}
+	add(ServerDir(home, config))
+	return list
+}

@@ -281,24 +281,3 @@ func AllTrees(home, share string) []Tree {
 
 // Aside is where the cut-over keeps the standalone folder.
 func (t Tree) Aside() string { return t.Link + PreCluster }
-
-// Spellings are the names under which a home may stand in stored paths: as
-// given, without symbolic links, and server_dir of its configuration if that is
-// the same folder.
-func Spellings(home string, config Config) []string {
-	list := []string{filepath.Clean(home)}
-	add := func(path string) {
-		path = filepath.Clean(path)
-		for _, known := range list {
-			if known == path {
-				return
-			}
-		}
-		list = append(list, path)
-	}
-	if real, err := filepath.EvalSymlinks(home); err == nil {
-		add(real)
-	}
-	add(ServerDir(home, config))
-	return list
-}
