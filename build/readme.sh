@@ -12,10 +12,10 @@ migration=.build/demo/migration.txt
 begin='<!-- transcript: make demo README=1 -->'
 end='<!-- end of transcript -->'
 
-shape() { sed -E 's/[0-9]+([.,][0-9]+)*/N/g; s/N ?(B|kB|KB|MB|GB|KiB|MiB|GiB|TB|ms|s)\b/N/g; s/ +/ /g; s/ $//' | grep -v -E '^ *$|^ *\[ *(N|\.\.)%\]' || true; }
+shape() { sed -E 's/[0-9]+([.,][0-9]+)*/N/g; s/N ?(B|kB|KB|MB|GB|KiB|MiB|GiB|TB|ms|s)\b/N/g; s/ +/ /g; s/ $//' | grep -v -E '^ *$|^ *\[ *(N|\.\.)%\]|^ *Done in ' || true; }
 # Of a long paragraph the heading, the first and the last line; what comes at the end as a whole.
 elide() { awk -v RS= -F'\n' '{ if (NR > 1) print ""; whole = NF < 6 || /^(Migration complete|Rollback)/
-    for (i = 1; i <= NF; i++) if (whole || i < 3 || i == NF) print $i; else if (i == 3) print "  …" }' <(grep -v -E '^ *\[ *[0-9.]+%\]' $migration); }
+    for (i = 1; i <= NF; i++) if (whole || i < 3 || i == NF) print $i; else if (i == 3) print "  …" }' <(grep -v -E '^ *\[ *[0-9.]+%\]|^ *Done in ' $migration); }
 in_readme() { sed -n "/^$begin\$/,/^$end\$/p" README.md | sed '1,2d;$d' | sed '$d'; }
 
 case ${1:---check} in

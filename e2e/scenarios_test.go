@@ -44,6 +44,7 @@ func TestScenarios(t *testing.T) {
 			"json":      (*stage).json,
 			"dsn":       (*stage).dsn,
 			"cmpshape":  (*stage).cmpshape,
+			"narrow":    (*stage).narrow,
 			"login":     (*stage).login,
 			"seedrows":  (*stage).seedrows,
 			"leaks":     (*stage).leaks,

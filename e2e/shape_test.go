@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // cmpshape FILE SHAPE holds a transcript to its shape: every line of SHAPE is
@@ -15,6 +16,24 @@ func (st *stage) cmpshape(c *call) error {
 		return errors.New("a file and a shape")
 	}
 	return matchShape(c.ts.ReadFile(c.args[0]), c.ts.ReadFile(c.args[1]))
+}
+
+// narrow holds every line of the last transcript to 80 columns, as far as the
+// words are ours: paths and addresses are the operator's, and so is a command.
+func (st *stage) narrow(c *call) error {
+	for line := range strings.Lines(st.transcript) {
+		words := strings.Fields(line)
+		ours := len(line) - len(strings.TrimLeft(line, " "))
+		for _, word := range words {
+			if !strings.Contains(word, "/") {
+				ours += utf8.RuneCountInString(word) + 1
+			}
+		}
+		if ours > 81 && words[0] != "[WARNING]:" {
+			return fmt.Errorf("%d columns: %s: %w", ours-1, line, errVerdict)
+		}
+	}
+	return nil
 }
 
 func matchShape(text, shape string) error {

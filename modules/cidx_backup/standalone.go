@@ -106,6 +106,6 @@ func (k *keeper) writePreCluster(ctx context.Context, path string, raw []byte, i
 	if err := durable.Write(path, raw, info); err != nil {
 		return err
 	}
-	progress.Line(ctx, "  Backup: config.json.pre-cluster (standalone, from %s)", from)
+	progress.Line(ctx, "  Backup: config.json.pre-cluster (from %s)", from)
 	return nil
 }

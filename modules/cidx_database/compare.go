@@ -27,6 +27,7 @@ func (p *passage) compare(ctx context.Context) error {
 		if err := p.compareGuests(ctx, t); err != nil {
 			return err
 		}
+		p.meter.end()
 		tables, rows = tables+1, rows+got.Rows
 		if got != t.sum {
 			problems = append(problems, p.nameDifferences(ctx, t, got)...)
@@ -36,7 +37,7 @@ func (p *passage) compare(ctx context.Context) error {
 		p.tell(ctx, "  Validation: FAILED")
 		return err
 	}
-	p.tell(ctx, "  Validation: PASSED (%d tables, %s rows, every value compared)", tables, human.Number(rows))
+	p.tell(ctx, "  Validation: PASSED (%s, %s, every value compared)", human.Count(tables, "table", "tables"), human.Count(rows, "row", "rows"))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package database
 import (
 	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -11,7 +12,7 @@ func (r *runner) warnTimes(t *table) {
 	for i := range t.columns {
 		c := &t.columns[i]
 		if c.Assumed > 0 {
-			r.warnings.add("%s.%s: %d times have no offset; they are taken as UTC", t.Name, c.Name, c.Assumed)
+			r.warnings.add("%s.%s: no offset in %s; taken as UTC", t.Name, c.Name, human.Count(c.Assumed, "time", "times"))
 		}
 		if c.Ambiguous > 0 {
 			r.warnings.add("%s.%s: %d local times fall into a change of the clocks; the earlier moment is taken", t.Name, c.Name, c.Ambiguous)
@@ -35,7 +36,7 @@ func (r *runner) warnDangling(t *table) {
 		n, err := t.number("SELECT count(*) FROM " + sqlite.Quote(t.from.Name) + " c WHERE c." + sqlite.Quote(from) + " IS NOT NULL AND NOT EXISTS (SELECT 1 FROM " +
 			sqlite.Quote(parent.from.Name) + " p WHERE p." + sqlite.Quote(column) + " = c." + sqlite.Quote(from) + ")")
 		if err == nil && n > 0 {
-			r.warnings.add("%s.%s: %d rows refer to rows of %s that do not exist; they move as they are", t.Name, from, n, name)
+			r.warnings.add("%s.%s: %s of rows of %s that do not exist; moved unchanged", t.Name, from, human.Count(n, "reference", "references"), name)
 		}
 	}
 }

@@ -24,7 +24,7 @@ import (
 // of it is done again by the next run if this one does not get that far.
 func (r *runner) finish(ctx context.Context) error {
 	r.out.Changed = true
-	r.out.Msg = fmt.Sprintf("%s rows of %d tables are in PostgreSQL, every value compared", human.Number(r.total()), r.loaded())
+	r.out.Msg = human.Count(r.total(), "row", "rows") + " of " + human.Count(r.loaded(), "table", "tables") + " in PostgreSQL, every value compared"
 	if err := r.analyze(ctx); err != nil {
 		r.warnings.add("ANALYZE did not run (%v); autovacuum will do it later", r.explain(err))
 	}

@@ -25,6 +25,11 @@ type guests struct {
 	before string // rows and digest, without the ids; "" while index runs may add to them
 }
 
+// String is the end of a transcript line.
+func (g *guests) String() string {
+	return human.Count(len(g.ids), "row", "rows") + " of index runs, under new ids"
+}
+
 // numbered reports whether one integer that a sequence fills identifies a row.
 func (t *table) numbered() bool {
 	if len(t.key) != 1 || t.columns[t.key[0]].Sequence == "" {
@@ -96,7 +101,7 @@ func (p *passage) moveGuests(ctx context.Context, t *table) error {
 	if err != nil {
 		return fmt.Errorf("keep rows of %s under new ids: %w", t.Name, err)
 	}
-	p.tell(ctx, "  Keeping %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, human.Number(len(g.ids)))
+	p.tell(ctx, "  Keeping %s... %s", t.Name, g)
 	return nil
 }
 

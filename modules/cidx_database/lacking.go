@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
@@ -64,6 +65,29 @@ func (r *runner) tellLacking(ctx context.Context) {
 		names[l.reason] = append(names[l.reason], l.Name)
 	}
 	for _, reason := range reasons {
-		progress.Line(ctx, "  Skipping %s... %s", strings.Join(names[reason], ", "), reason)
+		for _, line := range skipping(names[reason], reason) {
+			progress.Line(ctx, "%s", line)
+		}
 	}
+}
+
+// skipping are lines that no terminal wraps.
+func skipping(names []string, reason string) []string {
+	const most = 80
+	line := "  Skipping " + strings.Join(names, ", ") + "... " + reason
+	if len(line) <= most || len(names) == 1 {
+		return []string{line}
+	}
+	lines := []string{"  Skipping " + human.Count(len(names), "table", "tables") + "... " + reason}
+	row := "   "
+	for i, name := range names {
+		if i < len(names)-1 {
+			name += ","
+		}
+		if len(row)+1+len(name) > most {
+			lines, row = append(lines, row), "   "
+		}
+		row += " " + name
+	}
+	return append(lines, row)
 }

@@ -8,12 +8,16 @@ import (
 	"cidx-cluster/modules/internal/progress"
 )
 
-// meter tells how far the current piece of work is, at least once in every
-// interval, also while the server works alone. A nil meter does nothing.
+// meter tells how far the current piece of work is and, where all of it was
+// announced, how far the whole is; at least once in every interval, also while
+// the server works alone. A nil meter does nothing.
 type meter struct {
 	mu    sync.Mutex
-	now   progress.Status
+	now   progress.Status // no What: nothing is told
 	since time.Time
+	all   int64     // rows of the whole work; 0 if unknown
+	past  int64     // rows of the pieces that have ended
+	start time.Time // of the whole
 	quit  chan struct{}
 	done  chan struct{}
 }
@@ -39,31 +43,50 @@ func startMeter(ctx context.Context, seconds float64) *meter {
 	return m
 }
 
+// report holds the lock until the status is told: after end none of that piece follows.
 func (m *meter) report(ctx context.Context) {
 	m.mu.Lock()
-	s, elapsed := m.now, time.Since(m.since).Seconds()
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	s := m.now
 	if s.What == "" {
 		return
 	}
-	if s.Done > 0 && elapsed > 0 {
+	if elapsed := time.Since(m.since).Seconds(); s.Done > 0 && elapsed > 0 {
 		s.Rate = float64(s.Done) / elapsed
 		if s.Total > s.Done {
 			s.ETA = float64(s.Total-s.Done) / s.Rate
 		}
 	}
+	if through := m.past + min(s.Done, s.Total); m.all > through && through > 0 {
+		s.Whole = float64(through) / float64(m.all)
+		s.ETA = time.Since(m.start).Seconds() * (1 - s.Whole) / s.Whole
+	}
 	progress.Report(ctx, s)
 }
 
-// begin names the work; total is 0 if unknown.
+// whole announces that many rows of work, in pieces.
+func (m *meter) whole(rows int64) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	m.now, m.all, m.past, m.start = progress.Status{}, rows, 0, time.Now()
+	m.mu.Unlock()
+}
+
+// begin names a piece of work; total is 0 if unknown.
 func (m *meter) begin(what string, total int64, note string) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
+	m.past += m.now.Total
 	m.now, m.since = progress.Status{What: what, Total: total, Unit: "rows", Note: note}, time.Now()
 	m.mu.Unlock()
 }
+
+// end says that the piece is over.
+func (m *meter) end() { m.begin("", 0, "") }
 
 // at sets how many rows are done.
 func (m *meter) at(done int64) {

@@ -37,3 +37,35 @@ func TestALargeTableIsToldEverySecond(t *testing.T) {
 		}
 	})
 }
+
+// An operator in the window wants to know when all of it is over; and what has
+// ended is not told any more.
+func TestTheWholeLoadIsToldWithTheTimeThatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, heard := progresstest.Listen(context.Background())
+		m := startMeter(ctx, 0)
+		m.whole(1000)
+		m.begin("users", 400, "")
+		m.at(300)
+		time.Sleep(4500 * time.Millisecond)
+		m.at(400)
+		m.end()
+		m.begin("audit_logs", 600, "")
+		m.at(100)
+		time.Sleep(600 * time.Millisecond)
+		m.end()
+		time.Sleep(5 * time.Second)
+		m.stop()
+
+		told := *heard
+		if len(told) != 5 {
+			t.Fatalf("told %d times in five seconds of work and five of none", len(told))
+		}
+		if s := told[3].Status; s.What != "users" || s.Whole != 0.3 {
+			t.Errorf("after 300 of 1000 rows: %+v", s)
+		}
+		if s := told[4].Status; s.What != "audit_logs" || s.Done != 100 || s.Total != 600 || s.Whole != 0.5 || s.ETA != 5 {
+			t.Errorf("after half of all rows in five seconds: %+v", s)
+		}
+	})
+}

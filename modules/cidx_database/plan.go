@@ -8,6 +8,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
@@ -190,7 +191,7 @@ func (r *runner) withoutColumn(t *table, c sqlite.Column, unsupported bool) erro
 	case n == 0:
 		return nil
 	case r.accepted(at):
-		r.warnings.add("%s stays behind in %d rows, as accepted", at, n)
+		r.warnings.add("%s stays behind in %s, as accepted", at, human.Count(n, "row", "rows"))
 		return nil
 	}
 	what := fmt.Sprintf("PostgreSQL has no such column; %d values would be lost", n)

@@ -129,17 +129,23 @@ func (r *runner) forecast(ctx context.Context, problems problem.List) error {
 		}
 		return problems
 	}
+	var empty []string
 	for _, t := range r.plan.tables {
-		if t.conn != nil {
-			progress.Line(ctx, "  Would migrate %s... %s rows", t.Name, human.Number(t.rows))
+		if t.conn != nil && t.rows == 0 {
+			empty = append(empty, t.Name)
+		} else if t.conn != nil {
+			progress.Line(ctx, "  Would migrate %s... %s", t.Name, human.Count(t.rows, "row", "rows"))
 		}
 		if t.guests != nil {
-			progress.Line(ctx, "  Would keep %s... %s rows that index runs wrote since cluster-join.sh, under new ids", t.Name, human.Number(len(t.guests.ids)))
+			progress.Line(ctx, "  Would keep %s... %s", t.Name, t.guests)
 		}
 	}
-	r.out.Msg = fmt.Sprintf("would load %s rows of %d tables", human.Number(r.total()), r.loaded())
+	if len(empty) > 0 {
+		progress.Line(ctx, "  %s", emptyTables("Would migrate", empty))
+	}
+	r.out.Msg = fmt.Sprintf("would load %s of %s", human.Count(r.total(), "row", "rows"), human.Count(r.loaded(), "table", "tables"))
 	if r.finds.total() > 0 {
-		r.out.Msg += fmt.Sprintf("; %s rows would go to quarantine", human.Number(r.quarantine()))
+		r.out.Msg += fmt.Sprintf("; %s would go to quarantine", human.Count(r.quarantine(), "row", "rows"))
 		for _, p := range r.finds.problems {
 			r.warnings.add("%s", p.Error())
 		}

@@ -80,11 +80,14 @@ func (r *runner) reviewTables(ctx context.Context, m *marker, export bool) ([]*r
 		return nil, err
 	}
 	var list []*review
+	rows := int64(0)
 	for name, mark := range m.Tables {
+		rows += mark.Rows
 		if r.catalog.Tables[name] == nil {
 			list = append(list, &review{Table: name, Status: statusLost, Lost: mark.Rows, keys: []string{"the whole table"}})
 		}
 	}
+	r.meter.whole(rows)
 	for _, t := range r.plan.tables {
 		mark, loaded := m.Tables[t.Name]
 		if !loaded || t.conn == nil {
@@ -94,6 +97,7 @@ func (r *runner) reviewTables(ctx context.Context, m *marker, export bool) ([]*r
 		if err != nil {
 			return nil, err
 		}
+		r.meter.end()
 		list = append(list, v)
 		progress.Line(ctx, "  Comparing %s... %s", t.Name, v)
 	}

@@ -125,10 +125,12 @@ func (p *passage) copyTables(ctx context.Context) error {
 	if p.all {
 		return p.nameRefused(ctx)
 	}
+	p.meter.whole(p.work())
 	buf := make([]byte, 0, 2*chunk)
+	var empty []string
 	for _, t := range p.tables {
 		if t.status == statusKept {
-			p.tell(ctx, "  Keeping %s... %s rows OK (already there)", t.Name, human.Number(t.rows))
+			p.tell(ctx, "  Keeping %s... %s OK (already there)", t.Name, human.Count(t.rows, "row", "rows"))
 			continue
 		}
 		if t.conn == nil {
@@ -138,9 +140,48 @@ func (p *passage) copyTables(ctx context.Context) error {
 		if buf, err = p.copyTable(ctx, t, buf); err != nil {
 			return err
 		}
-		p.tell(ctx, "  Migrating %s... %s rows OK", t.Name, human.Number(t.rows))
+		p.meter.end()
+		if t.rows == 0 {
+			empty = append(empty, t.Name)
+			continue
+		}
+		p.tell(ctx, "  Migrating %s... %s OK", t.Name, human.Count(t.rows, "row", "rows"))
+	}
+	if len(empty) > 0 {
+		p.tell(ctx, "  %s", emptyTables("Migrating", empty))
 	}
 	return nil
+}
+
+// work is how many rows are carried over and then read back.
+func (p *passage) work() (rows int64) {
+	for _, t := range p.tables {
+		if t.conn == nil {
+			continue
+		}
+		rows += t.rows
+		if t.status != statusKept {
+			rows += t.rows
+		}
+	}
+	return rows
+}
+
+// emptyTables is a line about tables without a row, of a width that no terminal
+// wraps; the report names all of them.
+func emptyTables(does string, names []string) string {
+	line := fmt.Sprintf("%s %s without a row: ", does, human.Count(len(names), "table", "tables"))
+	const most = 78
+	for i, name := range names {
+		if i > 0 {
+			name = ", " + name
+		}
+		if rest := fmt.Sprintf(" and %d more", len(names)-i); i > 0 && i < len(names) && len(line)+len(name)+len(rest) > most {
+			return line + rest
+		}
+		line += name
+	}
+	return line
 }
 
 func (p *passage) copyTable(ctx context.Context, t *table, buf []byte) ([]byte, error) {

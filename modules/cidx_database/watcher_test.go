@@ -73,7 +73,7 @@ func TestTheForecastIsWhatTheLoadDoes(t *testing.T) {
 	if forecast.Failed || fact.Failed {
 		t.Fatalf("%s\n%s", forecast.text(), fact.text())
 	}
-	if !strings.Contains(forecast.Msg, fmt.Sprintf("would load %s rows of %d tables; 1 rows would go to quarantine", human.Number(fact.Rows), len(fact.Tables))) {
+	if !strings.Contains(forecast.Msg, fmt.Sprintf("would load %s rows of %d tables; 1 row would go to quarantine", human.Number(fact.Rows), len(fact.Tables))) {
 		t.Errorf("forecast: %s\nfact: %s", forecast.Msg, fact.Msg)
 	}
 	for i, table := range fact.Tables {

@@ -73,7 +73,11 @@ func (c *copier) applyWarm(ctx context.Context) error {
 		}
 		if downtime <= short || round == rounds || !c.work() {
 			c.downtime = downtime
-			progress.Line(ctx, "  Expected downtime for the rest: about %.0f s", math.Ceil(downtime))
+			what := "Expected downtime for the rest"
+			if standing, err := c.args.Standing(); err == nil && standing.Stopped {
+				what = "Left for the second copy" // it is down already
+			}
+			progress.Line(ctx, "  %s: about %.0f s", what, math.Ceil(downtime))
 			return nil
 		}
 		bytes, files := c.total()

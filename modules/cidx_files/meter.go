@@ -63,7 +63,7 @@ func (m *meter) tell(ctx context.Context) {
 	seconds := time.Since(m.started).Seconds()
 	bytes, files := m.bytes.Load(), m.files.Load()
 	s := progress.Status{What: m.what, Done: bytes, Total: m.totalBytes.Load(), Unit: "bytes", Rate: float64(bytes) / seconds}
-	s.Note = fmt.Sprintf("%d of %d files", files, m.totalFiles.Load())
+	s.Note = fmt.Sprintf("%s of %s", human.Number(files), human.Count(m.totalFiles.Load(), "file", "files"))
 	if compared := m.compared.Load(); compared > 0 {
 		s.Note += fmt.Sprintf(", %s compared", human.Bytes(compared))
 	}

@@ -16,7 +16,7 @@ import (
 func (c *copier) tell(ctx context.Context, j *job) {
 	s := j.scan.census
 	if c.args.Phase == phaseDelta {
-		progress.Line(ctx, "  %d %s, %s total ... done", s.Repositories, j.part.noun(s.Repositories), human.Bytes(s.Bytes))
+		progress.Line(ctx, "  %s %s, %s total ... done", human.Number(s.Repositories), j.part.noun(s.Repositories), human.Bytes(s.Bytes))
 		return
 	}
 	if j.told {
@@ -27,7 +27,8 @@ func (c *copier) tell(ctx context.Context, j *job) {
 	if seconds := j.took.Seconds(); seconds > 0 && j.result.copiedBytes.Load() > 0 {
 		rate = ", " + human.Bytes(float64(j.result.copiedBytes.Load())/seconds) + "/s"
 	}
-	progress.Line(ctx, "  %s %d files, %s copied in %s%s", j.part.label, j.result.copiedFiles.Load(), human.Bytes(j.result.copiedBytes.Load()), human.Seconds(j.took.Seconds()), rate)
+	files, bytes := human.Count(j.result.copiedFiles.Load(), "file", "files"), human.Bytes(j.result.copiedBytes.Load())
+	progress.Line(ctx, "  %s %s, %s copied in %s%s", j.part.label, files, bytes, human.Seconds(j.took.Seconds()), rate)
 }
 
 // reply is what the run has found and done so far.

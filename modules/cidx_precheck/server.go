@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/pgcheck"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
@@ -200,7 +201,7 @@ func (e *examiner) api(ctx context.Context) outcome {
 		problems = e.twin(ctx)
 	}
 	e.jobs(ctx, client)
-	return outcome{detail: fmt.Sprintf("%s, %d repositories", base, len(repos)), problems: problems}
+	return outcome{detail: base + ", " + human.Count(len(repos), "repository", "repositories"), problems: problems}
 }
 
 // clusterAlready explains why a server refuses the credentials of its own users:

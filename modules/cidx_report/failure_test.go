@@ -52,7 +52,7 @@ func TestFailureAfterTheStart(t *testing.T) {
 			delete(r, "verify")
 			r[c.failed] = map[string]any{"failed": true, "msg": "not healthy"}
 			text := lines(call(t, newHome(t), failed, map[string]any{"replies": r, "host": "node1", "server": map[string]any{"running": true}}), "lines")
-			for _, want := range []string{"  done      server stopped\n", c.want, "The server was started at 01:06:52 UTC, runs, and is not proven to work; leave it as it is"} {
+			for _, want := range []string{"  done      server stopped\n", c.want, "The server was started at 01:06:52 UTC, runs, and is not proven to work.\nLeave it as it is"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%q is missing in\n%s", want, text)
 				}
@@ -73,14 +73,14 @@ func TestFailureTellsTheStateOfTheServerAsItIs(t *testing.T) {
 		back   bool // ways to roll back are printed
 	}{
 		"stopped, down":                          {[]string{stopping, stopped}, down, "The server is down, and must not be started before one of these:", true},
-		"stopped, started by somebody":           {[]string{stopping, stopped}, running, "something else has started it. Stop it before one of these:", true},
+		"stopped, started by somebody":           {[]string{stopping, stopped}, running, "something else started it.\nStop it before one of these:", true},
 		"the stop failed, it runs, units rest":   {[]string{stopping}, running, "The server still runs: the stop has failed.", true},
 		"the stop failed and was taken back":     {[]string{stopping, released}, running, "The server runs: it was not stopped.", false},
 		"the stop failed after it went down":     {[]string{stopping}, down, "The server is down, and must not be started", true},
 		"nothing was begun, it runs":             {nil, running, "The server runs: it was not stopped.", false},
 		"nothing was begun, it was down already": {nil, down, "The server is down; this migration has not stopped it.", false},
-		"started, runs":                          {[]string{stopping, stopped, starting}, running, "runs, and is not proven to work; leave it as it is", true},
-		"started, down":                          {[]string{stopping, stopped, starting}, down, "and is down; do not start it before one of these:", true},
+		"started, runs":                          {[]string{stopping, stopped, starting}, running, "runs, and is not proven to work.\nLeave it as it is", true},
+		"started, down":                          {[]string{stopping, stopped, starting}, down, "and is down.\nDo not start it before one of these:", true},
 		"it starts just now":                     {[]string{stopping, stopped, starting}, map[string]any{"running": false, "stopped": false, "server": "activating"}, "The server is activating just now", true},
 		"the node is away":                       {[]string{stopping, stopped}, map[string]any{"unreachable": true, "msg": "no route"}, "Whether the server runs is not known (no route)", true},
 		"the status command fails":               {[]string{stopping, stopped}, map[string]any{"failed": true, "msg": "exit status 9:\n  - x"}, "Whether the server runs is not known (exit status 9)", true},

@@ -128,7 +128,7 @@ func TestMigrated(t *testing.T) {
 		}
 	}
 	wanted := "\nMigration complete!\nThis server is now the first node of the cluster.\nTo add more nodes: run 'scripts/cluster-join.sh' on each new server.\nEach needs this server's path: " + home + "\nThen cluster-node.yml -l <its name> makes it one, and verifies it.\n" +
-		"Downtime: 4 min 20 s\n1 warning: see the report\n2 lines in " + folder + "/quarantine.jsonl (rows that PostgreSQL cannot take)\n" +
+		"Downtime: 4 min 20 s\n1 warning, complete in the report:\n     1 × the host's zone is assumed for old times\n2 lines in " + folder + "/quarantine.jsonl (rows that PostgreSQL cannot take)\n" +
 		"\nRollback (if needed):\n  sudo systemctl stop cidx-server &&\n  cp " + home + "/config.json.pre-cluster " + home + "/config.json &&\n  sudo systemctl start cidx-server\n" +
 		"or with the proof that everything is back:\n  ansible-playbook -i inventory.yml cidx.cluster.cluster_rollback -l node1"
 	if diff := cmp.Diff(wanted, lines(reply, "lines")); diff != "" {
@@ -211,7 +211,7 @@ func TestASecondRunTellsOfTheMigrationBefore(t *testing.T) {
 func TestRehearsalForecasts(t *testing.T) {
 	reply := call(t, newHome(t), rehearsed, map[string]any{"replies": replies(t), "host": "node1", "_ansible_check_mode": true})
 	text := lines(reply, "lines")
-	for _, want := range []string{"1,234,567 rows of 2 tables", "(1 table left behind", "300 files, 16.6 GB, to /mnt/cidx", "rewrite 12 alias files"} {
+	for _, want := range []string{"1,234,567 rows of 2 tables", "1 table would stay behind, each for a reason that is in the report.", "300 files, 16.6 GB, to /mnt/cidx", "rewrite 12 alias files"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}

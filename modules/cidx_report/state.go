@@ -61,15 +61,15 @@ func (d *document) serverSentence() string {
 	state, told := d.Now.State, d.Downtime.Started != nil
 	switch {
 	case state == nowUnknown:
-		return fmt.Sprintf("Whether the server runs is not known (%s); leave it as it is before one of these:", d.Now.Word)
+		return fmt.Sprintf("Whether the server runs is not known (%s).\nLeave it as it is before one of these:", d.Now.Word)
 	case state == nowChanging:
-		return fmt.Sprintf("The server is %s just now; leave it as it is before one of these:", d.Now.Word)
+		return fmt.Sprintf("The server is %s just now.\nLeave it as it is before one of these:", d.Now.Word)
 	case d.Downtime.Healthy != nil && state == nowRunning:
-		return "The server runs as a cluster node and has answered; see what failed before one of these:"
+		return "The server runs as a cluster node and has answered.\nSee what failed before one of these:"
 	case told && state == nowRunning:
-		return fmt.Sprintf("The server was started at %s, runs, and is not proven to work; leave it as it is before one of these:", d.Downtime.Started.Format("15:04:05 UTC"))
+		return fmt.Sprintf("The server was started at %s, runs, and is not proven to work.\nLeave it as it is before one of these:", d.Downtime.Started.Format("15:04:05 UTC"))
 	case told:
-		return fmt.Sprintf("The server was told to start at %s and is down; do not start it before one of these:", d.Downtime.Started.Format("15:04:05 UTC"))
+		return fmt.Sprintf("The server was told to start at %s and is down.\nDo not start it before one of these:", d.Downtime.Started.Format("15:04:05 UTC"))
 	case state == nowStopped && d.Downtime.Stopped == nil:
 		return "The server is down; this migration has not stopped it."
 	case state == nowStopped:
@@ -77,9 +77,9 @@ func (d *document) serverSentence() string {
 	case d.Downtime.Stopped == nil:
 		return "The server runs: it was not stopped."
 	case d.provenStopped():
-		return "The server runs, although this migration has stopped it: something else has started it. Stop it before one of these:"
+		return "The server runs although this migration stopped it: something else started it.\nStop it before one of these:"
 	}
-	return "The server still runs: the stop has failed. Leave it as it is before one of these:"
+	return "The server still runs: the stop has failed.\nLeave it as it is before one of these:"
 }
 
 // provenStopped reports whether the stop that is in force was ever completed.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/service"
@@ -110,7 +111,7 @@ func (d *document) summary() []string {
 		}
 		return append([]string{
 			"", "Rollback complete!", "The standalone server runs with the data it had at the migration.",
-			"The copies on the share and in PostgreSQL are still there. To migrate again: " + d.Resume,
+			"The copies on the share and in PostgreSQL are still there. To migrate again:", "  " + d.Resume,
 		}, d.counts()...)
 	}
 	return append([]string{"", "The server was verified."}, d.counts()...)
@@ -120,7 +121,7 @@ func (d *document) summary() []string {
 func (d *document) counts() []string {
 	var lines []string
 	if n := len(d.Warnings); n > 0 {
-		lines = append(lines, human.Count(n, "warning", "warnings")+": see the report")
+		lines = append(append(lines, human.Count(n, "warning", "warnings")+", complete in the report:"), kinds(d.Warnings)...)
 	}
 	for _, a := range d.Artifacts {
 		// An earlier migration's file is listed in the report only.
@@ -129,6 +130,40 @@ func (d *document) counts() []string {
 		}
 	}
 	return lines
+}
+
+// kinds are lines of one width that say what is warned of, and how often.
+func kinds(warnings []remark) []string {
+	const most = 8
+	var order []string
+	times := map[string]int{}
+	for _, w := range warnings {
+		k := heading(ansible.Kind(w.Text))
+		if times[k] == 0 {
+			order = append(order, k)
+		}
+		times[k]++
+	}
+	slices.SortStableFunc(order, func(a, b string) int { return times[b] - times[a] })
+	var lines []string
+	for _, k := range order[:min(most, len(order))] {
+		lines = append(lines, fmt.Sprintf("%6s × %s", human.Number(times[k]), human.Clip(k, 71)))
+	}
+	if more := len(order) - most; more > 0 {
+		lines = append(lines, "  and "+human.Count(more, "other kind", "other kinds"))
+	}
+	return lines
+}
+
+// heading is a kind of warning up to where it goes into details.
+func heading(kind string) string {
+	text := strings.TrimLeft(kind, "…: ")
+	for _, detail := range []string{" (", "; ", ": "} {
+		if before, _, ok := strings.Cut(text, detail); ok && strings.Count(before, " ") > 1 {
+			text = before
+		}
+	}
+	return strings.TrimRight(text, "…, ")
 }
 
 func (d *document) rollbackLines(title string) []string {
@@ -149,10 +184,12 @@ func (d *document) rehearsalLines() []string {
 	f := d.Forecast
 	lines := []string{
 		"", "Rehearsal complete: nothing was changed.", "A migration would move",
-		fmt.Sprintf("  %s of %s to PostgreSQL (%s left behind, each with its reason in the report)",
-			human.Count(f.Rows, "row", "rows"), human.Count(len(d.Database.Tables), "table", "tables"), human.Count(len(d.Database.Skipped), "table", "tables")),
+		fmt.Sprintf("  %s of %s to PostgreSQL", human.Count(f.Rows, "row", "rows"), human.Count(len(d.Database.Tables), "table", "tables")),
 		fmt.Sprintf("  %s, %s, to %s", human.Count(f.Files, "file", "files"), human.Bytes(f.Bytes), d.Share),
 		"  and rewrite " + human.Count(f.Aliases, "alias file", "alias files"),
+	}
+	if n := len(d.Database.Skipped); n > 0 {
+		lines = append(lines, human.Count(n, "table", "tables")+" would stay behind, each for a reason that is in the report.")
 	}
 	if f.Downtime != nil {
 		lines = append(lines, f.Downtime.lines("Expected downtime")...)
@@ -192,7 +229,8 @@ func (d *document) failureLines() []string {
 	for _, p := range d.Problems {
 		lines = append(lines, "  ! "+p.Error())
 	}
-	lines = append(lines, "The migration has changed nothing in the server's standalone data. "+d.serverSentence())
+	lines = append(lines, "The migration has changed nothing in the server's standalone data.")
+	lines = append(lines, strings.Split(d.serverSentence(), "\n")...)
 	lines = append(lines, "To resume, when the cause is gone:", "  "+d.Resume)
 	if d.Downtime.Stopped == nil {
 		return append(lines, "Nothing has to be rolled back.")

@@ -1,6 +1,7 @@
 """Prints a run as its steps tell it: transcript lines, complete failures, a recap. Documented in steps.yml."""
 
 import sys
+import textwrap
 
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
@@ -17,12 +18,15 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._warned = set()
+        self._report = ""
         sys.stdout.reconfigure(line_buffering=True)  # through a pipe too, lines appear as they happen
 
     def _handle_warnings(self, res):
-        # Not wrapped: a name with spaces in it must not begin a line.
+        # Continued lines are indented: a name with spaces in it must not begin one.
         for warning in res.pop("warnings", None) or []:
             line = "[WARNING]: " + " ".join(str(warning).split())
+            if sys.stderr.isatty():
+                line = textwrap.fill(line, self._display.columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
             if C.ACTION_WARNINGS and line not in self._warned:
                 self._warned.add(line)
                 self._display.display(line, color=C.COLOR_WARN, stderr=True)
@@ -50,6 +54,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result):
         data = reply(result)
         self._handle_warnings(data)
+        self._report = data.get("kept") or self._report
         if result._task.action in ("debug", "ansible.builtin.debug") and "msg" in data:
             msg = data["msg"]
             self._display.display("\n".join(map(str, msg)) if isinstance(msg, list) else str(msg))
@@ -74,6 +79,8 @@ class CallbackModule(CallbackBase):
             total = stats.summarize(host)
             self._display.display("\n%s : %s" % (host, " ".join("%s=%d" % (name, total[name]) for name in (
                 "ok", "changed", "unreachable", "failures", "skipped", "rescued"))))
+        if self._report:
+            self._display.display("Report: %s/report.html" % self._report)
 
 
 def reply(result):

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -44,8 +45,12 @@ func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, how
 	mode.As, mode.ByRoot, mode.For = how.As, how.ByRoot, how.For
 	var reply Reply
 	if err == nil {
-		m.heading(ctx, args)
+		begun, headed := time.Now(), m.heading(ctx, args)
 		reply, err = m.await(ctx, args, mode)
+		// A heading alone is one of a step that the next module goes on with.
+		if took := time.Since(begun); err == nil && headed && took >= time.Second && len(transcript.all()) > 1 {
+			progress.Line(ctx, "  Done in %s", human.Seconds(took.Seconds()))
+		}
 	}
 	if err != nil && ctx.Err() != nil && reply.Hint == "" {
 		reply.Hint = "interrupted by a signal; run the same command again: it goes on where this one stopped"
@@ -98,12 +103,14 @@ func (m Module) guard(ctx context.Context, args any, mode Mode) (reply Reply, er
 }
 
 // heading prints the argument "step".
-func (m Module) heading(ctx context.Context, args any) {
+func (m Module) heading(ctx context.Context, args any) (printed bool) {
 	for name, v := range m.invocation(args) {
 		if text, ok := v.(string); ok && name == "step" && text != "" {
 			progress.Line(ctx, "%s", text)
+			printed = true
 		}
 	}
+	return printed
 }
 
 // encode renders the reply. An error makes it a failed one.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cidx-cluster/modules/internal/problem"
@@ -80,6 +81,40 @@ func TestRunShowsTheStepFirst(t *testing.T) {
 	want := "[Step 1/5: Try Migrating users... 45 rows OK]"
 	if fmt.Sprint(live) != want || fmt.Sprint(reply["lines"]) != want {
 		t.Errorf("live %q, in the reply %q", live, reply["lines"])
+	}
+}
+
+// A step that took long says so; a heading alone is of a step that goes on in the
+// next module.
+func TestAStepSaysHowLongItTook(t *testing.T) {
+	for name, c := range map[string]struct {
+		input string
+		took  time.Duration
+		says  string
+		want  string
+	}{
+		"a long one":               {`{"step":"Step 1/5"}`, 75 * time.Second, "rows OK", "[Step 1/5 rows OK   Done in 75 s]"},
+		"a short one":              {`{"step":"Step 1/5"}`, 900 * time.Millisecond, "rows OK", "[Step 1/5 rows OK]"},
+		"one that goes on":         {`{"step":"Step 5/5"}`, 75 * time.Second, "", "[Step 5/5]"},
+		"a module without heading": {`{}`, 75 * time.Second, "rows OK", "[rows OK]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				type stepped struct {
+					Step string `arg:"step" doc:"Heading."`
+				}
+				m := New(Doc{Name: "cidx_test"}, func(ctx context.Context, _ stepped, _ Mode) (Reply, error) {
+					time.Sleep(c.took)
+					if c.says != "" {
+						progress.Line(ctx, "%s", c.says)
+					}
+					return Reply{}, nil
+				})
+				if got := fmt.Sprint(parse(t, m.Run(context.Background(), []byte(c.input), nil))["lines"]); got != c.want {
+					t.Errorf("got %s, want %s", got, c.want)
+				}
+			})
+		})
 	}
 }
 

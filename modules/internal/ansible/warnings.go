@@ -14,7 +14,7 @@ func grouped(all []string) []string {
 	var kinds []string
 	members := map[string][]string{}
 	for _, w := range all {
-		k := kind(w)
+		k := Kind(w)
 		if members[k] == nil {
 			kinds = append(kinds, k)
 		}
@@ -33,9 +33,9 @@ func grouped(all []string) []string {
 	return shown
 }
 
-// kind is a warning without what differs from one to the next: the place that it
+// Kind is a warning without what differs from one to the next: the place that it
 // begins with, paths, names in quotes, and numbers.
-func kind(warning string) string {
+func Kind(warning string) string {
 	const gap = "…"
 	text := warning
 	if strings.HasPrefix(text, "/") || strings.HasPrefix(text, ".") {

@@ -46,3 +46,14 @@ func Seconds(n float64) string {
 	}
 	return fmt.Sprintf("%d h %d min", whole/3600, whole%3600/60)
 }
+
+// Clip shortens a text to at most that many characters. It keeps the beginning and
+// the end: the last part of a path says most.
+func Clip(text string, most int) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	head := most * 2 / 3
+	return string(runes[:head]) + "…" + string(runes[len(runes)-most+head+1:])
+}

@@ -20,6 +20,8 @@ func TestNumbersForReading(t *testing.T) {
 		Seconds(9.96):                "10 s",
 		Seconds(89.4):                "89 s",
 		Seconds(260):                 "4 min 20 s",
+		Clip("short", 5):             "short",
+		Clip("/srv/a/long/path", 9):  "/srv/a…th",
 		Seconds(7500):                "2 h 5 min",
 	} {
 		if got != want {

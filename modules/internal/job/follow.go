@@ -25,7 +25,7 @@ type News struct {
 	Job    string          `json:"job"`
 	Offset int64           `json:"offset"` // where to go on
 	Done   bool            `json:"done"`
-	Events []Told          `json:"events"`          // lines in order, of the statuses the last
+	Events []Told          `json:"events"`          // lines in order; of the statuses the last, unless a line came after it
 	Reply  json.RawMessage `json:"reply,omitempty"` // when done
 }
 
@@ -137,6 +137,7 @@ func since(folder string, offset int64) (news News, more bool, err error) {
 		case json.Unmarshal(line, &e) != nil:
 		case e.Line != nil:
 			news.Events = append(news.Events, told(e))
+			status = nil // older than the line, which may be the end of it
 		case e.Status != nil:
 			last := told(e)
 			status = &last

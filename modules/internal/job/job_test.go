@@ -30,6 +30,16 @@ func TestJobRunsAndIsFollowed(t *testing.T) {
 	}
 }
 
+func TestAStatusIsNeverToldAfterALineThatCameLater(t *testing.T) {
+	n := newNode(t)
+	id := n.mustStart(Request{Module: "m", Home: "/h"}, "status=rows say=end")
+	n.lines(id)
+	news, _, err := since(filepath.Join(n.jobs(), id), 0)
+	if err != nil || len(news.Events) != 1 || news.Events[0].Line == nil {
+		t.Errorf("got %+v, %v", news.Events, err)
+	}
+}
+
 func TestArgumentsStayOffTheDisk(t *testing.T) {
 	n := newNode(t)
 	id := n.mustStart(Request{Module: "m", Home: "/h", Hash: "h"}, "hunter22")

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/progress"
@@ -27,36 +28,50 @@ func told(e progress.Event) Told {
 	return t
 }
 
-// statusText renders a status in one line; what is unknown is left out.
+// columns is how wide a status may be: a terminal of 80, less the indent.
+const columns = 78
+
+// statusText renders a status in one line that no terminal wraps; what is unknown
+// is left out, and where it is too long, what matters least.
 func statusText(s progress.Status) string {
-	var parts []string
+	done, rate, left := "", "", ""
 	switch {
 	case s.Total > 0:
-		parts = append(parts, fmt.Sprintf("%s %s / %s", s.What, amount(float64(s.Done), s.Unit, false), amount(float64(s.Total), s.Unit, true)))
+		done = fmt.Sprintf(" %s / %s", amount(float64(s.Done), s.Unit, false), amount(float64(s.Total), s.Unit, true))
 	case s.Done > 0:
-		parts = append(parts, s.What+" "+amount(float64(s.Done), s.Unit, true))
-	default:
-		parts = append(parts, s.What)
+		done = " " + amount(float64(s.Done), s.Unit, true)
 	}
+	head := share(s)
+	head += human.Clip(s.What, columns-len(head)-len(done)) + done
 	if s.Rate > 0 {
-		parts = append(parts, amount(s.Rate, s.Unit, true)+"/s")
+		rate = ", " + amount(s.Rate, s.Unit, true) + "/s"
 	}
 	if s.ETA > 0 {
-		parts = append(parts, human.Seconds(math.Ceil(s.ETA))+" left")
+		left = ", " + human.Seconds(math.Ceil(s.ETA)) + " left"
 	}
-	if s.Note != "" {
-		parts = append(parts, s.Note)
+	text := head
+	for _, longer := range []string{head + left, head + rate + left} {
+		if utf8.RuneCountInString(longer) <= columns {
+			text = longer
+		}
 	}
-	return share(s) + strings.Join(parts, ", ")
+	for note := range strings.SplitSeq(s.Note, ", ") {
+		if longer := text + ", " + note; note != "" && utf8.RuneCountInString(longer) <= columns {
+			text = longer
+		}
+	}
+	return text
 }
 
 // share is how much is done; never 100 % before the end.
 func share(s progress.Status) string {
-	if s.Total <= 0 {
+	switch {
+	case s.Whole > 0:
+		return fmt.Sprintf("[%3d%%] ", int(min(s.Whole, 1)*100))
+	case s.Total <= 0:
 		return "[ ..%] "
 	}
-	percent := s.Done * 100 / s.Total
-	return fmt.Sprintf("[%3d%%] ", max(0, min(percent, 100)))
+	return fmt.Sprintf("[%3d%%] ", max(0, min(s.Done*100/s.Total, 100)))
 }
 
 // amount is a number with its unit: 8.4 GB, 120,000 rows.

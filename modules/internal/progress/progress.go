@@ -10,13 +10,14 @@ import (
 
 // Status says how far a long piece of work is.
 type Status struct {
-	What  string  `json:"what"`           // e.g. "audit_logs"
-	Done  int64   `json:"done"`           // in Unit
-	Total int64   `json:"total"`          // in Unit; 0 if unknown
-	Unit  string  `json:"unit"`           // "rows", "bytes", "files"
-	Rate  float64 `json:"rate,omitempty"` // Unit per second
-	ETA   float64 `json:"eta,omitempty"`  // seconds; 0 if unknown
-	Note  string  `json:"note,omitempty"` // e.g. "12 of 40 files"
+	What  string  `json:"what"`            // e.g. "audit_logs"
+	Done  int64   `json:"done"`            // in Unit
+	Total int64   `json:"total"`           // in Unit; 0 if unknown
+	Unit  string  `json:"unit"`            // "rows", "bytes", "files"
+	Rate  float64 `json:"rate,omitempty"`  // Unit per second
+	ETA   float64 `json:"eta,omitempty"`   // seconds; 0 if unknown
+	Whole float64 `json:"whole,omitempty"` // of what What is a part of: how much is done, up to 1; ETA is then of all of it
+	Note  string  `json:"note,omitempty"`  // e.g. "12 of 40 files"
 }
 
 // Event is one message of a running step: exactly one of Line and Status is set.
