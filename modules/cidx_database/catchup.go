@@ -204,7 +204,7 @@ func (c *catchUp) tell(ctx context.Context, hot []*table) error {
 		c.warnings.add("%s", text)
 	}
 	c.out.Data["warm"] = map[string]any{"rows": rows, "changed": changed, "added": added, "deleted": deleted}
-	progress.Line(ctx, "  Of these, %s rows were loaded before the stop; since then %s changed, %s added, %s deleted",
+	progress.Line(ctx, "  Before the stop: %s rows; since then: %s changed, %s added, %s deleted",
 		human.Number(rows), human.Number(changed), human.Number(added), human.Number(deleted))
 	return nil
 }
