@@ -3,7 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-PYTHON_BUDGET=556 # lines of Python that are ours; bench/ holds what peers are measured with
+PYTHON_BUDGET=565 # lines of Python that are ours; bench/ holds what peers are measured with
 failed=()
 
 # check NAME CMD… runs one check and shows its output only when it fails.
