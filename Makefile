@@ -38,9 +38,9 @@ unit: modules ## The unit tests of the modules alone
 	@build/setup.sh core test
 	@$(GOTEST) ./modules/... ./e2e/seed/... ./e2e/judge/... ./e2e/standin/...
 
-scenarios: modules tools ## The scenarios of e2e/testdata alone; RUN=pattern picks some
+scenarios: modules tools ## Every scenario of e2e/testdata, also those that make test leaves out; RUN=pattern picks some
 	@build/setup.sh test
-	@$(GOTEST) -count=1 -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
+	@LAB=full $(GOTEST) -count=1 -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
 
 demo: setup ## Migrate a realistic standalone server on this machine and show it; README=1 puts the transcript into README.md
 	@build/helper.sh "$$(go env GOHOSTARCH)"

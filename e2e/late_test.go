@@ -12,7 +12,7 @@ import (
 // stopped: an address in users, the MFA key and an alias file (each with a line end
 // more, which changes no meaning), and a commit in a base clone.
 func (st *stage) lateWrite() error {
-	row := exec.Command("sqlite3", filepath.Join(st.box.Home, "data/cidx_server.db"),
+	row := exec.Command("sqlite3", "-cmd", ".timeout 20000", filepath.Join(st.box.Home, "data/cidx_server.db"),
 		"UPDATE users SET email = 'late@example.org' WHERE username = (SELECT max(username) FROM users)")
 	if out, err := row.CombinedOutput(); err != nil {
 		return fmt.Errorf("late row: %w: %s", err, out)

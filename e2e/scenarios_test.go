@@ -58,11 +58,14 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
-// condition knows [root]: the caller may give files to other accounts, and
-// [strace]: it is installed.
+// condition knows [root]: the caller may give files to other accounts,
+// [strace]: it is installed, and [full]: what other tests show as well is run, too.
 func condition(name string) (bool, error) {
-	if name == "root" {
+	switch name {
+	case "root":
 		return os.Geteuid() == 0, nil
+	case "full":
+		return os.Getenv("LAB") == "full", nil
 	}
 	if name == "strace" {
 		_, err := exec.LookPath("strace")

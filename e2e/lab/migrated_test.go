@@ -76,7 +76,7 @@ func (s *stage) passedEveryPoint(known int, points []string) {
 	s.t.Helper()
 	var passed []string
 	for _, e := range s.journal()[known:] {
-		if !slices.Contains(passed, e.point()) {
+		if !slices.Contains(passed, e.point()) && e.point() != "cidx_report.failed" { // of the rollback that was made to fail
 			passed = append(passed, e.point())
 		}
 	}

@@ -23,7 +23,7 @@ func otherFaults() []fault {
 		all = append(all, fault{name: "other node online", point: point, cause: otherNode, mend: otherNodeGone})
 	}
 	for _, point := range []string{afterStop, afterBackup, afterLoad, afterAliases} {
-		all = append(all, fault{name: "late writer", point: point, cause: writeLate, free: true, touched: lateNames, quick: map[string]string{afterLoad: resumed}[point]})
+		all = append(all, fault{name: "late writer", point: point, cause: writeLate, free: true, touched: lateNames})
 	}
 	return all
 }

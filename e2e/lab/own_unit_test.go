@@ -114,7 +114,7 @@ func TestMigratedWithoutRoot(t *testing.T) {
 // printedCommands wants the way back by hand to be one that this operator can go.
 func (s *stage) printedCommands() {
 	s.t.Helper()
-	s.says(s.last, `(?m)^ +systemctl --user stop cidx-server$`)
+	s.says(s.last, `(?m)^ +systemctl --user stop cidx-server &&$`)
 	s.says(s.last, `(?m)^ +systemctl --user start cidx-server$`)
 	if strings.Contains(s.last.Transcript, "sudo") {
 		s.t.Error("the transcript names sudo")

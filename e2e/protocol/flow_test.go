@@ -59,12 +59,13 @@ func (s *stage) calls() []string {
 
 var (
 	rehearsal = []string{"service check stopped", "backup check taken", "database check load", "files check delta", "aliases check", "config check cluster"}
-	warm      = []string{"verify real remember", "files real warm"}
+	warm      = []string{"verify real remember", "files real warm", "database real warm"}
 	stop      = []string{"backup real prepared", "service real stopped", `precheck real "stopped"`, "backup real taken"}
 	move      = []string{"database real load", `files real delta "golden-repos", "activated-repos"`, `files real delta "versioned"`, "aliases real", "files real proven", "config real cluster"}
 	finish    = []string{"config real proven", "service real started", "verify real cluster", "service real released", "report real migrated"}
 	lookUp    = []string{"service check status"} // before a failure is told
 	failed    = append(lookUp, "report real failed")
+	refused   = append(lookUp, "report check refused")
 	rollback  = []string{"config check standalone", "backup real restorable", "service real stopped", "database real rollback", "config real standalone"}
 	back      = []string{"backup real restored", "service real started", "verify real standalone", "service real released", "report real rolled-back"}
 )
@@ -102,28 +103,28 @@ func TestFlows(t *testing.T) {
 			playbook: "cluster-precheck", calls: join(precheck("real"), rehearsal, []string{"report real rehearsed"}), hidden: "Check mode",
 		},
 		"a failed precheck": {
-			playbook: "cluster-migrate", replies: map[string]string{"cidx_precheck.real": broken}, code: 2, calls: join(precheck("real"), lookUp),
+			playbook: "cluster-migrate", replies: map[string]string{"cidx_precheck.real": broken}, code: 2, calls: join(precheck("real"), refused),
 			shown: []string{"broken pipe", `Not migrated: "Check what a migration needs" failed`, "changed nothing of the server and did not stop it"},
 		},
 		"problems of several rehearsals are told at once": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_database.check": broken, "cidx_config.check": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, lookUp),
+			calls: join(precheck("real"), rehearsal, refused),
 			shown: []string{"The migration cannot be done yet, 2 problems:\n  - somewhere: broken pipe (fix: mend it)\n  - somewhere: broken pipe (fix: mend it)\n", "Not migrated"},
 		},
 		"a rehearsal that breaks down": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_backup.check": `"failed": true, "msg": "crashed"`}, code: 2,
-			calls: join(precheck("real"), rehearsal[:2], lookUp), shown: []string{"crashed", "Not migrated"},
+			calls: join(precheck("real"), rehearsal[:2], refused), shown: []string{"crashed", "Not migrated"},
 		},
 		"a warm copy that fails": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_files.real": broken}, code: 2,
-			calls: join(precheck("real"), rehearsal, warm, lookUp), shown: []string{"Not migrated"}, hidden: "roll back",
+			calls: join(precheck("real"), rehearsal, warm[:2], refused), shown: []string{"Not migrated"}, hidden: "roll back",
 		},
 		"a stop that fails": {
 			playbook: "cluster-migrate", replies: map[string]string{"cidx_service.real": broken}, code: 2,
 			calls: join(precheck("real"), rehearsal, warm, stop[:2], failed), shown: []string{`Migration failed at "Stop the server"`},
 		},
 		"a load that fails": {
-			playbook: "cluster-migrate", replies: map[string]string{"cidx_database.real": broken}, code: 2,
+			playbook: "cluster-migrate", replies: map[string]string{"cidx_database.real.load": broken}, code: 2,
 			calls: join(precheck("real"), rehearsal, warm, stop, move[:1], failed), shown: []string{"broken pipe", `Migration failed at "Load the databases into PostgreSQL"`},
 			hidden: "Step 2/5",
 		},
@@ -161,7 +162,7 @@ func TestFlows(t *testing.T) {
 		},
 		"a rollback that fails": {
 			playbook: "cluster-rollback", replies: map[string]string{"cidx_config.real.standalone": broken}, code: 2,
-			calls: rollback,
+			calls: join(rollback, failed),
 			shown: []string{"broken pipe", `The rollback stopped at "Bring configuration and folders back"`, "it goes on there: ansible-playbook -i /", "/hosts.yml cluster-rollback.yml -l node1"},
 		},
 		"a rollback where nothing is left to do": {

@@ -57,10 +57,10 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	d.versions(replies)
 	d.forecasts(all)
 	d.cause(a)
-	d.codes()
 	d.artifacts(a.State())
 	d.serverNow(a)
 	d.finality(a)
+	d.codes() // when nothing more is found
 	d.ways(a, a.scope(ctx, mode.ByRoot))
 	return d, nil
 }

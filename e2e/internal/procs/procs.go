@@ -13,7 +13,7 @@ import (
 )
 
 // interval between two samples; a process that lives shorter may be missed.
-const interval = 20 * time.Millisecond
+const interval = 100 * time.Millisecond
 
 // Watch samples until stop is called. stop returns one line for each program of
 // the migration (helper, rsync, git) that ran as root while it had its working
