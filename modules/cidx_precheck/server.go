@@ -114,21 +114,23 @@ func (e *examiner) units(ctx context.Context) problem.List {
 // program checks that what the unit starts is still there: a server whose program
 // was removed or replaced answers until it is stopped, and then never again.
 func (e *examiner) program(ctx context.Context, u service.Unit) problem.List {
-	var problems problem.List
+	var paths []string
 	for _, line := range u.Exec {
-		path, _, _ := strings.Cut(line, " ")
-		if !filepath.IsAbs(path) || u.Rooted {
-			continue
+		if path, _, _ := strings.Cut(line, " "); filepath.IsAbs(path) && !u.Rooted {
+			paths = append(paths, path)
 		}
-		answers, err := reach.Resolve(ctx, reach.Identity{UID: os.Geteuid()}, share.Deadline, []string{path})
-		problems.Add(err)
-		for _, a := range answers {
-			if a.Missing {
-				problems = append(problems, problem.Problem{
-					What: "the unit's program is not there: a stopped server would not start again, not even after a rollback",
-					At:   path, Fix: "restore it, or correct ExecStart of " + u.ID,
-				})
-			}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	answers, err := reach.Resolve(ctx, reach.Identity{UID: os.Geteuid()}, share.Deadline, paths)
+	problems := problem.Of(err)
+	for _, a := range answers {
+		if a.Missing {
+			problems = append(problems, problem.Problem{
+				What: "the unit's program is not there: a stopped server would not start again, not even after a rollback",
+				At:   a.Path, Fix: "restore it, or correct ExecStart of " + u.ID,
+			})
 		}
 	}
 	return problems

@@ -78,8 +78,8 @@ func expect(replies []reply) *expected {
 
 // add adds a part.
 func (e *expected) add(what string, least, most float64, from string) {
-	e.Parts = append(e.Parts, span{what, tenths(least), tenths(most), from})
-	e.Least, e.Most = tenths(e.Least+least), tenths(e.Most+most)
+	e.Parts = append(e.Parts, span{what, human.Tenths(least), human.Tenths(most), from})
+	e.Least, e.Most = human.Tenths(e.Least+least), human.Tenths(e.Most+most)
 }
 
 // earlier adds what takes as long as before, or half as much more on a busy machine.

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/human"
 )
 
 // measured are the replies of a rehearsal.
@@ -60,7 +62,7 @@ func TestTheForecastIsTheSumOfItsParts(t *testing.T) {
 		}
 		return true
 	})
-	if tenths(least) != f.Get("least_seconds").Float() || tenths(most) != f.Get("most_seconds").Float() {
+	if human.Tenths(least) != f.Get("least_seconds").Float() || human.Tenths(most) != f.Get("most_seconds").Float() {
 		t.Errorf("%.1f to %.1f: %s", least, most, f.Raw)
 	}
 }

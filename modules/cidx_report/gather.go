@@ -15,6 +15,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -140,13 +141,7 @@ func rank(step string) int {
 
 // of are the replies of one step.
 func of(replies []reply, step string) []reply {
-	var list []reply
-	for _, r := range replies {
-		if r.step() == step {
-			list = append(list, r)
-		}
-	}
-	return list
+	return only(replies, func(r reply) bool { return r.step() == step })
 }
 
 // steps tells how far each step came. Of several replies the worst counts.
@@ -154,7 +149,7 @@ func (d *document) steps(replies []reply) {
 	for _, name := range stepsInOrder {
 		s := step{Name: name, State: stepMissing}
 		for _, r := range of(replies, name) {
-			s.Seconds = seconds(time.Duration((s.Seconds + r.Get("seconds").Float()) * float64(time.Second)))
+			s.Seconds = human.Tenths(s.Seconds + r.Get("seconds").Float())
 			if state := stateOf(r); s.State == stepMissing || s.State == stepBegun || state == stepFailed || (s.State != stepFailed && state == stepDone) {
 				s.State, s.Message = state, firstLine(r.Get("msg").String())
 			}

@@ -2,11 +2,11 @@ package report
 
 import (
 	"encoding/json"
-	"math"
 	"time"
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -85,6 +85,4 @@ func passOf(e journal.Entry) pass {
 }
 
 // seconds rounds to tenths.
-func seconds(d time.Duration) float64 { return tenths(d.Seconds()) }
-
-func tenths(seconds float64) float64 { return math.Round(seconds*10) / 10 }
+func seconds(d time.Duration) float64 { return human.Tenths(d.Seconds()) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -80,7 +81,7 @@ func (v *verification) up(ctx context.Context, state health, probed time.Time) e
 	took, ours := v.since(probed)
 	seconds := math.Max(1, math.Round(took.Seconds()))
 	v.passed(ctx, "Server startup", fmt.Sprintf("%s in %.0fs", state.status, seconds))
-	v.reply.Data["healthy_seconds"] = math.Round(took.Seconds()*10) / 10
+	v.reply.Data["healthy_seconds"] = human.Tenths(took.Seconds())
 	v.reply.Data["server_status"] = state.status
 	if len(state.reasons) > 0 {
 		v.warn("the server is %s: %s", state.status, strings.Join(state.reasons, "; "))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -55,7 +54,7 @@ func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, how
 	if err != nil && ctx.Err() != nil && reply.Hint == "" {
 		reply.Hint = "interrupted by a signal; run the same command again: it goes on where this one stopped"
 	}
-	reply.Seconds = math.Round(time.Since(begun).Seconds()*10) / 10
+	reply.Seconds = human.Tenths(time.Since(begun).Seconds())
 	return m.encode(mode, reply, err, transcript.all(), keeper, m.invocation(args))
 }
 

@@ -57,7 +57,8 @@ type line[A any] struct {
 
 // Serve answers and ends the process, where it was started for that.
 func Serve() {
-	if serving = true; len(os.Args) == 0 || os.Args[0] != name {
+	serving = true
+	if len(os.Args) == 0 || os.Args[0] != name {
 		return
 	}
 	do, ok := answers[os.Getenv(variable)]

@@ -33,6 +33,9 @@ func Count[N ~int | ~int64](n N, one, many string) string {
 	return Number(n) + " " + many
 }
 
+// Tenths rounds seconds as replies and reports hold them.
+func Tenths(seconds float64) float64 { return math.Round(seconds*10) / 10 }
+
 // Seconds is a span of time: "1.2 s", "39 s", "4 min 20 s", "2 h 5 min".
 func Seconds(n float64) string {
 	whole := int64(math.Round(n))

@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/human"
 )
 
 // History is what the journal knows of the server's earlier stops and starts, in
@@ -84,13 +85,13 @@ func historyOf(told, ready string) History {
 		case m.id == unitStopping:
 			stopping, starting = m.at, 0
 		case m.id == unitStopped && stopping > 0:
-			h.Stops, stopping = append(h.Stops, tenths(m.at-stopping)), 0
+			h.Stops, stopping = append(h.Stops, human.Tenths(m.at-stopping)), 0
 		case m.id == unitExited: // a start that ended before its server was ready is none
 			starting = 0
 		case m.id == unitStarting, m.id == unitStarted && starting == 0: // of a simple unit an old systemd tells only the latter
 			starting = m.at
 		case m.id == complete && starting > 0:
-			h.Starts, starting = append(h.Starts, tenths(m.at-starting)), 0
+			h.Starts, starting = append(h.Starts, human.Tenths(m.at-starting)), 0
 		}
 	}
 	h.Stops, h.Starts = h.Stops[max(0, len(h.Stops)-recent):], h.Starts[max(0, len(h.Starts)-recent):]
@@ -109,5 +110,3 @@ func marksOf(text, id string) []mark {
 	}
 	return list
 }
-
-func tenths(seconds float64) float64 { return math.Round(seconds*10) / 10 }
