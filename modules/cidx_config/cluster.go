@@ -126,7 +126,7 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 	if s.standing, err = c.Standing(); err != nil {
 		return s, err
 	}
-	c.unfinished = s.standing.Unfinished()
+	c.unfinished, c.resumed = s.standing.Unfinished(), s.standing.Begun == cidx.ToCluster
 	if s.layout, err = cidx.Detect(c.Home, c.share); err != nil {
 		return s, err
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -86,6 +87,51 @@ func killEverywhere(t *testing.T, again bool) {
 			h = ready(t)
 			standalone = homeNow(t, h)
 		}
+	}
+}
+
+// What an earlier call has done is not undone by one that goes on and fails: the
+// journal must not say that nothing was begun.
+func TestACutOverThatGoesOnAndFailsIsNotForgotten(t *testing.T) {
+	for _, end := range []string{cidx.ToCluster, cidx.ToStandalone} {
+		t.Run("then to "+end, func(t *testing.T) {
+			t.Parallel()
+			h := ready(t)
+			to(t, h, cidx.ToCluster)
+			to(t, h, cidx.ToStandalone) // then config.json has to be switched as well
+			for n := 0; ; n++ {
+				at, died := killAt(t, h, cidx.ToCluster, n)
+				if !died {
+					break
+				}
+				h.Stand(t)
+				late := false
+				_, err := call(h, cidx.ToCluster, ansible.Mode{}, func(what string) {
+					if !late && what != "write the journal" { // where it is found before the start
+						late = true
+						h.Write(t, "data/mfa_key.dat", fmt.Sprintf("another key %d\n", n))
+					}
+				})
+				if late != (err != nil) {
+					t.Errorf("killed before %q: %t, but %v", at, late, err)
+				}
+				if !late {
+					to(t, h, cidx.ToStandalone)
+					continue
+				}
+				standing, err := cidx.Common{Home: h.Dir}.Standing()
+				must(t, err)
+				_, err = os.Lstat(h.Path("data/golden-repos.pre-cluster"))
+				if aside := err == nil; aside && standing.Begun != cidx.ToCluster || standing.Migrated() {
+					t.Errorf("killed before %q: folders set aside %t, standing %q, %q", at, aside, standing.Begun, standing.Cutover)
+				}
+				to(t, h, end)
+				if linked(h) != (end == cidx.ToCluster) {
+					t.Errorf("killed before %q: not %s", at, end)
+				}
+				to(t, h, cidx.ToStandalone)
+			}
+		})
 	}
 }
 

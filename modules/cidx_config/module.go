@@ -109,7 +109,7 @@ type cutover struct {
 	reply ansible.Reply
 
 	unfinished bool // an earlier run was
-	resumed    bool // a call that was interrupted on its way to a node goes on
+	resumed    bool // a call that was interrupted on its way goes on
 	loaded     bool // as cidx.Standing has it
 	plan       []step
 	done       []string // of plan, told so far
@@ -207,7 +207,7 @@ func (c *cutover) undo(cause error, steps []step) error {
 	}
 	if half || c.resumed { // what an earlier call has done is not in steps
 		fix := "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it"
-		if c.resumed || c.Wanted == cidx.ToNode || c.Wanted == cidx.Apart {
+		if c.Wanted == cidx.ToNode || c.Wanted == cidx.Apart {
 			fix = "run cluster-node.yml again as it was called to finish it, or with -e cidx_node_state=absent to undo it"
 		}
 		return append(problems, problem.Problem{What: "the change stays half done", At: c.Home, Fix: fix + "; do not start the server by hand"})
