@@ -38,9 +38,9 @@ unit: modules ## The unit tests of the modules alone
 	@build/setup.sh core test
 	@$(GOTEST) ./modules/... ./e2e/seed/... ./e2e/judge/... ./e2e/standin/...
 
-scenarios: modules tools ## Every scenario of e2e/testdata, also those that make test leaves out; RUN=pattern picks some
+scenarios: modules tools ## Every scenario of e2e/testdata, also those that make test leaves out, and the demo in a terminal; RUN=pattern picks some
 	@build/setup.sh test
-	@LAB=full $(GOTEST) -count=1 -timeout $(E2E_TIMEOUT) -run 'TestScenarios/$(RUN)' ./e2e
+	@LAB=full $(GOTEST) -count=1 -timeout $(E2E_TIMEOUT) -run '$(if $(RUN),TestScenarios/$(RUN),^(TestScenarios|TestTheDemo)$$)' ./e2e
 
 demo: setup ## Migrate a realistic standalone server on this machine and show it; README=1 puts the transcript into README.md
 	@build/helper.sh "$$(go env GOHOSTARCH)"
@@ -74,7 +74,7 @@ bench-become: ## What a module call costs more where root becomes the server's u
 	@build/helper.sh "$$(go env GOHOSTARCH)"
 	@go run ./bench/become
 
-bench-downtime: modules tools ## Which share of a whole migration of 200,000 files the server stands still
+bench-downtime: modules tools ## Which share of a whole migration of 200,000 files and 10^6 rows the server stands still
 	@go run ./bench/files -downtime
 
 collection: modules ## Build cidx-cluster-<version>.tar.gz with the helper for both architectures into .build/collection

@@ -14,7 +14,10 @@ out=.build/demo
 sandbox=.build/bin/cidx-sandbox
 export PATH="$PWD/.build/bin:$PATH"
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' plain=''
+[ ! -t 1 ] || { bold=$'\033[1m' plain=$'\033[0m'; }
+
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
 # An ordinary user may mount the demo's share only in a namespace of its own.
 if [ "$(id -u)" != 0 ] && [ -z "${CIDX_SANDBOX_ENTERED:-}" ]; then
@@ -28,7 +31,7 @@ trap 'exit 130' INT TERM
 # show COMMAND… runs it as an operator would; keeps what it prints on standard
 # output in transcript.txt, and Ansible's warnings in warnings.txt.
 show() {
-  printf '\n\033[1m$ %s\033[0m\n' "$*"
+  say "$ $*"
   printf '$ %s\n' "$*" >> $out/transcript.txt
   { "$@" 2>&3 | tee -a $out/transcript.txt; } 3> >(tee -a $out/warnings.txt >&2)
   echo >> $out/transcript.txt
@@ -55,4 +58,5 @@ CIDX_POSTGRES_DSN="postgresql://$PGUSER:$PGPASSWORD@$PGHOST:$PGPORT/$PGDATABASE"
 cp -r "$dir"/reports $out/
 sed -n '/^\$ ansible-playbook cluster-migrate.yml -l node1$/,$p' $out/transcript.txt | sed "s#$dir#/tmp/cidx-demo#g" > $out/migration.txt
 build/readme.sh ${1:---check}
-say "Transcript: $out/transcript.txt    Report: $(find $out/reports -name report.html)"
+say "Transcript: $out/transcript.txt"
+echo "Report: $(find $out/reports -name report.html)"

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"cidx-cluster/bench/internal/busy"
 )
 
 // small: about 1,000 rows in 40 tables, where everything is start-up and round
@@ -88,16 +90,16 @@ func (b *bench) sized(ctx context.Context, name string, rows int, all bool) erro
 		return err
 	}
 	file := filepath.Join(home, "data/cidx_server.db")
-	n, err := fill(ctx, file, rows)
+	n, err := busy.Fill(ctx, file, rows)
 	if err != nil {
 		return fmt.Errorf("fill %s: %w", file, err)
 	}
 	if err := b.snapshot(ctx, home); err != nil {
 		return err
 	}
-	tables := make([]string, len(mix))
-	for i := range mix {
-		tables[i] = mix[i].table
+	tables := make([]string, len(busy.Mix))
+	for i := range busy.Mix {
+		tables[i] = busy.Mix[i].Table
 	}
 	say("%s: %d rows", name, n)
 	for round := range b.rounds {

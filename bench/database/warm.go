@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"cidx-cluster/bench/internal/busy"
 )
 
 // warmReply is what the helper tells of rows that were loaded before the stop.
@@ -74,18 +76,18 @@ func edit(ctx context.Context, path string, round int) error {
 		return err
 	}
 	defer tx.Rollback()
-	for _, m := range mix {
-		e := edits[m.table]
-		columns := strings.Split(m.columns, ",")
+	for _, m := range busy.Mix {
+		e := edits[m.Table]
+		columns := strings.Split(m.Columns, ",")
 		for i, c := range columns {
 			if c == e.key {
 				columns[i] = fmt.Sprintf("%s || '-%d'", c, round)
 			}
 		}
 		statements := []string{
-			fmt.Sprintf("UPDATE %s SET %s WHERE rowid %% 300 = %d", m.table, e.change, round),
-			fmt.Sprintf("DELETE FROM %s WHERE rowid %% 300 = %d AND '%s' <> 'research_sessions'", m.table, 100+round, m.table),
-			fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE rowid %% 300 = %d", m.table, m.columns, strings.Join(columns, ", "), m.table, 200+round),
+			fmt.Sprintf("UPDATE %s SET %s WHERE rowid %% 300 = %d", m.Table, e.change, round),
+			fmt.Sprintf("DELETE FROM %s WHERE rowid %% 300 = %d AND '%s' <> 'research_sessions'", m.Table, 100+round, m.Table),
+			fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE rowid %% 300 = %d", m.Table, m.Columns, strings.Join(columns, ", "), m.Table, 200+round),
 		}
 		for _, s := range statements {
 			if _, err := tx.ExecContext(ctx, s); err != nil {

@@ -9,7 +9,7 @@
 // not installed, or fails, is reported as that. It needs root.
 //
 // With -downtime it measures something else: whole migrations of a sandbox with
-// a large seed by the real playbook, and which share of them the server stands
+// a large seed and database by the real playbook, and which share of them the server stands
 // still. With -memory it measures how much memory cidx_files takes.
 package main
 
@@ -32,7 +32,7 @@ type options struct {
 	largeSize            int64
 	delay                time.Duration
 	downtime             bool
-	repos, perRepo       int
+	repos, perRepo, rows int
 	memory               int
 }
 
@@ -52,6 +52,7 @@ func main() {
 	flag.BoolVar(&o.downtime, "downtime", false, "measure the downtime of whole migrations instead")
 	flag.IntVar(&o.repos, "repos", 40, "with -downtime: golden repositories, each with two snapshots")
 	flag.IntVar(&o.perRepo, "files-per-repo", 1700, "with -downtime: files of a base clone")
+	flag.IntVar(&o.rows, "rows", 1_000_000, "with -downtime: rows of the database")
 	flag.IntVar(&o.memory, "memory", 0, "measure peak memory instead, over so many files and a tenth of them")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {

@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// TestTheDemo looks at the demo as an operator does, in a terminal of 80 columns
+// and 24 lines, and through a pipe.
+func TestTheDemo(t *testing.T) {
+	if os.Getenv("LAB") != "full" {
+		t.Skip("make scenarios runs it")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	t.Run("terminal", func(t *testing.T) {
+		lines := strings.Split(inTerminal(ctx, t), "\n")
+		final := -1
+		for i, line := range lines {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, " ")); n > 80 {
+				t.Errorf("a line of %d columns: %s", n, line)
+			}
+			if line == "Migration complete!" {
+				final = i
+			}
+		}
+		if final < 0 {
+			t.Fatalf("no migration was completed:\n%s", strings.Join(lines, "\n"))
+		}
+		for _, line := range lines[final:] {
+			if strings.HasPrefix(strings.TrimLeft(line, " "), "[") && strings.Contains(line, "%]") {
+				t.Errorf("a status after the end: %s", line)
+			}
+		}
+	})
+	t.Run("pipe", func(t *testing.T) {
+		cmd := exec.CommandContext(ctx, "bash", "-c", `set -o pipefail; "$0" 2>&1 | cat`, filepath.Join(repo, "e2e", "demo.sh"))
+		cmd.Env = append(os.Environ(), "DEMO_DIR="+filepath.Join(t.TempDir(), "demo"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("the demo failed: %v\n%s", err, out)
+		}
+		if at := strings.IndexAny(string(out), "\x1b\r"); at >= 0 {
+			t.Errorf("an escape code in a pipe: %q", out[max(0, at-60):min(len(out), at+20)])
+		}
+	})
+}
+
+// inTerminal runs the demo in a terminal of its own and returns what stands on it
+// at the end, from the first line; wrapped lines are joined.
+func inTerminal(ctx context.Context, t *testing.T) string {
+	socket := filepath.Join(t.TempDir(), "tmux")
+	tmux := func(words ...string) (string, error) {
+		out, err := exec.CommandContext(ctx, "tmux", append([]string{"-S", socket, "-f", "/dev/null"}, words...)...).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("tmux %s: %w: %s", words[0], err, out)
+		}
+		return string(out), nil
+	}
+	command := fmt.Sprintf("DEMO_DIR=%s/demo exec %s/e2e/demo.sh", filepath.Dir(socket), repo)
+	for _, words := range [][]string{
+		{"new-session", "-d", "-x", "80", "-y", "24", "sleep infinity", ";", "set-option", "-g", "history-limit", "100000", ";",
+			"set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "status", "off", ";",
+			"set-hook", "-g", "pane-died", "wait-for -S done"},
+		{"new-window", "-n", "demo", command},
+		{"wait-for", "done"},
+	} {
+		if _, err := tmux(words...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("tmux", "-S", socket, "kill-server").CombinedOutput(); err != nil {
+			t.Errorf("tmux kill-server: %v: %s", err, out)
+		}
+	})
+	if status, err := tmux("display-message", "-p", "-t", ":demo", "#{pane_dead_status}"); err != nil || status != "0\n" {
+		t.Errorf("the demo ended with %q, %v", status, err)
+	}
+	screen, err := tmux("capture-pane", "-p", "-J", "-S", "-", "-t", ":demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return screen
+}
