@@ -86,7 +86,8 @@ func TestTakenKeepsEverythingAndTouchesNothing(t *testing.T) {
 	same(t, h.Path("data/golden-repos/aliases/web-global.json"), filepath.Join(state, "aliases/data/golden-repos/aliases/web-global.json"))
 	same(t, h.Path("config.json"), filepath.Join(state, "config.json.cluster"))
 	// The copy is a database that holds the rows of the log.
-	c, err := sqlite.Open(filepath.Join(state, "snapshot/data/cidx_server.db"))
+	snapshot := filepath.Join(state, "snapshot/data/cidx_server.db")
+	c, err := sqlite.OpenCopy(snapshot, snapshot)
 	must(t, err)
 	defer c.Close()
 	rows, err := c.Query("SELECT count(*) FROM golden_repos_metadata")
@@ -358,7 +359,7 @@ func TestKilledAnywhereTheNextRunCompletes(t *testing.T) {
 		cutOver(t, h)
 		clusterStart(t, h)
 		rollBack(t, h, "postgres")
-		for m := 0; m < 3; m++ {
+		for m := range 3 {
 			killAt(t, h, "restored", m%2)
 		}
 		do(t, h, "restored")

@@ -15,6 +15,7 @@ import (
 
 	"cidx-cluster/modules/internal/beneath"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -144,10 +145,10 @@ func (m *measure) closed(path string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.problems) < shownClosed {
-		q := cidx.Quoted(path)
+		q := human.Word(path)
 		m.problems = append(m.problems, problem.Problem{
 			What: "cannot be removed: " + err.Error(), At: path,
-			Fix: fmt.Sprintf("chown -hR \"$(stat -c %%U: %s)\" %s && chmod -R u+rwX %[2]s", cidx.Quoted(filepath.Dir(path)), q),
+			Fix: fmt.Sprintf("chown -hR \"$(stat -c %%U: %s)\" %s && chmod -R u+rwX %[2]s", human.Word(filepath.Dir(path)), q),
 		})
 	}
 }
@@ -167,7 +168,7 @@ func (m *measure) mounts(path string) error {
 		if mount.Point == real || strings.HasPrefix(mount.Point, real+"/") {
 			m.problems = append(m.problems, problem.Problem{
 				What: fmt.Sprintf("a mount (%s, %s) in a folder that is to be removed", mount.Type, mount.Source), At: mount.Point,
-				Fix: "unmount it: umount " + cidx.Quoted(mount.Point),
+				Fix: "unmount it: umount " + human.Word(mount.Point),
 			})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
@@ -59,7 +60,7 @@ func mounted(path, real string) error {
 	}
 	return problem.Problem{
 		What: fmt.Sprintf("a mount of its own (%s, %s): it cannot be replaced, so neither the migration nor a rollback could switch the server", m.Type, m.Source), At: path,
-		Fix: fmt.Sprintf("mount the folder that holds it, not the file; or, with the server stopped, put the file in its place: cp -p %[1]s %[2]s && umount %[1]s && mv %[2]s %[1]s, and take the mount out of /etc/fstab, the unit or the container", cidx.Quoted(real), cidx.Quoted(real+".copy")),
+		Fix: fmt.Sprintf("mount the folder that holds it, not the file; or, with the server stopped, put the file in its place: cp -p %[1]s %[2]s && umount %[1]s && mv %[2]s %[1]s, and take the mount out of /etc/fstab, the unit or the container", human.Word(real), human.Word(real+".copy")),
 	}
 }
 
@@ -70,7 +71,7 @@ func protected(path string) error {
 		a := found[0]
 		return problem.Problem{
 			What: fmt.Sprintf("%s (chattr +%s): config.json cannot be replaced, so neither the migration nor a rollback could switch the server", a.Name, a.Letter), At: path,
-			Fix: fmt.Sprintf("chattr -%s %s, and leave it so until the rollback is no longer needed", a.Letter, cidx.Quoted(path)),
+			Fix: fmt.Sprintf("chattr -%s %s, and leave it so until the rollback is no longer needed", a.Letter, human.Word(path)),
 		}
 	}
 	return nil
@@ -82,7 +83,7 @@ func busy(err error, at string) problem.Problem {
 	fix := "run cluster-migrate.yml --check: it names what is in the way, with the commands that leave the data where it is"
 	switch {
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EXDEV):
-		fix = "the folder is a mount, or has one inside (findmnt -R " + cidx.Quoted(at) + "); do not unmount it, the data would be away with it: " + fix
+		fix = "the folder is a mount, or has one inside (findmnt -R " + human.Word(at) + "); do not unmount it, the data would be away with it: " + fix
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		fix = "attributes or rights of the folder or the one above forbid it (lsattr -d, ls -ld); " + fix
 	case errors.Is(err, fs.ErrExist):

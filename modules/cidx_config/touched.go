@@ -1,12 +1,13 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/tree"
 )
 
 // shownTouched bounds the folders that are named one by one.
@@ -16,7 +17,7 @@ const shownTouched = 10
 // standalone trees since they were copied, as git and CIDX do with whatever they
 // write. A process whose working folder is inside goes on writing there when the
 // tree has been renamed. Whether the copy is complete the file step proves.
-func (c *cutover) untouched(found situation) error {
+func (c *cutover) untouched(ctx context.Context, found situation) error {
 	var problems problem.List
 	for _, t := range found.trees {
 		if t.state == cidx.LinkInPlace && !t.aside {
@@ -30,10 +31,10 @@ func (c *cutover) untouched(found situation) error {
 		if now.aside {
 			at = t.Aside()
 		}
-		problems.Add(c.sinceCopy(t.Name, t.Link, at))
+		problems.Add(c.sinceCopy(ctx, t.Name, t.Link, at))
 		if t.Name == cidx.GoldenRepos && found.layout.Kind == "real" {
 			const inside = ".versioned"
-			problems.Add(c.sinceCopy(cidx.Versioned, filepath.Join(t.Link, inside), filepath.Join(at, inside)))
+			problems.Add(c.sinceCopy(ctx, cidx.Versioned, filepath.Join(t.Link, inside), filepath.Join(at, inside)))
 		}
 	}
 	return problems.Err()
@@ -41,12 +42,12 @@ func (c *cutover) untouched(found situation) error {
 
 // sinceCopy compares one part of the copy with the folder that it is of. The
 // problems name its path as it is without a cut-over.
-func (c *cutover) sinceCopy(part, path, now string) error {
-	m, err := tree.OpenManifest(c.State().Manifest(part))
+func (c *cutover) sinceCopy(ctx context.Context, part, path, now string) error {
+	m, err := manifest.Open(c.State().Manifest(part))
 	if err != nil {
 		return err
 	}
-	touched, err := m.Touched(now)
+	touched, err := m.Touched(ctx, now)
 	if err != nil {
 		return problem.Problem{What: "compare with the copy: " + err.Error(), At: path, Fix: "make the folder readable for the server's user, then " + again}
 	}

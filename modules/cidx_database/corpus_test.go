@@ -83,12 +83,12 @@ func part(archive *txtar.Archive, name string) string {
 func (f *fixture) expect(t *testing.T, archive *txtar.Archive, r reply) {
 	t.Helper()
 	replace := strings.NewReplacer("$HOME", f.home, "$SHARE", f.share)
-	for _, line := range strings.Split(part(archive, "want"), "\n") {
+	for line := range strings.SplitSeq(part(archive, "want"), "\n") {
 		if !strings.Contains(r.text(), replace.Replace(line)) {
 			t.Errorf("not told: %s\ntold is:\n%s", line, r.text())
 		}
 	}
-	for _, line := range strings.Split(part(archive, "wantnot"), "\n") {
+	for line := range strings.SplitSeq(part(archive, "wantnot"), "\n") {
 		if line != "" && strings.Contains(r.raw, line) {
 			t.Errorf("told, but must not be: %s\n%s", line, r.raw)
 		}

@@ -113,7 +113,7 @@ func (f *fixture) openSQLite(t testing.TB, file, statements string) *sql.DB {
 func (f *fixture) complete(t testing.TB) {
 	t.Helper()
 	columns := map[string]string{}
-	for _, line := range strings.Split(f.query(t, "SELECT table_name, string_agg(quote_ident(column_name), ',') FROM information_schema.columns WHERE table_schema = 'public' GROUP BY 1"), "\n") {
+	for line := range strings.SplitSeq(f.query(t, "SELECT table_name, string_agg(quote_ident(column_name), ',') FROM information_schema.columns WHERE table_schema = 'public' GROUP BY 1"), "\n") {
 		name, list, _ := strings.Cut(line, "|")
 		columns[name] = list
 	}

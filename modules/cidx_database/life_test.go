@@ -137,7 +137,7 @@ func (f *fixture) wrote(t *testing.T, want ...string) {
 		t.Errorf("mode is %v", info.Mode())
 	}
 	found := map[string]bool{}
-	for _, line := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(string(raw)), "\n") {
 		var x struct{ Table, Key, Kind string }
 		if err := json.Unmarshal([]byte(line), &x); err != nil {
 			t.Fatalf("line %q: %v", line, err)

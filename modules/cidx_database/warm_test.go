@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -82,9 +83,7 @@ func (f *fixture) cold(t *testing.T) string {
 
 func warmly(extra map[string]any) map[string]any {
 	out := map[string]any{"phase": "warm"}
-	for k, v := range extra {
-		out[k] = v
-	}
+	maps.Copy(out, extra)
 	return out
 }
 

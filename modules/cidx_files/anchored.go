@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
@@ -61,7 +62,7 @@ func ownMount(at string, m share.Mount) problem.Problem {
 		What: fmt.Sprintf("a mount of its own (%s, %s): the cut-over has to rename this folder, which the kernel refuses", m.Type, m.Source), At: at,
 		Fix: fmt.Sprintf("with the server stopped, mount the same disk beside it and leave a link, so that the data stays where it is: "+
 			"mkdir %[2]s && mount --bind %[1]s %[2]s && umount -l %[1]s && mv %[1]s %[3]s && ln -s %[2]s %[1]s; "+
-			"change the mount point in /etc/fstab or the mount unit to %[2]s as well, start the server, and run again", cidx.Quoted(at), cidx.Quoted(beside), cidx.Quoted(at+"-under-the-mount")),
+			"change the mount point in /etc/fstab or the mount unit to %[2]s as well, start the server, and run again", human.Word(at), human.Word(beside), human.Word(at+"-under-the-mount")),
 	}
 }
 
@@ -71,7 +72,7 @@ func mountInside(at string, m share.Mount) problem.Problem {
 	return problem.Problem{
 		What: fmt.Sprintf("a mount (%s, %s) inside a folder that moves to the share: at the next start of the machine it would cover what lies there", m.Type, m.Source), At: at,
 		Fix: fmt.Sprintf("with the server stopped, copy what it holds and put the copy in its place: cp -a %[1]s %[2]s && umount %[1]s && rmdir %[1]s && mv %[2]s %[1]s; "+
-			"take it out of /etc/fstab or the mount unit; start the server, and run again", cidx.Quoted(at), cidx.Quoted(at+".copy")),
+			"take it out of /etc/fstab or the mount unit; start the server, and run again", human.Word(at), human.Word(at+".copy")),
 	}
 }
 
@@ -81,7 +82,7 @@ func immutable(dir string) (problems problem.List) {
 	for _, a := range share.Attributes(dir, unix.O_DIRECTORY) {
 		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("%s (chattr +%s): the cut-over has to rename folders there, which the kernel refuses", a.Name, a.Letter), At: dir,
-			Fix: fmt.Sprintf("chattr -%s %s; run again, and set it again afterwards if it is wanted", a.Letter, cidx.Quoted(dir)),
+			Fix: fmt.Sprintf("chattr -%s %s; run again, and set it again afterwards if it is wanted", a.Letter, human.Word(dir)),
 		})
 	}
 	return problems

@@ -70,9 +70,10 @@ func (c *census) folder(p *part, d *tree.Dir) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.Folders++
-	if d.Path == "" {
-		c.owner(p, "", &d.Self)
-	}
+	self := d.Self
+	var parent string
+	parent, self.Name = tree.Parent(d.Path)
+	c.owner(p, parent, &self)
 	if p.isRepository(d) {
 		c.Repositories++
 		if d.Find(".git") >= 0 {
@@ -82,6 +83,9 @@ func (c *census) folder(p *part, d *tree.Dir) {
 	for i := range d.Entries {
 		e := &d.Entries[i]
 		c.name(e.Name)
+		if e.IsDir() {
+			continue // is visited by itself
+		}
 		c.owner(p, d.Path, e)
 		switch {
 		case e.IsSymlink():

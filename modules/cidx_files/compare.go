@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -115,7 +116,7 @@ func (p *pass) differences(ctx context.Context, tasks []*task) ([]difference, er
 			items = append(items, item{t, -1})
 		}
 		for i := range t.now.Entries {
-			if flag := t.flags[i+1]; flag&tree.Copied != 0 && flag&tree.Verified == 0 && (all || t.found[i]) {
+			if flag := t.flags[i+1]; flag&manifest.Copied != 0 && flag&manifest.Verified == 0 && (all || t.found[i]) {
 				items = append(items, item{t, i})
 			}
 		}
@@ -150,7 +151,7 @@ func (p *pass) compareEntry(t *task, i int) (why string, err error) {
 		why = t.now.Self.Differs(&c, p.target.granularity)
 		switch {
 		case why == "":
-			t.flags[0] |= tree.Verified
+			t.flags[0] |= manifest.Verified
 		case t.moved.Load() && p.args.Phase == phaseWarm:
 			why = "" // taking a copy back has changed its time; the next pass looks again
 		}
@@ -166,9 +167,9 @@ func (p *pass) compareEntry(t *task, i int) (why string, err error) {
 	if err != nil || why != "" {
 		return why, err
 	}
-	t.flags[i+1] |= tree.Verified
+	t.flags[i+1] |= manifest.Verified
 	if rest {
-		t.flags[i+1] &^= tree.Racy
+		t.flags[i+1] &^= manifest.Racy
 	}
 	p.result.compared.Add(1)
 	return "", nil

@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
@@ -42,7 +43,7 @@ type copier struct {
 // job is one part under way.
 type job struct {
 	part     *part
-	manifest *tree.Manifest
+	manifest *manifest.Manifest
 	meta     meta
 	trust    trust
 	scan     *scan
@@ -176,9 +177,9 @@ func (c *copier) probes() []share.Option {
 // wanted are the flags without which an entry needs work.
 func (c *copier) wanted() byte {
 	if c.args.Compare == compareNone {
-		return tree.Copied
+		return manifest.Copied
 	}
-	return tree.Copied | tree.Verified
+	return manifest.Copied | manifest.Verified
 }
 
 // open reads what earlier passes have left and looks at the source.
@@ -189,7 +190,7 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if j.meta, err = readMeta(state, p.name); err != nil {
 		return nil, err
 	}
-	if j.manifest, err = tree.OpenManifest(state.Manifest(p.name)); err != nil {
+	if j.manifest, err = manifest.Open(state.Manifest(p.name)); err != nil {
 		return nil, err
 	}
 	if j.trust, err = trustIn(state, p, j.meta); err != nil {
@@ -222,7 +223,7 @@ const impossible byte = 1 << 7
 // forget starts a part's manifest anew; a rehearsal only in memory.
 func (c *copier) forget(j *job) (err error) {
 	if c.check {
-		j.manifest = tree.NewManifest()
+		j.manifest = manifest.New()
 		return nil
 	}
 	j.meta = meta{}

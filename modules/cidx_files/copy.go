@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -190,7 +191,7 @@ func (p *pass) complete(ctx context.Context, tasks []*task) error {
 		if err := p.target.settle(t.path, &t.now.Self); err != nil {
 			return err
 		}
-		t.flags[0] = tree.Copied
+		t.flags[0] = manifest.Copied
 		p.meter.moved()
 	}
 	if p.args.Compare != compareNone || slices.ContainsFunc(tasks, func(t *task) bool { return len(t.found) > 0 }) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -76,7 +77,7 @@ func TestAFolderInWhichSomethingMovedIsNoDifferenceWhileTheServerRuns(t *testing
 			if err != nil || (c.want == "") != (why == "") || !strings.Contains(why, c.want) {
 				t.Errorf("a difference: %q, %v", why, err)
 			}
-			if at.flags[0]&tree.Verified != 0 {
+			if at.flags[0]&manifest.Verified != 0 {
 				t.Error("the folder counts as compared")
 			}
 		})

@@ -15,6 +15,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/human"
 )
 
 // finding is something of the source that the copy does not have, or that does
@@ -129,7 +130,7 @@ func (p *part) warnings(file string) (list []string) {
 		if len(all) == 0 {
 			continue
 		}
-		text := fmt.Sprintf("%s: %s (%s)", p.source, counted(len(all), kind.one, kind.many), p.spread(all))
+		text := fmt.Sprintf("%s: %s (%s)", p.source, human.Count(len(all), kind.one, kind.many), p.spread(all))
 		if holders := holders(all); holders != "" {
 			text += ": " + holders
 		}
@@ -140,13 +141,6 @@ func (p *part) warnings(file string) (list []string) {
 		list = append(list, text+seeFile(file))
 	}
 	return list
-}
-
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 // spread says how many findings each repository has: "flask 12, billing 3".

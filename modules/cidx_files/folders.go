@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -170,7 +171,7 @@ func (p *pass) copiedBelow(f *folder) bool {
 			return false
 		}
 		g := p.scan.manifest.Group(tree.Join(f.path, e.Name))
-		return g != nil && len(g.Flags) > 0 && g.Flags[0]&tree.Copied != 0
+		return g != nil && len(g.Flags) > 0 && g.Flags[0]&manifest.Copied != 0
 	})
 }
 

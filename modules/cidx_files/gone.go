@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -67,7 +68,7 @@ func (s *scan) lose(path string) (folders int, files int64) {
 // strays finds all folders of the manifest that are gone, also those in others.
 func (s *scan) strays() (files int64, err error) {
 	s.gone = nil
-	err = s.manifest.Each(func(path string, g *tree.Group) error {
+	err = s.manifest.Each(func(path string, g *manifest.Group) error {
 		gone, err := s.absent(path)
 		if err == nil && gone {
 			s.gone = append(s.gone, path)

@@ -1,11 +1,10 @@
 package files
 
 import (
+	"cidx-cluster/modules/internal/manifest"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"cidx-cluster/modules/internal/tree"
 )
 
 // TestAFolderThatIsGoneTookItsCopiedFoldersAlong: a copy was interrupted when a
@@ -19,7 +18,7 @@ func TestAFolderThatIsGoneTookItsCopiedFoldersAlong(t *testing.T) {
 			s.fillForFaults()
 			s.do(os.MkdirAll(s.path(repo+"idx/empty/within"), 0o755))
 			s.mustArgs(s.faultArgs(phaseWarm))
-			m, err := tree.OpenManifest(s.args(phaseWarm).State().Manifest("golden-repos"))
+			m, err := manifest.Open(s.args(phaseWarm).State().Manifest("golden-repos"))
 			s.do(err)
 			s.do(m.Put(rel, m.Group(rel).Stats, make([]byte, len(m.Group(rel).Flags))))
 			s.do(m.Close())

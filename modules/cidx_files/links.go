@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -95,9 +96,9 @@ func (c *copier) elsewhere(j *job) (map[uint64]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = m.Each(func(path string, g *tree.Group) error {
+		err = m.Each(func(path string, g *manifest.Group) error {
 			for i, e := range decoded(path, g).Entries {
-				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] || g.Flags[i+1]&tree.Copied == 0 {
+				if !e.IsRegular() || e.Nlink < 2 || !wanted[e.Ino] || g.Flags[i+1]&manifest.Copied == 0 {
 					continue
 				}
 				file := tree.Join(path, e.Name)
@@ -117,13 +118,13 @@ func (c *copier) elsewhere(j *job) (map[uint64]string, error) {
 }
 
 // manifestOf returns the manifest of a part, under work or not.
-func (c *copier) manifestOf(p *part) (*tree.Manifest, error) {
+func (c *copier) manifestOf(p *part) (*manifest.Manifest, error) {
 	for _, j := range c.jobs {
 		if j.part.name == p.name {
 			return j.manifest, nil
 		}
 	}
-	return tree.OpenManifest(c.args.State().Manifest(p.name))
+	return manifest.Open(c.args.State().Manifest(p.name))
 }
 
 // linkLate makes the further names of hard-linked files. Where the share does

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -237,7 +238,7 @@ func (f *folder) now() (*tree.Dir, error) {
 
 // decoded returns the folder that a group describes, an empty one for none or a
 // damaged one.
-func decoded(path string, g *tree.Group) *tree.Dir {
+func decoded(path string, g *manifest.Group) *tree.Dir {
 	if g != nil {
 		if d, err := tree.Decode(path, g.Stats); err == nil && len(g.Flags) == len(d.Entries)+1 {
 			return d

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -71,7 +72,7 @@ func TestAStrayRecordIsFollowed(t *testing.T) {
 	s.write(repo+"old/deep/er/x", "x")
 	s.must(phaseDelta)
 	s.do(os.RemoveAll(s.path(repo + "old")))
-	m, err := tree.OpenManifest(s.args(phaseDelta).State().Manifest("golden-repos"))
+	m, err := manifest.Open(s.args(phaseDelta).State().Manifest("golden-repos"))
 	s.do(err)
 	for _, lost := range []string{"flask", "flask/old/deep"} {
 		s.do(m.Drop(lost))
@@ -90,12 +91,12 @@ func TestStrayRecordsInEachOtherAreFollowed(t *testing.T) {
 	s.write(repo+"old/deep/er/x", "x")
 	s.must(phaseDelta)
 	s.do(os.RemoveAll(s.path(repo + "old")))
-	m, err := tree.OpenManifest(s.args(phaseDelta).State().Manifest("golden-repos"))
+	m, err := manifest.Open(s.args(phaseDelta).State().Manifest("golden-repos"))
 	s.do(err)
 	s.do(m.Drop("flask"))
 	for _, path := range []string{"flask/old", "flask/old/deep"} { // they know of no folder in them
 		d := &tree.Dir{Path: path, Self: tree.Entry{Mode: unix.S_IFDIR | 0o755}}
-		s.do(m.Put(path, d.Encode(), []byte{tree.Copied}))
+		s.do(m.Put(path, d.Encode(), []byte{manifest.Copied}))
 	}
 	s.do(m.Close())
 	r := s.must(phaseDelta)
@@ -110,7 +111,7 @@ func TestStrayRecordsInEachOtherAreFollowed(t *testing.T) {
 
 // A folder that cannot be looked at is not gone.
 func TestWhatCannotBeLookedAtIsNotGone(t *testing.T) {
-	m := tree.NewManifest()
+	m := manifest.New()
 	root, err := tree.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +136,7 @@ func TestHardLinksAreNumbered(t *testing.T) {
 		}
 	}
 	p := &part{name: "golden-repos", source: s.path("data/golden-repos"), target: s.share}
-	found, err := look(context.Background(), p, tree.NewManifest(), criteria{want: tree.Copied, dir: t.TempDir()})
+	found, err := look(context.Background(), p, manifest.New(), criteria{want: manifest.Copied, dir: t.TempDir()})
 	s.do(err)
 	defer found.close()
 	if n := found.census.HardLinks; n != files*(names-1) {

@@ -10,6 +10,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -25,8 +26,9 @@ func (c *copier) prove(ctx context.Context) (ansible.Reply, error) {
 	c.meter = newMeter(ctx, "files", 0, 0)
 	defer c.meter.end()
 	var problems problem.List
-	err := c.watched(ctx, func(ctx context.Context) error {
-		list, err := c.copied()
+	var list []copiedPart
+	err := c.watched(ctx, func(ctx context.Context) (err error) {
+		list, err = c.copied()
 		for _, p := range list {
 			if err == nil {
 				err = c.provePart(ctx, p, &problems)
@@ -37,8 +39,8 @@ func (c *copier) prove(ctx context.Context) (ansible.Reply, error) {
 	if err != nil {
 		return ansible.Reply{}, err
 	}
-	r := ansible.Reply{Data: map[string]any{"phase": phaseProven, "parts": c.proven()}}
-	if len(c.jobs) == 0 {
+	r := ansible.Reply{Data: map[string]any{"phase": phaseProven}}
+	if len(list) == 0 {
 		r.Skipped = "the repositories are on the share already"
 	}
 	if len(problems) > listed {
@@ -125,20 +127,24 @@ func (c *copier) provePart(ctx context.Context, p copiedPart, problems *problem.
 		return err
 	}
 	j := &job{part: p.part, meta: m, result: &result{}}
-	if j.manifest, err = tree.OpenManifest(c.args.State().Manifest(p.name)); err != nil {
+	if j.manifest, err = manifest.Open(c.args.State().Manifest(p.name)); err != nil {
 		return err
 	}
 	if m.Source != p.was || m.Target != p.target {
-		j.manifest = tree.NewManifest()
+		j.manifest = manifest.New()
+	}
+	if j.manifest.Len() > 0 && !m.Open {
+		if ok, err := j.manifest.AsCopied(ctx, p.source, p.owners.adopt); ok || err != nil {
+			return err
+		}
 	}
 	dir := c.args.State().Files()
 	if _, err := os.Stat(dir); err != nil { // nothing was ever copied
 		dir = os.TempDir()
 	}
-	if j.scan, err = look(ctx, p.part, j.manifest, criteria{want: tree.Copied, dir: dir}); err != nil {
+	if j.scan, err = look(ctx, p.part, j.manifest, criteria{want: manifest.Copied, dir: dir}); err != nil {
 		return err
 	}
-	c.jobs = append(c.jobs, j)
 	switch {
 	case j.manifest.Len() == 0 && j.scan.census.Folders > 0:
 		*problems = append(*problems, problem.Problem{What: "was not copied to " + p.target, At: p.source, Fix: "run cluster-migrate.yml again"})
@@ -187,7 +193,7 @@ func (j *job) unproven() (problems problem.List, err error) {
 
 // changes are the entries of a folder that are not as they were copied; the
 // folder itself where none of them tells.
-func (f *folder) changes(known *tree.Group) (list []leftOut) {
+func (f *folder) changes(known *manifest.Group) (list []leftOut) {
 	add := func(name, why string) { list = append(list, leftOut{Path: tree.Join(f.path, name), Why: why}) }
 	old := decoded(f.path, known)
 	now, err := f.now()
@@ -200,7 +206,7 @@ func (f *folder) changes(known *tree.Group) (list []leftOut) {
 		switch {
 		case k < 0 && !e.IsDir():
 			add(e.Name, "new")
-		case k >= 0 && !(e.IsDir() && old.Entries[k].IsDir()) && (!tree.SameSource(e, &old.Entries[k]) || known.Flags[k+1]&(tree.Copied|tree.Racy) != tree.Copied):
+		case k >= 0 && !(e.IsDir() && old.Entries[k].IsDir()) && (!tree.SameSource(e, &old.Entries[k]) || !known.Settled(k)):
 			add(e.Name, "changed")
 		}
 	}
@@ -218,17 +224,4 @@ func (f *folder) changes(known *tree.Group) (list []leftOut) {
 // sameNames reports whether two sightings of a folder have the same entries.
 func sameNames(a, b *tree.Dir) bool {
 	return slices.EqualFunc(a.Entries, b.Entries, func(x, y tree.Entry) bool { return x.Name == y.Name })
-}
-
-// proven sums up what was looked at.
-func (c *copier) proven() map[string]any {
-	parts := map[string]any{}
-	for _, j := range c.jobs {
-		s := j.scan.census
-		parts[j.part.name] = map[string]any{
-			"repositories": s.Repositories, "files": s.Files, "folders": s.Folders, "bytes": s.Bytes, "source": j.part.source,
-			"target": j.part.target, "unchanged": j.scan.same, "scan_seconds": j.scan.took.Seconds(),
-		}
-	}
-	return parts
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -58,7 +59,7 @@ func (p *pass) copyFiles(ctx context.Context, tasks []*task) error {
 func (p *pass) setModes(t *task) error {
 	for _, i := range t.copy {
 		e := &t.now.Entries[i]
-		if t.flags[i+1]&tree.Copied == 0 || e.Perm() == 0o600 {
+		if t.flags[i+1]&manifest.Copied == 0 || e.Perm() == 0o600 {
 			continue
 		}
 		path := tree.Join(t.path, e.Name)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -19,7 +20,7 @@ import (
 type scan struct {
 	part     *part
 	root     *tree.Root // the source, while it is looked at
-	manifest *tree.Manifest
+	manifest *manifest.Manifest
 	criteria
 	started time.Time
 	took    time.Duration
@@ -68,7 +69,7 @@ type criteria struct {
 }
 
 // look scans a part. What it finds replaces part.found.
-func look(ctx context.Context, p *part, m *tree.Manifest, c criteria) (*scan, error) {
+func look(ctx context.Context, p *part, m *manifest.Manifest, c criteria) (*scan, error) {
 	s := &scan{
 		criteria: c, found: findings{}, part: p, manifest: m, started: time.Now(), census: newCensus(), plan: plan{dir: c.dir},
 		repos: map[string]bool{}, links: &links{numbers: map[inode]uint64{}, paths: plan{dir: c.dir}},
@@ -82,6 +83,7 @@ func look(ctx context.Context, p *part, m *tree.Manifest, c criteria) (*scan, er
 			return why != ""
 		},
 		Unreadable: s.census.refuse,
+		Light:      true,
 	}
 	root, err := tree.Open(p.source)
 	if err == nil {
@@ -123,7 +125,7 @@ func (s *scan) visit(d *tree.Dir) error {
 		return err
 	}
 	state, known := d.Encode(), s.manifest.Group(d.Path)
-	if known != nil && string(known.Stats) == string(state) && known.All(s.want, tree.Racy) {
+	if known != nil && string(known.Stats) == string(state) && known.All(s.want, manifest.Racy) {
 		n, samples, found := count(d), s.sample(d), s.find(d, true)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -136,7 +138,7 @@ func (s *scan) visit(d *tree.Dir) error {
 	}
 	found := s.find(d, false)
 	f := &folder{path: d.Path, state: state, special: special, had: known != nil, unsure: known == nil || known.Open()}
-	f.puts = f.unsure || string(known.Stats) != string(state) || !known.All(tree.Copied, tree.Racy)
+	f.puts = f.unsure || string(known.Stats) != string(state) || !known.All(manifest.Copied, manifest.Racy)
 	old := decoded(d.Path, known)
 	same, large := f.measure(s.part, d, old, known)
 	s.mu.Lock()
@@ -206,13 +208,13 @@ func (f *folder) mode() uint32 {
 
 // measure counts what has to be copied in a folder and returns the number of
 // files that need not, and the bytes of the big ones.
-func (f *folder) measure(p *part, now, old *tree.Dir, known *tree.Group) (same, large int64) {
+func (f *folder) measure(p *part, now, old *tree.Dir, known *manifest.Group) (same, large int64) {
 	for i := range now.Entries {
 		e := &now.Entries[i]
 		if !e.IsRegular() {
 			continue
 		}
-		if j := old.Find(e.Name); j >= 0 && tree.SameSource(e, &old.Entries[j]) && known.Flags[j+1]&(tree.Copied|tree.Racy) == tree.Copied {
+		if j := old.Find(e.Name); j >= 0 && tree.SameSource(e, &old.Entries[j]) && known.Settled(j) {
 			same++
 			continue
 		}

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -124,7 +124,7 @@ var errInTheWay = errors.New("in the way of a folder")
 
 // notAFolder is the problem of a part's folder on the share that is none.
 func notAFolder(path string) problem.Problem {
-	return problem.Problem{What: "not a folder", At: path, Fix: "move it away on the share: mv " + cidx.Quoted(path) + " " + cidx.Quoted(path+".old")}
+	return problem.Problem{What: "not a folder", At: path, Fix: "move it away on the share: mv " + human.Word(path) + " " + human.Word(path+".old")}
 }
 
 // settle gives an entry the owner, mode and mtime of want, where they differ.

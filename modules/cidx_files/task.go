@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -14,16 +15,16 @@ import (
 type task struct {
 	*folder
 	now   *tree.Dir
-	known *tree.Group  // as the manifest has it
-	old   *tree.Dir    // the same; empty for none
-	flags []byte       // of the folder, then of each entry
-	copy  []int        // entries for rsync
-	other []int        // symbolic links
-	late  []int        // further names of a file that is copied under another one
-	lost  []int        // entries of old that the source has no more
-	found map[int]bool // entries that lay on the share and were not recorded as copied
-	moved atomic.Bool  // something changed at the source meanwhile
-	later bool         // something is still to be made in it: nothing can be said of the folder itself
+	known *manifest.Group // as the manifest has it
+	old   *tree.Dir       // the same; empty for none
+	flags []byte          // of the folder, then of each entry
+	copy  []int           // entries for rsync
+	other []int           // symbolic links
+	late  []int           // further names of a file that is copied under another one
+	lost  []int           // entries of old that the source has no more
+	found map[int]bool    // entries that lay on the share and were not recorded as copied
+	moved atomic.Bool     // something changed at the source meanwhile
+	later bool            // something is still to be made in it: nothing can be said of the folder itself
 }
 
 // open decides what each entry of a folder needs.
@@ -61,11 +62,11 @@ func (p *pass) open(f *folder) (*task, error) {
 func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 	e := &t.now.Entries[i]
 	if e.IsDir() {
-		t.flags[i+1] = tree.Copied | tree.Verified
+		t.flags[i+1] = manifest.Copied | manifest.Verified
 		return nil
 	}
 	if p.part.alias(p.part.source, t.path, e) {
-		t.flags[i+1] = tree.Copied | tree.Verified
+		t.flags[i+1] = manifest.Copied | manifest.Verified
 		return nil
 	}
 	if flag, ok := p.recorded(t, e); ok {
@@ -87,7 +88,7 @@ func (p *pass) decide(t *task, i int, have *tree.Dir) error {
 	case further:
 		t.late = append(t.late, i)
 	case there:
-		t.flags[i+1] = tree.Copied | p.racy(e)
+		t.flags[i+1] = manifest.Copied | p.racy(e)
 		t.foundThere(i)
 	case e.IsSymlink():
 		t.other = append(t.other, i)
@@ -109,9 +110,9 @@ func (p *pass) recorded(t *task, e *tree.Entry) (flag byte, ok bool) {
 	}
 	flag = t.known.Flags[j+1]
 	if p.reread && !t.again {
-		flag &^= tree.Verified
+		flag &^= manifest.Verified
 	}
-	return flag, flag&tree.Copied != 0 && (t.again || flag&tree.Racy == 0)
+	return flag, flag&manifest.Copied != 0 && (t.again || flag&manifest.Racy == 0)
 }
 
 // further reports whether an entry is a name of a file that is copied under
@@ -158,7 +159,7 @@ func (p *pass) whole(e, c *tree.Entry) bool {
 // while the server runs.
 func (p *pass) racy(e *tree.Entry) byte {
 	if p.args.Phase == phaseWarm && e.IsRegular() && e.Ctime > p.scan.started.Add(-racyWindow).UnixNano() {
-		return tree.Racy
+		return manifest.Racy
 	}
 	return 0
 }
@@ -183,7 +184,7 @@ func (p *pass) strangers(t *task, have *tree.Dir) error {
 // done records entries as copied.
 func (p *pass) done(t *task, indexes []int, extra byte) {
 	for _, i := range indexes {
-		t.flags[i+1] = tree.Copied | extra | p.racy(&t.now.Entries[i])
+		t.flags[i+1] = manifest.Copied | extra | p.racy(&t.now.Entries[i])
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -14,7 +15,7 @@ import (
 // pass over them was killed, and a third of them has gone: that is a third of
 // what was copied, not all of what is known to be as it was.
 func TestAnInterruptedPassMakesNoFewSeemMany(t *testing.T) {
-	m, err := tree.OpenManifest(filepath.Join(t.TempDir(), "manifest"))
+	m, err := manifest.Open(filepath.Join(t.TempDir(), "manifest"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,7 @@ func TestAnInterruptedPassMakesNoFewSeemMany(t *testing.T) {
 	}
 	flags := make([]byte, 31)
 	for i := range flags {
-		flags[i] = tree.Copied
+		flags[i] = manifest.Copied
 	}
 	if err := m.Put("d", folder(30, 0o600).Encode(), flags); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -31,7 +32,7 @@ func (e *examiner) judgeAccepted() {
 		if target, ours := f.standing.Links()[t.Link]; ours {
 			if to, err := os.Readlink(t.Link); err != nil || to != target {
 				half("the repositories are no link to the share any more", t.Link,
-					"stop the server, move away what lies there, and put the link back: ln -s "+cidx.Quoted(target)+" "+cidx.Quoted(t.Link))
+					"stop the server, move away what lies there, and put the link back: ln -s "+human.Word(target)+" "+human.Word(t.Link))
 			}
 		}
 	}

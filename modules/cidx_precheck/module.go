@@ -9,6 +9,7 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
@@ -141,10 +142,8 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 }
 
 func (e *examiner) wants(name string, usual bool) bool {
-	for _, c := range e.Checks {
-		if c == name {
-			return true
-		}
+	if slices.Contains(e.Checks, name) {
+		return true
 	}
 	return len(e.Checks) == 0 && usual
 }

@@ -185,7 +185,7 @@ var faults = map[string]fault{
 		"Cluster config", "knows of no migration", "/.cidx-server", "cluster-rollback.yml"},
 	"rolled back by hand": {func(t *testing.T, s *stage) {
 		migrated(t, s)
-		must(t, os.WriteFile(s.Path("config.json"), []byte(fmt.Sprintf(hometest.Standalone, s.Dir)), 0o600))
+		must(t, os.WriteFile(s.Path("config.json"), fmt.Appendf(nil, hometest.Standalone, s.Dir), 0o600))
 		s.Write(t, ".cluster-migrate/config.json.cluster", fmt.Sprintf(hometest.Cluster, s.Dir, s.DSN, s.Share))
 	}, "Cluster config", "rolled back by hand", "/.cidx-server", "cluster-rollback.yml"},
 	"a link is gone": {func(t *testing.T, s *stage) {

@@ -105,7 +105,7 @@ func printed(t *testing.T, browser, url, page string) {
 		}
 	}
 	missing := 0
-	for _, word := range strings.Fields(html.UnescapeString(tags.ReplaceAllString(page, " "))) {
+	for word := range strings.FieldsSeq(html.UnescapeString(tags.ReplaceAllString(page, " "))) {
 		if len(word) < 12 && !strings.Contains(word, "-") && !strings.Contains(got, word) {
 			missing++
 			t.Logf("not on paper: %s", word)

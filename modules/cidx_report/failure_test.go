@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -105,7 +106,7 @@ func TestFailureTellsTheStateOfTheServerAsItIs(t *testing.T) {
 
 func TestQuoted(t *testing.T) {
 	for word, want := range map[string]string{"node1": "node1", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "/home/cidx/.cidx-server/config.json": "/home/cidx/.cidx-server/config.json", "$(x)": "'$(x)'"} {
-		if got := quoted(word); got != want {
+		if got := human.Word(word); got != want {
 			t.Errorf("%q: got %s, want %s", word, got, want)
 		}
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,9 +76,7 @@ func replies(t *testing.T) map[string]any {
 func call(t *testing.T, home, outcome string, more map[string]any) gjson.Result {
 	t.Helper()
 	arguments := map[string]any{"home": home, "outcome": outcome}
-	for k, v := range more {
-		arguments[k] = v
-	}
+	maps.Copy(arguments, more)
 	raw, err := json.Marshal(arguments)
 	must(t, err)
 	reply := Module().Run(t.Context(), raw, nil)

@@ -23,13 +23,13 @@ func (a args) scope(ctx context.Context, byRoot bool) service.Scope {
 func (d *document) ways(a args, scope service.Scope) {
 	limit := ""
 	if a.Host != "" {
-		limit = " -l " + quoted(a.Host)
+		limit = " -l " + human.Word(a.Host)
 	}
 	d.Resume = cmp.Or(a.Resume, "ansible-playbook cluster-migrate.yml"+limit)
 	stop, start := a.Stop, a.Start
 	if a.Manager != "command" {
 		systemctl := scope.Systemctl("sudo ")
-		stop, start = systemctl+" stop "+quoted(a.Unit), systemctl+" start "+quoted(a.Unit)
+		stop, start = systemctl+" stop "+human.Word(a.Unit), systemctl+" start "+human.Word(a.Unit)
 	}
 	config := filepath.Join(a.Home, "config.json")
 	if d.Rollback.Final != "" {
@@ -42,7 +42,7 @@ func (d *document) ways(a args, scope service.Scope) {
 	// Without a standalone configuration the third command would start a server in
 	// cluster mode, on whatever PostgreSQL holds.
 	if leadsBack(config + cidx.PreCluster) {
-		d.Rollback.ByHand = []string{stop, fmt.Sprintf("cp %s %s", quoted(config+cidx.PreCluster), quoted(config)), start}
+		d.Rollback.ByHand = []string{stop, fmt.Sprintf("cp %s %s", human.Word(config+cidx.PreCluster), human.Word(config)), start}
 	}
 }
 
@@ -62,17 +62,6 @@ func (c commands) Joined() string {
 func leadsBack(path string) bool {
 	config, err := cidx.ReadConfig(context.Background(), path)
 	return err == nil && config.StorageMode == cidx.ModeSQLite
-}
-
-// quoted protects a word from the shell where it needs to be.
-func quoted(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./@:+,%=", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // summary ends the transcript.

@@ -3,6 +3,7 @@ package verify
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,9 +57,7 @@ func TestStandalone(t *testing.T) {
 	address := serve(t, dir)
 	arguments := func(more map[string]any) map[string]any {
 		a := map[string]any{"home": dir, "mode": "standalone", "url": address, "api_key": k.Admin.Key, "timeout": "20"}
-		for name, v := range more {
-			a[name] = v
-		}
+		maps.Copy(a, more)
 		return a
 	}
 	t.Run("every repository answers", func(t *testing.T) {
@@ -208,9 +207,7 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("refused: PostgreSQL does not let us in", func(t *testing.T) {
 		a := map[string]any{"postgres_dsn": "postgresql://nobody:unused-password@127.0.0.1:1/x"}
-		for name, v := range arguments {
-			a[name] = v
-		}
+		maps.Copy(a, arguments)
 		reply := call(t, a)
 		want(t, reply, true, "postgresql://nobody@127.0.0.1:1/x")
 		if strings.Contains(reply.Raw, "unused-password") {

@@ -45,7 +45,7 @@ func Kind(warning string) string {
 	}
 	var words []string
 	quoted := false
-	for _, w := range strings.Fields(text) {
+	for w := range strings.FieldsSeq(text) {
 		varies := quoted || strings.ContainsAny(w, `/"0123456789\`)
 		if strings.Count(w, `"`)%2 == 1 {
 			quoted = !quoted

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -98,9 +99,7 @@ func (s Standing) Links() map[string]string {
 		switch e.Event {
 		case ConfigBegun:
 			before = map[string]string{}
-			for l, t := range now {
-				before[l] = t
-			}
+			maps.Copy(before, now)
 		case ConfigLinked:
 			now[link] = target
 		case ConfigFreed:

@@ -3,8 +3,8 @@ package cidx
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -19,14 +19,11 @@ func FollowedLink(at, to string) problem.Problem {
 	return problem.Problem{
 		What: fmt.Sprintf("%s is a symbolic link to %q: CIDX follows it, but on other nodes a copy of it leads nowhere", filepath.Base(at), to), At: at,
 		Fix: fmt.Sprintf("with the server stopped, put what it leads to in its place: rm %s && mv %s %s (or cp -a in place of mv, if it is needed there, too), start the server, and run again",
-			Quoted(at), Quoted(from), Quoted(at)),
+			human.Word(at), human.Word(from), human.Word(at)),
 	}
 }
 
-// Quoted spells a path as one word of a shell's command line.
-func Quoted(path string) string { return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" }
-
 // MoveAside is the order to move what this user may not move into a folder.
 func MoveAside(path, folder string) string {
-	return "move it there as its owner or root: mkdir -p " + Quoted(folder) + " && mv " + Quoted(path) + " " + Quoted(folder) + "/; then run again"
+	return "move it there as its owner or root: mkdir -p " + human.Word(folder) + " && mv " + human.Word(path) + " " + human.Word(folder) + "/; then run again"
 }

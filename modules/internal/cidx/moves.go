@@ -3,6 +3,7 @@ package cidx
 import (
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/tidwall/gjson"
 )
@@ -58,10 +59,8 @@ func Spellings(home string, config Config) []string {
 	list := []string{filepath.Clean(home)}
 	add := func(path string) {
 		path = filepath.Clean(path)
-		for _, known := range list {
-			if known == path {
-				return
-			}
+		if slices.Contains(list, path) {
+			return
 		}
 		list = append(list, path)
 	}

@@ -89,7 +89,7 @@ func TestLogin(t *testing.T) {
 			client, ctx := f.client(t, c.options)
 			ctx, cancel := contextWithin(ctx, 900*time.Millisecond)
 			defer cancel()
-			err := client.Login(ctx)
+			_, err := client.Health(ctx)
 			switch {
 			case c.refused == "" && err != nil:
 				t.Error(err)
@@ -108,7 +108,7 @@ func TestTokenIsRenewedOnceForAllThatAskTogether(t *testing.T) {
 		write(w, 200, `{"golden_repositories":[{"alias":"billing","clone_path":"/x"}],"total":1}`)
 	})
 	client, ctx := f.client(t, Options{})
-	if err := client.Login(ctx); err != nil {
+	if _, err := client.Token(ctx); err != nil {
 		t.Fatal(err)
 	}
 	f.mu.Lock()

@@ -16,18 +16,6 @@ import (
 // margin. An operator may have set less; a refused token is renewed as well.
 const life = 9 * time.Minute
 
-// Login proves the credentials: a token is fetched (with the second factor
-// where the server asks for one), or the API key is tried on /health. Other
-// methods log in by themselves. The error wraps a problem.Problem.
-func (c *Client) Login(ctx context.Context) error {
-	if c.options.Key == "" {
-		_, err := c.authorise(ctx)
-		return err
-	}
-	_, err := c.Health(ctx)
-	return err
-}
-
 // Token is what a login has given, or the API key: good for another node of the
 // same cluster, too.
 func (c *Client) Token(ctx context.Context) (string, error) { return c.authorise(ctx) }

@@ -132,7 +132,7 @@ func readPath(in *bufio.Reader) (string, error) {
 // readOffset is a number as in a pack's offset deltas.
 func readOffset(in *bufio.Reader) (int, error) {
 	n := 0
-	for i := 0; i < 4; i++ {
+	for range 4 {
 		c, err := in.ReadByte()
 		if err != nil {
 			return 0, err

@@ -22,6 +22,7 @@ import (
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/loaded"
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -184,10 +185,10 @@ func (h Home) Remember(t testing.TB) {
 	state := cidx.Common{Home: h.Dir}.State()
 	must(t, os.MkdirAll(state.Files(), 0o700))
 	for _, part := range []string{cidx.GoldenRepos, cidx.ActivatedRepos} {
-		m, err := tree.OpenManifest(state.Manifest(part))
+		m, err := manifest.Open(state.Manifest(part))
 		must(t, err)
 		must(t, tree.Walk(t.Context(), h.Path("data", part), tree.Options{}, func(d *tree.Dir) error {
-			return m.Put(d.Path, d.Encode(), bytes.Repeat([]byte{tree.Copied}, len(d.Entries)+1))
+			return m.Put(d.Path, d.Encode(), bytes.Repeat([]byte{manifest.Copied}, len(d.Entries)+1))
 		}))
 		must(t, m.Close())
 	}

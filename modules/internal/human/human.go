@@ -5,6 +5,7 @@ package human
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 )
@@ -59,4 +60,15 @@ func Clip(text string, most int) string {
 	}
 	head := most * 2 / 3
 	return string(runes[:head]) + "…" + string(runes[len(runes)-most+head+1:])
+}
+
+// Word spells a text as one word of a shell's command line.
+func Word(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./@:+,%=", r)
+	}
+	if text != "" && strings.TrimFunc(text, plain) == "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/owned"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -38,6 +39,6 @@ func closed(state string, err error) error {
 	me := owned.UserName(os.Geteuid())
 	return problem.Problem{
 		What: fmt.Sprintf("%s, the server's user, cannot write the state folder: %v", me, err), At: state,
-		Fix: fmt.Sprintf("make it: install -d -o %s -g \"$(id -gn %s)\" -m 0700 %s", me, me, owned.Quoted(state)),
+		Fix: fmt.Sprintf("make it: install -d -o %s -g \"$(id -gn %s)\" -m 0700 %s", me, me, human.Word(state)),
 	}
 }

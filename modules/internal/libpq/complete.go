@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -19,9 +20,7 @@ var system = []string{"/etc/postgresql-common/pg_service.conf", "/etc/pg_service
 // that holds it. The error is a *Fault.
 func (s Settings) Complete() (Settings, error) {
 	full := Settings{}
-	for name, value := range s {
-		full[name] = value
-	}
+	maps.Copy(full, s)
 	if err := full.service(); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -88,7 +89,7 @@ func (l *leftovers) problems(state string) problem.List {
 	if l.foreign != "" {
 		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("%s does not belong to %s, the server's user: an earlier run wrote it as somebody else", l.foreign, name), At: state,
-			Fix: fmt.Sprintf("hand it over: chown -hR %s: %s", name, Quoted(state)),
+			Fix: fmt.Sprintf("hand it over: chown -hR %s: %s", name, human.Word(state)),
 		})
 	}
 	return problems
@@ -110,20 +111,10 @@ func UserName(uid int) string {
 	return strconv.Itoa(uid)
 }
 
-// Quoted is a path as one word for a shell.
-func Quoted(path string) string {
-	if strings.IndexFunc(path, func(r rune) bool {
-		return !(r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
-	}) < 0 {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-}
-
 func words(paths []string) string {
 	quoted := make([]string, len(paths))
 	for i, p := range paths {
-		quoted[i] = Quoted(p)
+		quoted[i] = human.Word(p)
 	}
 	return strings.Join(quoted, " ")
 }

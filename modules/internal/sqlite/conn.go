@@ -22,14 +22,11 @@ type Conn struct {
 	name string // what messages call it
 }
 
-// Open opens the private copy at path, with the rows of a -wal beside it. The
-// files must not be written while they are open: no lock is taken. Nothing is
-// created beside them (facts: an ordinary read-only open leaves -shm and -wal
-// files, a plain one checkpoints at the close). The error is a problem.Problem.
-func Open(path string) (*Conn, error) { return OpenCopy(path, path) }
-
-// OpenCopy is Open for the copy of a database that messages are to name: the
-// operator does not know the copy, and a temporary one is gone when he reads.
+// OpenCopy opens the private copy at path, with the rows of a -wal beside it, of
+// a database that messages are to name. The files must not be written while they
+// are open: no lock is taken. Nothing is created beside them (facts: an ordinary
+// read-only open leaves -shm and -wal files, a plain one checkpoints at the
+// close). The error is a problem.Problem.
 func OpenCopy(path, name string) (*Conn, error) {
 	if err := checkHeader(path, name); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func TestOpenLeavesNoFile(t *testing.T) {
 			stdin.Close()
 			_ = cmd.Wait() // one script kills it
 			before := listing(t, filepath.Dir(path))
-			c, err := Open(path)
+			c, err := OpenCopy(path, path)
 			if err != nil {
 				t.Fatal(err)
 			}

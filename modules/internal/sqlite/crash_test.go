@@ -65,7 +65,7 @@ func TestRecoverRollsBack(t *testing.T) {
 
 func wantSum(t *testing.T, path string, want int64) {
 	t.Helper()
-	c, err := Open(path)
+	c, err := OpenCopy(path, path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func TestOpenSeesTheLogAndWritesNothing(t *testing.T) {
 	if err := os.Chmod(to, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(filepath.Join(to, "a.db"))
+	c, err := OpenCopy(filepath.Join(to, "a.db"), filepath.Join(to, "a.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestCopyWhileTheServerWrites(t *testing.T) {
 					}
 					t.Fatal(err)
 				}
-				c, err := Open(to)
+				c, err := OpenCopy(to, to)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -179,7 +179,7 @@ func TestFaultsAreProblems(t *testing.T) {
 		"garbage inside":         {file("garbage.db", string(raw[:4096])+strings.Repeat("\xa5", len(raw)-4096)), "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := Open(c.path)
+			conn, err := OpenCopy(c.path, c.path)
 			if err == nil {
 				defer conn.Close()
 				err = conn.Exec("SELECT count(*), max(x) FROM t")
@@ -228,7 +228,7 @@ func TestTables(t *testing.T) {
 		"CREATE TABLE shadowed (rowid TEXT, _rowid_ TEXT, x INTEGER PRIMARY KEY AUTOINCREMENT)", "CREATE TABLE flat (k TEXT PRIMARY KEY) WITHOUT ROWID",
 		"CREATE TABLE child (p INTEGER REFERENCES shadowed(x), q TEXT, FOREIGN KEY (q) REFERENCES flat)", "CREATE VIEW v AS SELECT 1", "CREATE TABLE computed (a, b AS (a + 1))",
 		"INSERT INTO shadowed VALUES ('r', 's', 41)", "DELETE FROM shadowed", "CREATE UNIQUE INDEX u ON child (q)", "CREATE UNIQUE INDEX partly ON child (p) WHERE p > 0", "CREATE UNIQUE INDEX folded ON plain (a COLLATE NOCASE)").Close()
-	c, err := Open(path)
+	c, err := OpenCopy(path, path)
 	if err != nil {
 		t.Fatal(err)
 	}

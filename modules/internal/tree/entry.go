@@ -1,5 +1,5 @@
-// Package tree looks at folder trees: it walks them fast and in parallel, tells
-// what every entry is, and keeps manifests of what it saw.
+// Package tree looks at folder trees: it walks them fast and in parallel, and
+// tells what every entry is.
 //
 // Reading never changes a tree, not even access times where the kernel lets us
 // open without them. Paths of entries are relative to the tree's root, "" for

@@ -25,6 +25,9 @@ type Options struct {
 	// it. Otherwise the first such error ends the walk. Called from several
 	// goroutines.
 	Unreadable func(path string, err error)
+	// Light leaves folders within a folder unlooked at where the file system tells
+	// that they are folders: their entries have name and kind only, as in Encode.
+	Light bool
 }
 
 // Walk reads every folder below root, several at once, and calls visit for each
@@ -176,14 +179,18 @@ func readDir(fd int, dir string, buffer []byte, o Options) (*Dir, error) {
 		return nil, err
 	}
 	d := &Dir{Path: dir, Self: self}
-	names, err := names(fd, buffer)
+	found, err := readNames(fd, buffer)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(names)
-	d.Entries = make([]Entry, 0, len(names))
-	for _, name := range names {
-		e, err := Lstat(fd, name)
+	slices.SortFunc(found, func(a, b named) int { return strings.Compare(a.name, b.name) })
+	d.Entries = make([]Entry, 0, len(found))
+	for _, f := range found {
+		name := f.name
+		e, err := Entry{Mode: unix.S_IFDIR}, error(nil)
+		if !o.Light || !f.folder {
+			e, err = Lstat(fd, name)
+		}
 		switch {
 		case gone(err):
 			continue
@@ -207,9 +214,15 @@ func gone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ESTALE)
 }
 
-// names reads all names of an open folder.
-func names(fd int, buffer []byte) ([]string, error) {
-	var list []string
+// named is a name in a folder.
+type named struct {
+	name   string
+	folder bool // surely; not every file system tells
+}
+
+// readNames reads all names of an open folder.
+func readNames(fd int, buffer []byte) ([]named, error) {
+	var list []named
 	for {
 		n, err := unix.Getdents(fd, buffer)
 		if err == unix.EINTR {
@@ -227,7 +240,7 @@ func names(fd int, buffer []byte) ([]string, error) {
 
 // appendNames parses struct linux_dirent64: ino, off (8 bytes each), reclen (2),
 // type (1), name up to a NUL.
-func appendNames(list []string, buffer []byte) []string {
+func appendNames(list []named, buffer []byte) []named {
 	const header = 19
 	for len(buffer) > header {
 		length := int(binary.NativeEndian.Uint16(buffer[16:18]))
@@ -239,7 +252,7 @@ func appendNames(list []string, buffer []byte) []string {
 			raw = raw[:end]
 		}
 		if raw != "." && raw != ".." {
-			list = append(list, raw)
+			list = append(list, named{raw, buffer[header-1] == unix.DT_DIR})
 		}
 		buffer = buffer[length:]
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -113,5 +115,37 @@ func TestWalkLeavesAccessTimesAlone(t *testing.T) {
 	walked(t, root, Options{})
 	if err := unix.Stat(root, &after); err != nil || before.Atim != after.Atim {
 		t.Errorf("access time moved from %v to %v (%v)", before.Atim, after.Atim, err)
+	}
+}
+
+func TestALightWalkSeesTheSameStates(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"a/b", "c", "a/d"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a/file", "a/b/file", "c-"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("a/b", filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	seen := func(o Options) map[string]string {
+		states := map[string]string{}
+		o.Workers = 1
+		err := Walk(t.Context(), root, o, func(d *Dir) error {
+			states[d.Path] = string(d.Encode())
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return states
+	}
+	if diff := cmp.Diff(seen(Options{}), seen(Options{Light: true})); diff != "" {
+		t.Error(diff)
 	}
 }

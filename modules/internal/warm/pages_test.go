@@ -48,7 +48,7 @@ func copied(t *testing.T, path string) *sqlite.Conn {
 	if err := sqlite.Copy(context.Background(), path, to); err != nil {
 		t.Fatal(err)
 	}
-	c, err := sqlite.Open(to)
+	c, err := sqlite.OpenCopy(to, to)
 	if err != nil {
 		t.Fatal(err)
 	}

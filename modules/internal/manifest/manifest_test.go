@@ -1,4 +1,4 @@
-package tree
+package manifest
 
 import (
 	"fmt"
@@ -8,7 +8,19 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/tree"
 )
+
+// sample is the state of a folder with three entries.
+func sample() []byte {
+	d := tree.Dir{Path: "a/b", Self: tree.Entry{Mode: unix.S_IFDIR | 0o755}, Entries: []tree.Entry{
+		{Name: "file\n\xff", Mode: unix.S_IFREG | 0o644, Size: 1 << 40, Mtime: 1_767_312_000_123_456_789, Nlink: 2},
+		{Name: "folder", Mode: unix.S_IFDIR},
+		{Name: "link", Mode: unix.S_IFLNK | 0o777, Link: "../x"},
+	}}
+	return d.Encode()
+}
 
 // fill makes a manifest with n folders in two sittings: the second lies in the
 // log.
@@ -25,7 +37,7 @@ func fill(t *testing.T, path string, n int) {
 
 func open(t *testing.T, path string) *Manifest {
 	t.Helper()
-	m, err := OpenManifest(path)
+	m, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +46,7 @@ func open(t *testing.T, path string) *Manifest {
 
 func put(t *testing.T, m *Manifest, path string) {
 	t.Helper()
-	if err := m.Put(path, sampleDir().Encode(), []byte{1, 2, 3, 4}); err != nil {
+	if err := m.Put(path, sample(), []byte{1, 2, 3, 4}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,7 +108,7 @@ func TestDamageForgetsOnlyWhatFollowsIt(t *testing.T) {
 				t.Fatalf("%d folders out of 8", before)
 			}
 			for i := range 8 {
-				if g := m.Group(fmt.Sprint("d", i)); g != nil && string(g.Stats) != string(sampleDir().Encode()) {
+				if g := m.Group(fmt.Sprint("d", i)); g != nil && string(g.Stats) != string(sample()) {
 					t.Errorf("damaged at %d of %q: a group is wrong", at, file)
 				}
 			}
@@ -147,7 +159,7 @@ func TestAFullDiskForgetsNothing(t *testing.T) {
 	path := filepath.Join(dir, "m")
 	m := open(t, path)
 	known := 0
-	for m.Put(fmt.Sprint("d", known), sampleDir().Encode(), []byte{1, 2, 3, 4}) == nil {
+	for m.Put(fmt.Sprint("d", known), sample(), []byte{1, 2, 3, 4}) == nil {
 		known++
 	}
 	all := func(when string) {
@@ -159,7 +171,7 @@ func TestAFullDiskForgetsNothing(t *testing.T) {
 		}
 	}
 	all("after the disk was full")
-	if m.Put("more", sampleDir().Encode(), []byte{1, 2, 3, 4}) == nil {
+	if m.Put("more", sample(), []byte{1, 2, 3, 4}) == nil {
 		t.Fatal("a record was written to a full disk")
 	}
 	all("after the manifest could not be written anew")

@@ -1,6 +1,8 @@
-package tree
+package manifest
 
 import (
+	"bytes"
+	"cidx-cluster/modules/internal/tree"
 	"context"
 	"os"
 	"os/exec"
@@ -15,8 +17,8 @@ import (
 func remembered(t *testing.T, root string) *Manifest {
 	t.Helper()
 	m := open(t, filepath.Join(t.TempDir(), "m"))
-	err := Walk(context.Background(), root, Options{}, func(d *Dir) error {
-		return m.Put(d.Path, d.Encode(), make([]byte, len(d.Entries)+1))
+	err := tree.Walk(context.Background(), root, tree.Options{}, func(d *tree.Dir) error {
+		return m.Put(d.Path, d.Encode(), bytes.Repeat([]byte{Copied}, len(d.Entries)+1))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +51,12 @@ func TestTouchedFoldersAreThoseInWhichANameCameOrWent(t *testing.T) {
 		"a folder became a link": {sh("mv a/b c; ln -s ../c a/b"), []string{"", "a", "a/b"}},
 		"the tree was renamed":   {sh(`mv "$PWD" "$PWD.aside"; mkdir "$PWD.aside/../x"; mv "$PWD.aside" "$PWD"`), nil},
 		"everything is gone":     {func(t *testing.T, root string) { _ = os.RemoveAll(root) }, []string{"", "a", "a/b"}},
+		// Names are as they were; only AsCopied sees these.
+		"a file written in place":       {sh("echo y > a/b/file"), nil},
+		"a file of the same size":       {sh("touch -r a/b/file r; printf y > a/b/file; touch -r r a/b/file; mv r ..; touch -d @1 ."), []string{""}},
+		"a file of another mode":        {sh("chmod 600 a/b/file"), nil},
+		"a folder of another mode":      {sh("chmod 700 a"), nil},
+		"another link of the same file": {sh("ln a/b/file ../other"), nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -61,9 +69,16 @@ func TestTouchedFoldersAreThoseInWhichANameCameOrWent(t *testing.T) {
 			}
 			m := remembered(t, root)
 			c.do(t, root)
-			got, err := m.Touched(root)
+			got, err := m.Touched(t.Context(), root)
 			if err != nil {
 				t.Fatal(err)
+			}
+			as, err := m.AsCopied(t.Context(), root, func(*tree.Entry) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := name == "nothing" || name == "a reader" || name == "the tree was renamed"; as != want {
+				t.Errorf("as it was copied: %t", as)
 			}
 			if diff := cmp.Diff(c.want, slices.Clip(got)); diff != "" && len(c.want)+len(got) > 0 {
 				t.Error(diff)

@@ -6,35 +6,6 @@ import (
 	"slices"
 )
 
-// Flags of an entry in a manifest: what is known of its copy.
-const (
-	// Copied: the copy was made from the recorded state, or found equal to it by
-	// type, size, mode, owner and mtime.
-	Copied byte = 1 << iota
-	// Verified: contents and attributes of the copy were read back and compared.
-	Verified
-	// Racy: the source changed so shortly before it was read that a second
-	// change within the clock's tick could not be seen; copy again next time.
-	Racy
-)
-
-// Group is one folder as a manifest keeps it.
-type Group struct {
-	Stats []byte // the folder's attributes and its entries, see Encode
-	Flags []byte // of the folder itself, then of each entry
-}
-
-// All reports whether every flag of want is set for every entry and none of
-// without is.
-func (g *Group) All(want, without byte) bool {
-	for _, f := range g.Flags {
-		if f&want != want || f&without != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // Encode renders what makes a folder's state: two folders are in the same state
 // when the bytes are equal. Of folders within, only the name counts; of
 // symbolic links the target and mtime; of files everything but the device.
@@ -99,7 +70,7 @@ func Decode(path string, stats []byte) (*Dir, error) {
 	return d, nil
 }
 
-var errBroken = errors.New("manifest record is damaged")
+var errBroken = errors.New("record of a folder is damaged")
 
 type reader struct {
 	rest   []byte
@@ -157,6 +128,14 @@ func (r *reader) entry() (e Entry) {
 	e.Ctime = e.Mtime + r.varint()
 	e.Ino, e.Nlink = r.uvarint(), r.uvarint()
 	return e
+}
+
+// Mtime is the folder's own, of what Encode has rendered.
+func Mtime(stats []byte) int64 {
+	r := reader{rest: stats}
+	var self Entry
+	r.owner(&self)
+	return r.varint()
 }
 
 // SameSource reports whether two sightings of an entry are of one and the same

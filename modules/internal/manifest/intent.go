@@ -1,6 +1,7 @@
-package tree
+package manifest
 
 import (
+	"cidx-cluster/modules/internal/tree"
 	"cmp"
 	"fmt"
 )
@@ -19,13 +20,13 @@ func (g *Group) Open() bool { return len(g.Flags) == 0 || g.Flags[0]&Copied == 0
 // next Put: copies that are about to be removed are there still. The intent
 // outlives a power cut only after Sync.
 func (m *Manifest) Intend(path string, state []byte) error {
-	now, err := Decode(path, state)
+	now, err := tree.Decode(path, state)
 	if err != nil {
 		return fmt.Errorf("record intent: %q: %w", path, err)
 	}
 	flags := make([]byte, len(now.Entries)+1)
 	if g := m.Group(path); g != nil {
-		if old, err := Decode(path, g.Stats); err == nil && len(g.Flags) == len(old.Entries)+1 {
+		if old, err := tree.Decode(path, g.Stats); err == nil && len(g.Flags) == len(old.Entries)+1 {
 			now, flags = union(old, now, g.Flags)
 			state = now.Encode()
 		}
@@ -35,8 +36,8 @@ func (m *Manifest) Intend(path string, state []byte) error {
 
 // union is a folder with the entries of both, and the flags of those that are
 // copied as they are now.
-func union(old, now *Dir, known []byte) (*Dir, []byte) {
-	all := &Dir{Path: now.Path, Self: now.Self}
+func union(old, now *tree.Dir, known []byte) (*tree.Dir, []byte) {
+	all := &tree.Dir{Path: now.Path, Self: now.Self}
 	flags := []byte{0}
 	i, j := 0, 0
 	for i < len(old.Entries) || j < len(now.Entries) {
@@ -50,7 +51,7 @@ func union(old, now *Dir, known []byte) (*Dir, []byte) {
 			order = cmp.Compare(old.Entries[i].Name, now.Entries[j].Name)
 		}
 		flag := byte(0)
-		if order < 0 || order == 0 && SameSource(&old.Entries[i], &now.Entries[j]) {
+		if order < 0 || order == 0 && tree.SameSource(&old.Entries[i], &now.Entries[j]) {
 			flag = known[i+1]
 		}
 		flags = append(flags, flag)

@@ -1,4 +1,6 @@
-package tree
+// Package manifest keeps what is known of a copy, folder by folder: the state of
+// the source that it was made of, and how far it was proven.
+package manifest
 
 import (
 	"errors"
@@ -44,11 +46,11 @@ func (p place) in() (file int, offset int64) { return int(p & 1), int64(p >> 1) 
 
 const magic = "cidx-manifest 3\n"
 
-// OpenManifest reads the manifest at path with its log. Files that do not exist
+// Open reads the manifest at path with its log. Files that do not exist
 // are an empty manifest; damage ends the reading of a file where it begins,
 // since a forgotten folder is only looked at again. Nothing is written before
 // the first Put or Drop.
-func OpenManifest(path string) (*Manifest, error) {
+func Open(path string) (*Manifest, error) {
 	m := &Manifest{path: path}
 	for file, name := range []string{path, path + ".log"} {
 		f, err := os.Open(name)
@@ -60,8 +62,8 @@ func OpenManifest(path string) (*Manifest, error) {
 	return m, m.read()
 }
 
-// NewManifest returns an empty manifest that cannot be written.
-func NewManifest() *Manifest { return &Manifest{index: map[key]place{}} }
+// New returns an empty manifest that cannot be written.
+func New() *Manifest { return &Manifest{index: map[key]place{}} }
 
 // read finds the records of both files, until the end of each or the first
 // damaged one.

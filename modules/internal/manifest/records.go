@@ -1,4 +1,4 @@
-package tree
+package manifest
 
 import (
 	"bufio"
@@ -17,13 +17,15 @@ type records struct {
 	size int64
 }
 
+var errBroken = errors.New("manifest record is damaged")
+
 const recordHead, recordTail = 4, 4
 
 func record(path string, stats, flags []byte) []byte {
 	b := make([]byte, recordHead, recordHead+len(path)+len(stats)+len(flags)+16)
-	b = appendText(b, path)
-	b = appendText(b, string(stats))
-	b = appendText(b, string(flags))
+	for _, part := range [][]byte{[]byte(path), stats, flags} {
+		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
+	}
 	binary.LittleEndian.PutUint32(b, uint32(len(b)-recordHead))
 	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[recordHead:]))
 }
@@ -31,12 +33,19 @@ func record(path string, stats, flags []byte) []byte {
 // parse reads a record without its head; it keeps parts of it.
 func parse(b []byte) (path string, g *Group, err error) {
 	body := b[:len(b)-recordTail]
-	r := reader{rest: body}
-	p, stats, flags := r.bytes(), r.bytes(), r.bytes()
-	if r.broken || len(r.rest) > 0 || binary.LittleEndian.Uint32(b[len(body):]) != crc32.ChecksumIEEE(body) {
+	var parts [3][]byte
+	rest := body
+	for i := range parts {
+		length, n := binary.Uvarint(rest)
+		if n <= 0 || length > uint64(len(rest)-n) {
+			return "", nil, errBroken
+		}
+		parts[i], rest = rest[n:n+int(length)], rest[n+int(length):]
+	}
+	if len(rest) > 0 || binary.LittleEndian.Uint32(b[len(body):]) != crc32.ChecksumIEEE(body) {
 		return "", nil, errBroken
 	}
-	return string(p), &Group{Stats: stats, Flags: flags}, nil
+	return string(parts[0]), &Group{Stats: parts[1], Flags: parts[2]}, nil
 }
 
 // each reads the first size bytes, until f returns an error. whole is false where
