@@ -26,6 +26,7 @@ type stage struct {
 	box        *sandbox.Sandbox
 	others     map[string]*second // further machines, see further
 	transcript string             // all that the last playbook printed, in order
+	child      *indexChild        // nil: none runs
 }
 
 type stageKey struct{}
@@ -135,6 +136,9 @@ func (st *stage) down() {
 	}
 	for _, other := range st.others {
 		defer other.end()
+	}
+	if st.child != nil {
+		_ = st.child.end() // the script has failed already
 	}
 	if os.Getenv("KEEP") != "" {
 		fmt.Fprintln(os.Stderr, "e2e: kept", st.box.Dir)
