@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/hungtest"
+	"cidx-cluster/modules/internal/journal"
 )
 
 // A rollback starts the server while the share hangs: systemd is not made to
@@ -47,5 +49,28 @@ func TestNothingIsStoppedWhileTheShareHangs(t *testing.T) {
 	}
 	if there(a.State().Hold()) || there(a.State().Units()) {
 		t.Error("a hold is left")
+	}
+}
+
+// Who goes back because the share is dead must not need it for the stop.
+func TestAMigratedServerIsStoppedWhileTheShareHangs(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	a, c := m.node(t, 5)
+	if err := journal.Append(a.State().Journal(), cidx.ConfigModule, cidx.ConfigDone, map[string]any{"state": cidx.ToCluster}); err != nil {
+		t.Fatal(err)
+	}
+	a.Share = hungtest.Share(t)
+	c.Common = a.Common
+	ask(t, a, c, "stopped")
+	for name, active := range m.states() {
+		if active == "active" {
+			t.Errorf("%s is active", name)
+		}
+	}
+	ask(t, a, c, "started")
+	ask(t, a, c, "released")
+	if u := m.units["cidx-server.service"]; u.Active != "active" || slices.Contains(m.log, "daemon-reload") {
+		t.Errorf("the server is %s; %q", u.Active, m.log)
 	}
 }
