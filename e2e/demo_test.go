@@ -56,37 +56,34 @@ func TestTheDemo(t *testing.T) {
 // inTerminal runs the demo in a terminal of its own and returns what stands on it
 // at the end, from the first line; wrapped lines are joined.
 func inTerminal(ctx context.Context, t *testing.T) string {
-	socket := filepath.Join(t.TempDir(), "tmux")
-	tmux := func(words ...string) (string, error) {
+	dir := t.TempDir()
+	socket, status := filepath.Join(dir, "tmux"), filepath.Join(dir, "status")
+	tmux := func(words ...string) string {
+		t.Helper()
 		out, err := exec.CommandContext(ctx, "tmux", append([]string{"-S", socket, "-f", "/dev/null"}, words...)...).CombinedOutput()
 		if err != nil {
-			return "", fmt.Errorf("tmux %s: %w: %s", words[0], err, out)
+			t.Fatalf("tmux %s: %v: %s", words[0], err, out)
 		}
-		return string(out), nil
+		return strings.TrimRight(string(out), "\n")
 	}
-	command := fmt.Sprintf("DEMO_DIR=%s/demo exec %s/e2e/demo.sh", filepath.Dir(socket), repo)
-	for _, words := range [][]string{
-		{"new-session", "-d", "-x", "80", "-y", "24", "sleep infinity", ";", "set-option", "-g", "history-limit", "100000", ";",
-			"set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "status", "off", ";",
-			"set-hook", "-g", "pane-died", "wait-for -S done"},
-		{"new-window", "-n", "demo", command},
-		{"wait-for", "done"},
-	} {
-		if _, err := tmux(words...); err != nil {
-			t.Fatal(err)
-		}
-	}
+	tmux("new-session", "-d", "-x", "80", "-y", "24", "sleep infinity", ";", "set-option", "-g", "history-limit", "100000", ";",
+		"set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "status", "off")
 	t.Cleanup(func() {
 		if out, err := exec.Command("tmux", "-S", socket, "kill-server").CombinedOutput(); err != nil {
 			t.Errorf("tmux kill-server: %v: %s", err, out)
 		}
 	})
-	if status, err := tmux("display-message", "-p", "-t", ":demo", "#{pane_dead_status}"); err != nil || status != "0\n" {
-		t.Errorf("the demo ended with %q, %v", status, err)
+	tmux("new-window", "-n", "demo", fmt.Sprintf("DEMO_DIR=%s/demo %s/e2e/demo.sh; echo $? > %s", dir, repo, status))
+	for tick := time.NewTicker(time.Second); tmux("display-message", "-p", "-t", ":demo", "#{pane_dead}") != "1"; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("the demo does not end:\n%s", tmux("capture-pane", "-p", "-t", ":demo"))
+		}
 	}
-	screen, err := tmux("capture-pane", "-p", "-J", "-S", "-", "-t", ":demo")
-	if err != nil {
-		t.Fatal(err)
+	screen := tmux("capture-pane", "-p", "-J", "-S", "-", "-t", ":demo")
+	if code, err := os.ReadFile(status); err != nil || string(code) != "0\n" {
+		t.Errorf("the demo ended with %q, %v:\n%s", code, err, screen)
 	}
 	return screen
 }

@@ -16,6 +16,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/progress"
 )
 
 // Phases of the module.
@@ -77,6 +78,7 @@ const memoryLimit = 40 << 20
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	if a.Phase == phaseVerify && a.furtherNode() {
+		progress.Line(ctx, "  Nothing to compare: this node has no record of a load")
 		return ansible.Reply{Skipped: "nothing was loaded by this node: the first node of the cluster compares what was"}, nil
 	}
 	r, err := newRun(ctx, a, mode)
