@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -101,14 +100,6 @@ func TestFailureTellsTheStateOfTheServerAsItIs(t *testing.T) {
 				t.Errorf("down while it runs:\n%s", text)
 			}
 		})
-	}
-}
-
-func TestQuoted(t *testing.T) {
-	for word, want := range map[string]string{"node1": "node1", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "/home/cidx/.cidx-server/config.json": "/home/cidx/.cidx-server/config.json", "$(x)": "'$(x)'"} {
-		if got := human.Word(word); got != want {
-			t.Errorf("%q: got %s, want %s", word, got, want)
-		}
 	}
 }
 

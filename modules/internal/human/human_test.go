@@ -29,3 +29,11 @@ func TestNumbersForReading(t *testing.T) {
 		}
 	}
 }
+
+func TestAWordOfAShell(t *testing.T) {
+	for word, want := range map[string]string{"node1": "node1", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "/home/cidx/.cidx-server/config.json": "/home/cidx/.cidx-server/config.json", "$(x)": "'$(x)'"} {
+		if got := Word(word); got != want {
+			t.Errorf("%q: got %s, want %s", word, got, want)
+		}
+	}
+}
