@@ -29,11 +29,11 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 # show COMMAND… runs it as an operator would; keeps what it prints on standard
-# output in transcript.txt, and Ansible's warnings in warnings.txt.
+# output in transcript.txt. Ansible's warnings go to the terminal.
 show() {
   say "$ $*"
   printf '$ %s\n' "$*" >> $out/transcript.txt
-  { "$@" 2>&3 | tee -a $out/transcript.txt; } 3> >(tee -a $out/warnings.txt >&2)
+  "$@" | tee -a $out/transcript.txt
   echo >> $out/transcript.txt
 }
 

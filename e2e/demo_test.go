@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 )
 
 // TestTheDemo looks at the demo as an operator does, in a terminal of 80 columns
@@ -24,7 +23,7 @@ func TestTheDemo(t *testing.T) {
 		lines := strings.Split(inTerminal(ctx, t), "\n")
 		final := -1
 		for i, line := range lines {
-			if n := utf8.RuneCountInString(strings.TrimRight(line, " ")); n > 80 {
+			if n := ours(line); n > 80 {
 				t.Errorf("a line of %d columns: %s", n, line)
 			}
 			if line == "Migration complete!" {
@@ -42,7 +41,7 @@ func TestTheDemo(t *testing.T) {
 	})
 	t.Run("pipe", func(t *testing.T) {
 		cmd := exec.CommandContext(ctx, "bash", "-c", `set -o pipefail; "$0" 2>&1 | cat`, filepath.Join(repo, "e2e", "demo.sh"))
-		cmd.Env = append(os.Environ(), "DEMO_DIR="+filepath.Join(t.TempDir(), "demo"))
+		cmd.Env = append(os.Environ(), "DEMO_DIR="+filepath.Join(openFolder(t), "demo"))
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("the demo failed: %v\n%s", err, out)
@@ -56,7 +55,7 @@ func TestTheDemo(t *testing.T) {
 // inTerminal runs the demo in a terminal of its own and returns what stands on it
 // at the end, from the first line; wrapped lines are joined.
 func inTerminal(ctx context.Context, t *testing.T) string {
-	dir := t.TempDir()
+	dir := openFolder(t)
 	socket, status := filepath.Join(dir, "tmux"), filepath.Join(dir, "status")
 	tmux := func(words ...string) string {
 		t.Helper()
@@ -86,4 +85,21 @@ func inTerminal(ctx context.Context, t *testing.T) string {
 		t.Errorf("the demo ended with %q, %v:\n%s", code, err, screen)
 	}
 	return screen
+}
+
+// openFolder is a temporary folder that PostgreSQL's user may enter, too.
+func openFolder(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "cidx-demo-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }

@@ -22,18 +22,22 @@ func (st *stage) cmpshape(c *call) error {
 // words are ours: paths and addresses are the operator's, and so is a command.
 func (st *stage) narrow(c *call) error {
 	for line := range strings.Lines(st.transcript) {
-		words := strings.Fields(line)
-		ours := len(line) - len(strings.TrimLeft(line, " "))
-		for _, word := range words {
-			if !strings.Contains(word, "/") {
-				ours += utf8.RuneCountInString(word) + 1
-			}
-		}
-		if ours > 81 && words[0] != "[WARNING]:" {
-			return fmt.Errorf("%d columns: %s: %w", ours-1, line, errVerdict)
+		if columns := ours(line); columns > 80 && !strings.HasPrefix(line, "[WARNING]:") {
+			return fmt.Errorf("%d columns: %s: %w", columns, line, errVerdict)
 		}
 	}
 	return nil
+}
+
+// ours are the columns of a line that it has by our words.
+func ours(line string) int {
+	columns := len(line) - len(strings.TrimLeft(line, " "))
+	for _, word := range strings.Fields(line) {
+		if !strings.Contains(word, "/") {
+			columns += utf8.RuneCountInString(word) + 1
+		}
+	}
+	return columns - 1
 }
 
 func matchShape(text, shape string) error {
