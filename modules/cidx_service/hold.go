@@ -49,7 +49,7 @@ func (m bySystemd) holdSteps(ctx context.Context, r record) ([]step, error) {
 	}
 	return append(steps, step{"hold " + strings.Join(missing, ", "), func(ctx context.Context) error {
 		err := m.shareAnswers(ctx)
-		if err != nil && home.Standing.Migrated() { // who goes back because the share is dead must not need it
+		if err != nil && (home.Standing.Migrated() || home.Standing.Node()) { // the way back must not need it
 			progress.Line(ctx, "  The share does not answer: units are stopped, not held. Start none of them.")
 			return nil
 		}

@@ -53,24 +53,29 @@ func TestNothingIsStoppedWhileTheShareHangs(t *testing.T) {
 }
 
 // Who goes back because the share is dead must not need it for the stop.
-func TestAMigratedServerIsStoppedWhileTheShareHangs(t *testing.T) {
+func TestANodeOfTheClusterIsStoppedWhileTheShareHangs(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t)
-	a, c := m.node(t, 5)
-	if err := journal.Append(a.State().Journal(), cidx.ConfigModule, cidx.ConfigDone, map[string]any{"state": cidx.ToCluster}); err != nil {
-		t.Fatal(err)
-	}
-	a.Share = hungtest.Share(t)
-	c.Common = a.Common
-	ask(t, a, c, "stopped")
-	for name, active := range m.states() {
-		if active == "active" {
-			t.Errorf("%s is active", name)
-		}
-	}
-	ask(t, a, c, "started")
-	ask(t, a, c, "released")
-	if u := m.units["cidx-server.service"]; u.Active != "active" || slices.Contains(m.log, "daemon-reload") {
-		t.Errorf("the server is %s; %q", u.Active, m.log)
+	for _, state := range []string{cidx.ToCluster, cidx.ToNode} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			a, c := m.node(t, 5)
+			if err := journal.Append(a.State().Journal(), cidx.ConfigModule, cidx.ConfigDone, map[string]any{"state": state}); err != nil {
+				t.Fatal(err)
+			}
+			a.Share = hungtest.Share(t)
+			c.Common = a.Common
+			ask(t, a, c, "stopped")
+			for name, active := range m.states() {
+				if active == "active" {
+					t.Errorf("%s is active", name)
+				}
+			}
+			ask(t, a, c, "started")
+			ask(t, a, c, "released")
+			if u := m.units["cidx-server.service"]; u.Active != "active" || slices.Contains(m.log, "daemon-reload") {
+				t.Errorf("the server is %s; %q", u.Active, m.log)
+			}
+		})
 	}
 }
