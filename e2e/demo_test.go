@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cidx-cluster/e2e/sandbox"
 )
 
 // TestTheDemo looks at the demo as an operator does, in a terminal of 80 columns
@@ -89,10 +91,7 @@ func inTerminal(ctx context.Context, t *testing.T) string {
 
 // openFolder is a temporary folder that PostgreSQL's user may enter, too.
 func openFolder(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "cidx-demo-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
+	dir, err := sandbox.New()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,11 @@
 package files
 
 import (
-	"cidx-cluster/modules/internal/manifest"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"cidx-cluster/modules/internal/manifest"
 )
 
 // TestAFolderThatIsGoneTookItsCopiedFoldersAlong: a copy was interrupted when a

@@ -142,10 +142,7 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 }
 
 func (e *examiner) wants(name string, usual bool) bool {
-	if slices.Contains(e.Checks, name) {
-		return true
-	}
-	return len(e.Checks) == 0 && usual
+	return slices.Contains(e.Checks, name) || len(e.Checks) == 0 && usual
 }
 
 // tell prints a check's line and adds it to the reply.

@@ -1,16 +1,17 @@
 package service
 
 import (
-	"cidx-cluster/modules/internal/durable"
-	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/service"
 	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/service"
 )
 
 // holdSteps makes the hold files and drop-ins that are missing.

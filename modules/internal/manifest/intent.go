@@ -1,9 +1,10 @@
 package manifest
 
 import (
-	"cidx-cluster/modules/internal/tree"
 	"cmp"
 	"fmt"
+
+	"cidx-cluster/modules/internal/tree"
 )
 
 // An intent says of a folder, before the first byte of it is written, which

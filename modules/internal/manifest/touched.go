@@ -1,7 +1,8 @@
 package manifest
 
 import (
-	"cidx-cluster/modules/internal/tree"
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/tree"
 )
 
 // Touched lists, sorted, the folders of a manifest that are not below root as
@@ -22,7 +25,7 @@ func (m *Manifest) Touched(ctx context.Context, root string) ([]string, error) {
 	var mu sync.Mutex
 	var list []string
 	err := m.atOnce(ctx, root, func(fd int, path string, g *Group) error {
-		if now, err := tree.Lstat(fd, relative(path)); err != nil || !now.IsDir() || now.Mtime != tree.Mtime(g.Stats) {
+		if now, err := tree.Lstat(fd, cmp.Or(path, ".")); err != nil || !now.IsDir() || now.Mtime != tree.Mtime(g.Stats) {
 			mu.Lock()
 			defer mu.Unlock()
 			list = append(list, path)
@@ -55,36 +58,30 @@ func (m *Manifest) AsCopied(ctx context.Context, root string, adopt func(*tree.E
 
 // same reports whether a folder and the files in it are as a group says.
 func (m *Manifest) same(root int, path string, g *Group, adopt func(*tree.Entry)) bool {
-	was, err := tree.Decode(path, g.Stats)
+	now, err := tree.Decode(path, g.Stats)
 	if err != nil {
 		return false
 	}
-	now, err := tree.Lstat(root, relative(path))
-	if err != nil {
+	// All of it is seen again, but for folders, which have groups of their own.
+	if now.Self, err = tree.Lstat(root, cmp.Or(path, ".")); err != nil {
 		return false
 	}
-	adopt(&now)
-	if now.Mode != was.Self.Mode || now.UID != was.Self.UID || now.GID != was.Self.GID || now.Mtime != was.Self.Mtime {
-		return false
-	}
-	for i := range was.Entries {
-		e := &was.Entries[i]
+	adopt(&now.Self)
+	for i := range now.Entries {
+		e := &now.Entries[i]
+		at := tree.Join(path, e.Name)
 		if e.IsDir() {
-			if !m.has(tree.Join(path, e.Name)) {
+			if !m.has(at) {
 				return false
 			}
 			continue
 		}
-		now, err := tree.Lstat(root, tree.Join(path, e.Name))
-		if err != nil {
+		if *e, err = tree.Lstat(root, at); err != nil {
 			return false
 		}
-		adopt(&now)
-		if !tree.SameSource(&now, e) {
-			return false
-		}
+		adopt(e)
 	}
-	return true
+	return bytes.Equal(now.Encode(), g.Stats)
 }
 
 func (m *Manifest) has(path string) bool {
@@ -92,14 +89,6 @@ func (m *Manifest) has(path string) bool {
 	defer m.mu.Unlock()
 	_, ok := m.index[keyOf(path)]
 	return ok
-}
-
-// relative is a path for the …at calls.
-func relative(path string) string {
-	if path == "" {
-		return "."
-	}
-	return path
 }
 
 // atOnce calls f for every folder of the manifest with an open root, several at

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"bytes"
-	"cidx-cluster/modules/internal/tree"
 	"context"
 	"os"
 	"os/exec"
@@ -11,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cidx-cluster/modules/internal/tree"
 )
 
 // remembered is a manifest of everything below root.
