@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,73 +24,46 @@ import (
 
 const metadataSuffix = "_metadata.json"
 
-// activatedColumns are the keys that have a column of their own; all others go
-// to metadata_json.
-var activatedColumns = map[string]string{
-	"username": "username", "user_alias": "user_alias", "golden_repo_alias": "golden_repo_alias", "path": "repo_path",
-	"current_branch": "current_branch", "activated_at": "activated_at", "last_accessed": "last_accessed",
-	"git_committer_email": "git_committer_email", "ssh_key_used": "ssh_key_used",
-	"is_composite": "is_composite", "wiki_enabled": "wiki_enabled",
+// activatedColumns are those of the table. They have no types: a value of the
+// wrong kind stays what it is, and the conversion names it. Each has the key of
+// its name, but repo_path, whose key is path; all other keys go to metadata_json.
+var activatedColumns = []string{"username", "user_alias", "golden_repo_alias", "repo_path", "current_branch", "activated_at",
+	"last_accessed", "git_committer_email", "ssh_key_used", "is_composite", "wiki_enabled", "metadata_json"}
+
+// activated is what was found about the activated repositories.
+type activated struct {
+	moved    int64    // paths in the metadata files that were rewritten
+	dangling []string // repositories without a folder
 }
 
-// activatedTable has no declared types: a value of the wrong kind stays what it
-// is, and the conversion names it.
-const activatedTable = `CREATE TABLE activated_repos (id INTEGER PRIMARY KEY, username, user_alias, golden_repo_alias, repo_path,
-	current_branch, activated_at, last_accessed, git_committer_email, ssh_key_used, is_composite, wiki_enabled, metadata_json)`
-
-func (r *runner) openActivated() error {
-	tree, ok := r.layout.Tree(cidx.ActivatedRepos)
-	if !ok {
-		return nil // nobody has activated a repository
+// readActivated fills a table in memory from the files below a tree.
+func readActivated(set *settings, conn *sqlite.Conn, tree cidx.Tree) (a activated, err error) {
+	if err := conn.Exec("CREATE TABLE activated_repos (id INTEGER PRIMARY KEY, " + strings.Join(activatedColumns, ", ") + ")"); err != nil {
+		return a, err
 	}
-	conn, err := sqlite.Memory()
+	users, err := os.ReadDir(tree.Local)
 	if err != nil {
-		return err
-	}
-	r.source.files[cidx.Activated] = conn
-	if err := conn.Exec(activatedTable); err != nil {
-		return err
-	}
-	if err := r.readActivated(conn, tree.Local); err != nil {
-		return err
-	}
-	r.source.tables[cidx.Activated], err = conn.Tables()
-	return err
-}
-
-func (r *runner) readActivated(conn *sqlite.Conn, root string) error {
-	users, err := os.ReadDir(root)
-	if err != nil {
-		return problem.Problem{What: err.Error(), At: root, Fix: "make the folder readable for the user that runs the migration"}
+		return a, problem.Problem{What: err.Error(), At: tree.Local, Fix: "make the folder readable for the user that runs the migration"}
 	}
 	var problems problem.List
-	var dangling []string
 	for _, user := range users {
 		if !user.IsDir() || strings.HasPrefix(user.Name(), ".") {
 			continue // .trash
 		}
-		files, err := filepath.Glob(filepath.Join(globEscape(filepath.Join(root, user.Name())), "*"+metadataSuffix))
+		files, err := filepath.Glob(filepath.Join(globEscape(filepath.Join(tree.Local, user.Name())), "*"+metadataSuffix))
 		if err != nil {
-			return fmt.Errorf("list activated repositories: %w", err)
+			return a, fmt.Errorf("list activated repositories: %w", err)
 		}
-		sort.Strings(files)
+		slices.Sort(files)
 		for _, file := range files {
-			row, missing, err := r.activatedRow(user.Name(), file)
-			if err != nil {
-				problems.Add(err)
-				continue
+			row, err := a.row(set, tree, user.Name(), file)
+			if err == nil {
+				err = conn.Exec("INSERT INTO activated_repos VALUES (NULL"+strings.Repeat(", ?", len(row))+")", row...)
 			}
-			if missing {
-				dangling = append(dangling, user.Name()+"/"+strings.TrimSuffix(filepath.Base(file), metadataSuffix))
-			}
-			const insert = "INSERT INTO activated_repos VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-			problems.Add(conn.Exec(insert, row...))
+			problems.Add(err)
 		}
 	}
-	if len(dangling) > 0 {
-		r.warnings.add("activated repositories without a folder, which the cluster will list all the same: %s", head(dangling, 10))
-	}
-	return problems.Err()
+	return a, problems.Err()
 }
 
 // globEscape spells a path so that Glob takes it literally.
@@ -98,50 +71,47 @@ func globEscape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// activatedRow reads one metadata file; missing tells that the repository's
-// folder is gone.
-func (r *runner) activatedRow(user, file string) (row []sqlite.Value, missing bool, err error) {
+// row reads one metadata file.
+func (a *activated) row(set *settings, tree cidx.Tree, user, file string) ([]sqlite.Value, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return nil, false, problem.Problem{What: err.Error(), At: file, Fix: "make the file readable for the user that runs the migration"}
+		return nil, problem.Problem{What: err.Error(), At: file, Fix: "make the file readable for the user that runs the migration"}
 	}
 	info, err := os.Stat(file)
 	if err != nil {
-		return nil, false, fmt.Errorf("stat metadata of activated repository: %w", err)
+		return nil, fmt.Errorf("stat metadata of activated repository: %w", err)
 	}
 	doc := gjson.ParseBytes(raw)
 	if !gjson.ValidBytes(raw) || !doc.IsObject() {
-		return nil, false, problem.Problem{What: "not a JSON object", At: file, Fix: "repair the file, or move it away if the repository is not in use"}
+		return nil, problem.Problem{What: "not a JSON object", At: file,
+			Fix: "repair the file, or move it away if the repository is not in use"}
 	}
 	alias := strings.TrimSuffix(filepath.Base(file), metadataSuffix)
-	_, statErr := os.Stat(filepath.Join(filepath.Dir(file), alias))
-	missing = errors.Is(statErr, fs.ErrNotExist)
-	return activatedValues(user, alias, r.activatedPath(user, alias, missing, doc), info.ModTime(), doc), missing, nil
+	_, err = os.Stat(filepath.Join(filepath.Dir(file), alias))
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing {
+		a.dangling = append(a.dangling, user+"/"+alias)
+	}
+	path := activatedPath(set, tree, user, alias, missing)
+	if given := doc.Get("path"); given.Type == gjson.String && given.Str != "" {
+		if path = repath.Rewrite(given.Str, set.moves); path != given.Str {
+			a.moved++
+		}
+	}
+	return activatedValues(user, alias, path, info.ModTime(), doc), nil
 }
 
-// activatedPath is where the repository lies. The file of a composite one says
-// it, and the path follows its tree to the share. That of a single one does not:
-// CIDX puts its folder together, as the server spells it, and so does the row,
-// which leads to the share through the link (CIDX 11.79, run: the lists of a
-// cluster call a repository without a path lost).
-func (r *runner) activatedPath(user, alias string, missing bool, doc gjson.Result) string {
-	given := doc.Get("path")
-	switch {
-	case given.Type == gjson.String && given.Str != "":
-		moved := repath.Rewrite(given.Str, r.moves)
-		if moved != given.Str {
-			r.source.moved++
-		}
-		return moved
-	case missing:
+// activatedPath is where the repository lies, unless its file says it: that of a
+// composite one does, and the path follows its tree to the share. That of a
+// single one does not: CIDX puts its folder together, as the server spells it,
+// and so does the row, which leads to the share through the link (CIDX 11.79,
+// run: the lists of a cluster call a repository without a path lost).
+func activatedPath(set *settings, tree cidx.Tree, user, alias string, missing bool) string {
+	rel, err := filepath.Rel(set.args.Home, tree.Link)
+	if missing || err != nil { // a tree lies below its home by definition
 		return ""
 	}
-	tree, _ := r.layout.Tree(cidx.ActivatedRepos)
-	rel, err := filepath.Rel(r.args.Home, tree.Link)
-	if err != nil {
-		return "" // a tree lies below its home by definition
-	}
-	return filepath.Join(cidx.ServerDir(r.args.Home, r.config), rel, user, alias)
+	return filepath.Join(cidx.ServerDir(set.args.Home, set.config), rel, user, alias)
 }
 
 // activatedValues makes the row of a metadata document. path is its folder,
@@ -154,8 +124,11 @@ func activatedValues(user, alias, path string, touched time.Time, doc gjson.Resu
 	}
 	rest := []string{}
 	doc.ForEach(func(key, value gjson.Result) bool {
-		column, known := activatedColumns[key.Str]
-		if !known {
+		column := key.Str
+		if column == "path" {
+			column = "repo_path"
+		}
+		if key.Str == "repo_path" || key.Str == "metadata_json" || !slices.Contains(activatedColumns, column) {
 			rest = append(rest, key.Raw+": "+value.Raw)
 		} else if value.Type != gjson.Null {
 			values[column] = activatedValue(column, value)
@@ -176,8 +149,7 @@ func activatedValues(user, alias, path string, touched time.Time, doc gjson.Resu
 		}
 	}
 	var row []sqlite.Value
-	for _, column := range []string{"username", "user_alias", "golden_repo_alias", "repo_path", "current_branch", "activated_at",
-		"last_accessed", "git_committer_email", "ssh_key_used", "is_composite", "wiki_enabled", "metadata_json"} {
+	for _, column := range activatedColumns {
 		row = append(row, values[column])
 	}
 	return row

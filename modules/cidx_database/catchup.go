@@ -17,11 +17,12 @@ import (
 // changed in SQLite since, and proves that nobody has changed PostgreSQL.
 type catchUp struct {
 	*passage
-	whole *plan
-	cold  *plan // tables that are loaded as a whole
+	cold  transfers // tables that are loaded as a whole
 	w     *warmth
 	files map[string]*sqlite.Conn // the databases as they were loaded, by path below the home
 	now   warm.Xid
+
+	summary map[string]any // of what came, for the reply
 }
 
 // errUnfit is why a warm load does not count. Everything is loaded then.
@@ -33,24 +34,22 @@ func unfit(format string, args ...any) error { return errUnfit{fmt.Errorf(format
 
 // fromWarm makes a load of what was loaded before the stop. done is false if
 // there is nothing, or if it does not fit; then everything is to be loaded.
-func (r warmer) fromWarm(ctx context.Context) (done bool, err error) {
-	w := r.plan.warm
-	if w == nil {
+func (r *runner) fromWarm(ctx context.Context) (done bool, err error) {
+	if r.held.warm == nil {
 		return false, nil
 	}
-	whole := r.plan
-	c := &catchUp{passage: &passage{runner: r.runner, end: (*passage).commit}, whole: whole, cold: &plan{}, w: w,
-		files: map[string]*sqlite.Conn{}}
+	c := &catchUp{passage: r.passage(), w: r.held.warm, files: map[string]*sqlite.Conn{}}
 	defer c.close()
 	err = c.fit(ctx)
 	r.clock.lap("difference")
 	if err == nil {
 		err = c.run(ctx)
 	}
-	r.plan = whole
 	var not errUnfit
 	if err == nil {
-		return true, errors.Join(r.removeOldReports(), r.finish(ctx))
+		r.done, r.kept = c.every, c.stored
+		r.out.Data["warm"] = c.summary
+		return true, errors.Join(r.lists.removeOld(), r.finish(ctx))
 	}
 	if !errors.As(err, &not) || ctx.Err() != nil {
 		return false, err
@@ -59,22 +58,12 @@ func (r warmer) fromWarm(ctx context.Context) (done bool, err error) {
 	progress.Line(ctx, "  What was loaded before the stop does not count, everything is loaded now: %s", why)
 	r.warnings.add("what was loaded before the stop did not count, and everything was loaded after it: %s", why)
 	r.out.Data["warm"] = map[string]any{"reason": why}
-	r.changes = tally{}
-	if err := r.makePlan(); err != nil {
-		return false, err
-	}
-	r.plan.warm, r.plan.database = w, whole.database
 	return false, nil
 }
 
 func (c *catchUp) close() {
 	for _, conn := range c.files {
 		conn.Close()
-	}
-	for _, t := range c.whole.tables {
-		if t.delta != nil {
-			t.delta.old.conn = nil
-		}
 	}
 }
 
@@ -89,7 +78,7 @@ func (c *catchUp) run(ctx context.Context) error {
 		{"indexes", false, c.doubted((*passage).rebuildIndexes)},
 		{"indexes", false, (*passage).storeSecrets},
 		{"indexes", false, (*passage).setSequences},
-		{"verify", false, func(p *passage, _ context.Context) error { return p.source.unchanged() }},
+		{"verify", false, (*passage).sourceUnchanged},
 		{"verify", false, (*passage).forgetWarmth},
 		{"verify", false, (*passage).writeMarker},
 		{"verify", false, c.doubted((*passage).runDeferred)},
@@ -100,7 +89,7 @@ func (c *catchUp) run(ctx context.Context) error {
 		{"commit", false, c.doubted((*passage).seal)},
 		{"commit", false, c.end},
 	}
-	return c.carry(ctx, steps)
+	return c.passage.run(ctx, steps)
 }
 
 // doubted is a step whose failure may lie in the warm load: everything is loaded
@@ -121,7 +110,7 @@ func (c *catchUp) only(do func(*passage, context.Context) error) func(*passage, 
 	return func(p *passage, ctx context.Context) error {
 		all := p.tables
 		defer func() { p.tables = all }()
-		p.tables = c.cold.tables
+		p.tables = c.cold
 		return do(p, ctx)
 	}
 }
@@ -135,13 +124,13 @@ func (c *catchUp) apply(p *passage, ctx context.Context) (err error) {
 	if !c.w.Xid.Known(c.now) {
 		return unfit("too many transactions have passed since")
 	}
-	var hot []*table
-	for i, t := range c.whole.tables {
+	var hot transfers
+	for i, t := range c.every {
 		if t.delta == nil {
 			continue
 		}
 		hot = append(hot, t)
-		if err := c.countGuests(ctx, t); err != nil {
+		if err := t.countGuests(ctx, c.conn); err != nil {
 			return err
 		}
 		t.delta.now, t.delta.target.Staged = c.now, fmt.Sprintf("cidx_delta_%d", i)
@@ -156,12 +145,12 @@ func (c *catchUp) apply(p *passage, ctx context.Context) (err error) {
 		return err
 	}
 	for i := len(hot) - 1; i >= 0; i-- {
-		if err := hot[i].delta.remove(ctx, p); err != nil {
+		if err := hot[i].delta.remove(ctx, p.conn); err != nil {
 			return fmt.Errorf("table %s: %w", hot[i].Name, err)
 		}
 	}
 	for _, t := range hot {
-		if err := t.delta.put(ctx, p); err != nil {
+		if err := t.delta.put(ctx, p.conn); err != nil {
 			return fmt.Errorf("table %s: %w", t.Name, err)
 		}
 	}
@@ -170,11 +159,11 @@ func (c *catchUp) apply(p *passage, ctx context.Context) (err error) {
 
 // still reports whether neither a table nor what it refers to has changed: what
 // there is to be told of it was told before the stop.
-func (c *catchUp) still(t *table) bool {
-	quiet := func(t *table) bool { return t == nil || t.delta != nil && t.delta.changed() == 0 }
+func (c *catchUp) still(t *transfer) bool {
+	quiet := func(t *transfer) bool { return t == nil || t.delta != nil && t.delta.changed() == 0 }
 	for _, to := range t.Checked {
 		name, _, _ := strings.Cut(to, ".")
-		if !quiet(c.whole.table(name)) {
+		if !quiet(c.every.find(name)) {
 			return false
 		}
 	}
@@ -182,7 +171,7 @@ func (c *catchUp) still(t *table) bool {
 }
 
 // tell says what was there and what has come, as a load does.
-func (c *catchUp) tell(ctx context.Context, hot []*table) error {
+func (c *catchUp) tell(ctx context.Context, hot transfers) error {
 	var rows, changed, added, deleted int64
 	for _, t := range hot {
 		d := t.delta
@@ -192,10 +181,9 @@ func (c *catchUp) tell(ctx context.Context, hot []*table) error {
 		}
 		t.sum = sum.Minus(d.leaving).Plus(d.coming)
 		t.rows, t.status = t.sum.Rows, statusLoaded
-		c.count(tally{d.mark.Jobs + d.tally.jobs, d.mark.Paths + d.tally.paths, d.mark.Nulls + d.tally.nulls})
-		c.warnTimes(t)
+		t.tally = d.tally.plus(tally{d.mark.Jobs, d.mark.Paths, d.mark.Nulls})
 		if !c.still(t) {
-			c.warnDangling(t)
+			c.doubtReferences(t.table)
 		}
 		rows, changed, added, deleted = rows+sum.Rows, changed+d.updated, added+d.inserted, deleted+d.deleted
 		progress.Line(ctx, "  Migrating %s... %s rows OK", t.Name, human.Number(t.rows))
@@ -203,7 +191,7 @@ func (c *catchUp) tell(ctx context.Context, hot []*table) error {
 	for _, text := range c.w.Warnings {
 		c.warnings.add("%s", text)
 	}
-	c.out.Data["warm"] = map[string]any{"rows": rows, "changed": changed, "added": added, "deleted": deleted}
+	c.summary = map[string]any{"rows": rows, "changed": changed, "added": added, "deleted": deleted}
 	progress.Line(ctx, "  Before the stop: %s rows; since then: %s changed, %s added, %s deleted",
 		human.Number(rows), human.Number(changed), human.Number(added), human.Number(deleted))
 	return nil

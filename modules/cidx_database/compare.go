@@ -1,8 +1,12 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/human"
@@ -30,34 +34,35 @@ func (p *passage) compare(ctx context.Context) error {
 		p.meter.end()
 		tables, rows = tables+1, rows+got.Rows
 		if got != t.sum {
-			problems = append(problems, p.nameDifferences(ctx, t, got)...)
+			problems = append(problems, nameDifferences(ctx, p.conn, t, got)...)
 		}
 	}
 	if err := problems.Err(); err != nil {
 		p.tell(ctx, "  Validation: FAILED")
 		return err
 	}
-	p.tell(ctx, "  Validation: PASSED (%s, %s, every value compared)", human.Count(tables, "table", "tables"), human.Count(rows, "row", "rows"))
+	p.tell(ctx, "  Validation: PASSED (%s, %s, every value compared)",
+		human.Count(tables, "table", "tables"), human.Count(rows, "row", "rows"))
 	return nil
 }
 
 // arrived is the digest of a table in PostgreSQL: of every row that is read
 // back, or of those that are proven to be as an earlier transaction compared
 // them, and of the rest that is read back.
-func (p *passage) arrived(ctx context.Context, t *table) (digest.Sum, error) {
+func (p *passage) arrived(ctx context.Context, t *transfer) (digest.Sum, error) {
 	if t.delta != nil {
-		return t.delta.arrived(ctx, p)
+		return t.delta.arrived(ctx, p.conn, p.meter)
 	}
-	return p.targetSum(ctx, t)
+	return t.targetSum(ctx, p.conn, p.meter)
 }
 
 // targetSum is the digest of a table in PostgreSQL, without guests.
-func (r *runner) targetSum(ctx context.Context, t *table) (digest.Sum, error) {
-	return t.sumOf(ctx, r, "SELECT "+t.names()+" FROM "+t.to.Qualified()+t.ours())
+func (t *transfer) targetSum(ctx context.Context, conn *pgconn.PgConn, m *meter) (digest.Sum, error) {
+	return t.sumOf(ctx, conn, m, "SELECT "+t.names()+" FROM "+t.to.Qualified()+t.ours())
 }
 
 // sumOf is the digest of the rows that a query gives.
-func (t *table) sumOf(ctx context.Context, r *runner, query string) (digest.Sum, error) {
+func (t *table) sumOf(ctx context.Context, conn *pgconn.PgConn, m *meter, query string) (digest.Sum, error) {
 	var sum digest.Sum
 	var canon []byte
 	tuples := &postgres.Tuples{Row: func(fields [][]byte) error {
@@ -70,11 +75,11 @@ func (t *table) sumOf(ctx context.Context, r *runner, query string) (digest.Sum,
 		}
 		sum.Add(canon)
 		if sum.Rows%4096 == 0 {
-			r.meter.at(sum.Rows)
+			m.at(sum.Rows)
 		}
 		return nil
 	}}
-	_, err := r.conn.CopyTo(ctx, tuples, "COPY ("+query+") TO STDOUT (FORMAT binary)")
+	_, err := conn.CopyTo(ctx, tuples, "COPY ("+query+") TO STDOUT (FORMAT binary)")
 	if err == nil {
 		err = tuples.Close()
 	}
@@ -85,18 +90,18 @@ func (t *table) sumOf(ctx context.Context, r *runner, query string) (digest.Sum,
 }
 
 // sourceSum is the digest of a table in SQLite, as it is to arrive.
-func (r *runner) sourceSum(ctx context.Context, t *table) (digest.Sum, error) {
-	d, err := r.read(t, false)
+func (t *transfer) sourceSum(ctx context.Context, m *meter) (digest.Sum, error) {
+	d, err := t.read(false)
 	if err != nil {
 		return digest.Sum{}, err
 	}
-	enc := encoder{columns: t.columns}
+	enc := newEncoder(t.table, false)
 	for d.next() {
-		if _, fault := enc.canonical(d.values()); fault == nil {
+		if enc.canonical(d.values()) == nil {
 			enc.sum.Add(enc.canon)
 		}
 		if enc.sum.Rows%4096 == 0 {
-			r.meter.at(enc.sum.Rows)
+			m.at(enc.sum.Rows)
 			if err := ctx.Err(); err != nil {
 				d.rows.Close()
 				return enc.sum, err
@@ -106,23 +111,36 @@ func (r *runner) sourceSum(ctx context.Context, t *table) (digest.Sum, error) {
 	return enc.sum, d.close()
 }
 
+// bothSums reads SQLite and PostgreSQL at the same time.
+func (t *transfer) bothSums(ctx context.Context, conn *pgconn.PgConn, m *meter) (ours, theirs digest.Sum, err error) {
+	var wait sync.WaitGroup
+	var ourErr error
+	wait.Go(func() { ours, ourErr = t.sourceSum(ctx, m) })
+	theirs, err = t.targetSum(ctx, conn, m)
+	wait.Wait()
+	return ours, theirs, cmp.Or(err, ourErr)
+}
+
 // namedDifferences is how many rows of a table are named after a comparison
 // that failed.
 const namedDifferences = 20
 
-func (r *runner) nameDifferences(ctx context.Context, t *table, got digest.Sum) problem.List {
+func nameDifferences(ctx context.Context, conn *pgconn.PgConn, t *transfer, got digest.Sum) problem.List {
 	fix := "nothing was committed; look for triggers and rules on CIDX's tables, or report this as a bug of the tool"
 	if t.to.Triggers != "" {
 		fix = "nothing was committed; disable what changes rows on their way for the migration: " + t.to.Triggers + " of " + t.Name
 	}
-	summary := problem.Problem{What: fmt.Sprintf("PostgreSQL holds other rows than SQLite after the load: %d instead of %d, digest %s instead of %s", got.Rows, t.sum.Rows, got, t.sum), At: t.at(), Fix: fix}
+	what := fmt.Sprintf("PostgreSQL holds other rows than SQLite after the load: %d instead of %d, digest %s instead of %s",
+		got.Rows, t.sum.Rows, got, t.sum)
+	summary := problem.Problem{What: what, At: t.at(), Fix: fix}
 	if len(t.key) == 0 {
 		return problem.List{summary}
 	}
 	problems := problem.List{}
-	err := r.merge(ctx, t, func(d difference) error {
+	_, err := t.merge(ctx, conn, func(d difference) error {
 		if len(problems) < namedDifferences {
-			problems = append(problems, problem.Problem{What: fmt.Sprintf("row %s is %s after the load%s", d.Key, d.Kind, d.inColumns()), At: t.at(), Fix: fix})
+			what := fmt.Sprintf("row %s is %s after the load%s", d.Key, d.Kind, d.inColumns())
+			problems = append(problems, problem.Problem{What: what, At: t.at(), Fix: fix})
 		}
 		return nil
 	})

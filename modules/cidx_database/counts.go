@@ -14,17 +14,7 @@ import (
 // countOnly is verify where the snapshot is gone, as it is after the acceptance:
 // every table that was loaded is there, and has rows if it had some. What became
 // of single rows cannot be told any more.
-func countOnly(ctx context.Context, r *runner) error {
-	m, err := ourMarker(ctx, r)
-	if err != nil {
-		return err
-	}
-	if m == nil {
-		return problem.Problem{What: "no data was loaded into this database", At: r.where, Fix: "run cluster-migrate.yml"}
-	}
-	if m.RolledBack != "" {
-		r.warnings.add("this migration was rolled back at %s", m.RolledBack)
-	}
+func (r *runner) countOnly(ctx context.Context, m *marker) error {
 	list := []*review{}
 	var problems problem.List
 	for _, t := range cidx.Catalogue {
@@ -32,7 +22,7 @@ func countOnly(ctx context.Context, r *runner) error {
 		if !ok {
 			continue
 		}
-		v, err := countTable(ctx, r, t, mark)
+		v, err := countTable(ctx, r.session, t, mark)
 		if err != nil {
 			return r.explain(err)
 		}
@@ -44,7 +34,8 @@ func countOnly(ctx context.Context, r *runner) error {
 		}
 	}
 	r.out.Data["tables"], r.out.Data["rows"] = list, sumOf(list)
-	r.out.Msg = fmt.Sprintf("%d tables hold %s; the copy that they were loaded from at %s is gone, so that single rows were not compared",
+	r.out.Msg = fmt.Sprintf("%d tables hold %s; the copy that they were loaded from at %s is gone, "+
+		"so that single rows were not compared",
 		len(list), human.Count(sumOf(list), "row", "rows"), m.Committed)
 	if len(problems) == 0 {
 		progress.Line(ctx, "  Validation: PASSED (rows counted: the copy to compare with is gone)")
@@ -53,10 +44,10 @@ func countOnly(ctx context.Context, r *runner) error {
 }
 
 // countTable counts the rows of one table that was loaded.
-func countTable(ctx context.Context, r *runner, t cidx.Table, mark tableMark) (*review, error) {
+func countTable(ctx context.Context, s *session, t cidx.Table, mark tableMark) (*review, error) {
 	v := &review{Table: t.Name, File: t.File, Status: statusCounted}
-	if to := r.catalog.Tables[t.Name]; to != nil {
-		rows, err := postgres.Rows(ctx, r.conn, "SELECT count(*) FROM "+to.Qualified())
+	if to := s.catalog.Tables[t.Name]; to != nil {
+		rows, err := postgres.Rows(ctx, s.conn, "SELECT count(*) FROM "+to.Qualified())
 		if err != nil {
 			return nil, fmt.Errorf("count %s: %w", t.Name, err)
 		}

@@ -7,11 +7,11 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/digest"
-	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/sqlite"
 	"cidx-cluster/modules/internal/warm"
 )
@@ -32,21 +32,6 @@ type delta struct {
 
 func (d *delta) changed() int64 { return d.leaving.Rows + d.coming.Rows }
 
-// target spells a table for package warm.
-func (t *table) target() warm.Target {
-	to := warm.Target{Table: t.to.Qualified()}
-	for _, c := range t.columns {
-		to.Columns = append(to.Columns, postgres.Quote(c.Name))
-	}
-	for _, k := range t.key {
-		to.Key = append(to.Key, postgres.Quote(t.columns[k].Name))
-	}
-	if condition, ok := strings.CutPrefix(t.ours(), " WHERE "); ok && t.guests != nil {
-		to.Where = "t." + condition
-	}
-	return to
-}
-
 // addDated adds the rows that carry the moment of the load: they are to carry
 // that of this one.
 func (d *delta) addDated() error {
@@ -56,11 +41,8 @@ func (d *delta) addDated() error {
 			conditions = append(conditions, sqlite.Quote(c.Source)+" IS NULL")
 		}
 		if a := d.old.Active; a != nil && c.Source == a.Status {
-			texts := make([]string, len(a.Active))
-			for i, status := range a.Active {
-				texts[i] = "'" + strings.ReplaceAll(status, "'", "''") + "'"
-			}
-			conditions = append(conditions, sqlite.Quote(c.Source)+" IN ("+strings.Join(texts, ", ")+")")
+			quote := func(status string) string { return "'" + strings.ReplaceAll(status, "'", "''") + "'" }
+			conditions = append(conditions, sqlite.Quote(c.Source)+" IN ("+join(a.Active, ", ", quote)+")")
 		}
 	}
 	if len(conditions) == 0 {
@@ -90,8 +72,8 @@ type changes struct {
 }
 
 // picker reads single rows by their id.
-func (t *table) picker(r *runner, moment time.Time) (*reader, error) {
-	return t.reader(r, " WHERE "+rowID+" = ?", moment, sqlite.IntegerValue(0))
+func (t *table) picker() (*reader, error) {
+	return t.reader(nil, " WHERE "+rowID+" = ?", sqlite.IntegerValue(0))
 }
 
 // pick moves to a row. of is what was changed in it.
@@ -101,43 +83,39 @@ func (d *reader) pick(id int64) (found bool, of tally, err error) {
 	}
 	was := d.tally
 	found = d.next()
-	return found, tally{d.tally.jobs - was.jobs, d.tally.paths - was.paths, d.tally.nulls - was.nulls}, d.rows.Err()
+	return found, d.tally.minus(was), d.rows.Err()
 }
 
 // stage puts the rows that have changed beside the table, and makes sure that
 // PostgreSQL has those that are to go as they were loaded.
-func (d *delta) stage(ctx context.Context, c *catchUp, t *table) error {
+func (d *delta) stage(ctx context.Context, c *catchUp, t *transfer) error {
 	if len(d.ids) == 0 {
 		return nil
 	}
-	before, err := d.old.picker(c.runner, d.w.Started)
+	before, err := d.old.picker()
 	if err != nil {
 		return err
 	}
 	defer before.rows.Close()
-	after, err := t.picker(c.runner, c.moment)
+	after, err := t.picker()
 	if err != nil {
 		return err
 	}
 	defer after.rows.Close()
 	ch := &changes{d: d, ids: d.ids, before: before, after: after,
-		old: encoder{columns: t.columns, sending: true}, fresh: encoder{columns: t.columns, sending: true}}
+		old: newEncoder(t.table, true), fresh: newEncoder(t.table, true)}
 	c.meter.begin(t.Name, int64(len(d.ids)), "changed since the warm load")
-	s := newStream(ctx, after, c.meter, nil)
+	s := newStream(ctx, c.meter)
 	s.next = ch.next
-	err = d.target.Stage(ctx, c.conn, s)
-	s.stop()
-	if s.err != nil {
-		err = s.err
-	}
-	if err != nil {
+	if err := s.end(d.target.Stage(ctx, c.conn, s)); err != nil {
 		return err
 	}
 	d.leaving, d.coming = ch.old.sum, ch.fresh.sum
+	c.doubtTimes(t.table, ch.fresh.columns)
 	if d.leaving.Rows == 0 {
 		return nil
 	}
-	there, err := t.sumOf(ctx, c.runner, d.target.Leaving(d.w.Xid))
+	there, err := t.sumOf(ctx, c.conn, c.meter, d.target.Leaving(d.w.Xid))
 	if err == nil && there != d.leaving {
 		err = unfit("somebody has written to table %s in PostgreSQL: of %d rows that changed, %d are there as they were loaded",
 			t.Name, d.leaving.Rows, there.Rows)
@@ -165,13 +143,13 @@ func (c *changes) next(dst []byte) ([]byte, error) {
 			if dst, err = flagged(dst, &c.old, c.before, true); err != nil {
 				return dst, err
 			}
-			c.d.tally = tally{c.d.tally.jobs - old.jobs, c.d.tally.paths - old.paths, c.d.tally.nulls - old.nulls}
+			c.d.tally = c.d.tally.minus(old)
 		}
 		if is {
 			if dst, err = flagged(dst, &c.fresh, c.after, false); err != nil {
 				return dst, err
 			}
-			c.d.tally = tally{c.d.tally.jobs + fresh.jobs, c.d.tally.paths + fresh.paths, c.d.tally.nulls + fresh.nulls}
+			c.d.tally = c.d.tally.plus(fresh)
 		}
 		return dst, nil
 	}
@@ -181,7 +159,7 @@ func (c *changes) next(dst []byte) ([]byte, error) {
 // flagged appends a tuple with a last column: whether the row is to go.
 func flagged(dst []byte, e *encoder, d *reader, old bool) ([]byte, error) {
 	start := len(dst)
-	dst, _, fault := e.append(dst, d.values())
+	dst, fault := e.append(dst, d.values())
 	if fault != nil {
 		return dst, errMisfit
 	}
@@ -209,16 +187,16 @@ func same(a, b sqlite.Value) bool {
 	return true
 }
 
-func (d *delta) remove(ctx context.Context, p *passage) (err error) {
+func (d *delta) remove(ctx context.Context, conn *pgconn.PgConn) (err error) {
 	if d.leaving.Rows > 0 {
-		d.deleted, err = d.target.Delete(ctx, p.conn)
+		d.deleted, err = d.target.Delete(ctx, conn)
 	}
 	return err
 }
 
-func (d *delta) put(ctx context.Context, p *passage) (err error) {
+func (d *delta) put(ctx context.Context, conn *pgconn.PgConn) (err error) {
 	if d.coming.Rows > 0 {
-		d.updated, d.inserted, err = d.target.Put(ctx, p.conn)
+		d.updated, d.inserted, err = d.target.Put(ctx, conn)
 	}
 	if err == nil && (d.deleted+d.updated != d.leaving.Rows || d.updated+d.inserted != d.coming.Rows) {
 		err = unfit("PostgreSQL has changed %d, added %d and deleted %d rows where %d were to go and %d to come",
@@ -230,12 +208,12 @@ func (d *delta) put(ctx context.Context, p *passage) (err error) {
 // arrived is the digest of the table. Rows that carry the warm load's id are rows
 // that it compared, as it compared them; if they are as many as it loaded less
 // those that went, they are exactly these. Rows that carry ours are read back.
-func (d *delta) arrived(ctx context.Context, p *passage) (digest.Sum, error) {
+func (d *delta) arrived(ctx context.Context, conn *pgconn.PgConn, m *meter) (digest.Sum, error) {
 	sum, err := d.mark.Sum()
 	if err != nil {
 		return sum, err
 	}
-	count, err := d.target.Count(ctx, p.conn, d.w.Xid, d.now)
+	count, err := d.target.Count(ctx, conn, d.w.Xid, d.now)
 	if err != nil {
 		return sum, err
 	}
@@ -247,6 +225,6 @@ func (d *delta) arrived(ctx context.Context, p *passage) (digest.Sum, error) {
 	if d.changed() == 0 {
 		return sum, nil
 	}
-	came, err := d.old.sumOf(ctx, p.runner, d.target.Arrived(d.now))
+	came, err := d.old.sumOf(ctx, conn, m, d.target.Arrived(d.now))
 	return sum.Minus(d.leaving).Plus(came), err
 }

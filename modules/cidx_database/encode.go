@@ -1,10 +1,12 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"cidx-cluster/modules/internal/convert"
@@ -21,20 +23,25 @@ type encoder struct {
 	sum     digest.Sum
 }
 
+// newEncoder has columns of its own: they count times whose zone is a guess.
+func newEncoder(t *table, sending bool) encoder {
+	return encoder{columns: slices.Clone(t.columns), sending: sending}
+}
+
 var missing = &convert.Fault{Reason: "NULL where PostgreSQL requires a value", Fix: "set a value, or delete the row"}
 
 // append appends one tuple to dst and counts the row. On a fault dst comes back
-// as it was; i is the column.
-func (e *encoder) append(dst []byte, row []sqlite.Value) (out []byte, i int, fault *convert.Fault) {
-	if i, fault = e.canonical(row); fault != nil {
-		return dst, i, fault
+// as it was.
+func (e *encoder) append(dst []byte, row []sqlite.Value) (out []byte, fault *convert.Fault) {
+	if fault = e.canonical(row); fault != nil {
+		return dst, fault
 	}
 	start := len(dst)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(row)))
 	for i := range row {
 		c := &e.columns[i]
 		if c.NotNull && row[i].Class == sqlite.Null {
-			return dst[:start], i, missing
+			return dst[:start], missing
 		}
 		if e.sending && c.Type.Kind == convert.Text && row[i].Class == sqlite.Text {
 			dst = binary.BigEndian.AppendUint32(dst, uint32(len(row[i].Bytes)))
@@ -42,23 +49,23 @@ func (e *encoder) append(dst []byte, row []sqlite.Value) (out []byte, i int, fau
 			continue
 		}
 		if dst, fault = c.Append(dst, &row[i]); fault != nil {
-			return dst[:start], i, fault
+			return dst[:start], fault
 		}
 	}
 	e.sum.Add(e.canon)
-	return dst, 0, nil
+	return dst, nil
 }
 
 // canonical fills canon with the row's canonical form. It also is what checks
 // JSON, so that documents are read once.
-func (e *encoder) canonical(row []sqlite.Value) (i int, fault *convert.Fault) {
+func (e *encoder) canonical(row []sqlite.Value) (fault *convert.Fault) {
 	e.canon = e.canon[:0]
 	for i := range row {
 		if e.canon, fault = e.source.Append(e.canon, &e.columns[i].Column, &row[i]); fault != nil {
-			return i, fault
+			return fault
 		}
 	}
-	return 0, nil
+	return nil
 }
 
 // errMisfit ends a COPY at the first value that does not fit. Everything else
@@ -71,10 +78,9 @@ const chunk = 64 << 10
 // stream is a table as the bytes of a binary COPY.
 type stream struct {
 	ctx   context.Context
-	rows  *reader
-	enc   encoder
+	enc   encoder // of the rows of a reader
 	meter *meter
-	next  func(dst []byte) ([]byte, error) // appends a tuple, or ends with io.EOF; nil: the rows
+	next  func(dst []byte) ([]byte, error) // appends a tuple, or ends with io.EOF
 	buf   []byte
 	from  int
 	ended bool
@@ -84,14 +90,16 @@ type stream struct {
 	quit bool
 }
 
-// errQuit ends a Read that comes after stop.
+// errQuit ends a Read that comes after end.
 var errQuit = errors.New("the copy has ended")
 
-// stop waits for a running Read and forbids further ones.
-func (s *stream) stop() {
+// end waits for a running Read and forbids further ones. What the reader found
+// goes before the error that the copy ended with.
+func (s *stream) end(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quit = true
+	return cmp.Or(s.err, err)
 }
 
 // A binary COPY begins with a header and ends with a tuple of -1 fields.
@@ -100,9 +108,24 @@ var (
 	trailer    = []byte{0xff, 0xff}
 )
 
-func newStream(ctx context.Context, d *reader, m *meter, buf []byte) *stream {
-	s := &stream{ctx: ctx, rows: d, meter: m, enc: encoder{columns: d.t.columns, sending: true}}
-	s.buf = append(buf[:0], copyHeader...)
+func newStream(ctx context.Context, m *meter) *stream {
+	return &stream{ctx: ctx, meter: m, buf: append(make([]byte, 0, 2*chunk), copyHeader...)}
+}
+
+// streamRows is all rows of a reader.
+func streamRows(ctx context.Context, d *reader, m *meter) *stream {
+	s := newStream(ctx, m)
+	s.enc = newEncoder(d.t, true)
+	s.next = func(dst []byte) ([]byte, error) {
+		if !d.next() {
+			return dst, cmp.Or(d.close(), io.EOF)
+		}
+		dst, fault := s.enc.append(dst, d.values())
+		if fault != nil {
+			return dst, errMisfit
+		}
+		return dst, nil
+	}
 	return s
 }
 
@@ -138,27 +161,11 @@ func (s *stream) fill() error {
 		return err
 	}
 	for len(s.buf) < chunk {
-		if s.next != nil {
-			if s.buf, s.err = s.next(s.buf); s.err != nil {
-				if !errors.Is(s.err, io.EOF) {
-					return s.err
-				}
-				s.ended, s.err = true, nil
-				s.buf = append(s.buf, trailer...)
-				return nil
-			}
-			continue
+		if s.buf, s.err = s.next(s.buf); errors.Is(s.err, io.EOF) {
+			s.ended, s.err, s.buf = true, nil, append(s.buf, trailer...)
+			break
 		}
-		if !s.rows.next() {
-			s.ended = true
-			s.buf = append(s.buf, trailer...)
-			s.meter.at(s.enc.sum.Rows)
-			s.err = s.rows.close()
-			return s.err
-		}
-		var fault *convert.Fault
-		if s.buf, _, fault = s.enc.append(s.buf, s.rows.values()); fault != nil {
-			s.err = errMisfit
+		if s.err != nil {
 			return s.err
 		}
 	}

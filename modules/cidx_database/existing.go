@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -27,12 +26,12 @@ func (p *passage) classify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = p.each(ctx, p.tables, func(t *table) error {
-		t.status, t.seeded, t.guests, t.frozen = statusEmpty, 0, nil, false
+	err = p.each(ctx, p.tables, func(t *transfer) error {
+		t.status = statusEmpty
 		if !filled[t] {
 			return nil
 		}
-		return p.classifyTable(ctx, t)
+		return (&inspection{p, t}).classify(ctx)
 	})
 	if err != nil {
 		return err
@@ -47,28 +46,25 @@ func (p *passage) classify(ctx context.Context) error {
 	// Deleting a parent takes its children along.
 	for _, t := range p.tables {
 		for _, f := range t.to.ForeignKeys {
-			if parent := p.plan.table(f.Table); parent != nil && parent.status == statusReplaced && t.status == statusKept {
+			if parent := p.every.find(f.Table); parent != nil && parent.status == statusReplaced && t.status == statusKept {
 				t.status = statusReplaced
 			}
 		}
 	}
-	if err := p.tellFirstStart(); err != nil {
+	if err := p.every.tellFirstStart(p.notes); err != nil {
 		return err
 	}
 	return p.strangers(ctx)
 }
 
 // filledTables tells which tables have rows, in one round trip.
-func (p *passage) filledTables(ctx context.Context) (map[*table]bool, error) {
-	filled := map[*table]bool{}
+func (p *passage) filledTables(ctx context.Context) (map[*transfer]bool, error) {
+	filled := map[*transfer]bool{}
 	if len(p.tables) == 0 {
 		return filled, nil
 	}
-	parts := make([]string, len(p.tables))
-	for i, t := range p.tables {
-		parts[i] = "EXISTS (SELECT FROM " + t.to.Qualified() + ")"
-	}
-	rows, err := postgres.Rows(ctx, p.conn, "SELECT "+strings.Join(parts, ", "))
+	exists := func(t *transfer) string { return "EXISTS (SELECT FROM " + t.to.Qualified() + ")" }
+	rows, err := postgres.Rows(ctx, p.conn, "SELECT "+join(p.tables, ", ", exists))
 	if err != nil {
 		return nil, fmt.Errorf("look into the target's tables: %w", err)
 	}
@@ -78,11 +74,15 @@ func (p *passage) filledTables(ctx context.Context) (map[*table]bool, error) {
 	return filled, nil
 }
 
-// rolledBack reports whether what the target holds was given up.
-func (r *runner) rolledBack() bool { return r.marker != nil && r.marker.RolledBack != "" }
+// inspection looks at what the target holds of one table.
+type inspection struct {
+	*passage
+	t *transfer
+}
 
-func (r *runner) classifyTable(ctx context.Context, t *table) error {
-	if own, err := (warmer{r}).ownRows(ctx, t); own || err != nil {
+func (x *inspection) classify(ctx context.Context) error {
+	t := x.t
+	if own, err := x.ownRows(ctx); own || err != nil {
 		return err
 	}
 	defer func() {
@@ -91,88 +91,99 @@ func (r *runner) classifyTable(ctx context.Context, t *table) error {
 		}
 		t.but = ""
 	}()
-	if r.rolledBack() {
-		written, err := r.sinceGivenUp(ctx, t)
+	if x.held.rolledBack() {
+		written, err := x.sinceGivenUp(ctx)
 		if err != nil || !written {
 			t.status = statusReplaced
 			return err
 		}
 	}
 	if len(t.columns) == 0 || len(t.key) == 0 {
-		return r.classifyWhole(ctx, t)
+		return x.whole(ctx)
 	}
-	return r.classifyRows(ctx, t)
+	return x.rows(ctx)
 }
 
-// classifyRows looks at every row.
-func (r *runner) classifyRows(ctx context.Context, t *table) error {
-	seeds, err := r.seedsOf(t)
+// sinceGivenUp reports whether a table was written after its load was given up.
+func (x *inspection) sinceGivenUp(ctx context.Context) (bool, error) {
+	mark, known := x.held.marker.Last[x.t.Name]
+	if !known {
+		return true, nil
+	}
+	sum, err := x.t.targetSum(ctx, x.conn, x.meter)
+	if err != nil {
+		return false, err
+	}
+	want, err := mark.Sum()
+	return err != nil || sum != want, nil
+}
+
+// rows looks at every row.
+func (x *inspection) rows(ctx context.Context) error {
+	t := x.t
+	seeds, err := t.seeds(x.every)
 	if err != nil {
 		return err
 	}
-	counts := map[string]int64{}
+	differs, foreign := false, int64(0)
 	var guests guests
-	var foreign []string
-	equal, err := r.mergeCount(ctx, t, func(d difference) error {
-		counts[d.Kind]++
+	var names []string
+	equal, err := t.merge(ctx, x.conn, func(d difference) error {
+		differs = true
 		switch {
 		case d.Kind == differenceLost:
-		case r.rolledBack():
-			r.finds.write(t, d, "replaced")
+		case x.held.rolledBack():
+			return x.lists.write(t.table, d, "replaced")
 		case t.Grows && t.numbered():
 			guests.add(d.Row[t.key[0]])
 		case t.matches(seeds, d.Row):
 			t.seeded++
 		default:
-			counts["foreign"]++
-			if len(foreign) < 5 {
-				foreign = append(foreign, d.Key+map[string]string{differenceChanged: " differs"}[d.Kind]+d.inColumns())
+			if foreign++; len(names) < 5 {
+				names = append(names, d.Key+map[string]string{differenceChanged: " differs"}[d.Kind]+d.inColumns())
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
 	switch {
-	case counts["foreign"] > 0:
-		return r.foreign(t, counts["foreign"], foreign)
-	case len(counts) == 0:
-		t.status = statusKept
-		t.rows = equal
-		t.sum, err = r.sourceSum(ctx, t)
+	case err != nil:
+		return err
+	case foreign > 0:
+		return x.foreign(foreign, names)
+	case !differs:
+		t.status, t.rows = statusKept, equal
+		t.sum, err = t.sourceSum(ctx, x.meter)
 		return err
 	}
 	t.status = statusReplaced
-	return r.invite(t, guests)
+	return t.invite(guests, x.where)
 }
 
-func (r *runner) foreign(t *table, n int64, keys []string) error {
+func (x *inspection) foreign(n int64, names []string) error {
 	more := ""
-	if n > int64(len(keys)) {
-		more = fmt.Sprintf(" and %d more", n-int64(len(keys)))
+	if n > int64(len(names)) {
+		more = fmt.Sprintf(" and %d more", n-int64(len(names)))
 	}
 	return problem.Problem{
-		What: fmt.Sprintf("PostgreSQL has %d rows that are neither this server's nor those of a first start: %s%s", n, strings.Join(keys, "; "), more),
-		At:   r.where + ", table " + t.Name,
-		Fix:  "if the cluster is in use, this server cannot be merged into it; if not, delete these rows (or make the database anew) and run again",
+		What: fmt.Sprintf("PostgreSQL has %d rows that are neither this server's nor those of a first start: %s%s", n,
+			strings.Join(names, "; "), more),
+		At: x.where + ", table " + x.t.Name,
+		Fix: "if the cluster is in use, this server cannot be merged into it; " +
+			"if not, delete these rows (or make the database anew) and run again",
 	}
 }
 
-// classifyWhole is for tables of which single rows cannot be told apart, or of
-// which the source has nothing.
-func (r *runner) classifyWhole(ctx context.Context, t *table) error {
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT count(*) FROM "+t.to.Qualified()+t.ours())
+// whole is for tables of which single rows cannot be told apart, or of which the
+// source has nothing.
+func (x *inspection) whole(ctx context.Context) error {
+	t := x.t
+	rows, err := postgres.Rows(ctx, x.conn, "SELECT count(*) FROM "+t.to.Qualified()+t.ours())
 	if err != nil {
 		return fmt.Errorf("count rows of %s: %w", t.Name, err)
 	}
 	n, _ := strconv.ParseInt(string(rows[0][0]), 10, 64)
 	if t.conn != nil {
-		ours, err := r.sourceSum(ctx, t)
-		if err != nil {
-			return err
-		}
-		theirs, err := r.targetSum(ctx, t)
+		ours, theirs, err := t.bothSums(ctx, x.conn, x.meter)
 		if err != nil {
 			return err
 		}
@@ -181,11 +192,11 @@ func (r *runner) classifyWhole(ctx context.Context, t *table) error {
 			return nil
 		}
 	}
-	if r.rolledBack() {
+	if x.held.rolledBack() {
 		t.status = statusReplaced
 		return nil
 	}
-	return r.foreign(t, n, []string{"no key to name them by"})
+	return x.foreign(n, []string{"no key to name them by"})
 }
 
 // strangers finds rows of tables that we do not load but that would vanish with
@@ -193,25 +204,22 @@ func (r *runner) classifyWhole(ctx context.Context, t *table) error {
 func (p *passage) strangers(ctx context.Context) error {
 	var problems problem.List
 	for name, other := range p.catalog.Tables {
-		if p.plan.table(name) != nil {
+		if p.every.find(name) != nil {
 			continue
 		}
 		for _, f := range other.ForeignKeys {
-			parent := p.plan.table(f.Table)
+			parent := p.every.find(f.Table)
 			if parent == nil || parent.status != statusReplaced {
 				continue
 			}
-			refers := make([]string, len(f.Columns))
-			for i, c := range f.Columns {
-				refers[i] = postgres.Quote(c) + " IS NOT NULL"
-			}
-			rows, err := postgres.Rows(ctx, p.conn, "SELECT EXISTS (SELECT FROM "+other.Qualified()+
-				" WHERE "+strings.Join(refers, " AND ")+")")
+			refers := join(f.Columns, " AND ", func(c string) string { return postgres.Quote(c) + " IS NOT NULL" })
+			rows, err := postgres.Rows(ctx, p.conn, "SELECT EXISTS (SELECT FROM "+other.Qualified()+" WHERE "+refers+")")
 			if err != nil {
 				return fmt.Errorf("look into %s: %w", name, err)
 			}
 			if string(rows[0][0]) == "t" {
-				problems = append(problems, problem.Problem{What: "table " + name + " refers to rows of " + parent.Name + " that would be replaced", At: p.where, Fix: "empty " + name + ", then run again"})
+				what := "table " + name + " refers to rows of " + parent.Name + " that would be replaced"
+				problems = append(problems, problem.Problem{What: what, At: p.where, Fix: "empty " + name + ", then run again"})
 			}
 		}
 	}
@@ -226,7 +234,7 @@ func (p *passage) clearTarget(ctx context.Context) error {
 	}
 	backwards := slices.Clone(p.tables)
 	slices.Reverse(backwards)
-	return p.each(ctx, backwards, func(t *table) error {
+	return p.each(ctx, backwards, func(t *transfer) error {
 		if t.status != statusReplaced {
 			return nil
 		}
@@ -238,13 +246,4 @@ func (p *passage) clearTarget(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// textual reports whether values of the kind are shown as they are.
-func textual(k convert.Kind) bool {
-	switch k {
-	case convert.Text, convert.Varchar, convert.JSON, convert.JSONB, convert.Bytea:
-		return true
-	}
-	return false
 }

@@ -7,6 +7,7 @@ import (
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/sqlite"
 )
 
 // find is one reason why a row cannot be moved.
@@ -24,8 +25,14 @@ type find struct {
 // problemsFile is the complete list of finds.
 const problemsFile = "problems.jsonl"
 
-// add keeps a find: the first ones for the reply, all of them in the report.
-func (f *finds) add(x find) error {
+// finds are the rows that a passage could not move: the first ones for the
+// reply, all of them in the list.
+type finds struct {
+	problems problem.List
+	counts   map[string]int64
+}
+
+func (f *finds) add(l *lists, x find) error {
 	if f.counts == nil {
 		f.counts = map[string]int64{}
 	}
@@ -41,7 +48,7 @@ func (f *finds) add(x find) error {
 		}
 		f.problems = append(f.problems, problem.Problem{What: what, At: at, Fix: x.Fix})
 	}
-	return f.line(problemsFile, x)
+	return l.line(problemsFile, x)
 }
 
 func (f *finds) total() int64 {
@@ -53,23 +60,23 @@ func (f *finds) total() int64 {
 }
 
 // list are the finds for the reply, with a last line for those that are left out.
-func (f *finds) list() problem.List {
+func (f *finds) list(l *lists) problem.List {
 	list := f.problems
 	if more := f.total() - int64(len(list)); more > 0 {
 		where := problemsFile + " of the real run's report folder"
-		if len(f.files) > 0 {
-			where = strings.Join(f.files, ", ")
+		if len(l.files) > 0 {
+			where = strings.Join(l.files, ", ")
 		}
-		list = append(list, problem.Problem{What: fmt.Sprintf("and %s more", human.Number(more)), At: where, Fix: "correct the values in SQLite, or set cidx_database_quarantine to leave these rows out"})
+		list = append(list, problem.Problem{What: fmt.Sprintf("and %s more", human.Number(more)), At: where,
+			Fix: "correct the values in SQLite, or set cidx_database_quarantine to leave these rows out"})
 	}
 	return list
 }
 
-// explainRow names every value of a row that does not fit.
-func (r *runner) explainRow(t *table, d *reader, enc *encoder) error {
-	row := d.values()
+// misfits are the values of a row that do not fit.
+func misfits(t *table, id int64, row []sqlite.Value, enc *encoder) (list []find) {
 	for i := range row {
-		c := &t.columns[i]
+		c := &enc.columns[i]
 		var fault *convert.Fault
 		if c.NotNull && row[i].IsNull() {
 			fault = missing
@@ -79,15 +86,22 @@ func (r *runner) explainRow(t *table, d *reader, enc *encoder) error {
 		if fault == nil {
 			continue
 		}
-		x := find{Table: t.Name, File: t.File, Row: d.id(), Key: t.keyOf(d.id(), row), Column: c.Name, Reason: fault.Reason, Fix: fault.Fix}
+		x := find{Table: t.Name, File: t.File, Row: id, Key: t.keyOf(id, row), Column: c.Name, Reason: fault.Reason, Fix: fault.Fix}
 		if fault.Show && !c.Secret && !textual(c.Type.Kind) {
 			x.Value = excerpt(row[i].String())
 		}
-		if err := r.finds.add(x); err != nil {
-			return err
-		}
+		list = append(list, x)
 	}
-	return nil
+	return list
+}
+
+// textual reports whether values of the kind are shown as they are.
+func textual(k convert.Kind) bool {
+	switch k {
+	case convert.Text, convert.Varchar, convert.JSON, convert.JSONB, convert.Bytea:
+		return true
+	}
+	return false
 }
 
 // excerpt quotes the first characters of a value.

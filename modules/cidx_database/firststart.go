@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -24,9 +25,9 @@ type seed struct {
 	equal  map[int]int // a text column → the column of the same moment
 }
 
-// seedsOf are the seeds of a table that count.
-func (r *runner) seedsOf(t *table) ([]seed, error) {
-	if other := r.plan.table(t.SeedsOf); t.SeedsOf != "" && (other == nil || other.seeded == 0) {
+// seeds are those of a table that count.
+func (t *table) seeds(every transfers) ([]seed, error) {
+	if other := every.find(t.SeedsOf); t.SeedsOf != "" && (other == nil || other.seeded == 0) {
 		return nil, nil
 	}
 	var list []seed
@@ -68,12 +69,7 @@ func (t *table) seed(conditions cidx.Seed) (seed, error) {
 
 // column is the index of a column by its name in PostgreSQL, or -1.
 func (t *table) column(name string) int {
-	for i := range t.columns {
-		if t.columns[i].Name == name {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(t.columns, func(c column) bool { return c.Name == name })
 }
 
 // matches reports whether a row is one of a first start.
@@ -108,10 +104,10 @@ func (t *table) sameMoment(text, moment []byte, other int) bool {
 
 // tellFirstStart says that a server has run on this PostgreSQL before, and what
 // that has cost.
-func (r *runner) tellFirstStart() error {
+func (list transfers) tellFirstStart(n *notes) error {
 	var left []string
 	started := false
-	for _, t := range r.plan.tables {
+	for _, t := range list {
 		if t.seeded > 0 {
 			left = append(left, fmt.Sprintf("%s %d", t.Name, t.seeded))
 			started = started || t.Started
@@ -120,8 +116,9 @@ func (r *runner) tellFirstStart() error {
 	if !started { // groups and the like can be there without one
 		return nil
 	}
-	r.warnings.add("a server has started on this PostgreSQL since cluster-join.sh, before its data was there; the rows that it left are replaced: %s", strings.Join(left, ", "))
-	gone, err := r.goneFolders()
+	n.warnings.add("a server has started on this PostgreSQL since cluster-join.sh, "+
+		"before its data was there; the rows that it left are replaced: %s", strings.Join(left, ", "))
+	gone, err := list.goneFolders()
 	if err != nil {
 		return err
 	}
@@ -129,15 +126,15 @@ func (r *runner) tellFirstStart() error {
 	if len(gone) > 0 {
 		text += fmt.Sprintf("; these %d are gone and do not come back: %s", len(gone), strings.Join(gone, ", "))
 	}
-	r.warnings.add("%s", text)
+	n.warnings.add("%s", text)
 	return nil
 }
 
 // goneFolders are the folders that rows of the source name and that do not
 // exist.
-func (r *runner) goneFolders() ([]string, error) {
+func (list transfers) goneFolders() ([]string, error) {
 	var gone []string
-	for _, t := range r.plan.tables {
+	for _, t := range list {
 		if _, ok := t.from.Column(t.Folders); t.conn == nil || !ok {
 			continue
 		}

@@ -16,7 +16,7 @@ func (c *catchUp) fit(ctx context.Context) error {
 	if w.State != stateWarm {
 		return unfit("it was given up by a rollback")
 	}
-	if why := w.foreign(c.runner); why != "" {
+	if why := w.foreign(c.settings, c.held.database); why != "" {
 		return unfit("%s", why)
 	}
 	stamps, err := stampFiles(c.state.Warm(w.Source))
@@ -24,9 +24,9 @@ func (c *catchUp) fit(ctx context.Context) error {
 		return unfit("the databases that it was made from are not in %s any more", c.state.Warm(w.Source))
 	}
 	known := 0
-	for _, t := range c.whole.tables {
+	for _, t := range c.every {
 		mark, ok := w.Tables[t.Name]
-		if !ok || mark.Rules != (warmer{c.runner}).rules(t) {
+		if !ok || mark.Rules != t.rules(c.settings) {
 			return unfit("table %s is defined, or would be converted, in another way since", t.Name)
 		}
 		known++
@@ -61,7 +61,7 @@ func (c *catchUp) difference(ctx context.Context) error {
 			return errUnfit{err}
 		}
 	}
-	for _, t := range c.whole.tables {
+	for _, t := range c.every {
 		if err := c.changesOf(t, pages[t.File]); err != nil {
 			return err
 		}
@@ -71,8 +71,9 @@ func (c *catchUp) difference(ctx context.Context) error {
 
 // changesOf lists the rows of a table that may have changed; a table that has to
 // be loaded as a whole is put to the cold ones.
-func (c *catchUp) changesOf(t *table, pages *warm.Pages) error {
-	d := &delta{mark: c.w.Tables[t.Name], old: *t, target: t.target(), w: c.w}
+func (c *catchUp) changesOf(t *transfer, pages *warm.Pages) error {
+	d := &delta{mark: c.w.Tables[t.Name], old: *t.table, target: t.target(), w: c.w}
+	d.old.moment = c.w.Started
 	ok := d.mark.Cold == "" && pages != nil
 	var err error
 	if ok {
@@ -94,7 +95,7 @@ func (c *catchUp) changesOf(t *table, pages *warm.Pages) error {
 		ok = highest <= d.mark.Above
 	}
 	if !ok || len(d.ids) > 0 && len(t.key) == 0 || int64(len(d.ids)) > d.mark.Rows/2+1000 {
-		c.cold.tables = append(c.cold.tables, t)
+		c.cold = append(c.cold, t)
 		return nil
 	}
 	if t.Grows {
@@ -108,9 +109,9 @@ func (c *catchUp) changesOf(t *table, pages *warm.Pages) error {
 // parents refuses a table that is loaded as a whole while others, which are not,
 // refer to it: deleting its rows would take theirs along.
 func (c *catchUp) parents() error {
-	for _, t := range c.whole.tables {
+	for _, t := range c.every {
 		for _, f := range t.to.ForeignKeys {
-			parent := c.whole.table(f.Table)
+			parent := c.every.find(f.Table)
 			if t.delta != nil && parent != nil && parent != t && parent.delta == nil && parent.conn != nil {
 				return unfit("most rows of %s have changed, to which %s refers", parent.Name, t.Name)
 			}

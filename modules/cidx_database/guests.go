@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/human"
@@ -47,7 +48,7 @@ func (g *guests) add(field []byte) {
 }
 
 // invite settles where the guests go.
-func (r *runner) invite(t *table, g guests) error {
+func (t *transfer) invite(g guests, where string) error {
 	if len(g.ids) == 0 {
 		return nil
 	}
@@ -58,46 +59,29 @@ func (r *runner) invite(t *table, g guests) error {
 	last := slices.Max(g.ids)
 	g.above = max(ours, last, 0)
 	if limit := largest(t.columns[t.key[0]].Type.Kind); g.above >= limit-max(last, 0) {
-		return problem.Problem{What: fmt.Sprintf("no ids are left for %d rows that stay: the highest is %d", len(g.ids), g.above), At: r.where + ", table " + t.Name, Fix: "delete these rows in PostgreSQL, or give them lower ids, then run again"}
+		return problem.Problem{What: fmt.Sprintf("no ids are left for %d rows that stay: the highest is %d", len(g.ids), g.above),
+			At: where + ", table " + t.Name, Fix: "delete these rows in PostgreSQL, or give them lower ids, then run again"}
 	}
 	t.guests = &g
 	return nil
 }
 
-// ours is the condition of the rows that are, or will be, SQLite's.
-func (t *table) ours() string {
-	var conditions []string
-	if t.guests != nil {
-		conditions = append(conditions, t.idName()+" <= "+strconv.FormatInt(t.guests.above, 10))
-	}
-	if t.but != "" {
-		conditions = append(conditions, t.but)
-	}
-	if len(conditions) == 0 {
-		return ""
-	}
-	return " WHERE " + strings.Join(conditions, " AND ")
-}
-
 func (t *table) idName() string { return postgres.Quote(t.columns[t.key[0]].Name) }
 
 // moveGuests gives the guests their new ids, in the transaction.
-func (p *passage) moveGuests(ctx context.Context, t *table) error {
+func (p *passage) moveGuests(ctx context.Context, t *transfer) error {
 	g := t.guests
 	if g == nil {
 		return nil
 	}
-	texts := make([]string, len(g.ids))
-	for i, id := range g.ids {
-		texts[i] = strconv.FormatInt(id, 10)
-	}
-	list := "{" + strings.Join(texts, ",") + "}"
+	list := "{" + join(g.ids, ",", func(id int64) string { return strconv.FormatInt(id, 10) }) + "}"
 	condition := " WHERE " + t.idName() + " = ANY ($1::bigint[])"
 	var err error
-	if g.before, err = p.guestSum(ctx, t, condition, list); err != nil {
+	if g.before, err = guestSum(ctx, p.conn, t, condition, list); err != nil {
 		return err
 	}
-	_, err = postgres.Rows(ctx, p.conn, "UPDATE "+t.to.Qualified()+" SET "+t.idName()+" = "+t.idName()+" + "+strconv.FormatInt(g.above, 10)+condition, list)
+	_, err = postgres.Rows(ctx, p.conn, "UPDATE "+t.to.Qualified()+" SET "+t.idName()+" = "+t.idName()+" + "+
+		strconv.FormatInt(g.above, 10)+condition, list)
 	if err != nil {
 		return fmt.Errorf("keep rows of %s under new ids: %w", t.Name, err)
 	}
@@ -106,20 +90,22 @@ func (p *passage) moveGuests(ctx context.Context, t *table) error {
 }
 
 // compareGuests proves that they are what they were, but for the ids.
-func (p *passage) compareGuests(ctx context.Context, t *table) error {
+func (p *passage) compareGuests(ctx context.Context, t *transfer) error {
 	if t.guests == nil || t.guests.before == "" {
 		return nil
 	}
-	after, err := p.guestSum(ctx, t, " WHERE "+t.idName()+" > "+strconv.FormatInt(t.guests.above, 10))
+	after, err := guestSum(ctx, p.conn, t, " WHERE "+t.idName()+" > "+strconv.FormatInt(t.guests.above, 10))
 	if err == nil && after != t.guests.before {
-		err = problem.Problem{What: "the rows that were to stay have changed", At: p.where + ", table " + t.Name, Fix: "nothing was committed; look for triggers and rules on the table"}
+		err = problem.Problem{What: "the rows that were to stay have changed", At: p.where + ", table " + t.Name,
+			Fix: "nothing was committed; look for triggers and rules on the table"}
 	}
 	return err
 }
 
 // guestSum is the number of rows and a digest of all but their ids.
-func (r *runner) guestSum(ctx context.Context, t *table, condition string, args ...string) (string, error) {
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT count(*), sum(hashtextextended((to_jsonb(g) - "+postgres.Literal(t.columns[t.key[0]].Name)+")::text, 0)) FROM "+t.to.Qualified()+" g"+condition, args...)
+func guestSum(ctx context.Context, conn *pgconn.PgConn, t *transfer, condition string, args ...string) (string, error) {
+	rows, err := postgres.Rows(ctx, conn, "SELECT count(*), sum(hashtextextended((to_jsonb(g) - "+
+		postgres.Literal(t.columns[t.key[0]].Name)+")::text, 0)) FROM "+t.to.Qualified()+" g"+condition, args...)
 	if err != nil {
 		return "", fmt.Errorf("count rows of %s that stay: %w", t.Name, err)
 	}

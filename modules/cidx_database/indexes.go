@@ -14,14 +14,15 @@ import (
 // is refused is to be named, they are made again at once: rows are then refused
 // one by one.
 func (p *passage) dropIndexes(ctx context.Context) error {
-	var large []*table
+	var large transfers
 	var targets []*postgres.Table
 	var names []string
 	for _, t := range p.tables {
 		switch {
 		case !t.large || t.status == statusKept || t.conn == nil || t.to.Partitioned || t.Grows && p.args.Phase == phaseWarm:
 		case !t.to.Owned:
-			p.warnings.add("table %s belongs to another role: its indexes stay while its %s rows are loaded, which takes longer", t.Name, human.Number(t.rows))
+			p.warnings.add("table %s belongs to another role: its indexes stay while its %s rows are loaded, which takes longer", t.Name,
+				human.Number(t.rows))
 		default:
 			large, targets = append(large, t), append(targets, t.to)
 			if t.guests == nil {
@@ -67,7 +68,8 @@ func (p *passage) rebuildIndexes(ctx context.Context) error {
 	if p.rebuild == nil {
 		return nil
 	}
-	const memory = `SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('256MB'))::text || 'B', true)`
+	const memory = `SELECT set_config('maintenance_work_mem',
+		greatest(pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('256MB'))::text || 'B', true)`
 	if err := postgres.Run(ctx, p.conn, memory); err != nil {
 		return fmt.Errorf("rebuild indexes: %w", err)
 	}

@@ -12,14 +12,14 @@ import (
 )
 
 // integrity has SQLite check the structure of every copy.
-func (r *runner) integrity(ctx context.Context) error {
+func (s *source) integrity(ctx context.Context, m *meter) error {
 	var problems problem.List
-	for file, conn := range r.source.files {
+	for file, conn := range s.files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if file != cidx.Activated {
-			r.meter.begin("checking "+file, 0, "")
+			m.begin("checking "+file, 0, "")
 			problems.Add(quickCheck(conn))
 		}
 	}
@@ -32,7 +32,8 @@ func quickCheck(conn *sqlite.Conn) error {
 		return err
 	}
 	if len(faults) > 0 {
-		return problem.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: conn.Name(), Fix: "restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"}
+		return problem.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: conn.Name(),
+			Fix: "restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"}
 	}
 	return nil
 }
@@ -42,19 +43,15 @@ func quickCheck(conn *sqlite.Conn) error {
 const smallFile = 64 << 20
 
 // checkSmall checks the small databases beside what else is going on, on
-// connections of its own. r.checked waits for the result.
-func (r *runner) checkSmall() {
-	result := make(chan error, 1)
-	r.checked = sync.OnceValue(func() error { return <-result })
-	if r.mode.Check {
-		return // rehearse does it
-	}
+// connections of its own. The function that it returns waits for the result.
+func checkSmall(s *source) func() error {
 	names := map[string]string{} // of the databases, by the path of the copy
-	for file, conn := range r.source.files {
+	for file, conn := range s.files {
 		if info, err := os.Stat(conn.Path()); file != cidx.Activated && err == nil && info.Size() <= smallFile {
 			names[conn.Path()] = conn.Name()
 		}
 	}
+	result := make(chan error, 1)
 	go func() {
 		var problems problem.List
 		for path, name := range names {
@@ -68,4 +65,5 @@ func (r *runner) checkSmall() {
 		}
 		result <- problems.Err()
 	}()
+	return sync.OnceValue(func() error { return <-result })
 }

@@ -20,13 +20,13 @@ type lacking struct {
 
 // lacks tells why the source does not have a table that moves: an older release
 // may lack one, but no file of CIDX is without the tables that made it.
-func (r *runner) lacks(entry cidx.Table) lacking {
+func (p planner) lacks(entry cidx.Table) lacking {
 	switch {
-	case r.source.files[entry.File] == nil:
+	case p.source.files[entry.File] == nil:
 		return lacking{Table: entry, reason: entry.File + " does not exist"}
 	case !entry.Core:
 		return lacking{Table: entry, reason: "not in " + entry.File + ", as in an older release"}
-	case r.accepted(entry.Name) || r.accepted(entry.File):
+	case p.accepted(entry.Name) || p.accepted(entry.File):
 		return lacking{Table: entry, reason: "missing in " + entry.File + ", as accepted"}
 	}
 	return lacking{Table: entry, reason: "missing in " + entry.File, lost: true}
@@ -34,11 +34,11 @@ func (r *runner) lacks(entry cidx.Table) lacking {
 
 // lostTables are the problems of files without the tables that they must have,
 // one a file.
-func (r *runner) lostTables() error {
+func (p planner) lostTables() error {
 	var problems problem.List
 	for _, f := range cidx.DatabaseFiles() {
 		var names []string
-		for _, l := range r.plan.lacking {
+		for _, l := range p.plan.lacking {
 			if l.lost && l.File == f.Path {
 				names = append(names, l.Name)
 			}
@@ -46,8 +46,9 @@ func (r *runner) lostTables() error {
 		if len(names) > 0 {
 			problems = append(problems, problem.Problem{
 				What: "every CIDX server makes these tables in it, but they are not there: " + strings.Join(names, ", "),
-				At:   filepath.Join(r.args.Home, f.Path),
-				Fix:  "restore the file from a backup, with its -wal if there is one: it was emptied, or the tables were dropped; if what they held may be lost, add " + f.Path + " to cidx_database_accept",
+				At:   filepath.Join(p.args.Home, f.Path),
+				Fix: "restore the file from a backup, with its -wal if there is one: it was emptied, or the tables were dropped; " +
+					"if what they held may be lost, add " + f.Path + " to cidx_database_accept",
 			})
 		}
 	}
@@ -55,10 +56,10 @@ func (r *runner) lostTables() error {
 }
 
 // tellLacking says in the transcript which tables are not there.
-func (r *runner) tellLacking(ctx context.Context) {
+func (p *plan) tellLacking(ctx context.Context) {
 	var reasons []string
 	names := map[string][]string{}
-	for _, l := range r.plan.lacking {
+	for _, l := range p.lacking {
 		if names[l.reason] == nil {
 			reasons = append(reasons, l.reason)
 		}

@@ -4,15 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/human"
-	"cidx-cluster/modules/internal/pgcheck"
 	"cidx-cluster/modules/internal/problem"
 )
 
 // load moves the data, or rehearses it in check mode.
 func (r *runner) load(ctx context.Context) error {
-	r.clock.lap("")
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -24,32 +24,29 @@ func (r *runner) load(ctx context.Context) error {
 		return err
 	}
 	var problems problem.List
-	problems.Add(r.makePlan())
-	r.tellLacking(ctx)
-	problems.Add(r.explain((warmer{r}).findWarmth(ctx)))
-	problems.Add(r.tryAll(ctx))
+	problems.Add(r.lookAhead(ctx))
+	r.plan.tellLacking(ctx)
 	r.clock.lap("plan")
-	r.meter = startMeter(ctx, r.args.ProgressSeconds)
 	if r.mode.Check {
 		return r.rehearse(ctx, problems)
 	}
 	if len(problems) == 0 {
-		if done, err := (warmer{r}).fromWarm(ctx); done || err != nil {
+		if done, err := r.fromWarm(ctx); done || err != nil {
 			return r.explain(err)
 		}
 	}
 	problems.Add(r.checked())
 	if err := problems.Err(); err != nil {
-		return errors.Join(err, r.finds.save())
+		return errors.Join(err, r.lists.save())
 	}
-	if err := r.removeOldReports(); err != nil {
+	if err := r.lists.removeOld(); err != nil {
 		return err
 	}
 	if err := r.move(ctx); err != nil {
 		if n := r.finds.total(); n > 0 && !r.committed {
 			r.out.Msg = fmt.Sprintf("%s values or rows do not fit; PostgreSQL is as it was", human.Number(n))
 		}
-		return errors.Join(err, r.finds.save())
+		return errors.Join(err, r.lists.save())
 	}
 	return r.finish(ctx)
 }
@@ -57,12 +54,14 @@ func (r *runner) load(ctx context.Context) error {
 // prepare opens the source and the target.
 func (r *runner) prepare(ctx context.Context) error {
 	var problems problem.List
-	problems.Add(r.openSecrets(ctx))
+	var err error
+	r.secrets, err = openSecrets(ctx, r.settings, r.notes)
+	problems.Add(err)
 	opening := make(chan error, 1)
 	go func() {
-		err := r.chooseSource(ctx)
-		if err == nil && r.secrets != nil {
-			r.warmKeys()
+		source, err := r.chooseSource(ctx)
+		if r.source = source; err == nil {
+			r.secrets.begin(source)
 		}
 		opening <- err
 	}()
@@ -71,32 +70,53 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err := problems.Err(); err != nil {
 		return err
 	}
-	r.checkSmall()
-	return r.checkServer(ctx)
+	if !r.mode.Check { // a rehearsal checks all
+		r.checked = checkSmall(r.source)
+	} else if r.source.temporary {
+		r.warnings.add("rehearsed on copies of databases that may be in use: only as consistent as a running server allows")
+	}
+	if len(r.source.dangling) > 0 {
+		r.warnings.add("activated repositories without a folder, which the cluster will list all the same: %s",
+			head(r.source.dangling, 10))
+	}
+	pooled, err := r.fit(ctx)
+	if pooled {
+		r.warnings.add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
+	}
+	return err
+}
+
+// lookAhead makes the plan, finds what an earlier warm load has left, and tries
+// the keys.
+func (r *runner) lookAhead(ctx context.Context) error {
+	var problems problem.List
+	var err error
+	r.plan, err = makePlan(r.work, r.moment)
+	problems.Add(err)
+	r.held.warm, r.held.database, err = findWarmth(ctx, r.session, r.notes)
+	problems.Add(r.explain(err))
+	r.trial, err = r.secrets.try(ctx, r.settings, r.notes, r.plan)
+	problems.Add(err)
+	return problems.Err()
 }
 
 // chooseSource takes the private snapshot of the backup step. A rehearsal takes
 // copies of its own, unless the snapshot is what the cluster was loaded from.
-func (r *runner) chooseSource(ctx context.Context) error {
-	if r.args.Phase == phaseWarm {
-		return (warmer{r}).openWarm(ctx)
+func (s *settings) chooseSource(ctx context.Context) (*source, error) {
+	switch {
+	case s.args.Phase == phaseWarm:
+		return openWarm(ctx, s)
+	case s.mode.Check && !s.loadedBefore(ctx):
+		return openCopies(ctx, s)
 	}
-	if !r.mode.Check || r.config.Path != "" && r.loadedBefore() {
-		return r.openSnapshot(ctx)
-	}
-	r.warnings.add("rehearsed on copies of databases that may be in use: only as consistent as a running server allows")
-	return r.openCopies(ctx)
+	return openSnapshot(ctx, s)
 }
 
-// checkServer finds what makes a server unfit for a load, as the precheck does.
-func (r *runner) checkServer(ctx context.Context) error {
-	pooled, err := pgcheck.Fit(ctx, r.conn, r.dsn)
-	problems := problem.Of(r.explain(err))
-	if pooled && err == nil {
-		r.warnings.add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
-	}
-	if r.catalog.Server.Schema == "" {
-		problems = append(problems, problem.Problem{What: "no schema of search_path exists", At: r.where, Fix: "create schema public, or correct search_path"})
-	}
-	return problems.Err()
+// loadedBefore reports whether this home is a migrated one that has not gone
+// back to standalone mode.
+func (s *settings) loadedBefore(ctx context.Context) bool {
+	// ClusterConfig may have answered from the copy that is kept after a rollback.
+	now, err := cidx.ReadConfig(ctx, filepath.Join(s.args.Home, "config.json"))
+	return err == nil && s.config.Path != "" && now.StorageMode == cidx.ModePostgres &&
+		snapshotExists(s.state) && exists(s.state.Database())
 }

@@ -24,18 +24,16 @@ type (
 	tableMark = loaded.Table
 )
 
-func (r *runner) markerName() string {
-	return postgres.Quote(r.catalog.Server.Schema) + "." + postgres.Quote(markerTable)
-}
-
 // makeMarkerTable creates the table of markers where there is none.
-func (p *passage) makeMarkerTable(ctx context.Context) error {
-	if p.catalog.Tables[markerTable] != nil {
+func (s *session) makeMarkerTable(ctx context.Context) error {
+	if s.catalog.Tables[markerTable] != nil {
 		return nil
 	}
-	err := postgres.Run(ctx, p.conn, "CREATE TABLE IF NOT EXISTS "+p.markerName()+" "+loaded.Columns)
+	err := postgres.Run(ctx, s.conn, "CREATE TABLE IF NOT EXISTS "+s.table(markerTable)+" "+loaded.Columns)
 	if postgres.Code(err) == "42501" {
-		return problem.Problem{What: "role " + p.catalog.Server.User + " may not create tables in schema " + p.catalog.Server.Schema, At: p.where, Fix: "GRANT CREATE ON SCHEMA " + p.catalog.Server.Schema + " TO " + p.catalog.Server.User + "; CIDX itself needs it"}
+		server := s.catalog.Server
+		return problem.Problem{What: "role " + server.User + " may not create tables in schema " + server.Schema, At: s.set.where,
+			Fix: "GRANT CREATE ON SCHEMA " + server.Schema + " TO " + server.User + "; CIDX itself needs it"}
 	}
 	return err
 }
@@ -45,34 +43,25 @@ func (p *passage) writeMarker(ctx context.Context) error {
 	if err := p.makeMarkerTable(ctx); err != nil {
 		return err
 	}
-	tables, err := json.Marshal(p.marks())
+	tables, err := json.Marshal(p.every.marks())
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
 	}
 	// A load of this home that no server has worked on is replaced by this one.
-	_, err = postgres.Rows(ctx, p.conn, `UPDATE `+p.markerName()+` SET rolled_back_at = clock_timestamp(), rolled_back = '{}'
+	_, err = postgres.Rows(ctx, p.conn, `UPDATE `+p.table(markerTable)+` SET rolled_back_at = clock_timestamp(), rolled_back = '{}'
 		WHERE source_id <> $1 AND rolled_back_at IS NULL AND home = $2 AND host = $3`, p.source.id, p.args.Home, hostName())
 	if err != nil {
 		return fmt.Errorf("record what is replaced: %w", err)
 	}
-	_, err = postgres.Rows(ctx, p.conn, `INSERT INTO `+p.markerName()+` VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, NULL, NULL)
-		ON CONFLICT (source_id) DO UPDATE SET home = excluded.home, host = excluded.host, started_at = excluded.started_at, committed_at = excluded.committed_at,
-		helper = excluded.helper, tables = excluded.tables, rolled_back_at = NULL, rolled_back = NULL`,
+	_, err = postgres.Rows(ctx, p.conn, `INSERT INTO `+p.table(markerTable)+` VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6, NULL, NULL)
+		ON CONFLICT (source_id) DO UPDATE SET home = excluded.home, host = excluded.host, started_at = excluded.started_at,
+		committed_at = excluded.committed_at, helper = excluded.helper, tables = excluded.tables,
+		rolled_back_at = NULL, rolled_back = NULL`,
 		p.source.id, p.args.Home, hostName(), stampText(p.moment), ansible.Build, string(tables))
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
 	}
 	return nil
-}
-
-func (r *runner) marks() map[string]tableMark {
-	marks := map[string]tableMark{}
-	for _, t := range r.plan.tables {
-		if t.conn != nil {
-			marks[t.Name] = tableMark{Rows: t.sum.Rows, Digest: t.sum.String(), Left: t.bad}
-		}
-	}
-	return marks
 }
 
 // alreadyLoaded reports whether the target holds this server's data. Then
@@ -82,27 +71,36 @@ func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, r.explain(err)
 	}
-	r.marker = m
+	r.held.marker = m
 	if m == nil || m.RolledBack != "" {
 		return false, nil
 	}
-	if m.Source != r.source.id && (m.Home != r.args.Home || m.Host != hostName()) {
-		return false, problem.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s, migrated %s", m.Home, m.Host, m.Committed), At: r.where, Fix: "name the right database in postgres_dsn; a cluster is seeded from one server only"}
+	if err := r.foreign(m); m.Source != r.source.id && err != nil {
+		return false, err
 	}
 	// The rows themselves are compared: a database in WAL mode whose log was folded
 	// in may have the header and size that it had before.
-	moment := r.moment
-	same, err := r.sameContent(ctx, m)
+	if r.plan, err = makePlan(r.work, m.Started); err != nil {
+		return false, err
+	}
+	same, err := r.plan.same(ctx, m, r.meter)
 	if err != nil {
 		return false, err
 	}
 	if !same {
-		r.moment = moment
-		unused, err := r.unused(m)
-		if err != nil || unused {
+		standing, err := r.args.Standing()
+		if err != nil {
 			return false, err
 		}
-		return false, problem.Problem{What: "the standalone server has gone on after it was migrated at " + m.Committed + "; PostgreSQL holds the older state", At: r.where, Fix: "run cluster-rollback.yml, which marks that migration as given up, then migrate again"}
+		if !standing.Used && standing.Source == m.Source {
+			// An earlier run of this migration ended before the cut-over: no server has
+			// worked on its load, and what was written since is loaded in its place.
+			m.RolledBack, m.Last, r.held.replaces = m.Committed, m.Tables, m.Source
+			return false, nil
+		}
+		return false, problem.Problem{At: r.where,
+			What: "the standalone server has gone on after it was migrated at " + m.Committed + "; PostgreSQL holds the older state",
+			Fix:  "run cluster-rollback.yml, which marks that migration as given up, then migrate again"}
 	}
 	r.out.Skipped = "the data was loaded at " + m.Committed + "; PostgreSQL is left as it is, with all that the cluster has written since"
 	r.listMarks(m, "loaded before")
@@ -112,26 +110,19 @@ func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
 	return true, r.keepRecord(m)
 }
 
-// unused reports whether the load of marker m was made by an earlier run of this
-// migration that ended before the cut-over: no server has worked on it, and what
-// the standalone server has written since is loaded in its place.
-func (r *runner) unused(m *marker) (bool, error) {
-	standing, err := r.args.Standing()
-	if err != nil || standing.Used || standing.Source != m.Source {
-		return false, err
+// foreign is the problem of a marker of another server, or nil.
+func (s *settings) foreign(m *marker) error {
+	if m.Home == s.args.Home && m.Host == hostName() {
+		return nil
 	}
-	m.RolledBack, m.Last = m.Committed, m.Tables
-	r.replaces = m.Source
-	return true, nil
+	return problem.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s, migrated %s",
+		m.Home, m.Host, m.Committed),
+		At: s.where, Fix: "name the right database in postgres_dsn; a cluster is seeded from one server only"}
 }
 
-// sameContent compares the rows of the source with those of an earlier load.
-func (r *runner) sameContent(ctx context.Context, m *marker) (bool, error) {
-	r.moment = m.Started
-	if err := r.makePlan(); err != nil {
-		return false, err
-	}
-	for _, t := range r.plan.tables {
+// same compares the rows of the source with those of an earlier load.
+func (p *plan) same(ctx context.Context, m *marker, progress *meter) (bool, error) {
+	for _, t := range p.transfers() {
 		mark, loaded := m.Tables[t.Name]
 		if t.conn == nil || !loaded {
 			if loaded != (t.conn != nil) {
@@ -139,8 +130,8 @@ func (r *runner) sameContent(ctx context.Context, m *marker) (bool, error) {
 			}
 			continue
 		}
-		t.bad = mark.Left
-		sum, err := r.sourceSum(ctx, t)
+		t.left = mark.Left
+		sum, err := t.sourceSum(ctx, progress)
 		if err != nil {
 			return false, err
 		}
@@ -149,12 +140,6 @@ func (r *runner) sameContent(ctx context.Context, m *marker) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// loadedBefore reports whether this home is a migrated one that has not gone
-// back to standalone mode.
-func (r *runner) loadedBefore() bool {
-	return r.snapshotExists() && exists(r.state.Database()) && r.current == cidx.ModePostgres
 }
 
 func hostName() string {

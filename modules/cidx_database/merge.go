@@ -2,10 +2,15 @@ package database
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/digest"
@@ -26,7 +31,6 @@ type difference struct {
 	Key     string
 	Columns []string // that differ, of a changed row
 	Row     [][]byte // PostgreSQL's fields in canonical form, of an added or changed row
-	IDs     int64    // SQLite's row, of a changed or lost row
 }
 
 func (d difference) inColumns() string {
@@ -42,9 +46,8 @@ type canonicalRow struct {
 	ends []int
 }
 
-func (c *canonicalRow) reset()   { c.buf, c.ends = c.buf[:0], c.ends[:0] }
-func (c *canonicalRow) mark()    { c.ends = append(c.ends, len(c.buf)) }
-func (c *canonicalRow) len() int { return len(c.ends) }
+func (c *canonicalRow) reset() { c.buf, c.ends = c.buf[:0], c.ends[:0] }
+func (c *canonicalRow) mark()  { c.ends = append(c.ends, len(c.buf)) }
 func (c *canonicalRow) field(i int) []byte {
 	from := 0
 	if i > 0 {
@@ -66,25 +69,21 @@ type merging struct {
 }
 
 // merge compares a table row by row, in the order of its key and in constant
-// memory, and visits every difference. The table must have a key.
-func (r *runner) merge(ctx context.Context, t *table, visit func(difference) error) error {
-	_, err := r.mergeCount(ctx, t, visit)
-	return err
-}
-
-// mergeCount is merge that also counts the rows that are equal.
-func (r *runner) mergeCount(ctx context.Context, t *table, visit func(difference) error) (equal int64, err error) {
-	m := &merging{t: t, visit: visit}
+// memory; it visits every difference and counts the rows that are equal. The
+// table must have a key.
+func (t *transfer) merge(ctx context.Context, conn *pgconn.PgConn, visit func(difference) error) (equal int64, err error) {
+	m := &merging{t: t.table, visit: visit}
 	if t.conn != nil {
-		if m.d, err = r.read(t, true); err != nil {
+		if m.d, err = t.read(true); err != nil {
 			return 0, err
 		}
 		defer m.d.rows.Close()
 		m.advance()
 	}
 	tuples := &postgres.Tuples{Row: m.row}
-	sql := "COPY (SELECT " + t.names() + " FROM " + t.to.Qualified() + t.ours() + " ORDER BY " + t.order() + ") TO STDOUT (FORMAT binary)"
-	if _, err := r.conn.CopyTo(ctx, tuples, sql); err != nil {
+	sql := "COPY (SELECT " + t.names() + " FROM " + t.to.Qualified() + t.ours() +
+		" ORDER BY " + t.order() + ") TO STDOUT (FORMAT binary)"
+	if _, err := conn.CopyTo(ctx, tuples, sql); err != nil {
 		return m.equal, fmt.Errorf("read table %s: %w", t.Name, err)
 	}
 	if err := tuples.Close(); err != nil {
@@ -104,14 +103,12 @@ func (r *runner) mergeCount(ctx context.Context, t *table, visit func(difference
 
 // order spells the key so that PostgreSQL sorts as SQLite does.
 func (t *table) order() string {
-	parts := make([]string, len(t.key))
-	for i, k := range t.key {
-		parts[i] = postgres.Quote(t.columns[k].Name)
+	return join(t.key, ", ", func(k int) string {
 		if kind := t.columns[k].Type.Kind; kind == convert.Text || kind == convert.Varchar {
-			parts[i] += ` COLLATE "C"`
+			return postgres.Quote(t.columns[k].Name) + ` COLLATE "C"`
 		}
-	}
-	return strings.Join(parts, ", ")
+		return postgres.Quote(t.columns[k].Name)
+	})
 }
 
 // advance reads the next row of SQLite into ours.
@@ -159,7 +156,7 @@ func (m *merging) row(fields [][]byte) error {
 }
 
 func (m *merging) lost() error {
-	return m.visit(difference{Kind: differenceLost, Key: m.t.keyOf(m.d.id(), m.d.values()), IDs: m.d.id()})
+	return m.visit(difference{Kind: differenceLost, Key: m.t.keyOf(m.d.id(), m.d.values())})
 }
 
 func (m *merging) both() error {
@@ -167,7 +164,7 @@ func (m *merging) both() error {
 		m.equal++
 		return nil
 	}
-	d := difference{Kind: differenceChanged, Key: m.t.keyOf(m.d.id(), m.d.values()), IDs: m.d.id(), Row: m.fields()}
+	d := difference{Kind: differenceChanged, Key: m.t.keyOf(m.d.id(), m.d.values()), Row: m.fields()}
 	for i, c := range m.t.columns {
 		if !bytes.Equal(m.ours.field(i), m.theirs.field(i)) {
 			d.Columns = append(d.Columns, c.Name)
@@ -199,13 +196,7 @@ func compareNumbers(a, b []byte) int {
 		return bytes.Compare(a, b)
 	}
 	x, y := int64(binary.BigEndian.Uint64(a)), int64(binary.BigEndian.Uint64(b))
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
+	return cmp.Compare(x, y)
 }
 
 // canonicalValue is the value of a canonical field without its head; nil for
@@ -220,7 +211,7 @@ func canonicalValue(field []byte) []byte {
 
 // fields copies their row.
 func (m *merging) fields() [][]byte {
-	out := make([][]byte, m.theirs.len())
+	out := make([][]byte, len(m.theirs.ends))
 	for i := range out {
 		out[i] = bytes.Clone(m.theirs.field(i))
 	}
@@ -229,7 +220,7 @@ func (m *merging) fields() [][]byte {
 
 // keyOf names their row.
 func (m *merging) keyOf() string {
-	row := make([]sqlite.Value, m.theirs.len())
+	row := make([]sqlite.Value, len(m.theirs.ends))
 	for _, k := range m.t.key {
 		row[k] = m.t.columns[k].shown(m.theirs.field(k))
 		if m.t.columns[k].Secret {
@@ -249,9 +240,9 @@ func (c *column) shown(field []byte) sqlite.Value {
 	case convert.Int2, convert.Int4, convert.Int8:
 		return sqlite.IntegerValue(int64(binary.BigEndian.Uint64(v)))
 	case convert.Float4, convert.Float8:
-		return sqlite.RealValue(floatOf(v))
+		return sqlite.RealValue(math.Float64frombits(binary.BigEndian.Uint64(v)))
 	case convert.Timestamptz, convert.Timestamp, convert.Date:
-		return sqlite.TextValue(timeOf(v))
+		return sqlite.TextValue(stampText(time.UnixMicro(int64(binary.BigEndian.Uint64(v)))))
 	}
 	return sqlite.TextValue(string(v))
 }

@@ -10,7 +10,7 @@ import (
 
 // meter tells how far the current piece of work is and, where all of it was
 // announced, how far the whole is; at least once in every interval, also while
-// the server works alone. A nil meter does nothing.
+// the server works alone.
 type meter struct {
 	mu    sync.Mutex
 	now   progress.Status // no What: nothing is told
@@ -66,9 +66,6 @@ func (m *meter) report(ctx context.Context) {
 
 // whole announces that many rows of work, in pieces.
 func (m *meter) whole(rows int64) {
-	if m == nil {
-		return
-	}
 	m.mu.Lock()
 	m.now, m.all, m.past, m.start = progress.Status{}, rows, 0, time.Now()
 	m.mu.Unlock()
@@ -76,9 +73,6 @@ func (m *meter) whole(rows int64) {
 
 // begin names a piece of work; total is 0 if unknown.
 func (m *meter) begin(what string, total int64, note string) {
-	if m == nil {
-		return
-	}
 	m.mu.Lock()
 	m.past += m.now.Total
 	m.now, m.since = progress.Status{What: what, Total: total, Unit: "rows", Note: note}, time.Now()
@@ -90,18 +84,12 @@ func (m *meter) end() { m.begin("", 0, "") }
 
 // at sets how many rows are done.
 func (m *meter) at(done int64) {
-	if m == nil {
-		return
-	}
 	m.mu.Lock()
 	m.now.Done = done
 	m.mu.Unlock()
 }
 
 func (m *meter) stop() {
-	if m == nil {
-		return
-	}
 	close(m.quit)
 	<-m.done
 }

@@ -88,7 +88,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	defer r.close()
 	switch a.Phase {
 	case phaseWarm:
-		err = (warmer{r}).loadWarm(ctx)
+		err = r.loadWarm(ctx)
 	case phaseVerify:
 		err = r.verify(ctx)
 	case phaseRollback:

@@ -12,7 +12,6 @@ import (
 
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/human"
-	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -22,7 +21,7 @@ import (
 // exclude each other the one with the lowest id stays.
 type narrowing struct {
 	*passage
-	t      *table
+	t      *transfer
 	rows   []sent
 	buf    []byte // the tuples of rows
 	passed int64
@@ -53,10 +52,10 @@ var errEnough = errors.New("enough rows are named")
 // nameRefused loads every table that is not there yet row by row, where need be.
 func (p *passage) nameRefused(ctx context.Context) error {
 	// What waits for the commit is refused with the rows that it is about.
-	if err := postgres.Run(ctx, p.conn, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
-		return fmt.Errorf("run deferred constraints and triggers: %w", err)
+	if err := p.runDeferred(ctx); err != nil {
+		return err
 	}
-	return p.each(ctx, p.tables, func(t *table) error {
+	return p.each(ctx, p.tables, func(t *transfer) error {
 		if t.status == statusKept || t.conn == nil {
 			return nil
 		}
@@ -65,38 +64,42 @@ func (p *passage) nameRefused(ctx context.Context) error {
 }
 
 // narrow loads the rows that PostgreSQL takes, and names the others.
-func (p *passage) narrow(ctx context.Context, t *table) error {
-	t.bad, t.frozen = nil, false
+func (p *passage) narrow(ctx context.Context, t *transfer) error {
+	t.left, t.frozen = nil, false
 	n := &narrowing{passage: p, t: t}
 	read, err := n.read(ctx)
-	slices.Sort(t.bad)
+	slices.Sort(t.left)
 	if errors.Is(err, errEnough) {
-		return problem.Problem{What: fmt.Sprintf("%s of the first %s rows are refused; those after them were not tried", human.Number(mostRefused), human.Number(read)), At: t.at(), Fix: "correct those that are named, then rehearse again; or set cidx_database_quarantine, with which all are tried"}
+		return problem.Problem{What: fmt.Sprintf("%s of the first %s rows are refused; those after them were not tried",
+			human.Number(mostRefused), human.Number(read)), At: t.at(),
+			Fix: "correct those that are named, then rehearse again; or set cidx_database_quarantine, with which all are tried"}
 	}
 	if err != nil {
 		return err
 	}
-	t.sum, err = p.sourceSum(ctx, t)
+	t.sum, err = t.sourceSum(ctx, p.meter)
 	t.rows, t.status = t.sum.Rows, statusLoaded
 	return err
 }
 
 func (n *narrowing) read(ctx context.Context) (rows int64, err error) {
 	n.meter.begin("looking for what is refused in "+n.t.Name, n.t.rows, "")
-	d, err := n.runner.read(n.t, false)
+	d, err := n.t.read(false)
 	if err != nil {
 		return 0, err
 	}
 	defer d.rows.Close()
-	enc := encoder{columns: n.t.columns}
+	enc := newEncoder(n.t.table, false)
 	for d.next() {
 		var fault *convert.Fault
 		rows++
-		if n.buf, _, fault = enc.append(n.buf, d.values()); fault != nil {
-			if err := n.explainRow(n.t, d, &enc); err != nil {
-				return rows, err
+		if n.buf, fault = enc.append(n.buf, d.values()); fault != nil {
+			for _, x := range misfits(n.t.table, d.id(), d.values(), &enc) {
+				if err := n.finds.add(&n.lists, x); err != nil {
+					return rows, err
+				}
 			}
-			n.t.bad = append(n.t.bad, d.id())
+			n.t.left = append(n.t.left, d.id())
 			continue
 		}
 		n.rows = append(n.rows, sent{d.id(), len(n.buf)})
@@ -107,9 +110,9 @@ func (n *narrowing) read(ctx context.Context) (rows int64, err error) {
 			}
 		}
 	}
-	n.count(d.tally)
-	n.warnTimes(n.t)
-	n.warnDangling(n.t)
+	n.t.tally = d.tally
+	n.doubtTimes(n.t.table, enc.columns)
+	n.doubtReferences(n.t.table)
 	if err := n.flush(ctx); err != nil {
 		return rows, err
 	}
@@ -169,11 +172,11 @@ func (n *narrowing) refuse(ctx context.Context, id int64, err error) error {
 	if !errors.As(err, &fault) {
 		return err
 	}
-	x, err := n.why(ctx, n.t, id, fault)
+	x, err := why(ctx, n.conn, n.t.table, id, fault)
 	if err != nil {
 		return err
 	}
-	n.t.bad = append(n.t.bad, id)
+	n.t.left = append(n.t.left, id)
 	if n.passed == 0 && !ofValues(fault) {
 		n.waits, n.last = append(n.waits, x), fault
 		if len(n.waits) >= undecided {
@@ -186,10 +189,10 @@ func (n *narrowing) refuse(ctx context.Context, id int64, err error) error {
 			return err
 		}
 	}
-	if err := n.finds.add(x); err != nil {
+	if err := n.finds.add(&n.lists, x); err != nil {
 		return err
 	}
-	if int64(len(n.t.bad)) >= mostRefused && !n.args.Quarantine {
+	if int64(len(n.t.left)) >= mostRefused && !n.args.Quarantine {
 		return errEnough
 	}
 	return nil
@@ -198,11 +201,11 @@ func (n *narrowing) refuse(ctx context.Context, id int64, err error) error {
 // settle decides whether what waits was the rows' fault.
 func (n *narrowing) settle() error {
 	if n.passed == 0 && len(n.waits) > 0 {
-		n.t.bad = nil
-		return n.everyRow(n.t, n.last)
+		n.t.left = nil
+		return everyRow(n.t.table, n.last, n.where)
 	}
 	for _, x := range n.waits {
-		if err := n.finds.add(x); err != nil {
+		if err := n.finds.add(&n.lists, x); err != nil {
 			return err
 		}
 	}

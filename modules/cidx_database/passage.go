@@ -14,15 +14,29 @@ import (
 // passage is the transaction that carries the rows of a snapshot over: prepare,
 // copy, indexes, compare, and how it ends. An error leaves PostgreSQL as it was.
 type passage struct {
-	*runner
+	work
 	end     func(*passage, context.Context) error // the last step: commits, or does not
 	trial   bool                                  // end takes everything back: the server may run meanwhile
 	all     bool                                  // goes on after a refusal, to name all of them
 	refused bool                                  // what run returned is a refusal; there may be more
-	tables  []*table                              // of the plan that take part
+	every   transfers                             // of the plan
+	tables  transfers                             // that take part
 	rebuild *postgres.Rebuild                     // what was dropped for the time of the copy
 	late    []string                              // statements that no rollback takes back
+	stored  storedKeys
 	found   refusals
+	finds   finds
+}
+
+// passage is one that commits.
+func (w work) passage() *passage {
+	p := &passage{work: w, end: (*passage).commit, every: w.plan.transfers()}
+	for _, t := range p.every {
+		if !t.unfit {
+			p.tables = append(p.tables, t)
+		}
+	}
+	return p
 }
 
 // move carries the rows over for good, or in a rehearsal only to see that it can
@@ -30,45 +44,62 @@ type passage struct {
 // more, which is rolled back, names everything that is; rows go to quarantine if
 // the operator wants that.
 func (r *runner) move(ctx context.Context) error {
-	pass := &passage{runner: r, end: (*passage).commit}
+	begin := work.passage
 	if r.mode.Check {
-		pass = r.rehearsal()
+		begin = work.rehearsal
 	}
-	err := pass.run(ctx)
+	pass := begin(r.work)
+	err := r.carry(ctx, pass)
 	if !pass.refused {
-		return r.explain(err)
+		return err
 	}
 	if !r.mode.Check {
 		progress.Line(ctx, "  Rolled back; looking for everything that does not fit...")
 	}
-	named := r.rehearsal()
-	named.all = true
-	problems := problem.Of(r.explain(named.run(ctx)))
-	problems = append(problems, named.found.list(r)...)
+	problems := r.name(ctx)
 	switch {
 	case len(problems) == 0 && r.finds.total() == 0:
-		return r.explain(err) // what is refused is refused for no single row
+		return err // what is refused is refused for no single row
 	case len(problems) > 0 || !r.args.Quarantine:
-		return append(problems, r.finds.list()...).Err()
+		return append(problems, r.finds.list(&r.lists)...).Err()
 	}
-	if err := r.writeQuarantine(ctx); err != nil {
-		return err
+	pass = begin(r.work)
+	for i, t := range pass.every {
+		t.left = r.done[i].left
 	}
-	*pass = passage{runner: r, end: pass.end, trial: pass.trial}
-	return r.explain(pass.run(ctx))
+	if !r.mode.Check {
+		if err := r.writeQuarantine(ctx, pass.every); err != nil {
+			return err
+		}
+	}
+	return r.carry(ctx, pass)
 }
 
-func (p *passage) run(ctx context.Context) error { return p.carry(ctx, p.steps()) }
+// carry does a passage, and keeps what came of it.
+func (r *runner) carry(ctx context.Context, p *passage) error {
+	err := r.explain(p.run(ctx, p.steps()))
+	r.done, r.kept = p.every, p.stored
+	return err
+}
 
-// carry begins, and rolls back what does not get to the end of the steps.
-func (p *passage) carry(ctx context.Context, steps []step) error {
-	p.startAnew()
-	defer p.standBack()
+// name names everything that is refused, by a rehearsal of the whole load.
+func (r *runner) name(ctx context.Context) problem.List {
+	p := r.rehearsal()
+	p.all = true
+	problems := problem.Of(r.carry(ctx, p))
+	r.finds = p.finds
+	return append(problems, p.found.list(p.session)...)
+}
+
+// run begins, and rolls back what does not get to the end of the steps.
+func (p *passage) run(ctx context.Context, steps []step) error {
+	p.lists.rewind(clusterWrites) // an earlier passage has found them as well
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
 	if err := p.walk(ctx, steps); err != nil {
-		if rollback := postgres.Run(context.WithoutCancel(ctx), p.conn, "ROLLBACK"); rollback != nil && !postgres.Lost(rollback) && !p.conn.IsClosed() {
+		if rollback := postgres.Run(context.WithoutCancel(ctx), p.conn, "ROLLBACK"); rollback != nil &&
+			!postgres.Lost(rollback) && !p.conn.IsClosed() {
 			return errors.Join(err, fmt.Errorf("roll back: %w", rollback))
 		}
 		if postgres.Code(err) == "55P03" {
@@ -77,20 +108,6 @@ func (p *passage) carry(ctx context.Context, steps []step) error {
 		return err
 	}
 	return nil
-}
-
-// startAnew forgets what an earlier passage has counted.
-func (p *passage) startAnew() {
-	p.changes = tally{}
-	p.finds.rewind(clusterWrites)
-	for _, t := range p.plan.tables {
-		for i := range t.columns {
-			t.columns[i].Assumed, t.columns[i].Ambiguous = 0, 0
-		}
-		if !t.unfit {
-			p.tables = append(p.tables, t)
-		}
-	}
 }
 
 // step is a part of the work between BEGIN and the end. What a named one is
@@ -112,7 +129,7 @@ func (p *passage) steps() []step {
 		{"indexes", true, (*passage).rebuildIndexes},
 		{"indexes", true, (*passage).storeSecrets},
 		{"indexes", true, (*passage).setSequences},
-		{"verify", false, func(p *passage, _ context.Context) error { return p.source.unchanged() }},
+		{"verify", false, (*passage).sourceUnchanged},
 		{"verify", true, (*passage).forgetWarmth},
 		{"verify", true, (*passage).writeMarker},
 		{"verify", true, (*passage).runDeferred},
@@ -142,24 +159,9 @@ func (p *passage) walk(ctx context.Context, steps []step) error {
 	return nil
 }
 
-// within takes back what do has done if it fails.
-func (p *passage) within(ctx context.Context, do func() error) error {
-	if err := postgres.Run(ctx, p.conn, "SAVEPOINT cidx"); err != nil {
-		return err
-	}
-	err, end := do(), "RELEASE cidx"
-	if err != nil {
-		end = "ROLLBACK TO cidx; RELEASE cidx"
-	}
-	if ending := postgres.Run(ctx, p.conn, end); err == nil {
-		return ending
-	}
-	return err
-}
-
 // try does something that may be refused, for a table or for all. Where every
 // refusal is to be named, it is noted, and the rest goes on.
-func (p *passage) try(ctx context.Context, t *table, do func() error) error {
+func (p *passage) try(ctx context.Context, t *transfer, do func() error) error {
 	if !p.all {
 		return do()
 	}
@@ -167,7 +169,7 @@ func (p *passage) try(ctx context.Context, t *table, do func() error) error {
 	if err == nil || !refusal(err) {
 		return err
 	}
-	p.found.note(p.runner, t, err)
+	p.found.note(p.session, t, err)
 	if t != nil {
 		p.leave(t)
 	}
@@ -175,7 +177,7 @@ func (p *passage) try(ctx context.Context, t *table, do func() error) error {
 }
 
 // each does something for every table that takes part, in the order of tables.
-func (p *passage) each(ctx context.Context, tables []*table, do func(*table) error) error {
+func (p *passage) each(ctx context.Context, tables transfers, do func(*transfer) error) error {
 	for _, t := range slices.Clone(tables) {
 		if !slices.Contains(p.tables, t) {
 			continue
@@ -188,14 +190,17 @@ func (p *passage) each(ctx context.Context, tables []*table, do func(*table) err
 }
 
 // leave goes on without a table, and without those whose rows need it.
-func (p *passage) leave(t *table) {
-	p.tables = slices.DeleteFunc(slices.Clone(p.tables), func(other *table) bool { return other == t })
+func (p *passage) leave(t *transfer) {
+	p.tables = slices.DeleteFunc(slices.Clone(p.tables), func(other *transfer) bool { return other == t })
 	for _, child := range p.tables {
 		if slices.ContainsFunc(child.to.ForeignKeys, func(f postgres.ForeignKey) bool { return f.Table == t.Name }) {
 			p.leave(child)
 		}
 	}
 }
+
+// sourceUnchanged is an error if something wrote to the copies meanwhile.
+func (p *passage) sourceUnchanged(context.Context) error { return p.source.unchanged() }
 
 // tell says something in the transcript, unless all is only tried.
 func (p *passage) tell(ctx context.Context, format string, args ...any) {

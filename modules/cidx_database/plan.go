@@ -4,23 +4,21 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
-	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
-// plan is which rows go where.
+// plan is which rows go where. It never changes once it is made.
 type plan struct {
-	tables   []*table // parents before children
-	skipped  []skipped
-	lacking  []lacking // what the source does not have; also in skipped
-	warm     *warmth   // what the target holds of a warm load; nil if nothing
-	database string    // which one of PostgreSQL's it is: see warm.Database
+	tables  []*table // parents before children
+	skipped []skipped
+	lacking []lacking // what the source does not have; also in skipped
 }
 
 // skipped is a table that does not move.
@@ -36,21 +34,14 @@ type table struct {
 	conn    *sqlite.Conn // nil if the source has no such table
 	from    sqlite.Table
 	to      *postgres.Table
-	real    *postgres.Table // while a copy takes its place in a rehearsal
 	columns []column
-	key     []int // indexes into columns; empty if nothing identifies a row
-	rows    int64 // estimate from the highest row id until the table is loaded
-	large   bool  // worth rebuilding its indexes
-	frozen  bool  // loaded with COPY FREEZE
-	unfit   bool  // not to be loaded, not even in a rehearsal
-	status  string
-	seeded  int64      // rows of a first start that the target has
-	guests  *guests    // rows of the target that stay beside ours
-	but     string     // condition on rows of the target that are looked at; "" for all
-	delta   *delta     // what has changed since the warm load; nil if the table is loaded as a whole
-	sum     digest.Sum // of the rows that were sent
-	tally   tally      // what was changed in them
-	bad     []int64    // sorted ids of rows that are left out
+	key     []int             // indexes into columns; empty if nothing identifies a row
+	guess   int64             // how many rows it may have, from the highest row id
+	large   bool              // worth rebuilding its indexes
+	unfit   bool              // not to be loaded, not even in a rehearsal
+	moves   map[string]string // path prefixes, old to new
+	moment  time.Time         // that rows carry where the load is what they tell of
+	moved   int64             // paths that were rewritten before
 }
 
 // column is one column that moves.
@@ -65,31 +56,37 @@ type column struct {
 	Sequence string
 }
 
-// makePlan matches both schemas by name. What stays behind although it holds
-// data is a problem, unless the operator accepts it.
-func (r *runner) makePlan() error {
-	p := &plan{}
-	r.plan = p
+// planner matches both schemas by name.
+type planner struct {
+	work
+	moment time.Time
+	plan   *plan
+}
+
+// makePlan plans a load of that moment. What stays behind although it holds data
+// is a problem, unless the operator accepts it.
+func makePlan(w work, moment time.Time) (*plan, error) {
+	p := planner{w, moment, &plan{}}
 	var problems problem.List
 	known := map[string]bool{}
 	for _, entry := range cidx.Catalogue {
 		known[entry.Name] = true
 		if !entry.Copied() {
-			p.skipped = append(p.skipped, skipped{entry.Name, entry.File, entry.Skip})
-			problems.Add(r.warnAbout(entry))
+			p.skip(entry.Name, entry.File, entry.Skip)
+			problems.Add(p.warnAbout(entry))
 			continue
 		}
-		t, err := r.match(entry)
+		t, err := p.match(entry)
 		problems.Add(err)
 		if t != nil {
-			p.tables = append(p.tables, t)
+			p.plan.tables = append(p.plan.tables, t)
 		}
 	}
-	problems.Add(r.lostTables())
-	problems.Add(r.unknownTables(known))
-	problems.Add(r.unknownFiles())
-	problems.Add(p.order())
-	return problems.Err()
+	problems.Add(p.lostTables())
+	problems.Add(p.unknownTables(known))
+	problems.Add(p.unknownFiles())
+	problems.Add(p.plan.order())
+	return p.plan, problems.Err()
 }
 
 // loading reports whether rows are to move.
@@ -97,27 +94,37 @@ func (a args) loading() bool { return a.Phase == phaseLoad || a.Phase == phaseWa
 
 // accepted reports whether the operator lets something stay behind. After the
 // load that is no longer the question.
-func (r *runner) accepted(name string) bool {
-	return !r.args.loading() || slices.Contains(r.args.Accept, name)
+func (s *settings) accepted(name string) bool {
+	return !s.args.loading() || slices.Contains(s.args.Accept, name)
+}
+
+func (p planner) skip(table, file, reason string) {
+	p.plan.skipped = append(p.plan.skipped, skipped{table, file, reason})
 }
 
 // match plans one table; nil means that there is nothing to move.
-func (r *runner) match(entry cidx.Table) (*table, error) {
-	t := &table{Table: entry, to: r.catalog.Tables[entry.Name]}
-	for _, from := range r.source.tables[entry.File] {
+func (p planner) match(entry cidx.Table) (*table, error) {
+	t := &table{Table: entry, to: p.catalog.Tables[entry.Name], moves: p.moves, moment: p.moment}
+	for _, from := range p.source.tables[entry.File] {
 		if strings.EqualFold(from.Name, entry.Name) {
-			t.conn, t.from = r.source.files[entry.File], from
+			t.conn, t.from = p.source.files[entry.File], from
 		}
 	}
-	if t.conn == nil {
-		l := r.lacks(entry)
-		r.plan.lacking = append(r.plan.lacking, l)
-		r.plan.skipped = append(r.plan.skipped, skipped{entry.Name, entry.File, l.reason})
-	}
-	if t.to == nil {
-		return nil, r.withoutTarget(t)
+	if t.File == cidx.Activated {
+		t.moved = p.source.moved
 	}
 	if t.conn == nil {
+		l := p.lacks(entry)
+		p.plan.lacking = append(p.plan.lacking, l)
+		p.skip(entry.Name, entry.File, l.reason)
+	}
+	switch {
+	case t.to == nil && t.conn == nil:
+		return nil, nil
+	case t.to == nil:
+		return nil, p.leaveBehind(t, "the cluster's schema has no such table", "table is missing in PostgreSQL",
+			"bring CIDX's schema up to date with its migration runner, or add "+t.Name+" to cidx_database_accept")
+	case t.conn == nil:
 		return t, nil // an older release: nothing to load, but its sequence counts
 	}
 	if err := t.estimate(); err != nil {
@@ -125,40 +132,38 @@ func (r *runner) match(entry cidx.Table) (*table, error) {
 	}
 	var problems problem.List
 	for _, c := range t.from.Columns {
-		problems.Add(r.matchColumn(t, c))
+		problems.Add(p.matchColumn(t, c))
 	}
 	required := t.required()
 	t.unfit = len(required) > 0
 	problems = append(problems, required...)
 	if len(t.columns) == 0 && len(problems) == 0 {
 		t.conn = nil // else its values would be a problem
-		r.plan.skipped = append(r.plan.skipped, skipped{t.Name, t.File, "PostgreSQL has none of its columns; it is empty"})
+		p.skip(t.Name, t.File, "PostgreSQL has none of its columns; it is empty")
 	}
 	t.findKey()
 	return t, problems.Err()
 }
 
-func (r *runner) withoutTarget(t *table) error {
-	if t.conn == nil {
-		return nil
-	}
+// leaveBehind is a problem if there are rows in a table that does not move, unless
+// the operator accepts it. why is the reason for the reply.
+func (p planner) leaveBehind(t *table, why, what, fix string) error {
 	n, err := t.count()
 	switch {
 	case err != nil:
 		return err
-	case n == 0 || r.accepted(t.Name):
-		reason := "the cluster's schema has no such table; it is empty"
-		if n > 0 {
-			reason = fmt.Sprintf("the cluster's schema has no such table; %d rows stay behind as accepted", n)
-		}
-		r.plan.skipped = append(r.plan.skipped, skipped{t.Name, t.File, reason})
-		return nil
+	case n == 0:
+		p.skip(t.Name, t.File, why+"; it is empty")
+	case p.accepted(t.Name):
+		p.skip(t.Name, t.File, fmt.Sprintf("%s; %d rows stay behind as accepted", why, n))
+	default:
+		return problem.Problem{What: fmt.Sprintf("%s; %d rows would be lost", what, n), At: t.at(), Fix: fix}
 	}
-	return problem.Problem{What: fmt.Sprintf("table is missing in PostgreSQL; %d rows would be lost", n), At: t.at(), Fix: "bring CIDX's schema up to date with its migration runner, or add " + t.Name + " to cidx_database_accept"}
+	return nil
 }
 
 // matchColumn plans one column of the source.
-func (r *runner) matchColumn(t *table, c sqlite.Column) error {
+func (p planner) matchColumn(t *table, c sqlite.Column) error {
 	name := c.Name
 	if renamed, ok := t.Renames[name]; ok {
 		name = renamed
@@ -168,21 +173,22 @@ func (r *runner) matchColumn(t *table, c sqlite.Column) error {
 		target, ok = t.to.Column(strings.ToLower(name))
 	}
 	if !ok || target.Type.Kind == convert.Unsupported {
-		return r.withoutColumn(t, c, ok)
+		return p.withoutColumn(t, c, ok)
 	}
 	planned := column{
-		Column: convert.Column{Type: target.Type, Parsed: true, Epoch: slices.Contains(t.Epoch, c.Name), UTC: slices.Contains(t.UTC, c.Name)},
-		Name:   target.Name, Source: c.Name, NotNull: target.NotNull, Sequence: target.Sequence,
+		Column: convert.Column{Type: target.Type, Parsed: true,
+			Epoch: slices.Contains(t.Epoch, c.Name), UTC: slices.Contains(t.UTC, c.Name)},
+		Name: target.Name, Source: c.Name, NotNull: target.NotNull, Sequence: target.Sequence,
 		Secret: slices.Contains(t.Secrets, target.Name), Null: t.Null[target.Name], Path: t.Paths[c.Name],
 	}
 	if slices.Contains(t.Local, c.Name) {
-		planned.Zone = r.zone
+		planned.Zone = p.zone
 	}
 	t.columns = append(t.columns, planned)
 	return nil
 }
 
-func (r *runner) withoutColumn(t *table, c sqlite.Column, unsupported bool) error {
+func (p planner) withoutColumn(t *table, c sqlite.Column, unsupported bool) error {
 	n, err := t.number("SELECT count(*) FROM " + sqlite.Quote(t.from.Name) + " WHERE " + sqlite.Quote(c.Name) + " IS NOT NULL")
 	at := t.Name + "." + c.Name
 	switch {
@@ -190,24 +196,25 @@ func (r *runner) withoutColumn(t *table, c sqlite.Column, unsupported bool) erro
 		return err
 	case n == 0:
 		return nil
-	case r.accepted(at):
-		r.warnings.add("%s stays behind in %s, as accepted", at, human.Count(n, "row", "rows"))
+	case p.accepted(at):
+		p.warnings.add("%s stays behind in %s, as accepted", at, human.Count(n, "row", "rows"))
 		return nil
 	}
 	what := fmt.Sprintf("PostgreSQL has no such column; %d values would be lost", n)
 	if unsupported {
 		what = fmt.Sprintf("PostgreSQL's column has a type that is not supported; %d values would be lost", n)
 	}
-	return problem.Problem{What: what, At: t.at() + "." + c.Name, Fix: "bring CIDX's schema up to date with its migration runner, or add " + at + " to cidx_database_accept"}
+	return problem.Problem{What: what, At: t.at() + "." + c.Name,
+		Fix: "bring CIDX's schema up to date with its migration runner, or add " + at + " to cidx_database_accept"}
 }
 
 // required finds columns that PostgreSQL insists on and the source lacks.
 func (t *table) required() problem.List {
 	var problems problem.List
 	for _, c := range t.to.Columns {
-		has := slices.ContainsFunc(t.columns, func(p column) bool { return p.Name == c.Name })
-		if !has && c.NotNull && !c.Default && t.rows > 0 {
-			problems = append(problems, problem.Problem{What: "PostgreSQL requires column " + c.Name + ", which the source does not have", At: t.at(), Fix: "start the standalone server of the release that the cluster runs once, so that it upgrades its databases"})
+		if t.column(c.Name) < 0 && c.NotNull && !c.Default && t.guess > 0 {
+			problems = append(problems, problem.Problem{What: "PostgreSQL requires column " + c.Name + ", which the source does not have", At: t.at(),
+				Fix: "start the standalone server of the release that the cluster runs once, so that it upgrades its databases"})
 		}
 	}
 	return problems
@@ -268,12 +275,12 @@ const largeTable = 5000
 func (t *table) estimate() error {
 	var err error
 	if t.from.RowID != "" {
-		t.rows, err = t.number("SELECT coalesce(max(" + t.from.RowID + "), 0) FROM " + sqlite.Quote(t.from.Name))
-		if err != nil || t.rows >= 0 && t.rows < largeTable {
+		t.guess, err = t.number("SELECT coalesce(max(" + t.from.RowID + "), 0) FROM " + sqlite.Quote(t.from.Name))
+		if err != nil || t.guess >= 0 && t.guess < largeTable {
 			return err
 		}
 	}
-	t.rows, err = t.count()
-	t.large = t.rows >= largeTable
+	t.guess, err = t.count()
+	t.large = t.guess >= largeTable
 	return err
 }

@@ -3,7 +3,9 @@ package database
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"cidx-cluster/modules/internal/human"
@@ -22,46 +24,35 @@ type quarantined struct {
 	Values map[string]any `json:"values"` // as SQLite has them; {"base64": …} for what is no text
 }
 
-func (r *runner) quarantine() int64 {
-	var n int64
-	for _, t := range r.plan.tables {
-		n += int64(len(t.bad))
-	}
-	return n
-}
-
 // writeQuarantine keeps the rows that are left out; the reasons stand in the
 // list of problems, by the same row ids.
-func (r *runner) writeQuarantine(ctx context.Context) error {
-	if r.mode.Check {
-		return nil
-	}
-	r.finds.quarantined = r.quarantine()
-	for _, t := range r.plan.tables {
-		if len(t.bad) == 0 {
-			continue
-		}
-		rows, err := t.conn.Query("SELECT c." + rowID + ", c.* FROM " + t.identified() + " c")
-		if err != nil {
-			return err
-		}
-		if err := r.writeRows(ctx, t, rows); err != nil {
+func (r *runner) writeQuarantine(ctx context.Context, tables transfers) error {
+	r.quarantined = tables.totals().left
+	for _, t := range tables {
+		if err := t.writeLeft(ctx, &r.lists); err != nil {
 			return err
 		}
 	}
-	r.warnings.add("%s rows are in quarantine (%s): they are not in PostgreSQL", human.Number(r.finds.quarantined), r.state.Report(quarantineFile))
-	return r.finds.save() // before the commit
+	r.warnings.add("%s rows are in quarantine (%s): they are not in PostgreSQL",
+		human.Number(r.quarantined), r.state.Report(quarantineFile))
+	return r.lists.save() // before the commit
 }
 
-// writeRows writes those rows, of the form id, id, columns as SQLite has them, that
-// are left out.
-func (r *runner) writeRows(ctx context.Context, t *table, rows *sqlite.Rows) error {
+// writeLeft writes the rows that are left out, as SQLite has them.
+func (t *transfer) writeLeft(ctx context.Context, l *lists) error {
+	if len(t.left) == 0 {
+		return nil
+	}
+	rows, err := t.conn.Query("SELECT c." + rowID + ", c.* FROM " + t.identified() + " c") // id, id, columns
+	if err != nil {
+		return err
+	}
 	defer rows.Close()
 	for rows.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, out := slices.BinarySearch(t.bad, rows.Int(0)); !out {
+		if _, out := slices.BinarySearch(t.left, rows.Int(0)); !out {
 			continue
 		}
 		q := quarantined{Table: t.Name, File: t.File, Row: rows.Int(0), Values: map[string]any{}}
@@ -69,7 +60,7 @@ func (r *runner) writeRows(ctx context.Context, t *table, rows *sqlite.Rows) err
 			q.Values[c.Name] = original(rows.Value(i + 2))
 		}
 		q.Key = t.originalKey(q)
-		if err := r.finds.line(quarantineFile, q); err != nil {
+		if err := l.line(quarantineFile, q); err != nil {
 			return err
 		}
 	}
@@ -90,7 +81,10 @@ func original(v sqlite.Value) any {
 	case sqlite.Integer:
 		return v.Int
 	case sqlite.Real:
-		return number(v.Real)
+		if math.IsInf(v.Real, 0) { // JSON has none
+			return strconv.FormatFloat(v.Real, 'g', -1, 64)
+		}
+		return v.Real
 	case sqlite.Text:
 		if utf8.Valid(v.Bytes) {
 			return string(v.Bytes)

@@ -41,7 +41,7 @@ type refusals struct {
 	denied   []string // what the role lacks rights on
 }
 
-func (f *refusals) note(r *runner, t *table, err error) {
+func (f *refusals) note(s *session, t *transfer, err error) {
 	var fault *pgconn.PgError
 	if !errors.As(err, &fault) {
 		f.problems.Add(err)
@@ -52,9 +52,9 @@ func (f *refusals) note(r *runner, t *table, err error) {
 		f.denied = append(f.denied, strings.TrimPrefix(fault.Message, "permission denied for "))
 		return
 	}
-	found := problem.Of(r.explain(err))
+	found := problem.Of(s.explain(err))
 	if t != nil && fault.TableName == "" {
-		found[0].At = r.where + ", table " + t.Name
+		found[0].At = s.set.where + ", table " + t.Name
 	}
 	if strings.Contains(fault.Message, security) {
 		found[0].Fix = "disable it for the migration (ALTER TABLE … DISABLE ROW LEVEL SECURITY), or connect as the owner of CIDX's tables"
@@ -67,22 +67,24 @@ func (f *refusals) note(r *runner, t *table, err error) {
 }
 
 // list is everything; the rights that the role lacks are one problem.
-func (f *refusals) list(r *runner) problem.List {
+func (f *refusals) list(s *session) problem.List {
 	if len(f.denied) == 0 {
 		return f.problems
 	}
-	s := r.catalog.Server
-	return append(f.problems, problem.Problem{What: "role " + s.User + " lacks rights on " + strings.Join(f.denied, ", "), At: r.where,
-		Fix: "GRANT ALL ON ALL TABLES IN SCHEMA " + s.Schema + " TO " + s.User + "; GRANT ALL ON ALL SEQUENCES IN SCHEMA " + s.Schema + " TO " + s.User + "; or connect as the owner of CIDX's tables"})
+	server := s.catalog.Server
+	to := " IN SCHEMA " + server.Schema + " TO " + server.User
+	return append(f.problems, problem.Problem{What: "role " + server.User + " lacks rights on " + strings.Join(f.denied, ", "),
+		At: s.set.where, Fix: "GRANT ALL ON ALL TABLES" + to + "; GRANT ALL ON ALL SEQUENCES" + to + "; or connect as the owner of CIDX's tables"})
 }
 
 // everyRow is why none of the rows that were tried got into a table.
-func (r *runner) everyRow(t *table, fault *pgconn.PgError) error {
+func everyRow(t *table, fault *pgconn.PgError, where string) error {
 	fix := "nothing was changed; look at the table's triggers and constraints in PostgreSQL"
 	if t.to.Triggers != "" {
 		fix = "nothing was changed; disable it for the migration: " + t.to.Triggers + " of " + t.Name
 	}
-	return problem.Problem{What: "PostgreSQL refuses every row: " + fault.Message + " (SQLSTATE " + fault.Code + ")" + raised(fault), At: r.where + ", table " + t.Name, Fix: fix}
+	return problem.Problem{What: "PostgreSQL refuses every row: " + fault.Message + " (SQLSTATE " + fault.Code + ")" + raised(fault),
+		At: where + ", table " + t.Name, Fix: fix}
 }
 
 var function = regexp.MustCompile(`(?m)^(?:PL/pgSQL|SQL) function [^\n]*`)
@@ -125,7 +127,7 @@ func ofValues(fault *pgconn.PgError) bool {
 
 // why is the find of a row that PostgreSQL refuses. Details of the fault that
 // hold values are left out.
-func (p *passage) why(ctx context.Context, t *table, id int64, fault *pgconn.PgError) (find, error) {
+func why(ctx context.Context, conn *pgconn.PgConn, t *table, id int64, fault *pgconn.PgError) (find, error) {
 	row, err := t.row(id)
 	if err != nil {
 		return find{}, err
@@ -149,7 +151,7 @@ func (p *passage) why(ctx context.Context, t *table, id int64, fault *pgconn.PgE
 		}
 	}
 	if fault.Code[:2] == "54" {
-		x.Column, err = p.longest(ctx, t, row, named)
+		x.Column, err = longest(ctx, conn, t, row, named)
 		x.Fix = "shorten the value, or delete the row; or have the DBA index a hash of it in place of the value"
 	}
 	x.Reason = cmp.Or(x.Reason, t.masked(row, fault.Message)+" (SQLSTATE "+fault.Code+")"+raised(fault))
@@ -201,9 +203,10 @@ func (t *table) masked(row []sqlite.Value, message string) string {
 
 // longest is the column with the longest value of those in an index, or in any
 // where the fault names none.
-func (p *passage) longest(ctx context.Context, t *table, row []sqlite.Value, index string) (string, error) {
+func longest(ctx context.Context, conn *pgconn.PgConn, t *table, row []sqlite.Value, index string) (string, error) {
 	indexed := map[string]bool{}
-	rows, err := postgres.Rows(ctx, p.conn, `SELECT a.attname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey)
+	rows, err := postgres.Rows(ctx, conn, `SELECT a.attname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+		JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey)
 		WHERE x.indrelid = $1::oid AND ($2 = '' OR i.relname = $2)`, t.to.OID, index)
 	if err != nil {
 		return "", fmt.Errorf("look for the columns of index %s: %w", index, err)

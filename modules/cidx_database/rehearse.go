@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -12,21 +14,21 @@ import (
 )
 
 // rehearse does what a load does, up to its last comparison, and takes it back.
-// Earlier are the problems that are known already.
-func (r *runner) rehearse(ctx context.Context, earlier problem.List) error {
-	problems := earlier
-	problems.Add(r.integrity(ctx))
+// problems are those that are known already.
+func (r *runner) rehearse(ctx context.Context, problems problem.List) error {
+	problems.Add(r.source.integrity(ctx, r.meter))
 	problems.Add(r.move(ctx))
-	if err := r.finds.save(); err != nil {
+	if err := r.lists.save(); err != nil {
 		return err
 	}
 	return r.forecast(ctx, problems)
 }
 
 // rehearsal is a passage that leaves nothing behind.
-func (r *runner) rehearsal() *passage {
-	end := func(p *passage, ctx context.Context) error { return postgres.Run(ctx, p.conn, "ROLLBACK") }
-	return &passage{runner: r, trial: true, end: end}
+func (w work) rehearsal() *passage {
+	p := w.passage()
+	p.trial, p.end = true, func(p *passage, ctx context.Context) error { return postgres.Run(ctx, p.conn, "ROLLBACK") }
+	return p
 }
 
 // standIn prepares the target for a rehearsal while index runs of the server
@@ -42,10 +44,11 @@ func (p *passage) standIn(ctx context.Context) error {
 		if !t.Grows {
 			continue
 		}
-		err := p.within(ctx, func() error { return p.standInFor(ctx, t) })
+		err := p.within(ctx, func() error { return t.standIn(ctx, p.conn) })
 		switch {
 		case postgres.Code(err) == "42501" && strings.Contains(err.Error(), "temporary"):
-			p.warnings.add("%s is not rehearsed: role %s may not make temporary tables (GRANT TEMPORARY ON DATABASE), and index runs write to the table itself", t.Name, p.catalog.Server.User)
+			p.warnings.add("%s is not rehearsed: role %s may not make temporary tables (GRANT TEMPORARY ON DATABASE), "+
+				"and index runs write to the table itself", t.Name, p.catalog.Server.User)
 			p.leave(t)
 		case err != nil:
 			return err
@@ -54,42 +57,32 @@ func (p *passage) standIn(ctx context.Context) error {
 	return nil
 }
 
-// standInFor has a copy of a table take its place, with what is in it and its
+// standIn has a copy of a table take its place, with what is in it and its
 // triggers. Foreign keys cannot come along; CIDX has none there.
-func (p *passage) standInFor(ctx context.Context, t *table) error {
-	real, names := t.to, make([]string, len(t.to.Columns))
-	for i, c := range real.Columns {
-		names[i] = postgres.Quote(c.Name)
-	}
-	copied := *real
+func (t *transfer) standIn(ctx context.Context, conn *pgconn.PgConn) error {
+	real, copied := t.to, *t.to
 	copied.Schema = "pg_temp"
-	list, to, from := strings.Join(names, ", "), copied.Qualified(), real.Qualified()
+	to, from := copied.Qualified(), real.Qualified()
+	list := join(real.Columns, ", ", func(c postgres.Column) string { return postgres.Quote(c.Name) })
+	insert := " (" + list + ") OVERRIDING SYSTEM VALUE SELECT " + list + " FROM " + from
 	// What is done to no row shows which rights are lacking, and holds nobody up.
-	statements := "CREATE TEMPORARY TABLE " + postgres.Quote(t.Name) + " (LIKE " + from + " INCLUDING ALL); INSERT INTO " + to + " (" + list + ") OVERRIDING SYSTEM VALUE SELECT " + list + " FROM " + from +
-		"; DELETE FROM " + from + " WHERE false; INSERT INTO " + from + " (" + list + ") OVERRIDING SYSTEM VALUE SELECT " + list + " FROM " + from + " WHERE false"
-	if err := postgres.Run(ctx, p.conn, statements); err != nil {
+	statements := "CREATE TEMPORARY TABLE " + postgres.Quote(t.Name) + " (LIKE " + from + " INCLUDING ALL); INSERT INTO " + to + insert +
+		"; DELETE FROM " + from + " WHERE false; INSERT INTO " + from + insert + " WHERE false"
+	if err := postgres.Run(ctx, conn, statements); err != nil {
 		return fmt.Errorf("copy table %s for the rehearsal: %w", t.Name, err)
 	}
-	rows, err := postgres.Rows(ctx, p.conn, `SELECT $3::regclass::oid, string_agg(replace(pg_get_triggerdef(oid), format(' ON %I.%I ', $1::text, $2::text), ' ON ' || $3::text || ' '), '; ')
-		FROM pg_trigger WHERE tgrelid = $4::oid AND NOT tgisinternal AND tgenabled <> 'D'`, real.Schema, real.Name, to, real.OID)
+	rows, err := postgres.Rows(ctx, conn, `SELECT $3::regclass::oid,
+		string_agg(replace(pg_get_triggerdef(oid), format(' ON %I.%I ', $1::text, $2::text), ' ON ' || $3::text || ' '), '; ') FROM pg_trigger WHERE tgrelid = $4::oid AND NOT tgisinternal AND tgenabled <> 'D'`, real.Schema, real.Name, to, real.OID)
 	if err == nil {
 		copied.OID = string(rows[0][0])
-		err = postgres.Run(ctx, p.conn, string(rows[0][1]))
+		err = postgres.Run(ctx, conn, string(rows[0][1]))
 	}
 	if err != nil {
 		return fmt.Errorf("copy the triggers of %s for the rehearsal: %w", t.Name, err)
 	}
-	t.real, t.to = real, &copied
+	other := *t.table
+	other.to, t.table = &copied, &other
 	return nil
-}
-
-// standBack puts the tables themselves back into the plan.
-func (p *passage) standBack() {
-	for _, t := range p.plan.tables {
-		if t.real != nil {
-			t.to, t.real = t.real, nil
-		}
-	}
 }
 
 // shield gives sequences new files: a rollback brings the old ones back, and with
@@ -106,9 +99,10 @@ func (p *passage) shield(ctx context.Context) error {
 			}
 		}
 	}
-	rows, err := postgres.Rows(ctx, p.conn, `SELECT string_agg(format('ALTER SEQUENCE %s INCREMENT BY %s', s.seqrelid::regclass, s.seqincrement), '; ')
-		FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid WHERE pg_has_role(c.relowner, 'USAGE') AND c.relpersistence <> 't'
-		AND (c.relnamespace = to_regnamespace($1) OR $2) AND s.seqrelid <> ALL (SELECT coalesce(to_regclass(name), 0) FROM unnest(ARRAY[`+strings.Join(grow, ", ")+`]) name WHERE name <> '')`,
+	rows, err := postgres.Rows(ctx, p.conn, `
+		SELECT string_agg(format('ALTER SEQUENCE %s INCREMENT BY %s', s.seqrelid::regclass, s.seqincrement), '; ') FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid WHERE pg_has_role(c.relowner, 'USAGE') AND c.relpersistence <> 't'
+		AND (c.relnamespace = to_regnamespace($1) OR $2) AND s.seqrelid <> ALL (
+			SELECT coalesce(to_regclass(name), 0) FROM unnest(ARRAY[`+strings.Join(grow, ", ")+`]) name WHERE name <> '')`,
 		postgres.Quote(p.catalog.Server.Schema), fmt.Sprint(triggers))
 	if err != nil || rows[0][0] == nil {
 		return err
@@ -130,7 +124,7 @@ func (r *runner) forecast(ctx context.Context, problems problem.List) error {
 		return problems
 	}
 	var empty []string
-	for _, t := range r.plan.tables {
+	for _, t := range r.done {
 		if t.conn != nil && t.rows == 0 {
 			empty = append(empty, t.Name)
 		} else if t.conn != nil {
@@ -143,9 +137,10 @@ func (r *runner) forecast(ctx context.Context, problems problem.List) error {
 	if len(empty) > 0 {
 		progress.Line(ctx, "  %s", emptyTables("Would migrate", empty))
 	}
-	r.out.Msg = fmt.Sprintf("would load %s of %s", human.Count(r.total(), "row", "rows"), human.Count(r.loaded(), "table", "tables"))
+	sum := r.done.totals()
+	r.out.Msg = fmt.Sprintf("would load %s of %s", human.Count(sum.rows, "row", "rows"), human.Count(sum.tables, "table", "tables"))
 	if r.finds.total() > 0 {
-		r.out.Msg += fmt.Sprintf("; %s would go to quarantine", human.Count(r.quarantine(), "row", "rows"))
+		r.out.Msg += fmt.Sprintf("; %s would go to quarantine", human.Count(sum.left, "row", "rows"))
 		for _, p := range r.finds.problems {
 			r.warnings.add("%s", p.Error())
 		}

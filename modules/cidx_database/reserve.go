@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/progress"
@@ -23,29 +25,25 @@ const room = 1_000_000
 
 // reserve keeps the ids up to above free for the rows of SQLite: rows that are
 // there get higher ones, and the sequence goes on after them. It has a short
-// transaction of its own: writers wait for milliseconds, not for the load. why
-// says why it could not be done.
-func (w *warming) reserve(ctx context.Context, t *table) (why string, above int64, err error) {
-	if !t.numbered() || w.marker != nil {
-		return "index runs write to it", 0, nil
-	}
+// transaction of its own: writers wait for milliseconds, not for the load. was is
+// what an earlier warm load has left; why says why it could not be done.
+func reserve(ctx context.Context, s *session, was *warmth, t *table) (why string, above int64, err error) {
 	highest, err := t.highest(t.columns[t.key[0]].Name)
 	if err != nil {
 		return "", 0, err
 	}
 	above = 2*max(highest, 0) + room
-	if w.was != nil {
-		above = max(above, w.was.Tables[t.Name].Above)
+	if was != nil {
+		above = max(above, was.Tables[t.Name].Above)
 	}
 	if above > largest(t.columns[t.key[0]].Type.Kind)/8 {
 		return "its ids are almost used up", 0, nil
 	}
 	for range 5 {
-		err = w.moveAbove(ctx, t, above)
-		if err == nil {
+		if err = moveAbove(ctx, s.conn, was, t, above); err == nil {
 			return "", above, nil
 		}
-		if rollback := postgres.Run(ctx, w.conn, "ROLLBACK"); rollback != nil {
+		if rollback := postgres.Run(ctx, s.conn, "ROLLBACK"); rollback != nil {
 			return "", 0, err
 		}
 		if postgres.Code(err) != "55P03" {
@@ -55,17 +53,17 @@ func (w *warming) reserve(ctx context.Context, t *table) (why string, above int6
 	if postgres.Lost(err) || postgres.Code(err) == "" {
 		return "", 0, err
 	}
-	return "the ids of rows that index runs wrote cannot be changed now: " + w.explain(err).Error(), 0, nil
+	return "the ids of rows that index runs wrote cannot be changed now: " + s.explain(err).Error(), 0, nil
 }
 
-func (w *warming) moveAbove(ctx context.Context, t *table, above int64) error {
+func moveAbove(ctx context.Context, conn *pgconn.PgConn, was *warmth, t *table, above int64) error {
 	c := &t.columns[t.key[0]]
 	table, id := t.to.Qualified(), t.idName()
-	if err := postgres.Run(ctx, w.conn, "BEGIN; SET LOCAL lock_timeout = '"+reservePatience+"'; "+
+	if err := postgres.Run(ctx, conn, "BEGIN; SET LOCAL lock_timeout = '"+reservePatience+"'; "+
 		"LOCK TABLE "+table+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 		return err
 	}
-	rows, err := postgres.Rows(ctx, w.conn, "SELECT coalesce(max("+id+"), 0) FROM "+table)
+	rows, err := postgres.Rows(ctx, conn, "SELECT coalesce(max("+id+"), 0) FROM "+table)
 	if err != nil {
 		return err
 	}
@@ -78,21 +76,21 @@ func (w *warming) moveAbove(ctx context.Context, t *table, above int64) error {
 		return fmt.Errorf("keep rows of %s under new ids: the highest is %d", t.Name, top)
 	}
 	others := ""
-	if w.was != nil {
-		others = " AND xmin <> " + w.was.Xid.SQL() // those that an earlier warm load left are replaced
+	if was != nil {
+		others = " AND xmin <> " + was.Xid.SQL() // those that an earlier warm load left are replaced
 	}
 	last := strconv.FormatInt(shift, 10)
-	return postgres.Run(ctx, w.conn, "UPDATE "+table+" SET "+id+" = "+id+" + "+last+" WHERE "+id+" <= "+strconv.FormatInt(above, 10)+others+
+	return postgres.Run(ctx, conn, "UPDATE "+table+" SET "+id+" = "+id+" + "+last+" WHERE "+id+" <= "+strconv.FormatInt(above, 10)+others+
 		"; SELECT setval("+postgres.Literal(c.Sequence)+"::regclass, greatest("+last+", "+
 		"(SELECT max("+id+") FROM "+table+"), (SELECT last_value FROM "+c.Sequence+"))); COMMIT")
 }
 
 // countGuests tells of the rows that index runs have written beside ours.
-func (c *catchUp) countGuests(ctx context.Context, t *table) error {
+func (t *transfer) countGuests(ctx context.Context, conn *pgconn.PgConn) error {
 	if t.guests == nil {
 		return nil
 	}
-	rows, err := postgres.Rows(ctx, c.conn, "SELECT count(*) FROM "+t.to.Qualified()+" WHERE NOT ("+
+	rows, err := postgres.Rows(ctx, conn, "SELECT count(*) FROM "+t.to.Qualified()+" WHERE NOT ("+
 		strings.TrimPrefix(t.ours(), " WHERE ")+")")
 	if err != nil {
 		return err

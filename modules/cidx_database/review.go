@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 
 	"cidx-cluster/modules/internal/digest"
 	"cidx-cluster/modules/internal/human"
@@ -37,40 +36,27 @@ type review struct {
 }
 
 // ourMarker is the marker of this server's load; nil if nothing was loaded.
-func ourMarker(ctx context.Context, r *runner) (m *marker, err error) {
+func (r *runner) ourMarker(ctx context.Context) (m *marker, err error) {
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
 	if m, err = loaded.Latest(ctx, r.conn); err != nil || m == nil {
 		return nil, r.explain(err)
 	}
-	if m.Home != r.args.Home || m.Host != hostName() {
-		return nil, problem.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s", m.Home, m.Host), At: r.where, Fix: "name the right database in postgres_dsn"}
-	}
-	return m, nil
+	return m, r.foreign(m)
 }
 
-// loadedState opens what is needed to look back at a load: the marker, the
-// snapshot and the plan as they were then. m is nil if nothing was loaded.
-func (r *runner) loadedState(ctx context.Context) (m *marker, err error) {
-	if m, err = ourMarker(ctx, r); err != nil || m == nil {
-		return nil, err
-	}
-	r.marker, r.moment = m, m.Started
-	if err := r.openSnapshot(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.makePlan(); err != nil {
-		return nil, err
+// openLoaded opens what is needed to look back at a load: the snapshot and the plan
+// as they were then.
+func (r *runner) openLoaded(ctx context.Context, m *marker) (err error) {
+	if r.source, err = openSnapshot(ctx, r.settings); err != nil {
+		return err
 	}
 	if r.source.id != m.Source {
 		r.warnings.add("the snapshot in %s is not the one that was loaded", r.source.dir)
 	}
-	for _, t := range r.plan.tables {
-		t.bad = m.Tables[t.Name].Left
-	}
-	r.meter = startMeter(ctx, r.args.ProgressSeconds)
-	return m, nil
+	r.plan, err = makePlan(r.work, m.Started)
+	return err
 }
 
 // reviewTables compares every table with the snapshot, in one consistent view.
@@ -88,8 +74,9 @@ func (r *runner) reviewTables(ctx context.Context, m *marker, export bool) ([]*r
 		}
 	}
 	r.meter.whole(rows)
-	for _, t := range r.plan.tables {
+	for _, t := range r.plan.transfers() {
 		mark, loaded := m.Tables[t.Name]
+		t.left = mark.Left
 		if !loaded || t.conn == nil {
 			continue
 		}
@@ -104,9 +91,9 @@ func (r *runner) reviewTables(ctx context.Context, m *marker, export bool) ([]*r
 	return list, postgres.Run(ctx, r.conn, "COMMIT")
 }
 
-func (r *runner) reviewTable(ctx context.Context, t *table, mark tableMark, export bool) (*review, error) {
+func (r *runner) reviewTable(ctx context.Context, t *transfer, mark tableMark, export bool) (*review, error) {
 	r.meter.begin("comparing "+t.Name, mark.Rows, "")
-	ours, theirs, err := r.bothSums(ctx, t)
+	ours, theirs, err := t.bothSums(ctx, r.conn, r.meter)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +110,7 @@ func (r *runner) reviewTable(ctx context.Context, t *table, mark tableMark, expo
 		v.Lost = max(0, ours.Rows-theirs.Rows)
 		return v, nil
 	}
-	v.Equal, err = r.mergeCount(ctx, t, func(d difference) error {
+	v.Equal, err = t.merge(ctx, r.conn, func(d difference) error {
 		switch d.Kind {
 		case differenceAdded:
 			v.Added++
@@ -136,7 +123,7 @@ func (r *runner) reviewTable(ctx context.Context, t *table, mark tableMark, expo
 			}
 		}
 		if export {
-			r.finds.write(t, d, "")
+			return r.lists.write(t.table, d, "")
 		}
 		return nil
 	})
@@ -144,19 +131,6 @@ func (r *runner) reviewTable(ctx context.Context, t *table, mark tableMark, expo
 		v.Status = statusLost
 	}
 	return v, err
-}
-
-// bothSums reads SQLite and PostgreSQL at the same time.
-func (r *runner) bothSums(ctx context.Context, t *table) (ours, theirs digest.Sum, err error) {
-	var wait sync.WaitGroup
-	var ourErr error
-	wait.Go(func() { ours, ourErr = r.sourceSum(ctx, t) })
-	theirs, err = r.targetSum(ctx, t)
-	wait.Wait()
-	if err == nil {
-		err = ourErr
-	}
-	return ours, theirs, err
 }
 
 // String is the end of a transcript line.
@@ -191,10 +165,7 @@ func (r *runner) summarize(list []*review) (changed, added, lost int64) {
 // changed or added are no fault; rows that are gone are one, unless the server
 // deletes such rows of its own accord.
 func (r *runner) verify(ctx context.Context) error {
-	if !r.snapshotExists() {
-		return countOnly(ctx, r)
-	}
-	m, err := r.loadedState(ctx)
+	m, err := r.ourMarker(ctx)
 	if err != nil {
 		return err
 	}
@@ -203,6 +174,12 @@ func (r *runner) verify(ctx context.Context) error {
 	}
 	if m.RolledBack != "" {
 		r.warnings.add("this migration was rolled back at %s", m.RolledBack)
+	}
+	if !snapshotExists(r.state) {
+		return r.countOnly(ctx, m)
+	}
+	if err := r.openLoaded(ctx, m); err != nil {
+		return err
 	}
 	list, err := r.reviewTables(ctx, m, false)
 	if err != nil {
@@ -214,8 +191,10 @@ func (r *runner) verify(ctx context.Context) error {
 	var problems problem.List
 	for _, v := range list {
 		if v.Status == statusLost {
-			problems = append(problems, problem.Problem{What: fmt.Sprintf("%d rows that were loaded are gone: %s", v.Lost, head(v.keys, 5)), At: r.where + ", table " + v.Table,
-				Fix: "if nobody deleted them in the cluster on purpose, stop the cluster, run cluster-rollback.yml and migrate again; the standalone server's data is untouched"})
+			problems = append(problems, problem.Problem{What: fmt.Sprintf("%d rows that were loaded are gone: %s", v.Lost, head(v.keys, 5)),
+				At: r.where + ", table " + v.Table,
+				Fix: "if nobody deleted them in the cluster on purpose, " +
+					"stop the cluster, run cluster-rollback.yml and migrate again; the standalone server's data is untouched"})
 		}
 	}
 	if len(problems) == 0 {

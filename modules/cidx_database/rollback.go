@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
@@ -20,22 +19,24 @@ import (
 // that cannot be reached does not keep the standalone server from coming back.
 func (r *runner) rollback(ctx context.Context) error {
 	if !r.mode.Check {
-		if err := (warmer{r}).removeWarm(); err != nil {
+		if err := os.RemoveAll(r.state.Warm()); err != nil {
 			return fmt.Errorf("remove the copies of a warm load: %w", err)
 		}
 	}
-	m, err := r.loadedState(ctx)
-	if r.conn == nil && err != nil && ctx.Err() == nil {
-		r.warnings.add("PostgreSQL was not asked what the cluster has written (%v); run the rollback again when it is back, otherwise a later migration will stop", err)
-		r.out.Data["reachable"] = false
-		r.out.Msg = "PostgreSQL cannot be reached; its data is left as it is"
-		return r.noteRollback(cidx.DatabaseUnreached, "")
+	m, err := r.ourMarker(ctx)
+	if err == nil && m != nil {
+		err = r.openLoaded(ctx, m)
+	}
+	if r.session == nil && err != nil && ctx.Err() == nil {
+		return r.unreached(err)
 	}
 	if err != nil {
 		return err
 	}
-	if err := (warmer{r}).giveUpWarm(ctx); err != nil {
-		return r.explain(err)
+	if !r.mode.Check {
+		if r.out.Changed, err = giveUpWarm(ctx, r.session, r.notes); err != nil {
+			return r.explain(err)
+		}
 	}
 	switch {
 	case m == nil:
@@ -46,24 +47,32 @@ func (r *runner) rollback(ctx context.Context) error {
 		return r.noteRollback(cidx.DatabaseRolledBack, m.Source)
 	}
 	list, err := r.reviewTables(ctx, m, true)
-	if err != nil {
-		return errors.Join(r.explain(err), r.finds.save())
-	}
-	if err := r.finds.save(); err != nil {
+	if err := errors.Join(r.explain(err), r.lists.save()); err != nil {
 		return err
 	}
 	changed, added, lost := r.summarize(list)
 	r.out.Changed = true
-	r.out.Msg = fmt.Sprintf("the cluster has changed %s rows, added %s and deleted %s since the load; they are not in the standalone server", human.Number(changed), human.Number(added), human.Number(lost))
+	r.out.Msg = fmt.Sprintf("the cluster has changed %s rows, added %s and deleted %s since the load; "+
+		"they are not in the standalone server",
+		human.Number(changed), human.Number(added), human.Number(lost))
 	if changed+added+lost == 0 {
 		r.out.Msg = "the cluster has written nothing into the loaded tables"
-	} else if len(r.finds.files) > 0 {
-		r.out.Hint = "see " + head(r.finds.files, 3)
+	} else if len(r.lists.files) > 0 {
+		r.out.Hint = "see " + head(r.lists.files, 3)
 	}
 	if r.mode.Check {
 		return nil
 	}
 	return r.explain(r.giveUp(ctx, m, list))
+}
+
+// unreached lets the standalone server come back without PostgreSQL.
+func (r *runner) unreached(err error) error {
+	r.warnings.add("PostgreSQL was not asked what the cluster has written (%v); "+
+		"run the rollback again when it is back, otherwise a later migration will stop", err)
+	r.out.Data["reachable"] = false
+	r.out.Msg = "PostgreSQL cannot be reached; its data is left as it is"
+	return r.noteRollback(cidx.DatabaseUnreached, "")
 }
 
 // giveUp marks the load.
@@ -76,20 +85,15 @@ func (r *runner) giveUp(ctx context.Context, m *marker, list []*review) error {
 	if err != nil {
 		return fmt.Errorf("mark the load as given up: %w", err)
 	}
-	_, err = postgres.Rows(ctx, r.conn, "UPDATE "+r.markerName()+" SET rolled_back_at = clock_timestamp(), rolled_back = $2 WHERE source_id = $1", m.Source, string(raw))
+	_, err = postgres.Rows(ctx, r.conn, "UPDATE "+r.table(markerTable)+
+		" SET rolled_back_at = clock_timestamp(), rolled_back = $2 WHERE source_id = $1", m.Source, string(raw))
 	if err != nil {
 		return fmt.Errorf("mark the load as given up: %w", err)
 	}
-	m.RolledBack = stampText(time.Now())
-	if old, err := os.ReadFile(r.state.Database()); err == nil {
-		var record marker
-		if json.Unmarshal(old, &record) == nil {
-			record.RolledBack = m.RolledBack
-			if text, err := json.MarshalIndent(record, "", "  "); err == nil {
-				if err := durable.Write(r.state.Database(), append(text, '\n'), nil); err != nil {
-					return err
-				}
-			}
+	if record, err := readRecord(r.state); err == nil {
+		record.RolledBack = stampText(time.Now())
+		if err := writeRecord(r.state, record); err != nil {
+			return err
 		}
 	}
 	return r.noteRollback(cidx.DatabaseRolledBack, m.Source)
@@ -97,11 +101,11 @@ func (r *runner) giveUp(ctx context.Context, m *marker, list []*review) error {
 
 // noteRollback keeps in the journal whether PostgreSQL knows of the rollback,
 // where the journal does not say so already.
-func (r *runner) noteRollback(event, source string) error {
-	if r.mode.Check {
+func (s *settings) noteRollback(event, source string) error {
+	if s.mode.Check {
 		return nil
 	}
-	standing, err := r.args.Standing()
+	standing, err := s.args.Standing()
 	known := !standing.Loaded
 	if event == cidx.DatabaseUnreached {
 		known = standing.Loaded && standing.Source == ""
@@ -113,19 +117,5 @@ func (r *runner) noteRollback(event, source string) error {
 	if source != "" {
 		data = map[string]any{"source_id": source}
 	}
-	return journal.Append(r.state.Journal(), cidx.DatabaseModule, event, data)
-}
-
-// sinceGivenUp reports whether a table was written after its load was given up.
-func (r *runner) sinceGivenUp(ctx context.Context, t *table) (bool, error) {
-	mark, known := r.marker.Last[t.Name]
-	if !known {
-		return true, nil
-	}
-	sum, err := r.targetSum(ctx, t)
-	if err != nil {
-		return false, err
-	}
-	want, err := mark.Sum()
-	return err != nil || sum != want, nil
+	return journal.Append(s.state.Journal(), cidx.DatabaseModule, event, data)
 }

@@ -18,7 +18,6 @@ type reader struct {
 	t       *table
 	rows    *sqlite.Rows
 	all     []sqlite.Value // the row id, then the columns
-	moves   map[string]string
 	moment  []byte
 	active  [3]int // columns of the active rule: status, finished, error; -1 if absent
 	rewrite []int  // columns with a path rule or a replacement for NULL
@@ -29,32 +28,33 @@ type reader struct {
 // tally counts what a reader has changed.
 type tally struct{ jobs, paths, nulls int64 }
 
-// read starts reading. Rows come in the order of their ids, or by key.
-func (r *runner) read(t *table, byKey bool) (*reader, error) {
+func (t tally) plus(o tally) tally {
+	return tally{t.jobs + o.jobs, t.paths + o.paths, t.nulls + o.nulls}
+}
+func (t tally) minus(o tally) tally {
+	return tally{t.jobs - o.jobs, t.paths - o.paths, t.nulls - o.nulls}
+}
+
+// readBut starts reading all rows but those with the ids left. They come in the order
+// of their ids, or by key.
+func (t *table) readBut(left []int64, byKey bool) (*reader, error) {
 	order := ""
 	if byKey && len(t.key) > 0 {
-		names := make([]string, len(t.key))
-		for i, k := range t.key {
-			names[i] = sqlite.Quote(t.columns[k].Source)
-		}
-		order = " ORDER BY " + strings.Join(names, ", ")
+		order = " ORDER BY " + join(t.key, ", ", func(k int) string { return sqlite.Quote(t.columns[k].Source) })
 	}
-	return t.reader(r, order, r.moment)
+	return t.reader(left, order)
 }
 
 // reader reads the rows of a table that rest selects.
-func (t *table) reader(r *runner, rest string, moment time.Time, values ...sqlite.Value) (*reader, error) {
+func (t *table) reader(left []int64, rest string, values ...sqlite.Value) (*reader, error) {
 	rows, err := t.conn.Query("SELECT "+t.selection()+" FROM "+t.identified()+rest, values...)
 	if err != nil {
 		return nil, err
 	}
-	d := &reader{t: t, rows: rows, all: make([]sqlite.Value, len(t.columns)+1), moves: r.moves, left: t.bad,
-		moment: []byte(stampText(moment)), active: [3]int{-1, -1, -1}}
-	if t.File == cidx.Activated {
-		d.tally.paths = r.source.moved
-	}
+	d := &reader{t: t, rows: rows, all: make([]sqlite.Value, len(t.columns)+1), left: left,
+		moment: []byte(stampText(t.moment)), active: [3]int{-1, -1, -1}, tally: tally{paths: t.moved}}
 	for i, c := range t.columns {
-		if c.Path != 0 && len(r.moves) > 0 || c.Null != 0 {
+		if c.Path != 0 && len(t.moves) > 0 || c.Null != 0 {
 			d.rewrite = append(d.rewrite, i)
 		}
 		if a := t.Active; a != nil {
@@ -78,20 +78,11 @@ func (t *table) identified() string {
 	if t.from.RowID != "" {
 		return "(SELECT " + t.from.RowID + " AS " + rowID + ", * FROM " + name + ")"
 	}
-	keys := make([]string, len(t.from.Key))
-	for i, k := range t.from.Key {
-		keys[i] = sqlite.Quote(k)
-	}
-	return "(SELECT row_number() OVER (ORDER BY " + strings.Join(keys, ", ") + ") AS " + rowID + ", * FROM " + name + ")"
+	return "(SELECT row_number() OVER (ORDER BY " + join(t.from.Key, ", ", sqlite.Quote) + ") AS " + rowID + ", * FROM " + name + ")"
 }
 
 func (t *table) selection() string {
-	names := make([]string, 0, len(t.columns)+1)
-	names = append(names, rowID)
-	for _, c := range t.columns {
-		names = append(names, sqlite.Quote(c.Source))
-	}
-	return strings.Join(names, ", ")
+	return rowID + ", " + join(t.columns, ", ", func(c column) string { return sqlite.Quote(c.Source) })
 }
 
 // next moves to the next row that is not left out.
@@ -166,7 +157,7 @@ func (d *reader) move(v *sqlite.Value, rule cidx.PathRule) {
 		return
 	}
 	old := unsafe.String(unsafe.SliceData(v.Bytes), len(v.Bytes)) // looked at during the call only
-	if moved := rewrite(old, d.moves); moved != old {
+	if moved := rewrite(old, d.t.moves); moved != old {
 		v.Bytes = []byte(moved)
 		d.tally.paths++
 	}

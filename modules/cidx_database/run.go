@@ -8,159 +8,137 @@ import (
 	"time"
 	_ "time/tzdata" // the host may have no zone files
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 )
 
-// application is how our session calls itself in pg_stat_activity.
-const application = "cidx-cluster"
-
-// run is one call of the module.
-type runner struct {
-	args    args
-	mode    ansible.Mode
-	state   cidx.State
-	dsn     string
-	where   string // the database, without its password
-	config  cidx.Config
-	current string // storage_mode of config.json as it is
-	layout  cidx.Layout
-	moves   map[string]string // path prefixes, old to new
-	zone    *time.Location
-	temp    string // folder for temporary copies; made when needed
-
-	source  *source
-	conn    *pgconn.PgConn
-	catalog *postgres.Catalog
-	plan    *plan
-	secrets *secrets
-	marker  *marker // of the migration that the target holds; nil if none
-
-	replaces string // source_id of an earlier load that no server has worked on
-	moment   time.Time
-	meter    *meter
-
-	out       ansible.Reply
-	finds     finds
-	changes   tally
-	warnings  warnings
-	clock     stopwatch
-	committed bool         // by this call
-	checked   func() error // waits for checkSmall
+// settings are what a call was told, and what it found of the server when it
+// began. They never change.
+type settings struct {
+	args   args
+	mode   ansible.Mode
+	state  cidx.State
+	dsn    string
+	where  string // the database, without its password
+	config cidx.Config
+	layout cidx.Layout
+	moves  map[string]string // path prefixes, old to new
+	zone   *time.Location
+	moment time.Time // of this call
 }
 
-// newRun reads configuration and layout. The error is a problem.Problem or more.
-func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
-	r := &runner{args: a, mode: mode, state: a.State(), zone: time.Local, moment: time.Now().UTC().Truncate(time.Microsecond)}
-	r.out.Data = map[string]any{}
+// work is what a call works on. Each part is there once it was opened or made,
+// and is what it is from then on.
+type work struct {
+	*settings
+	*notes
+	*session // with PostgreSQL
+	source   *source
+	checked  func() error // waits for the check of the source's small databases
+	secrets  *secrets
+	plan     *plan
+	held     holding
+}
+
+// holding is what the target holds of earlier runs.
+type holding struct {
+	marker   *marker // of the migration; nil if none
+	replaces string  // source_id of an earlier load that no server has worked on
+	warm     *warmth // of a warm load; nil if nothing
+	database string  // which one of PostgreSQL's it is: see warm.Database
+}
+
+// rolledBack reports whether what the target holds was given up.
+func (h *holding) rolledBack() bool { return h.marker != nil && h.marker.RolledBack != "" }
+
+// runner is one call of the module: its work, and what came of it.
+type runner struct {
+	work
+	out         ansible.Reply
+	trial       *trial     // of its keys
+	done        transfers  // of the last passage
+	kept        storedKeys // by the last passage
+	finds       finds
+	quarantined int64
+}
+
+// newSettings reads configuration and layout. The error is a problem.Problem or more.
+func newSettings(ctx context.Context, a args, mode ansible.Mode) (*settings, error) {
+	s := &settings{args: a, mode: mode, state: a.State(), zone: time.Local, moment: time.Now().UTC().Truncate(time.Microsecond)}
 	var problems problem.List
 	config, err := a.ClusterConfig(ctx)
 	if a.DSN == "" || config.Path == "" {
 		problems.Add(err)
 	}
-	r.config, r.dsn, r.current = config, config.DSN, storageMode(ctx, a.Home)
+	s.config, s.dsn = config, config.DSN
 	if a.DSN != "" {
-		r.dsn = a.DSN
+		s.dsn = a.DSN
 	}
-	r.where = postgres.WhereDSN(r.dsn)
+	s.where = postgres.WhereDSN(s.dsn)
 	share, err := a.MountPoint(config)
 	if err != nil && a.PathSpelling == "mount" && config.Path != "" {
 		problems.Add(err)
 	}
 	if a.TimeZone != "" {
-		if r.zone, err = time.LoadLocation(a.TimeZone); err != nil {
-			problems = append(problems, problem.Problem{What: fmt.Sprintf("unknown time zone %q", a.TimeZone), At: "time_zone", Fix: "give a name such as Europe/Berlin, or leave it out"})
+		if s.zone, err = time.LoadLocation(a.TimeZone); err != nil {
+			problems = append(problems, problem.Problem{What: fmt.Sprintf("unknown time zone %q", a.TimeZone), At: "time_zone",
+				Fix: "give a name such as Europe/Berlin, or leave it out"})
 		}
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	if r.layout, err = cidx.Detect(a.Home, share); err != nil {
+	if s.layout, err = cidx.Detect(a.Home, share); err != nil {
 		return nil, err
 	}
 	if a.PathSpelling == "mount" {
-		r.moves = r.layout.Moves(r.config)
+		s.moves = s.layout.Moves(s.config)
 	}
-	r.finds.dir = r.state.Report()
-	if mode.Check {
-		r.finds.dir = ""
-		if cache := os.Getenv("CIDX_HELPER_DIR"); cache != "" {
-			r.finds.dir = filepath.Join(cache, "rehearsal")
-		}
-	}
-	return r, nil
+	return s, nil
 }
 
-// storageMode is the mode that config.json names now; ClusterConfig may have
-// answered from the copy that is kept after a rollback.
-func storageMode(ctx context.Context, home string) string {
-	config, err := cidx.ReadConfig(ctx, filepath.Join(home, "config.json"))
+func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
+	s, err := newSettings(ctx, a, mode)
 	if err != nil {
-		return ""
+		return nil, err
 	}
-	return config.StorageMode
+	n := &notes{meter: startMeter(ctx, a.ProgressSeconds), lists: lists{dir: s.listsFolder()},
+		clock: stopwatch{time.Now(), map[string]float64{}}}
+	return &runner{work: work{settings: s, notes: n}, out: ansible.Reply{Data: map[string]any{}}}, nil
 }
 
-// folder is a private folder for temporary copies, removed by close.
-func (r *runner) folder() (string, error) {
-	if r.temp != "" {
-		return r.temp, nil
+// listsFolder is where the complete lists of what is found go; "" if nowhere.
+func (s *settings) listsFolder() string {
+	if !s.mode.Check {
+		return s.state.Report()
 	}
-	base := os.Getenv("CIDX_HELPER_DIR")
-	if base != "" {
-		base = filepath.Join(base, "tmp")
-		if err := os.MkdirAll(base, 0o700); err != nil {
-			return "", fmt.Errorf("make temporary folder: %w", err)
-		}
-		sweep(base)
+	if cache := os.Getenv("CIDX_HELPER_DIR"); cache != "" {
+		return filepath.Join(cache, "rehearsal")
 	}
-	dir, err := os.MkdirTemp(base, "cidx-database-")
-	if err != nil {
-		return "", problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
-	}
-	r.temp = dir
-	return dir, nil
+	return ""
 }
 
-// sweep removes copies that a killed run of another day has left.
-func sweep(base string) {
-	old, _ := filepath.Glob(filepath.Join(globEscape(base), "cidx-database-*"))
-	for _, dir := range old {
-		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			_ = os.RemoveAll(dir) // what stays is tried again the next time
-		}
+func (r *runner) connect(ctx context.Context) (err error) {
+	if r.session, err = connect(ctx, r.settings); err == nil {
+		r.out.Data["postgres_version"] = r.catalog.Server.Release()
 	}
+	return err
 }
 
 func (r *runner) close() {
 	r.meter.stop()
-	if r.conn != nil {
-		// Also ends a transaction that was not committed.
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = r.conn.Close(ctx)
-	}
+	r.session.close()
 	r.source.close()
-	if r.temp != "" {
-		_ = os.RemoveAll(r.temp)
-	}
 }
 
-// connect opens the connection and reads the catalog.
-func (r *runner) connect(ctx context.Context) error {
-	conn, err := postgres.Connect(ctx, r.dsn, application)
-	if err != nil {
-		return err
-	}
-	r.conn = conn
-	if r.catalog, err = postgres.Inspect(ctx, conn); err == nil {
-		r.out.Data["postgres_version"] = r.catalog.Server.Release()
-	}
-	return r.explain(err)
+// notes are what a call tells while it works, and keeps for its reply.
+type notes struct {
+	warnings warnings
+	clock    stopwatch
+	meter    *meter
+	lists    lists
 }
 
 // stopwatch collects how long each part took.
@@ -172,11 +150,6 @@ type stopwatch struct {
 // lap books the time since the last call under a name.
 func (s *stopwatch) lap(name string) {
 	now := time.Now()
-	if s.parts == nil {
-		s.parts = map[string]float64{}
-	}
-	if !s.last.IsZero() && name != "" {
-		s.parts[name] += float64(now.Sub(s.last).Milliseconds()) / 1000
-	}
+	s.parts[name] += float64(now.Sub(s.last).Milliseconds()) / 1000
 	s.last = now
 }

@@ -5,21 +5,14 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
-
-// hasSchema reports whether the target has any table of CIDX's.
-func (r *runner) hasSchema() bool {
-	return slices.ContainsFunc(cidx.Catalogue, func(t cidx.Table) bool { return t.Copied() && r.catalog.Tables[t.Name] != nil })
-}
 
 // ensureSchema makes CIDX's schema with the operator's command if there is
 // none. none reports that a rehearsal cannot go on without it.
@@ -29,25 +22,26 @@ func (r *runner) ensureSchema(ctx context.Context) (none bool, err error) {
 	}
 	const runner = "python3 -m code_indexer.server.storage.postgres.migrations.runner --connection-string <dsn>"
 	if r.args.SchemaCommand == "" {
-		return false, problem.Problem{What: "the database has none of CIDX's tables", At: r.where, Fix: "create the schema as the server's user with CIDX's own runner (" + runner + "), or set cidx_schema_command"}
+		return false, problem.Problem{What: "the database has none of CIDX's tables", At: r.where,
+			Fix: "create the schema as the server's user with CIDX's own runner (" + runner + "), or set cidx_schema_command"}
 	}
 	if r.mode.Check {
 		r.out.Changed = true
 		r.out.Msg = "would create CIDX's schema with cidx_schema_command, then load"
-		r.warnings.add("the database has none of CIDX's tables: only the SQLite files were rehearsed, run the schema command and the rehearsal again to see the rest")
-		return true, r.integrity(ctx)
+		r.warnings.add("the database has none of CIDX's tables: " +
+			"only the SQLite files were rehearsed, run the schema command and the rehearsal again to see the rest")
+		return true, r.source.integrity(ctx, r.meter)
 	}
 	progress.Line(ctx, "  Creating CIDX's schema...")
-	if err := r.runSchemaCommand(ctx); err != nil {
+	if err := runSchemaCommand(ctx, r.settings); err != nil {
 		return false, err
 	}
-	catalog, err := postgres.Inspect(ctx, r.conn)
-	if err != nil {
-		return false, r.explain(err)
+	if err := r.inspect(ctx); err != nil {
+		return false, err
 	}
-	r.catalog = catalog
 	if r.out.Changed = r.hasSchema(); !r.out.Changed {
-		return false, problem.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.where, Fix: "correct cidx_schema_command: it must use the connection in CIDX_POSTGRES_DSN"}
+		return false, problem.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.where,
+			Fix: "correct cidx_schema_command: it must use the connection in CIDX_POSTGRES_DSN"}
 	}
 	return false, nil
 }
@@ -57,15 +51,15 @@ const schemaTime = 10 * time.Minute
 
 // runSchemaCommand runs the operator's command. The connection is in the
 // environment: everybody can read a command line.
-func (r *runner) runSchemaCommand(ctx context.Context) error {
+func runSchemaCommand(ctx context.Context, set *settings) error {
 	ctx, cancel := context.WithTimeout(ctx, schemaTime)
 	defer cancel()
-	variables, err := postgres.Environment(ctx, r.dsn)
+	variables, err := postgres.Environment(ctx, set.dsn)
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, "/bin/sh", "-c", r.args.SchemaCommand)
-	command.Env = append(append(os.Environ(), "CIDX_POSTGRES_DSN="+r.dsn), variables...)
+	command := exec.CommandContext(ctx, "/bin/sh", "-c", set.args.SchemaCommand)
+	command.Env = append(append(os.Environ(), "CIDX_POSTGRES_DSN="+set.dsn), variables...)
 	command.WaitDelay = 5 * time.Second
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
@@ -77,5 +71,6 @@ func (r *runner) runSchemaCommand(ctx context.Context) error {
 	if len(text) > 2000 {
 		text = "…" + text[len(text)-2000:]
 	}
-	return problem.Problem{What: "the schema command failed: " + err.Error() + ": " + secret.From(ctx).Hide(text), At: "cidx_schema_command", Fix: "run it by hand as the server's user, then run again"}
+	return problem.Problem{What: "the schema command failed: " + err.Error() + ": " + secret.From(ctx).Hide(text),
+		At: "cidx_schema_command", Fix: "run it by hand as the server's user, then run again"}
 }

@@ -15,7 +15,7 @@ import (
 
 // sequence is a sequence that fills a column of a table that is loaded.
 type sequence struct {
-	t       *table
+	t       *transfer
 	column  *postgres.Column
 	highest int64 // id of either side that it must not give out again
 	current int64 // that it gave out last
@@ -24,10 +24,10 @@ type sequence struct {
 	owned   bool  // may be altered
 }
 
-// listSequences lists the sequences of the plan, without asking PostgreSQL.
-func (p *passage) listSequences() []sequence {
+// sequences lists the sequences of the plan, without asking PostgreSQL.
+func (tables transfers) sequences() []sequence {
 	var list []sequence
-	for _, t := range p.tables {
+	for _, t := range tables {
 		for i := range t.to.Columns {
 			if c := &t.to.Columns[i]; c.Sequence != "" {
 				list = append(list, sequence{t: t, column: c})
@@ -41,42 +41,44 @@ func (s *sequence) regclass() string { return postgres.Literal(s.column.Sequence
 
 // sequenceRights finds the rights on sequences that the load and CIDX need and
 // the role lacks.
-func (p *passage) sequenceRights(ctx context.Context, list []sequence) error {
-	names := make([]string, len(list))
-	for i := range list {
-		names[i] = list[i].column.Sequence
-	}
-	rows, err := postgres.Rows(ctx, p.conn, `SELECT string_agg(s, ', ' ORDER BY n) FROM unnest(string_to_array($1, chr(10))) WITH ORDINALITY u(s, n)
-		WHERE NOT (has_sequence_privilege(s, 'SELECT') AND has_sequence_privilege(s, 'UPDATE'))`, strings.Join(names, "\n"))
+func (s *session) sequenceRights(ctx context.Context, list []sequence) error {
+	names := join(list, "\n", func(s sequence) string { return s.column.Sequence })
+	rows, err := postgres.Rows(ctx, s.conn, `SELECT string_agg(s, ', ' ORDER BY n)
+		FROM unnest(string_to_array($1, chr(10))) WITH ORDINALITY u(s, n)
+		WHERE NOT (has_sequence_privilege(s, 'SELECT') AND has_sequence_privilege(s, 'UPDATE'))`, names)
 	if err != nil || rows[0][0] == nil {
 		return err
 	}
-	schema, user := p.catalog.Server.Schema, p.catalog.Server.User
-	return problem.Problem{What: "role " + user + " lacks rights (SELECT, UPDATE) on sequences " + string(rows[0][0]), At: p.where,
+	schema, user := s.catalog.Server.Schema, s.catalog.Server.User
+	return problem.Problem{What: "role " + user + " lacks rights (SELECT, UPDATE) on sequences " + string(rows[0][0]), At: s.set.where,
 		Fix: "GRANT ALL ON ALL SEQUENCES IN SCHEMA " + schema + " TO " + user + ", or connect as the owner of CIDX's tables"}
 }
 
 // readSequences reads where every sequence stands and where its table does, on
 // either side.
-func (p *passage) readSequences(ctx context.Context) ([]sequence, error) {
-	list := p.listSequences()
+func (s *session) readSequences(ctx context.Context, tables transfers) ([]sequence, error) {
+	list := tables.sequences()
 	if len(list) == 0 {
 		return nil, nil
 	}
-	if err := p.sequenceRights(ctx, list); err != nil {
+	if err := s.sequenceRights(ctx, list); err != nil {
 		return nil, err
 	}
 	var parts []string
 	for i := range list {
 		s := &list[i]
-		if err := s.countSource(); err != nil {
-			return nil, err
+		if s.t.conn != nil {
+			var err error
+			if s.highest, err = s.t.highest(s.column.Name); err != nil {
+				return nil, err
+			}
 		}
 		parts = append(parts, "(SELECT coalesce(max("+postgres.Quote(s.column.Name)+"), 0) FROM "+s.t.to.Qualified()+")",
-			"(SELECT CASE WHEN is_called THEN last_value ELSE last_value - seqincrement END || ' ' || seqincrement || ' ' || seqmax || ' ' || pg_has_role(relowner, 'USAGE')::int FROM "+
-				s.column.Sequence+", pg_sequence JOIN pg_class ON pg_class.oid = seqrelid WHERE seqrelid = "+s.regclass()+")")
+			"(SELECT CASE WHEN is_called THEN last_value ELSE last_value - seqincrement END || ' ' || seqincrement || ' ' || seqmax "+
+				"|| ' ' || pg_has_role(relowner, 'USAGE')::int FROM "+s.column.Sequence+
+				", pg_sequence JOIN pg_class ON pg_class.oid = seqrelid WHERE seqrelid = "+s.regclass()+")")
 	}
-	rows, err := postgres.Rows(ctx, p.conn, "SELECT "+strings.Join(parts, ", "))
+	rows, err := postgres.Rows(ctx, s.conn, "SELECT "+strings.Join(parts, ", "))
 	if err != nil {
 		return nil, fmt.Errorf("read sequences: %w", err)
 	}
@@ -91,15 +93,6 @@ func (p *passage) readSequences(ctx context.Context) ([]sequence, error) {
 		s.owned, s.last = owned == 1, min(s.last, largest(s.column.Type.Kind))
 	}
 	return list, nil
-}
-
-// countSource raises highest to what SQLite has and has given out.
-func (s *sequence) countSource() (err error) {
-	if s.t.conn == nil {
-		return nil
-	}
-	s.highest, err = s.t.highest(s.column.Name)
-	return err
 }
 
 // highest is the highest id of a column that SQLite has or has given out.
@@ -152,8 +145,10 @@ func (s *sequence) fault(where string) error {
 		p.What = fmt.Sprintf("sequence %s counts downwards (increment %d): it would give out ids that exist", name, s.step)
 		p.Fix = "ALTER SEQUENCE " + name + " INCREMENT BY 1 NO MAXVALUE NO MINVALUE, as CIDX's schema has it"
 	case s.highest >= s.last:
-		p.What = fmt.Sprintf("no id is left after %d, the highest of %s: sequence %s and its column end at %d", s.highest, s.t.at(), name, s.last)
-		p.Fix = "with the standalone server stopped, lower that id (and what sqlite_sequence says) in SQLite; or widen column and sequence in PostgreSQL (bigint, NO MAXVALUE)"
+		p.What = fmt.Sprintf("no id is left after %d, the highest of %s: sequence %s and its column end at %d",
+			s.highest, s.t.at(), name, s.last)
+		p.Fix = "with the standalone server stopped, lower that id (and what sqlite_sequence says) in SQLite; " +
+			"or widen column and sequence in PostgreSQL (bigint, NO MAXVALUE)"
 	case !s.due() && s.current > s.last-s.step:
 		p.What = fmt.Sprintf("sequence %s is at its end: it stands at %d, and %d is the last id", name, s.current, s.last)
 		p.Fix = fmt.Sprintf("ALTER SEQUENCE %s RESTART WITH %d", name, s.highest+1)
@@ -168,7 +163,7 @@ func (s *sequence) fault(where string) error {
 // has to wait until nothing but the commit is left. A rehearsal leaves alone what
 // index runs draw from.
 func (p *passage) setSequences(ctx context.Context) error {
-	list, err := p.readSequences(ctx)
+	list, err := p.readSequences(ctx, p.tables)
 	if err != nil {
 		return err
 	}

@@ -20,14 +20,14 @@ import (
 // source is where rows come from: private copies of the SQLite files, and the
 // metadata files of activated repositories as a table in memory.
 type source struct {
-	dir       string // holds the copies by their path below the home
-	temporary bool   // taken for this call while the server may run
-	id        string // changes whenever the copies do
-	taken     time.Time
+	dir       string                  // holds the copies by their path below the home
+	temporary bool                    // taken for this call while the server may run
+	scratch   string                  // folder for temporary copies; made when needed
+	id        string                  // changes whenever the copies do
 	files     map[string]*sqlite.Conn // by path below the home, or cidx.Activated
 	stamps    map[string]stamp
 	tables    map[string][]sqlite.Table
-	moved     int64 // paths in the metadata files that were rewritten
+	activated
 }
 
 // stamp tells whether a copy was touched.
@@ -49,13 +49,16 @@ func (s *source) close() {
 	for _, c := range s.files {
 		c.Close()
 	}
+	if s.scratch != "" {
+		_ = os.RemoveAll(s.scratch)
+	}
 }
 
 // snapshotExists reports whether the backup step has left its copies.
-func (r *runner) snapshotExists() bool {
+func snapshotExists(state cidx.State) bool {
 	for _, f := range cidx.DatabaseFiles() {
 		if f.Migrates && f.Required {
-			if _, err := os.Stat(r.state.Snapshot(f.Path)); err != nil {
+			if _, err := os.Stat(state.Snapshot(f.Path)); err != nil {
 				return false
 			}
 		}
@@ -64,52 +67,54 @@ func (r *runner) snapshotExists() bool {
 }
 
 // openSnapshot opens the copies that the backup step took after the stop.
-func (r *runner) openSnapshot(ctx context.Context) error {
-	r.source = &source{dir: r.state.Snapshot("")}
+func openSnapshot(ctx context.Context, set *settings) (*source, error) {
 	var problems problem.List
 	for _, f := range cidx.DatabaseFiles() {
-		if !f.Migrates || exists(r.state.Snapshot(f.Path)) {
-			continue
-		}
-		if f.Required || exists(filepath.Join(r.args.Home, f.Path)) {
-			problems = append(problems, problem.Problem{What: "no private snapshot of " + f.Path, At: r.state.Snapshot(f.Path), Fix: "run the backup step (cidx_backup) after the server is stopped"})
+		at := set.state.Snapshot(f.Path)
+		if f.Migrates && !exists(at) && (f.Required || exists(filepath.Join(set.args.Home, f.Path))) {
+			problems = append(problems, problem.Problem{What: "no private snapshot of " + f.Path, At: at,
+				Fix: "run the backup step (cidx_backup) after the server is stopped"})
 		}
 	}
 	if err := problems.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	return r.openSource(ctx)
+	return openSource(ctx, set, &source{dir: set.state.Snapshot("")})
 }
 
 // openCopies takes copies of its own of the files that the server uses.
-func (r *runner) openCopies(ctx context.Context) error {
-	dir, err := r.folder()
+func openCopies(ctx context.Context, set *settings) (*source, error) {
+	dir, err := makeScratch()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return copyInto(ctx, r, dir)
+	return copyInto(ctx, set, &source{dir: dir, scratch: dir})
 }
 
 // copyInto takes copies of the files that the server uses.
-func copyInto(ctx context.Context, r *runner, dir string) error {
-	r.source = &source{dir: dir, temporary: true}
+func copyInto(ctx context.Context, set *settings, s *source) (*source, error) {
+	s.temporary = true
 	var problems problem.List
 	for _, f := range cidx.DatabaseFiles() {
-		from := filepath.Join(r.args.Home, f.Path)
-		if !f.Migrates || (!f.Required && !exists(from)) {
-			continue
+		from := filepath.Join(set.args.Home, f.Path)
+		if f.Migrates && (f.Required || exists(from)) {
+			problems.Add(sqlite.Copy(ctx, from, filepath.Join(s.dir, f.Path)))
 		}
-		problems.Add(sqlite.Copy(ctx, from, filepath.Join(dir, f.Path)))
 	}
 	if err := problems.Err(); err != nil {
-		return err
+		s.close()
+		return nil, err
 	}
-	return r.openSource(ctx)
+	return openSource(ctx, set, s)
 }
 
 // openSource opens every copy below the source's folder and lists its tables.
-func (r *runner) openSource(ctx context.Context) error {
-	s := r.source
+func openSource(ctx context.Context, set *settings, s *source) (_ *source, err error) {
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	s.files, s.tables, s.stamps = map[string]*sqlite.Conn{}, map[string][]sqlite.Table{}, map[string]stamp{}
 	sum := sha256.New()
 	var problems problem.List
@@ -120,21 +125,34 @@ func (r *runner) openSource(ctx context.Context) error {
 		}
 		fmt.Fprintf(sum, "%s\n", f.Path)
 		if err := sqlite.Fingerprint(sum, path); err != nil {
-			return err
+			return nil, err
 		}
-		problems.Add(r.mention(r.openFile(ctx, f.Path, path), path))
+		problems.Add(s.mention(s.open(ctx, f.Path, path, filepath.Join(set.args.Home, f.Path)), path))
 	}
 	s.id = hex.EncodeToString(sum.Sum(nil))
 	if err := problems.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	return r.openActivated()
+	tree, ok := set.layout.Tree(cidx.ActivatedRepos)
+	if !ok {
+		return s, nil // nobody has activated a repository
+	}
+	conn, err := sqlite.Memory()
+	if err != nil {
+		return nil, err
+	}
+	s.files[cidx.Activated] = conn
+	if s.activated, err = readActivated(set, conn, tree); err != nil {
+		return nil, err
+	}
+	s.tables[cidx.Activated], err = conn.Tables()
+	return s, err
 }
 
 // mention adds to a problem of a database the place of the copy where it was
 // seen, unless that is gone when the operator reads it.
-func (r *runner) mention(err error, path string) error {
-	if err == nil || r.source.temporary {
+func (s *source) mention(err error, path string) error {
+	if err == nil || s.temporary {
 		return err
 	}
 	problems := problem.Of(err)
@@ -144,19 +162,19 @@ func (r *runner) mention(err error, path string) error {
 	return problems
 }
 
-// openFile opens the copy of the database rel. Messages name the database.
-func (r *runner) openFile(ctx context.Context, rel, path string) error {
-	s, name := r.source, filepath.Join(r.args.Home, rel)
+// open opens the copy of the database rel. Messages call it name.
+func (s *source) open(ctx context.Context, rel, path, name string) error {
 	hot, err := sqlite.HasHotJournal(path)
 	if err != nil {
 		return err
 	}
 	if hot {
-		dir, err := r.folder()
-		if err != nil {
-			return err
+		if s.scratch == "" {
+			if s.scratch, err = makeScratch(); err != nil {
+				return err
+			}
 		}
-		recovered := filepath.Join(dir, "recovered", rel)
+		recovered := filepath.Join(s.scratch, "recovered", rel)
 		if err := sqlite.Recover(ctx, path, recovered, name); err != nil {
 			return err
 		}
@@ -164,9 +182,6 @@ func (r *runner) openFile(ctx context.Context, rel, path string) error {
 	}
 	for _, p := range []string{path, path + "-wal"} {
 		s.stamps[p] = stampOf(p).written()
-	}
-	if info, err := os.Stat(path); err == nil && info.ModTime().After(s.taken) {
-		s.taken = info.ModTime()
 	}
 	conn, err := sqlite.OpenCopy(path, name)
 	if err != nil {
@@ -177,12 +192,40 @@ func (r *runner) openFile(ctx context.Context, rel, path string) error {
 	return err
 }
 
+// makeScratch makes a private folder for temporary copies.
+func makeScratch() (string, error) {
+	base := os.Getenv("CIDX_HELPER_DIR")
+	if base != "" {
+		base = filepath.Join(base, "tmp")
+		if err := os.MkdirAll(base, 0o700); err != nil {
+			return "", fmt.Errorf("make temporary folder: %w", err)
+		}
+		sweep(base)
+	}
+	dir, err := os.MkdirTemp(base, "cidx-database-")
+	if err != nil {
+		return "", problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+	}
+	return dir, nil
+}
+
+// sweep removes copies that a killed run of another day has left.
+func sweep(base string) {
+	old, _ := filepath.Glob(filepath.Join(globEscape(base), "cidx-database-*"))
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			_ = os.RemoveAll(dir) // what stays is tried again the next time
+		}
+	}
+}
+
 // unchanged is an error if a copy was touched since it was opened.
 func (s *source) unchanged() error {
 	var problems problem.List
 	for path, before := range s.stamps {
 		if stampOf(path).written() != before {
-			problems = append(problems, problem.Problem{What: "the copy changed while it was read", At: path, Fix: "find out what writes there, then run the backup step and this one again"})
+			problems = append(problems, problem.Problem{What: "the copy changed while it was read", At: path,
+				Fix: "find out what writes there, then run the backup step and this one again"})
 		}
 	}
 	return problems.Err()

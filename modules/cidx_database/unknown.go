@@ -13,90 +13,79 @@ import (
 )
 
 // unknownTables finds tables with rows that the catalogue does not name.
-func (r *runner) unknownTables(known map[string]bool) error {
+func (p planner) unknownTables(known map[string]bool) error {
 	var problems problem.List
-	for file, tables := range r.source.tables {
+	for file, tables := range p.source.tables {
 		for _, from := range tables {
 			if known[from.Name] || known[strings.ToLower(from.Name)] {
-				problems.Add(r.misplaced(file, from))
+				problems.Add(p.misplaced(file, from))
 				continue
 			}
-			t := &table{Table: cidx.Table{Name: from.Name, File: file}, conn: r.source.files[file], from: from}
-			problems.Add(r.leftBehind(t, "table is unknown to this tool"))
+			t := &table{Table: cidx.Table{Name: from.Name, File: file}, conn: p.source.files[file], from: from}
+			problems.Add(p.leftBehind(t, "table is unknown to this tool"))
 		}
 	}
 	return problems.Err()
 }
 
 // misplaced finds rows of a known table in another file than the catalogue's.
-func (r *runner) misplaced(file string, from sqlite.Table) error {
+func (p planner) misplaced(file string, from sqlite.Table) error {
 	entry, _ := cidx.FindTable(strings.ToLower(from.Name))
 	if !entry.Copied() || entry.File == file {
 		return nil
 	}
-	t := &table{Table: cidx.Table{Name: from.Name, File: file}, conn: r.source.files[file], from: from}
+	t := &table{Table: cidx.Table{Name: from.Name, File: file}, conn: p.source.files[file], from: from}
 	if n, err := t.count(); n == 0 || err != nil {
 		return err // activated_repos has an empty table beside its files
 	}
-	return r.leftBehind(t, "rows in a table that CIDX keeps in "+entry.File)
+	return p.leftBehind(t, "rows in a table that CIDX keeps in "+entry.File)
 }
 
-func (r *runner) leftBehind(t *table, why string) error {
-	n, err := t.count()
-	if err != nil {
-		return err
-	}
-	if n == 0 || r.accepted(t.Name) {
-		reason := why + "; it is empty"
-		if n > 0 {
-			reason = fmt.Sprintf("%s; %d rows stay behind as accepted", why, n)
-		}
-		r.plan.skipped = append(r.plan.skipped, skipped{t.Name, t.File, reason})
-		return nil
-	}
-	return problem.Problem{What: fmt.Sprintf("%s; %d rows would be lost", why, n), At: t.at(), Fix: "find out what the table is for; add " + t.Name + " to cidx_database_accept to leave it behind"}
+func (p planner) leftBehind(t *table, why string) error {
+	return p.leaveBehind(t, why, why, "find out what the table is for; add "+t.Name+" to cidx_database_accept to leave it behind")
 }
 
 // unknownFiles finds databases of the home that nobody has named.
-func (r *runner) unknownFiles() error {
+func (p planner) unknownFiles() error {
 	var problems problem.List
 	for _, pattern := range []string{"*.db", "data/*.db"} {
-		matches, err := filepath.Glob(filepath.Join(globEscape(r.args.Home), pattern))
+		matches, err := filepath.Glob(filepath.Join(globEscape(p.args.Home), pattern))
 		if err != nil {
 			return fmt.Errorf("list databases: %w", err)
 		}
 		for _, path := range matches {
-			rel, _ := filepath.Rel(r.args.Home, path)
+			rel, _ := filepath.Rel(p.args.Home, path)
 			known := slices.ContainsFunc(cidx.DatabaseFiles(), func(f cidx.DatabaseFile) bool { return f.Path == rel })
 			if info, err := os.Stat(path); known || err != nil || info.Size() == 0 {
 				continue
 			}
-			if r.accepted(rel) {
-				r.plan.skipped = append(r.plan.skipped, skipped{"*", rel, "unknown database; stays behind as accepted"})
+			if p.accepted(rel) {
+				p.skip("*", rel, "unknown database; stays behind as accepted")
 				continue
 			}
-			problems = append(problems, problem.Problem{What: "database is unknown to this tool; what is in it would be lost", At: path, Fix: "find out what it is for; add " + rel + " to cidx_database_accept to leave it behind"})
+			problems = append(problems, problem.Problem{What: "database is unknown to this tool; what is in it would be lost", At: path,
+				Fix: "find out what it is for; add " + rel + " to cidx_database_accept to leave it behind"})
 		}
 	}
 	return problems.Err()
 }
 
 // warnAbout tells of rows in a skipped table that an operator should know of.
-func (r *runner) warnAbout(entry cidx.Table) error {
+func (p planner) warnAbout(entry cidx.Table) error {
 	if entry.Warn == "" {
 		return nil
 	}
-	for _, from := range r.source.tables[entry.File] {
+	for _, from := range p.source.tables[entry.File] {
 		if from.Name != entry.Name {
 			continue
 		}
-		t := &table{Table: entry, conn: r.source.files[entry.File], from: from}
+		t := &table{Table: entry, conn: p.source.files[entry.File], from: from}
 		n, err := t.number("SELECT count(*) FROM " + sqlite.Quote(from.Name) + " WHERE " + entry.Warn)
 		if err != nil {
 			return err
 		}
 		if n > 0 {
-			r.warnings.add("%s: %s in %d rows; it is not carried over (%s)", entry.Name, entry.Warn, n, entry.Skip)
+			p.warnings.add("%s: %s in %d rows; it is not carried over (%s)", entry.Name, entry.Warn, n, entry.Skip)
 		}
 	}
 	return nil

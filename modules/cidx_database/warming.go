@@ -1,9 +1,11 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -25,9 +27,7 @@ import (
 // warming is the transaction of a warm load.
 type warming struct {
 	*passage
-	whole *plan
-	w     *warmth
-	was   *warmth // what an earlier run has left
+	w *warmth
 }
 
 // errNotWarm ends a warm load that cannot be built upon. It is no fault: all of
@@ -37,106 +37,133 @@ type errNotWarm struct{ why string }
 func (e errNotWarm) Error() string { return e.why }
 
 // loadWarm is the phase warm.
-func (r warmer) loadWarm(ctx context.Context) error {
-	r.clock.lap("")
+func (r *runner) loadWarm(ctx context.Context) error {
 	r.out.Data["phase"] = phaseWarm
 	if why, err := r.tooLate(); why != "" || err != nil {
 		r.out.Skipped = why
 		return err
 	}
-	if err := r.prepare(ctx); err != nil {
-		return errors.Join(err, r.removeWarm())
+	err := r.prepare(ctx)
+	if err == nil {
+		r.clock.lap("prepare")
+		err = r.warmUp(ctx)
 	}
-	r.clock.lap("prepare")
-	err := r.warmUp(ctx)
 	var not errNotWarm
 	if errors.As(err, &not) {
 		r.out.Skipped = not.why + "; everything is loaded after the stop"
 		err = nil
 	}
-	if !r.committed {
-		return errors.Join(err, r.removeWarm())
+	if r.session == nil || !r.committed {
+		return errors.Join(err, os.RemoveAll(r.state.Warm()))
 	}
 	return err
 }
 
 // tooLate says why there is nothing to be loaded before the stop.
-func (r warmer) tooLate() (string, error) {
-	if r.mode.Check {
+func (s *settings) tooLate() (string, error) {
+	if s.mode.Check {
 		return "a check changes nothing", nil
 	}
-	standing, err := r.args.Standing()
+	standing, err := s.args.Standing()
 	if err == nil && standing.Unfinished() {
 		return "the server is stopped already; everything is loaded at once", nil
 	}
 	return "", err
 }
 
-func (r warmer) warmUp(ctx context.Context) error {
+func (r *runner) warmUp(ctx context.Context) error {
 	m, err := loaded.Latest(ctx, r.conn)
 	if err != nil {
 		return r.explain(err)
 	}
-	if r.marker = m; m != nil && m.RolledBack == "" {
+	if r.held.marker = m; m != nil && m.RolledBack == "" {
 		return errNotWarm{"PostgreSQL holds a load of " + m.Committed + " already"}
 	}
 	if _, err := r.ensureSchema(ctx); err != nil {
 		return err
 	}
 	var problems problem.List
-	problems.Add(r.makePlan())
-	problems.Add(r.explain(r.findWarmth(ctx)))
-	problems.Add(r.tryAll(ctx))
+	problems.Add(r.lookAhead(ctx))
 	problems.Add(r.checked())
 	if err := problems.Err(); err != nil {
 		return err
 	}
 	r.clock.lap("plan")
-	r.meter = startMeter(ctx, r.args.ProgressSeconds)
-	w := &warming{passage: &passage{runner: r.runner, end: (*passage).commit}, whole: r.plan, was: r.plan.warm}
-	err = w.run(ctx)
-	r.plan = w.whole
-	if w.refused {
-		if r.args.Quarantine {
-			return errNotWarm{"rows go to quarantine"}
-		}
-		return r.name(ctx, err)
-	}
+	w, err := r.warming(ctx)
 	if err != nil {
 		return r.explain(err)
 	}
-	return w.finish(ctx)
-}
-
-// name names everything that is refused, by a rehearsal of the whole load. What
-// it takes is loaded after the stop.
-func (r warmer) name(ctx context.Context, cause error) error {
-	named := r.rehearsal()
-	named.all = true
-	problems := problem.Of(r.explain(named.run(ctx)))
-	problems = append(append(problems, named.found.list(r.runner)...), r.finds.list()...)
-	if len(problems) == 0 {
-		return errNotWarm{r.explain(cause).Error()}
+	err = w.run(ctx)
+	r.done = r.plan.transfers()
+	for i, t := range r.done {
+		r.done[i] = cmp.Or(w.every.find(t.Name), t)
 	}
-	return errors.Join(problems.Err(), r.finds.save())
+	switch {
+	case w.refused && r.args.Quarantine:
+		return errNotWarm{"rows go to quarantine"}
+	case w.refused: // what a rehearsal of the whole load takes is loaded after the stop
+		if problems := append(r.name(ctx), r.finds.list(&r.lists)...); len(problems) > 0 {
+			return errors.Join(problems, r.lists.save())
+		}
+		return errNotWarm{r.explain(err).Error()}
+	case err != nil:
+		return r.explain(err)
+	}
+	return r.finishWarm(ctx, w.w)
 }
 
-// run loads what can be loaded before the stop.
+// warming chooses what is loaded before the stop: all but the tables that are
+// loaded as a whole after it, and those that refer to them.
+func (r *runner) warming(ctx context.Context) (*warming, error) {
+	record := &warmth{Source: filepath.Base(r.source.dir), State: stateWarm, Home: r.args.Home, Host: hostName(),
+		Database: r.held.database, Started: r.moment, Tables: map[string]warmMark{}}
+	hot := r.work
+	hot.plan = &plan{}
+	for _, t := range r.plan.tables {
+		cold, above, err := r.cold(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range t.to.ForeignKeys {
+			if mark, known := record.Tables[f.Table]; known && mark.Cold != "" && f.Table != t.Name && cold == "" {
+				cold = "refers to " + f.Table
+			}
+		}
+		record.Tables[t.Name] = warmMark{Rules: t.rules(r.settings), Cold: cold, Above: above}
+		if cold == "" {
+			hot.plan.tables = append(hot.plan.tables, t)
+		}
+	}
+	return &warming{hot.passage(), record}, nil
+}
+
+// cold says why a table is not loaded before the stop; "" if it is.
+func (w *work) cold(ctx context.Context, t *table) (why string, above int64, err error) {
+	switch {
+	case t.conn == nil:
+		return "not in the source", 0, nil
+	case t.File == cidx.Activated:
+		return "built from files", 0, nil
+	case t.from.RowID == "":
+		return "has no row ids", 0, nil
+	case !t.Grows:
+		return "", 0, nil
+	case !t.numbered() || w.held.marker != nil:
+		return "index runs write to it", 0, nil
+	}
+	return reserve(ctx, w.session, w.held.warm, t)
+}
+
+// run loads it.
 func (w *warming) run(ctx context.Context) error {
-	r := w.runner
-	w.w = &warmth{Source: filepath.Base(r.source.dir), State: stateWarm,
-		Home: r.args.Home, Host: hostName(), Database: w.whole.database, Started: r.moment, Tables: map[string]warmMark{}}
-	if err := w.choose(ctx); err != nil {
-		return err
-	}
-	return w.carry(ctx, []step{
+	return w.passage.run(ctx, []step{
 		{"lock", true, (*passage).lockTables},
 		{"lock", true, w.clear},
 		{"lock", true, (*passage).dropIndexes},
 		{"copy", true, (*passage).copyTables},
 		{"copy", true, (*passage).runDeferred},
 		{"indexes", true, (*passage).rebuildIndexes},
-		{"verify", false, func(p *passage, _ context.Context) error { return p.source.unchanged() }},
+		{"verify", false, (*passage).sourceUnchanged},
 		{"verify", true, w.record},
 		{"verify", true, (*passage).runDeferred},
 		{"verify", true, (*passage).compare},
@@ -146,49 +173,11 @@ func (w *warming) run(ctx context.Context) error {
 	})
 }
 
-// choose leaves out the tables that are loaded as a whole after the stop, and
-// those that refer to them.
-func (w *warming) choose(ctx context.Context) error {
-	hot := &plan{warm: w.was, database: w.whole.database}
-	for _, t := range w.whole.tables {
-		cold, above, err := w.cold(ctx, t)
-		if err != nil {
-			return err
-		}
-		for _, f := range t.to.ForeignKeys {
-			if mark, known := w.w.Tables[f.Table]; known && mark.Cold != "" && f.Table != t.Name && cold == "" {
-				cold = "refers to " + f.Table
-			}
-		}
-		w.w.Tables[t.Name] = warmMark{Rules: (warmer{w.runner}).rules(t), Cold: cold, Above: above}
-		if cold == "" {
-			hot.tables = append(hot.tables, t)
-		}
-	}
-	w.plan = hot
-	return nil
-}
-
-// cold says why a table is not loaded before the stop; "" if it is.
-func (w *warming) cold(ctx context.Context, t *table) (why string, above int64, err error) {
-	switch {
-	case t.conn == nil:
-		return "not in the source", 0, nil
-	case t.File == cidx.Activated:
-		return "built from files", 0, nil
-	case t.from.RowID == "":
-		return "has no row ids", 0, nil
-	case t.Grows:
-		return w.reserve(ctx, t)
-	}
-	return "", 0, nil
-}
-
 // clear makes room for the rows. What index runs have written is out of the way.
 func (w *warming) clear(p *passage, ctx context.Context) error {
 	all := p.tables
 	defer func() { p.tables = all }()
-	p.tables = slices.DeleteFunc(slices.Clone(all), func(t *table) bool { return t.Grows })
+	p.tables = slices.DeleteFunc(slices.Clone(all), func(t *transfer) bool { return t.Grows })
 	if err := p.clearTarget(ctx); err != nil {
 		return err
 	}
@@ -212,7 +201,7 @@ func (w *warming) record(p *passage, ctx context.Context) error {
 	if w.w.Xid, err = warm.Current(ctx, p.conn); err != nil {
 		return err
 	}
-	for _, t := range p.plan.tables {
+	for _, t := range p.every {
 		count, err := t.target().Count(ctx, p.conn, w.w.Xid, 0)
 		if err != nil {
 			return err
@@ -230,29 +219,25 @@ func (w *warming) record(p *passage, ctx context.Context) error {
 		return err
 	}
 	w.w.Warnings = w.warnings
-	return w.w.write(ctx, (warmer{w.runner}))
+	return w.w.write(ctx, w.session)
 }
 
-func (w *warming) finish(ctx context.Context) error {
+func (r *runner) finishWarm(ctx context.Context, w *warmth) error {
 	var rows int64
-	for _, t := range w.whole.tables {
-		mark := w.w.Tables[t.Name]
+	for _, t := range r.plan.tables {
+		mark := w.Tables[t.Name]
 		if mark.Cold != "" && t.conn != nil {
 			progress.Line(ctx, "  %s is loaded after the stop: %s", t.Name, mark.Cold)
 		}
 		rows += mark.Rows
 	}
-	w.out.Changed = true
-	w.out.Data["warm"] = map[string]any{"rows": rows}
-	w.out.Msg = fmt.Sprintf("%s rows are in PostgreSQL before the stop, every value compared; "+
-		"after it, only what has changed since is moved",
-		human.Number(rows))
-	if err := w.analyze(ctx); err != nil {
-		w.warnings.add("ANALYZE did not run (%v); autovacuum will do it later", w.explain(err))
-	}
-	w.clock.lap("analyze")
-	if err := w.finds.save(); err != nil {
+	r.out.Changed = true
+	r.out.Data["warm"] = map[string]any{"rows": rows}
+	r.out.Msg = human.Number(rows) + " rows are in PostgreSQL before the stop, every value compared; " +
+		"after it, only what has changed since is moved"
+	r.analyze(ctx)
+	if err := r.lists.save(); err != nil {
 		return err
 	}
-	return journal.Append(w.state.Journal(), cidx.DatabaseModule, cidx.DatabaseWarm, map[string]any{"rows": rows})
+	return journal.Append(r.state.Journal(), cidx.DatabaseModule, cidx.DatabaseWarm, map[string]any{"rows": rows})
 }

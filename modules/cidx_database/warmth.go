@@ -2,18 +2,24 @@ package database
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/warm"
 )
@@ -56,22 +62,15 @@ type warmMark struct {
 	Dated bool   `json:"dated,omitempty"` // rows carry the moment of the load
 }
 
-// warmer is what a run does about a warm load: its own, or an earlier one's.
-type warmer struct{ *runner }
-
-func (r warmer) warmthName() string {
-	return postgres.Quote(r.catalog.Server.Schema) + "." + postgres.Quote(cidx.WarmMarker)
-}
-
 // readWarmth finds what an earlier run has loaded while the server ran.
-func (r warmer) readWarmth(ctx context.Context) (*warmth, error) {
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT to_regclass($1) IS NOT NULL", r.warmthName())
+func readWarmth(ctx context.Context, s *session, n *notes) (*warmth, error) {
+	rows, err := postgres.Rows(ctx, s.conn, "SELECT to_regclass($1) IS NOT NULL", s.table(cidx.WarmMarker))
 	if err != nil || string(rows[0][0]) != "t" {
 		return nil, err
 	}
-	rows, err = postgres.Rows(ctx, r.conn, "SELECT source_id, state, record FROM "+r.warmthName()+" LIMIT 1")
+	rows, err = postgres.Rows(ctx, s.conn, "SELECT source_id, state, record FROM "+s.table(cidx.WarmMarker)+" LIMIT 1")
 	if postgres.Code(err) == "42703" {
-		r.warnings.add("rows were loaded before the stop by another release of this tool; they do not count")
+		n.warnings.add("rows were loaded before the stop by another release of this tool; they do not count")
 		return nil, nil
 	}
 	if err != nil || len(rows) == 0 {
@@ -82,11 +81,11 @@ func (r warmer) readWarmth(ctx context.Context) (*warmth, error) {
 }
 
 // write keeps w in the place of what was there.
-func (w *warmth) write(ctx context.Context, r warmer) error {
+func (w *warmth) write(ctx context.Context, s *session) error {
 	raw, err := json.Marshal(w)
 	if err == nil {
-		err = postgres.Run(ctx, r.conn, fmt.Sprintf(createWarmth,
-			r.warmthName(), postgres.Literal(w.Source), postgres.Literal(w.State), postgres.Literal(string(raw))))
+		err = postgres.Run(ctx, s.conn, fmt.Sprintf(createWarmth,
+			s.table(cidx.WarmMarker), postgres.Literal(w.Source), postgres.Literal(w.State), postgres.Literal(string(raw))))
 	}
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
@@ -96,39 +95,38 @@ func (w *warmth) write(ctx context.Context, r warmer) error {
 
 // forgetWarmth drops the record: what it told of is loaded, or was replaced.
 func (p *passage) forgetWarmth(ctx context.Context) error {
-	return postgres.Run(ctx, p.conn, "DROP TABLE IF EXISTS "+(warmer{p.runner}).warmthName())
+	return postgres.Run(ctx, p.conn, "DROP TABLE IF EXISTS "+p.table(cidx.WarmMarker))
 }
-
-// removeWarm removes the snapshots of warm loads.
-func (r warmer) removeWarm() error { return os.RemoveAll(r.state.Warm()) }
 
 // findWarmth looks for what a warm load has left in the target.
-func (r warmer) findWarmth(ctx context.Context) error {
-	var err error
-	if r.plan.database, err = warm.Database(ctx, r.conn); err != nil {
-		return err
+func findWarmth(ctx context.Context, s *session, n *notes) (w *warmth, database string, err error) {
+	if database, err = warm.Database(ctx, s.conn); err != nil {
+		return nil, "", err
 	}
-	w, err := r.readWarmth(ctx)
-	if err != nil || w == nil {
-		return err
+	if w, err = readWarmth(ctx, s, n); err != nil || w == nil {
+		return nil, database, err
 	}
-	rows, err := postgres.Rows(ctx, r.conn, "SELECT txid_snapshot_xmax(txid_current_snapshot())")
+	rows, err := postgres.Rows(ctx, s.conn, "SELECT txid_snapshot_xmax(txid_current_snapshot())")
 	if err != nil {
-		return err
+		return nil, database, err
 	}
 	var now warm.Xid
-	if _, err := fmt.Sscan(string(rows[0][0]), &now); err == nil && w.Xid.Known(now) {
-		r.plan.warm = w
+	if _, err := fmt.Sscan(string(rows[0][0]), &now); err != nil || !w.Xid.Known(now) {
+		return nil, database, nil
 	}
-	return nil
+	return w, database, nil
 }
 
-// foreign says why the ids that rows carry here say nothing of w; "" if they do.
-func (w *warmth) foreign(r *runner) string {
+// of reports whether w is a warm load of this server.
+func (w *warmth) of(set *settings) bool { return w.Home == set.args.Home && w.Host == hostName() }
+
+// foreign says why the ids that rows carry in a database say nothing of w; "" if
+// they do.
+func (w *warmth) foreign(set *settings, database string) string {
 	switch {
-	case w.Home != r.args.Home || w.Host != hostName():
+	case !w.of(set):
 		return fmt.Sprintf("it is of another server, %s on %s", w.Home, w.Host)
-	case w.Database != r.plan.database:
+	case w.Database != database:
 		return "it is of another database than this one, which was restored or moved since"
 	}
 	return ""
@@ -136,15 +134,15 @@ func (w *warmth) foreign(r *runner) string {
 
 // ownRows reports whether all that a table holds is what a warm load has left,
 // which is replaced. If there is more, only that is looked at.
-func (r warmer) ownRows(ctx context.Context, t *table) (bool, error) {
-	w := r.plan.warm
-	if w == nil || w.Home != r.args.Home || w.Host != hostName() {
+func (x *inspection) ownRows(ctx context.Context) (bool, error) {
+	w, t := x.held.warm, x.t
+	if w == nil || !w.of(x.settings) {
 		return false, nil
 	}
 	var count warm.Counts
 	var err error
-	if w.foreign(r.runner) == "" {
-		if count, err = t.target().Count(ctx, r.conn, w.Xid, 0); err != nil {
+	if w.foreign(x.settings, x.held.database) == "" {
+		if count, err = t.target().Count(ctx, x.conn, w.Xid, 0); err != nil {
 			return false, err
 		}
 	}
@@ -161,7 +159,7 @@ func (r warmer) ownRows(ctx context.Context, t *table) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if there, err := r.targetSum(ctx, t); err != nil || there != want {
+		if there, err := t.targetSum(ctx, x.conn, x.meter); err != nil || there != want {
 			return false, err
 		}
 	}
@@ -169,39 +167,83 @@ func (r warmer) ownRows(ctx context.Context, t *table) (bool, error) {
 	return true, nil
 }
 
-// giveUpWarm marks a warm load as given up.
-func (r warmer) giveUpWarm(ctx context.Context) error {
-	if r.mode.Check {
-		return nil
+// giveUpWarm marks a warm load of this server as given up, if there is one.
+func giveUpWarm(ctx context.Context, s *session, n *notes) (found bool, err error) {
+	w, err := readWarmth(ctx, s, n)
+	if err != nil || w == nil || w.State != stateWarm || !w.of(s.set) {
+		return false, err
 	}
-	w, err := r.readWarmth(ctx)
-	if err != nil || w == nil || w.State != stateWarm || w.Home != r.args.Home || w.Host != hostName() {
-		return err
-	}
-	if _, err := postgres.Rows(ctx, r.conn, "UPDATE "+r.warmthName()+" SET state = $1", stateGivenUp); err != nil {
-		return fmt.Errorf("mark the warm load as given up: %w", err)
+	if _, err := postgres.Rows(ctx, s.conn, "UPDATE "+s.table(cidx.WarmMarker)+" SET state = $1", stateGivenUp); err != nil {
+		return false, fmt.Errorf("mark the warm load as given up: %w", err)
 	}
 	progress.Line(ctx, "  The warm load is given up; the next migration replaces it")
-	r.out.Changed = true
-	return nil
+	return true, nil
 }
 
 // rules are all that decides what becomes of a row of the table: helper, zone,
 // paths, and both definitions. A column is known by its number: names change.
-func (r warmer) rules(t *table) string {
+func (t *table) rules(set *settings) string {
 	sum := sha256.New()
-	fmt.Fprintln(sum, ansible.Build, r.args.PathSpelling, t.File, t.conn != nil)
+	fmt.Fprintln(sum, ansible.Build, set.args.PathSpelling, t.File, t.conn != nil)
 	for day := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC); day.Year() < 2040; day = day.AddDate(0, 0, 7) {
-		_, offset := day.In(r.zone).Zone() // the host's zone has the same name always
+		_, offset := day.In(set.zone).Zone() // the host's zone has the same name always
 		fmt.Fprint(sum, offset, " ")
 	}
-	for _, from := range slices.Sorted(maps.Keys(r.moves)) {
-		fmt.Fprintf(sum, "%q %q\n", from, r.moves[from])
+	for _, from := range slices.Sorted(maps.Keys(t.moves)) {
+		fmt.Fprintf(sum, "%q %q\n", from, t.moves[from])
 	}
-	fmt.Fprintf(sum, "%q %q %q %v %v %q %s\n", t.from.Name, t.from.RowID, t.from.Key, t.from.Columns, t.key, t.to.Qualified(), t.to.OID)
+	fmt.Fprintf(sum, "%q %q %q %v %v %q %s\n", t.from.Name, t.from.RowID, t.from.Key, t.from.Columns, t.key,
+		t.to.Qualified(), t.to.OID)
 	for _, c := range t.columns {
 		to, _ := t.to.Column(c.Name)
 		fmt.Fprintf(sum, "%q %q %v %v %d\n", c.Name, c.Source, c.Type, c.NotNull, to.Number)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+// openWarm takes the copies that a warm load is made from. They stay in the state
+// folder, so that what changes later can be told from them.
+func openWarm(ctx context.Context, set *settings) (*source, error) {
+	if err := os.RemoveAll(set.state.Warm()); err != nil {
+		return nil, fmt.Errorf("remove the copies of an earlier warm load: %w", err)
+	}
+	name := make([]byte, 8)
+	if _, err := rand.Read(name); err != nil {
+		return nil, err
+	}
+	dir := set.state.Warm(hex.EncodeToString(name))
+	if err := durable.MakeFolder(dir); err != nil {
+		return nil, err
+	}
+	s, err := copyInto(ctx, set, &source{dir: dir})
+	problems := problem.Of(err)
+	for i := range problems {
+		if strings.HasPrefix(problems[i].At, dir) {
+			problems[i].Fix = "free space in the server's state folder (cidx_state_dir)"
+		}
+	}
+	return s, problems.Err()
+}
+
+// stampFiles stamps every file below a folder. They are on the disk then, so that
+// they survive whatever a record of the stamps does.
+func stampFiles(dir string) (map[string]stamp, error) {
+	stamps := map[string]stamp{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return durable.SyncFolder(path)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		if s := stampOf(path); s != (stamp{}) {
+			stamps[strings.TrimPrefix(path, dir)] = s
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
+	return stamps, err
 }
