@@ -67,10 +67,8 @@ func (c *copier) room() problem.List {
 
 // resumes reports whether the share has something of a part already.
 func (c *copier) resumes() bool {
-	for _, j := range c.jobs {
-		if e, err := tree.Lstat(atCwd, j.part.target); err == nil && e.IsDir() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.jobs, func(j *job) bool {
+		e, err := tree.Lstat(atCwd, j.part.target)
+		return err == nil && e.IsDir()
+	})
 }

@@ -213,7 +213,7 @@ func (c *copier) open(ctx context.Context, p *part) (*job, error) {
 	if c.args.Phase == phaseDelta && c.args.Compare == compareChanged && !c.check {
 		percent = c.args.SamplePercent
 	}
-	j.scan, err = look(ctx, p, j.manifest, criteria{want: want, percent: percent, losses: true, dir: c.scratch})
+	j.scan, err = look(ctx, p, j.manifest, criteria{want: want, percent: percent, losses: true, dir: c.scratch, rest: c.settings.rest})
 	return j, err
 }
 

@@ -191,7 +191,9 @@ func (p *pass) complete(ctx context.Context, tasks []*task) error {
 		if err := p.target.settle(t.path, &t.now.Self); err != nil {
 			return err
 		}
-		t.flags[0] = manifest.Copied
+		if t.flags[0] = manifest.Copied; t.rested {
+			t.flags[0] |= manifest.Rested
+		}
 		p.meter.moved()
 	}
 	if p.args.Compare != compareNone || slices.ContainsFunc(tasks, func(t *task) bool { return len(t.found) > 0 }) {

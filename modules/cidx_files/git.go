@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/git"
+	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/tree"
 )
 
 // gitCheck is the outcome for one base clone.
@@ -47,7 +50,7 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 	slices.Sort(todo)
 	var mu sync.Mutex
 	var problems problem.List
-	err := inParallel(ctx, max(1, p.workers/2), todo, func(ctx context.Context, repo string) error {
+	err := inParallel(ctx, runtime.NumCPU(), todo, func(ctx context.Context, repo string) error {
 		c, err := p.checkClone(ctx, repo)
 		mu.Lock()
 		defer mu.Unlock()
@@ -71,7 +74,31 @@ func (p *pass) checkGit(ctx context.Context, j *job) error {
 	return errors.Join(err, problems.Err())
 }
 
-// touched reports whether there is work in a repository.
+// concernsGit reports whether there is work in a folder in what git fsck and the
+// refs are read from: a fetch that brings nothing, and an index of CIDX's, are none.
+func (s *scan) concernsGit(now, old *tree.Dir, known *manifest.Group) bool {
+	repo := s.part.repository(now.Path)
+	below, inside := strings.CutPrefix(now.Path, tree.Join(repo, ".git"))
+	names := git.Reads()
+	switch {
+	case now.Path == repo:
+		names = []string{".git"}
+	case !inside || repo == "":
+		return false
+	case below != "":
+		first, _, _ := strings.Cut(below[1:], "/")
+		return slices.Contains(names, first)
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		i, k := now.Find(name), old.Find(name)
+		if i < 0 || k < 0 {
+			return i != k
+		}
+		return !tree.SameSource(&now.Entries[i], &old.Entries[k]) || known.Flags[k+1]&s.want != s.want || !known.Settled(k)
+	})
+}
+
+// touched reports whether there is work in a repository that its check concerns.
 func (s *scan) touched(repo string) bool {
 	return s.repos[repo] || slices.ContainsFunc(s.gone, func(path string) bool { return path == repo || strings.HasPrefix(path, repo+"/") })
 }

@@ -27,6 +27,7 @@ type server struct {
 	home  string
 	share string
 	lines []string
+	rest  time.Duration // see settings
 }
 
 // newServer makes a home with one repository, one snapshot and one activated
@@ -112,7 +113,7 @@ func (s *server) runWith(ctx context.Context, a args, check bool) (ansible.Reply
 			s.lines = append(s.lines, *e.Line)
 		}
 	})
-	return start(ctx, a, ansible.Mode{Check: check}, settings{plainFolder: true, window: 300})
+	return start(ctx, a, ansible.Mode{Check: check}, settings{plainFolder: true, window: 300, rest: s.rest})
 }
 
 // must runs a phase that has to succeed.

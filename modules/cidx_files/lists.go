@@ -2,19 +2,18 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/durable"
 	helper "cidx-cluster/modules/internal/job"
+	"cidx-cluster/modules/internal/printable"
 )
 
 // A reply carries counts and examples; everything that was found stands in a
@@ -51,12 +50,7 @@ func (j *job) lines() (all []line) {
 	for _, text := range j.result.repaired {
 		add("copied again", text, "")
 	}
-	slices.SortStableFunc(all, func(a, b line) int {
-		if a.what != b.what {
-			return strings.Compare(a.what, b.what)
-		}
-		return strings.Compare(a.path, b.path)
-	})
+	slices.SortStableFunc(all, func(a, b line) int { return cmp.Or(strings.Compare(a.what, b.what), strings.Compare(a.path, b.path)) })
 	return all
 }
 
@@ -86,7 +80,7 @@ func (c *copier) writeList(part string, all []line) (string, error) {
 	}
 	var b bytes.Buffer
 	for _, l := range all {
-		fmt.Fprintf(&b, "%s\t%s\t%s\n", l.what, printable(l.path), printable(l.detail))
+		fmt.Fprintf(&b, "%s\t%s\t%s\n", l.what, printable.Line(l.path), printable.Line(l.detail))
 	}
 	path := filepath.Join(dir, "files-"+part+".tsv")
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b.Bytes()) {
@@ -106,15 +100,6 @@ func (c *copier) listFolder() (string, error) {
 		return "", err
 	}
 	return store.Lists(c.args.Home)
-}
-
-// printable quotes a text that would break its line, or a terminal.
-func printable(text string) string {
-	plain := utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
-	if plain {
-		return text
-	}
-	return strconv.Quote(text)
 }
 
 // examples are the first of a list; where there are more, the last entry says

@@ -86,6 +86,7 @@ type settings struct {
 	plainFolder bool  // the share need not be a mount point
 	window      int64 // bytes of the plan that are worked at together
 	silence     time.Duration
+	rest        time.Duration // instead of racyWindow, for folders
 	patience    time.Duration
 }
 

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
@@ -107,7 +110,7 @@ var errReplaced = errors.New("a folder of the copy has become something else")
 
 // inParallel calls f for each item from n goroutines; the first error ends it.
 func inParallel[T any](ctx context.Context, n int, items []T, f func(context.Context, T) error) error {
-	return inStream(ctx, min(n, len(items)), func(yield func(T, error) bool) {
+	return inStream(ctx, n, func(yield func(T, error) bool) {
 		for _, item := range items {
 			if !yield(item, nil) {
 				return
@@ -118,43 +121,18 @@ func inParallel[T any](ctx context.Context, n int, items []T, f func(context.Con
 
 // inStream is inParallel for items that come one after the other.
 func inStream[T any](ctx context.Context, n int, items iter.Seq2[T, error], f func(context.Context, T) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	next, stop := iter.Pull2(items)
-	defer stop()
-	var pull sync.Mutex
-	take := func() (T, error, bool) {
-		pull.Lock()
-		defer pull.Unlock()
-		return next()
-	}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var first error
-	for range n {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				item, err, ok := take()
-				if !ok {
-					return
-				}
-				if err == nil {
-					err = f(ctx, item)
-				}
-				if err != nil {
-					mu.Lock()
-					if first == nil || errors.Is(first, context.Canceled) {
-						first = err
-					}
-					mu.Unlock()
-					cancel()
-				}
+	all, working := errgroup.WithContext(ctx)
+	all.SetLimit(n)
+	for item, err := range items {
+		if working.Err() != nil {
+			break
+		}
+		all.Go(func() error {
+			if err != nil {
+				return err
 			}
+			return f(working, item)
 		})
 	}
-	wg.Wait()
-	if first == nil {
-		return ctx.Err()
-	}
-	return first
+	return cmp.Or(all.Wait(), ctx.Err())
 }

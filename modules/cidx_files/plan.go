@@ -31,6 +31,7 @@ type folder struct {
 	state   []byte // as the source is now, tree.Dir.Encode
 	unsure  bool   // nothing says which entries of it are on the share: never copied, or a copy was interrupted
 	had     bool   // the manifest has something of it
+	rested  bool   // see manifest.Rested
 	puts    bool   // its copy may get entries that are not recorded as copied
 	files   int64  // to copy, without the big ones
 	bytes   int64
@@ -57,7 +58,7 @@ func (p *plan) add(f *folder) error {
 	b = append(b, f.path...)
 	b = binary.AppendUvarint(b, uint64(len(f.state)))
 	b = append(b, f.state...)
-	b = append(b, flag(f.unsure)|flag(f.puts)<<1|flag(f.had)<<2)
+	b = append(b, flag(f.unsure)|flag(f.puts)<<1|flag(f.had)<<2|flag(f.rested)<<3)
 	b = binary.AppendVarint(b, f.files)
 	b = binary.AppendVarint(b, f.bytes)
 	b = binary.AppendUvarint(b, uint64(len(f.special)))
@@ -195,7 +196,7 @@ func (r *planReader) folder() *folder {
 	f.path = string(r.bytes())
 	f.state = r.bytes()
 	flags := r.byte()
-	f.unsure, f.puts, f.had = flags&1 != 0, flags&2 != 0, flags&4 != 0
+	f.unsure, f.puts, f.had, f.rested = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
 	f.files, f.bytes = r.varint(), r.varint()
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
 		s := special{entry: int(r.uvarint())}

@@ -133,11 +133,6 @@ func (c *copier) provePart(ctx context.Context, p copiedPart, problems *problem.
 	if m.Source != p.was || m.Target != p.target {
 		j.manifest = manifest.New()
 	}
-	if j.manifest.Len() > 0 && !m.Open {
-		if ok, err := j.manifest.AsCopied(ctx, p.source, p.owners.adopt); ok || err != nil {
-			return err
-		}
-	}
 	dir := c.args.State().Files()
 	if _, err := os.Stat(dir); err != nil { // nothing was ever copied
 		dir = os.TempDir()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/problem"
@@ -22,6 +23,7 @@ func (s *server) cutOver() {
 
 func TestWhatWasCopiedIsProvenUnchanged(t *testing.T) {
 	s := newServer(t)
+	s.rest = time.Millisecond
 	s.write(repo+"idx/1.json", "x")
 	s.must(phaseDelta)
 	before := snapshot(t, filepath.Dir(s.share))
@@ -77,6 +79,7 @@ func TestALateWriterIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
+			s.rest = time.Millisecond
 			s.must(phaseDelta)
 			c.write(s)
 			before := snapshot(t, s.share)

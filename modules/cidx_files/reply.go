@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/human"
@@ -87,7 +88,7 @@ func (t *told) add(j *job, file string) map[string]any {
 	for _, f := range j.part.found.of(findServed) {
 		served = append(served, leftOut{filepath.Join(j.part.source, f.path), f.detail})
 	}
-	slices.SortFunc(left, func(a, b leftOut) int { return compareText(a.Path, b.Path) })
+	slices.SortFunc(left, func(a, b leftOut) int { return strings.Compare(a.Path, b.Path) })
 	foreign := j.foreign()
 	t.foreigns, t.asides = t.foreigns+len(foreign), t.asides+len(j.result.aside)
 	t.foreign = append(t.foreign, examples(foreign, plain, file)...)
@@ -116,16 +117,6 @@ func list[T any](l []T) []T {
 		return []T{}
 	}
 	return l
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // summary is one part's share of the reply.

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,7 +34,7 @@ type scan struct {
 	folders int64           // with work
 	unsure  int64           // of those, see folder
 	weight  int64           // of the plan, see chunked
-	repos   map[string]bool // repositories with work
+	repos   map[string]bool // repositories with work of which git knows
 	met     int             // folders of the manifest that are there still
 	gone    []string        // folders of the manifest that the source has no more; not those in them
 	vanish  int64           // entries that were copied once and are gone
@@ -62,10 +63,11 @@ const racyWindow = 2 * time.Second
 
 // criteria say what a look is for.
 type criteria struct {
-	want    byte    // flags every entry must have to need no further work
-	percent float64 // share of the unchanged files to read once more
-	losses  bool    // find what the copy will not have
-	dir     string  // for what is too much to keep in memory
+	want    byte          // flags every entry must have to need no further work
+	percent float64       // share of the unchanged files to read once more
+	losses  bool          // find what the copy will not have
+	dir     string        // for what is too much to keep in memory
+	rest    time.Duration // instead of racyWindow, for folders; tests have no time
 }
 
 // look scans a part. What it finds replaces part.found.
@@ -83,6 +85,7 @@ func look(ctx context.Context, p *part, m *manifest.Manifest, c criteria) (*scan
 			return why != ""
 		},
 		Unreadable: s.census.refuse,
+		Known:      s.rested,
 		Light:      true,
 	}
 	root, err := tree.Open(p.source)
@@ -109,6 +112,18 @@ func look(ctx context.Context, p *part, m *manifest.Manifest, c criteria) (*scan
 	return s, nil
 }
 
+// rested is a folder as the manifest knows it, where that has all its names and
+// nothing is left to do.
+func (s *scan) rested(dir string) *tree.Dir {
+	g := s.manifest.Group(dir)
+	if g == nil || !g.All(s.want, manifest.Racy) || len(g.Flags) == 0 || g.Flags[0]&manifest.Rested == 0 {
+		return nil
+	}
+	d := decoded(dir, g)
+	d.Known = g.Stats
+	return d
+}
+
 // close gives back the room of what lies in files.
 func (s *scan) close() {
 	s.plan.close()
@@ -124,8 +139,9 @@ func (s *scan) visit(d *tree.Dir) error {
 	if err != nil {
 		return err
 	}
-	state, known := d.Encode(), s.manifest.Group(d.Path)
-	if known != nil && string(known.Stats) == string(state) && known.All(s.want, manifest.Racy) {
+	state := d.Encode()
+	known, same := s.recorded(d, state)
+	if same {
 		n, samples, found := count(d), s.sample(d), s.find(d, true)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -138,21 +154,34 @@ func (s *scan) visit(d *tree.Dir) error {
 	}
 	found := s.find(d, false)
 	f := &folder{path: d.Path, state: state, special: special, had: known != nil, unsure: known == nil || known.Open()}
+	f.rested = !d.Partial && d.Self.Ctime < s.started.Add(-cmp.Or(s.rest, racyWindow)).UnixNano()
 	f.puts = f.unsure || string(known.Stats) != string(state) || !known.All(manifest.Copied, manifest.Racy)
 	old := decoded(d.Path, known)
-	same, large := f.measure(s.part, d, old, known)
+	still, large := f.measure(s.part, d, old, known)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(d, found)
 	if known != nil {
 		s.met++
 	}
-	s.same += same
+	s.same += still
 	s.known += count(old)
 	s.vanish += lost(old, d)
 	s.gone = append(s.gone, s.goneIn(old, d)...)
 	s.bytes += f.bytes + large
+	if s.concernsGit(d, old, known) {
+		s.repos[s.part.repository(d.Path)] = true
+	}
 	return s.add(f)
+}
+
+// recorded is what the manifest has of a folder; same: nothing is left to do in it.
+func (s *scan) recorded(d *tree.Dir, state []byte) (known *manifest.Group, same bool) {
+	if d.Known != nil && string(d.Known) == string(state) {
+		return nil, true
+	}
+	known = s.manifest.Group(d.Path)
+	return known, known != nil && string(known.Stats) == string(state) && known.All(s.want, manifest.Racy)
 }
 
 // add puts a folder into the plan.
@@ -168,7 +197,6 @@ func (s *scan) add(f *folder) error {
 		}
 	}
 	s.weight += f.weight()
-	s.repos[s.part.repository(f.path)] = true
 	return s.plan.add(f)
 }
 

@@ -41,19 +41,26 @@ func (p *pass) makeAhead(ctx context.Context, windows chan<- []*folder) error {
 	return send(true)
 }
 
-// Weights of a chunk: measured, a small file costs as much as some 256 KB.
+// Weights of a chunk: measured, a small file costs as much as some 256 KB, and on
+// a local disk the start of a process as much as some hundred files.
 const (
 	bytesPerFile = 256 << 10
 	smallChunk   = 64
+	localChunk   = 1000
 	largeChunk   = 4000
-	largeWindow  = 4 << 20 // bytes of the plan
+	largeWindow  = 1 << 20   // bytes of the plan, which take some eight times that where they are at work
+	largePortion = 256 << 10 // of them
 )
 
 func (f *folder) weight() int64 { return 2*f.files + f.bytes/bytesPerFile + 1 }
 
 // portion is the weight of what one process gets.
 func (p *pass) portion() int64 {
-	return min(largeChunk, max(smallChunk, p.scan.weight/int64(3*p.workers)))
+	least := int64(localChunk)
+	if p.info.Mount.Network() {
+		least = smallChunk
+	}
+	return min(largeChunk, max(least, p.scan.weight/int64(3*p.workers)))
 }
 
 // portion is work for one process: some folders, or a big file in one.
@@ -80,16 +87,18 @@ func (p *pass) portions(ctx context.Context, windows <-chan []*folder) iter.Seq2
 					}
 				}
 			}
-			var weight int64
+			var weight, size int64
 			start := 0
 			for i, f := range folders {
-				if weight += f.weight(); weight < p.portion() && i < len(folders)-1 {
+				weight += f.weight()
+				size += int64(len(f.state))
+				if weight < p.portion() && size < largePortion && i < len(folders)-1 {
 					continue
 				}
 				if !yield(portion{folders: folders[start : i+1]}, ctx.Err()) {
 					return
 				}
-				start, weight = i+1, 0
+				start, weight, size = i+1, 0, 0
 			}
 		}
 	}

@@ -46,6 +46,11 @@ func privateFolder() (string, error) {
 	return filepath.EvalSymlinks(dir)
 }
 
+var tables = []string{"HEAD", "packed-refs", "shallow"}
+
+// Reads lists what is read of a repository's .git, files and folders.
+func Reads() []string { return append([]string{"config", "objects", "refs", "reftable"}, tables...) }
+
 // build fills the private git directory from repository, which is at path.
 func (c *Clone) build(ctx context.Context, repository *os.Root, path string, within []string) error {
 	if err := c.farm(repository, path, within); err != nil {
@@ -62,7 +67,7 @@ func (c *Clone) build(ctx context.Context, repository *os.Root, path string, wit
 	if err := os.WriteFile(filepath.Join(c.dir, "config"), configuration(kept), 0o600); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
-	for _, name := range []string{"HEAD", "packed-refs", "shallow"} {
+	for _, name := range tables {
 		if err := c.copy(ctx, repository, name, largestTable); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -10,6 +10,10 @@ const (
 	// Racy: the source changed so shortly before it was read that a second
 	// change within the clock's tick could not be seen; copy again next time.
 	Racy
+	// Rested, of the folder itself: its group has all of its names, and it had been
+	// left alone for so long when they were read that any change since shows in its
+	// times.
+	Rested
 )
 
 // Group is one folder as a manifest keeps it.

@@ -44,7 +44,7 @@ func at(file int, offset int64) place { return place(offset<<1 | int64(file)) }
 
 func (p place) in() (file int, offset int64) { return int(p & 1), int64(p >> 1) }
 
-const magic = "cidx-manifest 3\n"
+const magic = "cidx-manifest 4\n"
 
 // Open reads the manifest at path with its log. Files that do not exist
 // are an empty manifest; damage ends the reading of a file where it begins,

@@ -108,6 +108,8 @@ type Dir struct {
 	Path    string // relative to the root
 	Self    Entry
 	Entries []Entry
+	Partial bool   // it has more: skipped, or unreadable
+	Known   []byte // of one that was not read again, what Options.Known gave: as Encode had it
 }
 
 // Join is path.Join for a folder's path and one name of it, without cleaning:

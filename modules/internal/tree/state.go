@@ -8,16 +8,25 @@ import (
 
 // Encode renders what makes a folder's state: two folders are in the same state
 // when the bytes are equal. Of folders within, only the name counts; of
-// symbolic links the target and mtime; of files everything but the device.
+// symbolic links the target and mtime; of files everything but the device. The
+// root's ctime does not count: it changes when the whole tree is renamed.
 func (d *Dir) Encode() []byte {
 	b := make([]byte, 0, 32+48*len(d.Entries))
 	b = appendOwner(b, &d.Self)
 	b = binary.AppendVarint(b, d.Self.Mtime)
+	b = binary.AppendVarint(b, d.ctime()-d.Self.Mtime)
 	b = binary.AppendUvarint(b, uint64(len(d.Entries)))
 	for i := range d.Entries {
 		b = appendEntry(b, &d.Entries[i])
 	}
 	return b
+}
+
+func (d *Dir) ctime() int64 {
+	if d.Path == "" {
+		return 0
+	}
+	return d.Self.Ctime
 }
 
 func appendOwner(b []byte, e *Entry) []byte {
@@ -56,6 +65,7 @@ func Decode(path string, stats []byte) (*Dir, error) {
 	d := &Dir{Path: path}
 	r.owner(&d.Self)
 	d.Self.Mtime = r.varint()
+	d.Self.Ctime = d.Self.Mtime + r.varint()
 	n := r.uvarint()
 	if n > uint64(len(stats)) {
 		return nil, errBroken

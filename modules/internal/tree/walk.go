@@ -25,6 +25,11 @@ type Options struct {
 	// it. Otherwise the first such error ends the walk. Called from several
 	// goroutines.
 	Unreadable func(path string, err error)
+	// Known, if set, tells how a folder was when it was read before, or nil. While
+	// its times are the same it has the same names, and is not read again: only its
+	// entries are looked at. It has none that Skip would skip. Called from several
+	// goroutines.
+	Known func(dir string) *Dir
 	// Light leaves folders within a folder unlooked at where the file system tells
 	// that they are folders: their entries have name and kind only, as in Encode.
 	Light bool
@@ -147,6 +152,9 @@ func (w *walk) folder(dir string, buffer []byte) ([]string, error) {
 }
 
 func (w *walk) read(dir string, buffer []byte) (*Dir, error) {
+	if d := w.still(dir); d != nil {
+		return d, nil
+	}
 	fd, err := openFolder(w.root, dir)
 	if err != nil {
 		return nil, err
@@ -196,14 +204,17 @@ func readDir(fd int, dir string, buffer []byte, o Options) (*Dir, error) {
 			continue
 		case err != nil && o.Unreadable != nil:
 			o.Unreadable(Join(dir, name), err)
+			d.Partial = true
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("stat %q: %w", name, err)
 		}
 		e.Name = name
-		if o.Skip == nil || !o.Skip(dir, &e) {
-			d.Entries = append(d.Entries, e)
+		if o.Skip != nil && o.Skip(dir, &e) {
+			d.Partial = true
+			continue
 		}
+		d.Entries = append(d.Entries, e)
 	}
 	return d, nil
 }
