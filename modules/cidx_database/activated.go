@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/sqlite"
@@ -145,7 +146,7 @@ func activatedValues(user, alias, path string, touched time.Time, doc gjson.Resu
 	// idle ones takes NULL for "long ago".
 	for _, column := range []string{"activated_at", "last_accessed"} {
 		if v := values[column]; v.IsNull() {
-			values[column] = sqlite.TextValue(stampText(touched.Truncate(time.Microsecond)))
+			values[column] = sqlite.TextValue(load.StampText(touched.Truncate(time.Microsecond)))
 		}
 	}
 	var row []sqlite.Value

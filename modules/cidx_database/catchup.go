@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/sqlite"
@@ -20,7 +21,6 @@ type catchUp struct {
 	cold  transfers // tables that are loaded as a whole
 	w     *warmth
 	files map[string]*sqlite.Conn // the databases as they were loaded, by path below the home
-	now   warm.Xid
 
 	summary map[string]any // of what came, for the reply
 }
@@ -118,10 +118,11 @@ func (c *catchUp) only(do func(*passage, context.Context) error) func(*passage, 
 // apply brings the tables of the warm load up to date: rows that are gone are
 // deleted children first, the others come parents first.
 func (c *catchUp) apply(p *passage, ctx context.Context) (err error) {
-	if c.now, err = warm.Current(ctx, c.conn); err != nil {
+	now, err := warm.Current(ctx, c.conn)
+	if err != nil {
 		return err
 	}
-	if !c.w.Xid.Known(c.now) {
+	if !c.w.Xid.Known(now) {
 		return unfit("too many transactions have passed since")
 	}
 	var hot transfers
@@ -133,7 +134,7 @@ func (c *catchUp) apply(p *passage, ctx context.Context) (err error) {
 		if err := t.countGuests(ctx, c.conn); err != nil {
 			return err
 		}
-		t.delta.now, t.delta.target.Staged = c.now, fmt.Sprintf("cidx_delta_%d", i)
+		t.delta.now, t.delta.target.Staged = now, fmt.Sprintf("cidx_delta_%d", i)
 		if err := t.delta.stage(ctx, c, t); err != nil {
 			return err
 		}
@@ -145,7 +146,11 @@ func (c *catchUp) apply(p *passage, ctx context.Context) (err error) {
 		return err
 	}
 	for i := len(hot) - 1; i >= 0; i-- {
-		if err := hot[i].delta.remove(ctx, p.conn); err != nil {
+		d := hot[i].delta
+		if d.leaving.Rows == 0 {
+			continue
+		}
+		if d.deleted, err = d.target.Delete(ctx, p.conn); err != nil {
 			return fmt.Errorf("table %s: %w", hot[i].Name, err)
 		}
 	}
@@ -181,7 +186,7 @@ func (c *catchUp) tell(ctx context.Context, hot transfers) error {
 		}
 		t.sum = sum.Minus(d.leaving).Plus(d.coming)
 		t.rows, t.status = t.sum.Rows, statusLoaded
-		t.tally = d.tally.plus(tally{d.mark.Jobs, d.mark.Paths, d.mark.Nulls})
+		t.tally = d.tally.Plus(load.Tally{Jobs: d.mark.Jobs, Paths: d.mark.Paths, Nulls: d.mark.Nulls})
 		if !c.still(t) {
 			c.doubtReferences(t.table)
 		}

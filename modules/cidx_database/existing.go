@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -45,7 +45,7 @@ func (p *passage) classify(ctx context.Context) error {
 	}
 	// Deleting a parent takes its children along.
 	for _, t := range p.tables {
-		for _, f := range t.to.ForeignKeys {
+		for _, f := range t.To.ForeignKeys {
 			if parent := p.every.find(f.Table); parent != nil && parent.status == statusReplaced && t.status == statusKept {
 				t.status = statusReplaced
 			}
@@ -63,8 +63,8 @@ func (p *passage) filledTables(ctx context.Context) (map[*transfer]bool, error) 
 	if len(p.tables) == 0 {
 		return filled, nil
 	}
-	exists := func(t *transfer) string { return "EXISTS (SELECT FROM " + t.to.Qualified() + ")" }
-	rows, err := postgres.Rows(ctx, p.conn, "SELECT "+join(p.tables, ", ", exists))
+	exists := func(t *transfer) string { return "EXISTS (SELECT FROM " + t.To.Qualified() + ")" }
+	rows, err := postgres.Rows(ctx, p.conn, "SELECT "+load.Join(p.tables, ", ", exists))
 	if err != nil {
 		return nil, fmt.Errorf("look into the target's tables: %w", err)
 	}
@@ -98,7 +98,7 @@ func (x *inspection) classify(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(t.columns) == 0 || len(t.key) == 0 {
+	if len(t.Columns) == 0 || len(t.Key) == 0 {
 		return x.whole(ctx)
 	}
 	return x.rows(ctx)
@@ -128,19 +128,19 @@ func (x *inspection) rows(ctx context.Context) error {
 	differs, foreign := false, int64(0)
 	var guests guests
 	var names []string
-	equal, err := t.merge(ctx, x.conn, func(d difference) error {
+	equal, err := t.Merge(ctx, x.conn, t.left, t.ours(), func(d load.Difference) error {
 		differs = true
 		switch {
-		case d.Kind == differenceLost:
+		case d.Kind == load.Lost:
 		case x.held.rolledBack():
 			return x.lists.write(t.table, d, "replaced")
-		case t.Grows && t.numbered():
-			guests.add(d.Row[t.key[0]])
+		case t.Grows && t.Numbered():
+			guests.add(d.Row[t.Key[0]])
 		case t.matches(seeds, d.Row):
 			t.seeded++
 		default:
 			if foreign++; len(names) < 5 {
-				names = append(names, d.Key+map[string]string{differenceChanged: " differs"}[d.Kind]+d.inColumns())
+				names = append(names, d.Key+map[string]string{load.Changed: " differs"}[d.Kind]+d.InColumns())
 			}
 		}
 		return nil
@@ -152,7 +152,7 @@ func (x *inspection) rows(ctx context.Context) error {
 		return x.foreign(foreign, names)
 	case !differs:
 		t.status, t.rows = statusKept, equal
-		t.sum, err = t.sourceSum(ctx, x.meter)
+		t.sum, err = t.SourceSum(ctx, t.left, x.meter)
 		return err
 	}
 	t.status = statusReplaced
@@ -177,12 +177,11 @@ func (x *inspection) foreign(n int64, names []string) error {
 // source has nothing.
 func (x *inspection) whole(ctx context.Context) error {
 	t := x.t
-	rows, err := postgres.Rows(ctx, x.conn, "SELECT count(*) FROM "+t.to.Qualified()+t.ours())
+	n, err := postgres.Number(ctx, x.conn, "SELECT count(*) FROM "+t.To.Qualified()+t.ours())
 	if err != nil {
 		return fmt.Errorf("count rows of %s: %w", t.Name, err)
 	}
-	n, _ := strconv.ParseInt(string(rows[0][0]), 10, 64)
-	if t.conn != nil {
+	if t.Conn != nil {
 		ours, theirs, err := t.bothSums(ctx, x.conn, x.meter)
 		if err != nil {
 			return err
@@ -212,7 +211,7 @@ func (p *passage) strangers(ctx context.Context) error {
 			if parent == nil || parent.status != statusReplaced {
 				continue
 			}
-			refers := join(f.Columns, " AND ", func(c string) string { return postgres.Quote(c) + " IS NOT NULL" })
+			refers := load.Join(f.Columns, " AND ", func(c string) string { return postgres.Quote(c) + " IS NOT NULL" })
 			rows, err := postgres.Rows(ctx, p.conn, "SELECT EXISTS (SELECT FROM "+other.Qualified()+" WHERE "+refers+")")
 			if err != nil {
 				return fmt.Errorf("look into %s: %w", name, err)
@@ -241,7 +240,7 @@ func (p *passage) clearTarget(ctx context.Context) error {
 		if err := p.moveGuests(ctx, t); err != nil {
 			return err
 		}
-		if err := postgres.Run(ctx, p.conn, "DELETE FROM "+t.to.Qualified()+t.ours()); err != nil {
+		if err := postgres.Run(ctx, p.conn, "DELETE FROM "+t.To.Qualified()+t.ours()); err != nil {
 			return fmt.Errorf("delete replaced rows of %s: %w", t.Name, err)
 		}
 		return nil

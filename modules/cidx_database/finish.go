@@ -51,8 +51,8 @@ func (s *session) analyze(ctx context.Context, tables transfers) error {
 	automatic := string(rows[0][0]) == "t"
 	var names []string
 	for _, t := range tables {
-		if t.conn != nil && t.to.Owned && !(t.large && automatic) && (t.delta == nil || t.delta.changed() > 0) {
-			names = append(names, t.to.Qualified())
+		if t.Conn != nil && t.To.Owned && !(t.large && automatic) && (t.delta == nil || t.delta.changed() > 0) {
+			names = append(names, t.To.Qualified())
 		}
 	}
 	if len(names) == 0 {

@@ -6,12 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -45,12 +45,12 @@ func (t *table) seeds(every transfers) ([]seed, error) {
 func (t *table) seed(conditions cidx.Seed) (seed, error) {
 	s := seed{map[int][]byte{}, map[int]int{}}
 	for name, text := range conditions {
-		i := t.column(name)
+		i := t.Index(name)
 		if i < 0 {
 			continue
 		}
 		if other, ok := strings.CutPrefix(text, "="); ok {
-			s.equal[i] = t.column(other)
+			s.equal[i] = t.Index(other)
 			continue
 		}
 		v := sqlite.TextValue(text)
@@ -58,18 +58,13 @@ func (t *table) seed(conditions cidx.Seed) (seed, error) {
 			v = sqlite.NullValue()
 		}
 		var source digest.Source
-		field, fault := source.Append(nil, &t.columns[i].Column, &v)
+		field, fault := source.Append(nil, &t.Columns[i].Column, &v)
 		if fault != nil {
 			return s, fmt.Errorf("read seed of %s: %w", t.Name, fault)
 		}
 		s.values[i] = field
 	}
 	return s, nil
-}
-
-// column is the index of a column by its name in PostgreSQL, or -1.
-func (t *table) column(name string) int {
-	return slices.IndexFunc(t.columns, func(c column) bool { return c.Name == name })
 }
 
 // matches reports whether a row is one of a first start.
@@ -91,11 +86,11 @@ func (t *table) matches(seeds []seed, row [][]byte) bool {
 
 // sameMoment reports whether a text is the moment in column other.
 func (t *table) sameMoment(text, moment []byte, other int) bool {
-	value := canonicalValue(text)
+	value := load.CanonicalValue(text)
 	if value == nil {
 		return false
 	}
-	c := convert.Column{Type: t.columns[other].Type, UTC: true}
+	c := convert.Column{Type: t.Columns[other].Type, UTC: true}
 	v := sqlite.TextValue(string(value))
 	var source digest.Source
 	field, fault := source.Append(nil, &c, &v)
@@ -135,10 +130,10 @@ func (list transfers) tellFirstStart(n *notes) error {
 func (list transfers) goneFolders() ([]string, error) {
 	var gone []string
 	for _, t := range list {
-		if _, ok := t.from.Column(t.Folders); t.conn == nil || !ok {
+		if _, ok := t.From.Column(t.Folders); t.Conn == nil || !ok {
 			continue
 		}
-		rows, err := t.conn.Query("SELECT " + sqlite.Quote(t.Folders) + " FROM " + sqlite.Quote(t.from.Name) + " ORDER BY 1")
+		rows, err := t.Conn.Query("SELECT " + sqlite.Quote(t.Folders) + " FROM " + sqlite.Quote(t.From.Name) + " ORDER BY 1")
 		if err != nil {
 			return nil, err
 		}

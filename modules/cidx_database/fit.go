@@ -56,7 +56,7 @@ func (c *catchUp) difference(ctx context.Context) error {
 			return errUnfit{err}
 		}
 		c.files[file] = old
-		c.meter.begin("comparing "+file+" with what was loaded before the stop", 0, "")
+		c.meter.Begin("comparing "+file+" with what was loaded before the stop", 0, "")
 		if pages[file], err = warm.Compare(ctx, old, conn); err != nil {
 			return errUnfit{err}
 		}
@@ -72,13 +72,13 @@ func (c *catchUp) difference(ctx context.Context) error {
 // changesOf lists the rows of a table that may have changed; a table that has to
 // be loaded as a whole is put to the cold ones.
 func (c *catchUp) changesOf(t *transfer, pages *warm.Pages) error {
-	d := &delta{mark: c.w.Tables[t.Name], old: *t.table, target: t.target(), w: c.w}
-	d.old.moment = c.w.Started
+	d := &delta{mark: c.w.Tables[t.Name], old: t.Table, target: t.target(), w: c.w}
+	d.old.Moment = c.w.Started
 	ok := d.mark.Cold == "" && pages != nil
 	var err error
 	if ok {
-		d.old.conn = c.files[t.File]
-		if d.ids, ok, err = pages.Rows(t.from.Name); err != nil {
+		d.old.Conn = c.files[t.File]
+		if d.ids, ok, err = pages.Rows(t.From.Name); err != nil {
 			return errUnfit{err}
 		}
 	}
@@ -88,13 +88,13 @@ func (c *catchUp) changesOf(t *transfer, pages *warm.Pages) error {
 		}
 	}
 	if ok && t.Grows {
-		highest, err := t.highest(t.columns[t.key[0]].Name)
+		highest, err := t.Highest(t.Columns[t.Key[0]].Name)
 		if err != nil {
 			return err
 		}
 		ok = highest <= d.mark.Above
 	}
-	if !ok || len(d.ids) > 0 && len(t.key) == 0 || int64(len(d.ids)) > d.mark.Rows/2+1000 {
+	if !ok || len(d.ids) > 0 && len(t.Key) == 0 || int64(len(d.ids)) > d.mark.Rows/2+1000 {
 		c.cold = append(c.cold, t)
 		return nil
 	}
@@ -110,9 +110,9 @@ func (c *catchUp) changesOf(t *transfer, pages *warm.Pages) error {
 // refer to it: deleting its rows would take theirs along.
 func (c *catchUp) parents() error {
 	for _, t := range c.every {
-		for _, f := range t.to.ForeignKeys {
+		for _, f := range t.To.ForeignKeys {
 			parent := c.every.find(f.Table)
-			if t.delta != nil && parent != nil && parent != t && parent.delta == nil && parent.conn != nil {
+			if t.delta != nil && parent != nil && parent != t && parent.delta == nil && parent.Conn != nil {
 				return unfit("most rows of %s have changed, to which %s refers", parent.Name, t.Name)
 			}
 		}

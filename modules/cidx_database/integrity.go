@@ -7,19 +7,20 @@ import (
 	"sync"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
 // integrity has SQLite check the structure of every copy.
-func (s *source) integrity(ctx context.Context, m *meter) error {
+func (s *source) integrity(ctx context.Context, m *load.Meter) error {
 	var problems problem.List
 	for file, conn := range s.files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if file != cidx.Activated {
-			m.begin("checking "+file, 0, "")
+			m.Begin("checking "+file, 0, "")
 			problems.Add(quickCheck(conn))
 		}
 	}

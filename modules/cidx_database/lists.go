@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/printable"
 )
 
@@ -121,11 +122,11 @@ const clusterWrites = "cluster-writes.jsonl"
 
 // write notes a row that the cluster has added, changed or deleted, without
 // secret values.
-func (l *lists) write(t *table, d difference, fate string) error {
+func (l *lists) write(t *table, d load.Difference, fate string) error {
 	values := map[string]any{}
 	for i, field := range d.Row {
-		c := &t.columns[i]
-		switch v := c.shown(field); {
+		c := &t.Columns[i]
+		switch v := c.Shown(field); {
 		case v.IsNull():
 			values[c.Name] = nil
 		case c.Secret:

@@ -9,6 +9,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -57,7 +58,7 @@ func (p *passage) writeMarker(ctx context.Context) error {
 		ON CONFLICT (source_id) DO UPDATE SET home = excluded.home, host = excluded.host, started_at = excluded.started_at,
 		committed_at = excluded.committed_at, helper = excluded.helper, tables = excluded.tables,
 		rolled_back_at = NULL, rolled_back = NULL`,
-		p.source.id, p.args.Home, hostName(), stampText(p.moment), ansible.Build, string(tables))
+		p.source.id, p.args.Home, hostName(), load.StampText(p.moment), ansible.Build, string(tables))
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
 	}
@@ -121,17 +122,17 @@ func (s *settings) foreign(m *marker) error {
 }
 
 // same compares the rows of the source with those of an earlier load.
-func (p *plan) same(ctx context.Context, m *marker, progress *meter) (bool, error) {
+func (p *plan) same(ctx context.Context, m *marker, progress *load.Meter) (bool, error) {
 	for _, t := range p.transfers() {
 		mark, loaded := m.Tables[t.Name]
-		if t.conn == nil || !loaded {
-			if loaded != (t.conn != nil) {
+		if t.Conn == nil || !loaded {
+			if loaded != (t.Conn != nil) {
 				return false, nil
 			}
 			continue
 		}
 		t.left = mark.Left
-		sum, err := t.sourceSum(ctx, progress)
+		sum, err := t.SourceSum(ctx, t.left, progress)
 		if err != nil {
 			return false, err
 		}

@@ -1,17 +1,16 @@
 package database
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -56,7 +55,7 @@ func (p *passage) nameRefused(ctx context.Context) error {
 		return err
 	}
 	return p.each(ctx, p.tables, func(t *transfer) error {
-		if t.status == statusKept || t.conn == nil {
+		if t.status == statusKept || t.Conn == nil {
 			return nil
 		}
 		return p.narrow(ctx, t)
@@ -71,47 +70,47 @@ func (p *passage) narrow(ctx context.Context, t *transfer) error {
 	slices.Sort(t.left)
 	if errors.Is(err, errEnough) {
 		return problem.Problem{What: fmt.Sprintf("%s of the first %s rows are refused; those after them were not tried",
-			human.Number(mostRefused), human.Number(read)), At: t.at(),
+			human.Number(mostRefused), human.Number(read)), At: t.At(),
 			Fix: "correct those that are named, then rehearse again; or set cidx_database_quarantine, with which all are tried"}
 	}
 	if err != nil {
 		return err
 	}
-	t.sum, err = t.sourceSum(ctx, p.meter)
+	t.sum, err = t.SourceSum(ctx, t.left, p.meter)
 	t.rows, t.status = t.sum.Rows, statusLoaded
 	return err
 }
 
 func (n *narrowing) read(ctx context.Context) (rows int64, err error) {
-	n.meter.begin("looking for what is refused in "+n.t.Name, n.t.rows, "")
-	d, err := n.t.read(false)
+	n.meter.Begin("looking for what is refused in "+n.t.Name, n.t.rows, "")
+	d, err := n.t.Read(nil, false)
 	if err != nil {
 		return 0, err
 	}
-	defer d.rows.Close()
-	enc := newEncoder(n.t.table, false)
-	for d.next() {
+	defer d.Stop()
+	enc := load.NewEncoder(&n.t.Table, false)
+	for d.Next() {
 		var fault *convert.Fault
 		rows++
-		if n.buf, fault = enc.append(n.buf, d.values()); fault != nil {
-			for _, x := range misfits(n.t.table, d.id(), d.values(), &enc) {
+		if n.buf, fault = enc.Append(n.buf, d.Values()); fault != nil {
+			for _, x := range misfits(n.t.table, d.ID(), d.Values(), &enc) {
 				if err := n.finds.add(&n.lists, x); err != nil {
 					return rows, err
 				}
 			}
-			n.t.left = append(n.t.left, d.id())
+			n.t.left = append(n.t.left, d.ID())
 			continue
 		}
-		n.rows = append(n.rows, sent{d.id(), len(n.buf)})
+		n.rows = append(n.rows, sent{d.ID(), len(n.buf)})
 		if len(n.rows) == batchRows || len(n.buf) >= batchBytes {
-			n.meter.at(rows)
+			n.meter.At(rows)
 			if err := n.flush(ctx); err != nil {
 				return rows, err
 			}
 		}
 	}
-	n.t.tally = d.tally
-	n.doubtTimes(n.t.table, enc.columns)
+	n.t.tally = d.Tally
+	n.doubtTimes(n.t.table, enc.Columns)
 	n.doubtReferences(n.t.table)
 	if err := n.flush(ctx); err != nil {
 		return rows, err
@@ -119,7 +118,7 @@ func (n *narrowing) read(ctx context.Context) (rows int64, err error) {
 	if err := n.settle(); err != nil {
 		return rows, err
 	}
-	return rows, d.close()
+	return rows, d.Close()
 }
 
 func (n *narrowing) flush(ctx context.Context) error {
@@ -160,8 +159,7 @@ func (n *narrowing) send(ctx context.Context, from, to int) error {
 	if from > 0 {
 		start = n.rows[from-1].end
 	}
-	tuples := io.MultiReader(bytes.NewReader(copyHeader), bytes.NewReader(n.buf[start:n.rows[to-1].end]), bytes.NewReader(trailer))
-	_, err := n.conn.CopyFrom(ctx, tuples, n.t.copyFrom())
+	_, err := n.conn.CopyFrom(ctx, load.Copied(n.buf[start:n.rows[to-1].end]), n.t.CopyFrom(n.t.frozen))
 	return err
 }
 

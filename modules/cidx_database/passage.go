@@ -193,7 +193,7 @@ func (p *passage) each(ctx context.Context, tables transfers, do func(*transfer)
 func (p *passage) leave(t *transfer) {
 	p.tables = slices.DeleteFunc(slices.Clone(p.tables), func(other *transfer) bool { return other == t })
 	for _, child := range p.tables {
-		if slices.ContainsFunc(child.to.ForeignKeys, func(f postgres.ForeignKey) bool { return f.Table == t.Name }) {
+		if slices.ContainsFunc(child.To.ForeignKeys, func(f postgres.ForeignKey) bool { return f.Table == t.Name }) {
 			p.leave(child)
 		}
 	}

@@ -9,8 +9,9 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/convert"
 	"cidx-cluster/modules/internal/human"
-	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -30,31 +31,16 @@ type skipped struct {
 
 // table is a table that moves.
 type table struct {
-	cidx.Table
-	conn    *sqlite.Conn // nil if the source has no such table
-	from    sqlite.Table
-	to      *postgres.Table
-	columns []column
-	key     []int             // indexes into columns; empty if nothing identifies a row
-	guess   int64             // how many rows it may have, from the highest row id
-	large   bool              // worth rebuilding its indexes
-	unfit   bool              // not to be loaded, not even in a rehearsal
-	moves   map[string]string // path prefixes, old to new
-	moment  time.Time         // that rows carry where the load is what they tell of
-	moved   int64             // paths that were rewritten before
+	load.Table
+	catalogued
+	guess int64 // how many rows it may have, from the highest row id
+	large bool  // worth rebuilding its indexes
+	unfit bool  // not to be loaded, not even in a rehearsal
 }
 
-// column is one column that moves.
-type column struct {
-	convert.Column
-	Name     string // in PostgreSQL
-	Source   string // in SQLite
-	NotNull  bool
-	Secret   bool
-	Null     cidx.Fallback
-	Path     cidx.PathRule
-	Sequence string
-}
+// catalogued is what the catalogue says of a table. Name, File and Active of table
+// are those of load.Table, which are nearer.
+type catalogued struct{ cidx.Table }
 
 // planner matches both schemas by name.
 type planner struct {
@@ -104,51 +90,52 @@ func (p planner) skip(table, file, reason string) {
 
 // match plans one table; nil means that there is nothing to move.
 func (p planner) match(entry cidx.Table) (*table, error) {
-	t := &table{Table: entry, to: p.catalog.Tables[entry.Name], moves: p.moves, moment: p.moment}
+	t := &table{Table: load.Table{Name: entry.Name, File: entry.File}, catalogued: catalogued{entry}}
 	for _, from := range p.source.tables[entry.File] {
 		if strings.EqualFold(from.Name, entry.Name) {
-			t.conn, t.from = p.source.files[entry.File], from
+			t = p.source.table(entry, from)
 		}
 	}
+	t.To, t.Active, t.Moment = p.catalog.Tables[entry.Name], (*load.Active)(entry.Active), p.moment
 	if t.File == cidx.Activated {
-		t.moved = p.source.moved
+		t.Moved = p.source.moved
 	}
-	if t.conn == nil {
+	if t.Conn == nil {
 		l := p.lacks(entry)
 		p.plan.lacking = append(p.plan.lacking, l)
 		p.skip(entry.Name, entry.File, l.reason)
 	}
 	switch {
-	case t.to == nil && t.conn == nil:
+	case t.To == nil && t.Conn == nil:
 		return nil, nil
-	case t.to == nil:
+	case t.To == nil:
 		return nil, p.leaveBehind(t, "the cluster's schema has no such table", "table is missing in PostgreSQL",
 			"bring CIDX's schema up to date with its migration runner, or add "+t.Name+" to cidx_database_accept")
-	case t.conn == nil:
+	case t.Conn == nil:
 		return t, nil // an older release: nothing to load, but its sequence counts
 	}
 	if err := t.estimate(); err != nil {
 		return nil, err
 	}
 	var problems problem.List
-	for _, c := range t.from.Columns {
+	for _, c := range t.From.Columns {
 		problems.Add(p.matchColumn(t, c))
 	}
 	required := t.required()
 	t.unfit = len(required) > 0
 	problems = append(problems, required...)
-	if len(t.columns) == 0 && len(problems) == 0 {
-		t.conn = nil // else its values would be a problem
+	if len(t.Columns) == 0 && len(problems) == 0 {
+		t.Conn = nil // else its values would be a problem
 		p.skip(t.Name, t.File, "PostgreSQL has none of its columns; it is empty")
 	}
-	t.findKey()
+	t.FindKey()
 	return t, problems.Err()
 }
 
 // leaveBehind is a problem if there are rows in a table that does not move, unless
 // the operator accepts it. why is the reason for the reply.
 func (p planner) leaveBehind(t *table, why, what, fix string) error {
-	n, err := t.count()
+	n, err := t.Count()
 	switch {
 	case err != nil:
 		return err
@@ -157,7 +144,7 @@ func (p planner) leaveBehind(t *table, why, what, fix string) error {
 	case p.accepted(t.Name):
 		p.skip(t.Name, t.File, fmt.Sprintf("%s; %d rows stay behind as accepted", why, n))
 	default:
-		return problem.Problem{What: fmt.Sprintf("%s; %d rows would be lost", what, n), At: t.at(), Fix: fix}
+		return problem.Problem{What: fmt.Sprintf("%s; %d rows would be lost", what, n), At: t.At(), Fix: fix}
 	}
 	return nil
 }
@@ -168,28 +155,36 @@ func (p planner) matchColumn(t *table, c sqlite.Column) error {
 	if renamed, ok := t.Renames[name]; ok {
 		name = renamed
 	}
-	target, ok := t.to.Column(name)
+	target, ok := t.To.Column(name)
 	if !ok {
-		target, ok = t.to.Column(strings.ToLower(name))
+		target, ok = t.To.Column(strings.ToLower(name))
 	}
 	if !ok || target.Type.Kind == convert.Unsupported {
 		return p.withoutColumn(t, c, ok)
 	}
-	planned := column{
+	planned := load.Column{
 		Column: convert.Column{Type: target.Type, Parsed: true,
 			Epoch: slices.Contains(t.Epoch, c.Name), UTC: slices.Contains(t.UTC, c.Name)},
 		Name: target.Name, Source: c.Name, NotNull: target.NotNull, Sequence: target.Sequence,
-		Secret: slices.Contains(t.Secrets, target.Name), Null: t.Null[target.Name], Path: t.Paths[c.Name],
+		Secret: slices.Contains(t.Secrets, target.Name),
+		Zero:   t.Null[target.Name] == cidx.Zero, Dated: t.Null[target.Name] == cidx.Moment,
+	}
+	switch rule := t.Paths[c.Name]; {
+	case len(p.moves) == 0:
+	case rule == cidx.PathRewrite:
+		planned.Rewrite = func(path string) string { return repath.Rewrite(path, p.moves) }
+	case rule == cidx.URLRewrite:
+		planned.Rewrite = func(url string) string { return repath.RewriteURL(url, p.moves) }
 	}
 	if slices.Contains(t.Local, c.Name) {
 		planned.Zone = p.zone
 	}
-	t.columns = append(t.columns, planned)
+	t.Columns = append(t.Columns, planned)
 	return nil
 }
 
 func (p planner) withoutColumn(t *table, c sqlite.Column, unsupported bool) error {
-	n, err := t.number("SELECT count(*) FROM " + sqlite.Quote(t.from.Name) + " WHERE " + sqlite.Quote(c.Name) + " IS NOT NULL")
+	n, err := t.Number("SELECT count(*) FROM " + sqlite.Quote(t.From.Name) + " WHERE " + sqlite.Quote(c.Name) + " IS NOT NULL")
 	at := t.Name + "." + c.Name
 	switch {
 	case err != nil:
@@ -204,65 +199,20 @@ func (p planner) withoutColumn(t *table, c sqlite.Column, unsupported bool) erro
 	if unsupported {
 		what = fmt.Sprintf("PostgreSQL's column has a type that is not supported; %d values would be lost", n)
 	}
-	return problem.Problem{What: what, At: t.at() + "." + c.Name,
+	return problem.Problem{What: what, At: t.At() + "." + c.Name,
 		Fix: "bring CIDX's schema up to date with its migration runner, or add " + at + " to cidx_database_accept"}
 }
 
 // required finds columns that PostgreSQL insists on and the source lacks.
 func (t *table) required() problem.List {
 	var problems problem.List
-	for _, c := range t.to.Columns {
-		if t.column(c.Name) < 0 && c.NotNull && !c.Default && t.guess > 0 {
-			problems = append(problems, problem.Problem{What: "PostgreSQL requires column " + c.Name + ", which the source does not have", At: t.at(),
+	for _, c := range t.To.Columns {
+		if t.Index(c.Name) < 0 && c.NotNull && !c.Default && t.guess > 0 {
+			problems = append(problems, problem.Problem{What: "PostgreSQL requires column " + c.Name + ", which the source does not have", At: t.At(),
 				Fix: "start the standalone server of the release that the cluster runs once, so that it upgrades its databases"})
 		}
 	}
 	return problems
-}
-
-// findKey chooses what identifies a row: the primary key, else a unique index
-// over columns that are never NULL.
-func (t *table) findKey() {
-	candidates := [][]string{t.to.Key}
-	for _, u := range t.to.Uniques {
-		if u.Where == "" {
-			candidates = append(candidates, u.Columns)
-		}
-	}
-	for _, names := range candidates {
-		var key []int
-		for _, name := range names {
-			i := slices.IndexFunc(t.columns, func(c column) bool { return c.Name == name && c.NotNull })
-			if i < 0 {
-				key = nil
-				break
-			}
-			key = append(key, i)
-		}
-		if len(key) > 0 {
-			t.key = key
-			return
-		}
-	}
-}
-
-// at names the table's place in the source.
-func (t *table) at() string { return t.File + ": " + t.Name }
-
-func (t *table) number(sql string) (int64, error) {
-	rows, err := t.conn.Query(sql)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		return rows.Int(0), nil
-	}
-	return 0, rows.Err()
-}
-
-func (t *table) count() (int64, error) {
-	return t.number("SELECT count(*) FROM " + sqlite.Quote(t.from.Name))
 }
 
 // largeTable is from how many rows on rebuilding indexes pays: a load of 10^5
@@ -270,17 +220,61 @@ func (t *table) count() (int64, error) {
 // longer with it for those of 1,000.
 const largeTable = 5000
 
-// estimate guesses the number of rows from the highest row id, and counts where
-// that may matter.
+// estimate guesses the number of rows from the row ids, and counts where that may
+// matter: large decides about indexes, and warnings show the number.
 func (t *table) estimate() error {
 	var err error
-	if t.from.RowID != "" {
-		t.guess, err = t.number("SELECT coalesce(max(" + t.from.RowID + "), 0) FROM " + sqlite.Quote(t.from.Name))
+	if t.From.RowID != "" {
+		id, from := t.From.RowID, " FROM "+sqlite.Quote(t.From.Name)
+		t.guess, err = t.Number("SELECT coalesce((SELECT max(" + id + ")" + from + ") - (SELECT min(" + id + ")" + from + ") + 1, 0)")
 		if err != nil || t.guess >= 0 && t.guess < largeTable {
 			return err
 		}
 	}
-	t.guess, err = t.count()
+	t.guess, err = t.Count()
 	t.large = t.guess >= largeTable
 	return err
+}
+
+// order sorts the tables so that parents come first, else as the catalogue has
+// them.
+func (p *plan) order() error {
+	var sorted []*table
+	state := map[string]int{} // 1: being visited, 2: done
+	var visit func(t *table) error
+	visit = func(t *table) error {
+		if state[t.Name] == 2 {
+			return nil
+		}
+		if state[t.Name] == 1 {
+			return fmt.Errorf("order tables: %s refers to itself through other tables", t.Name)
+		}
+		state[t.Name] = 1
+		for _, f := range t.To.ForeignKeys {
+			if parent := p.table(f.Table); parent != nil && parent != t {
+				if err := visit(parent); err != nil {
+					return err
+				}
+			}
+		}
+		state[t.Name] = 2
+		sorted = append(sorted, t)
+		return nil
+	}
+	for _, t := range p.tables {
+		if err := visit(t); err != nil {
+			return err
+		}
+	}
+	p.tables = sorted
+	return nil
+}
+
+func (p *plan) table(name string) *table {
+	for _, t := range p.tables {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
 }

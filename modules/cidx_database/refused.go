@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
@@ -21,7 +23,7 @@ import (
 func refusal(err error) bool {
 	var one problem.Problem
 	var list problem.List
-	if errors.Is(err, errMisfit) || errors.As(err, &one) || errors.As(err, &list) {
+	if errors.Is(err, load.ErrMisfit) || errors.As(err, &one) || errors.As(err, &list) {
 		return true
 	}
 	code := postgres.Code(err)
@@ -74,14 +76,15 @@ func (f *refusals) list(s *session) problem.List {
 	server := s.catalog.Server
 	to := " IN SCHEMA " + server.Schema + " TO " + server.User
 	return append(f.problems, problem.Problem{What: "role " + server.User + " lacks rights on " + strings.Join(f.denied, ", "),
-		At: s.set.where, Fix: "GRANT ALL ON ALL TABLES" + to + "; GRANT ALL ON ALL SEQUENCES" + to + "; or connect as the owner of CIDX's tables"})
+		At: s.set.where, Fix: "GRANT ALL ON ALL TABLES" + to + "; GRANT ALL ON ALL SEQUENCES" + to +
+			"; or connect as the owner of CIDX's tables"})
 }
 
 // everyRow is why none of the rows that were tried got into a table.
 func everyRow(t *table, fault *pgconn.PgError, where string) error {
 	fix := "nothing was changed; look at the table's triggers and constraints in PostgreSQL"
-	if t.to.Triggers != "" {
-		fix = "nothing was changed; disable it for the migration: " + t.to.Triggers + " of " + t.Name
+	if t.To.Triggers != "" {
+		fix = "nothing was changed; disable it for the migration: " + t.To.Triggers + " of " + t.Name
 	}
 	return problem.Problem{What: "PostgreSQL refuses every row: " + fault.Message + " (SQLSTATE " + fault.Code + ")" + raised(fault),
 		At: where + ", table " + t.Name, Fix: fix}
@@ -128,16 +131,16 @@ func ofValues(fault *pgconn.PgError) bool {
 // why is the find of a row that PostgreSQL refuses. Details of the fault that
 // hold values are left out.
 func why(ctx context.Context, conn *pgconn.PgConn, t *table, id int64, fault *pgconn.PgError) (find, error) {
-	row, err := t.row(id)
+	row, err := t.Row(id)
 	if err != nil {
 		return find{}, err
 	}
 	const correct = "correct the value, or delete the row"
-	x := find{Table: t.Name, File: t.File, Row: id, Key: t.keyOf(id, row), Column: fault.ColumnName, Fix: correct}
+	x := find{Table: t.Name, File: t.File, Row: id, Key: t.KeyOf(id, row), Column: fault.ColumnName, Fix: correct}
 	const change = "change or delete one of the rows"
 	named := fault.ConstraintName
 	switch columns := keyColumns(fault.Detail); {
-	case fault.TableName != t.Name && !t.to.Partitioned, named == "":
+	case fault.TableName != t.Name && !t.To.Partitioned, named == "":
 	case fault.Code == "23505":
 		x.Column, x.Reason, x.Fix = columns, "another row has the same "+columns+" (unique index "+named+")", change
 	case fault.Code == "23P01":
@@ -145,7 +148,8 @@ func why(ctx context.Context, conn *pgconn.PgConn, t *table, id int64, fault *pg
 	case fault.Code == "23514":
 		x.Reason = "violates check constraint " + named
 	case fault.Code == "23503":
-		if f := t.reference(named); f != nil {
+		if i := slices.IndexFunc(t.To.ForeignKeys, func(f postgres.ForeignKey) bool { return f.Name == named }); i >= 0 {
+			f := t.To.ForeignKeys[i]
 			x.Column, x.Fix = strings.Join(f.Columns, ", "), "restore the row of "+f.Table+", or delete this one"
 			x.Reason = "no row of " + f.Table + " has this " + x.Column + " (foreign key " + named + ")"
 		}
@@ -165,36 +169,10 @@ func keyColumns(detail string) string {
 	return columns
 }
 
-func (t *table) reference(name string) *postgres.ForeignKey {
-	for i := range t.to.ForeignKeys {
-		if t.to.ForeignKeys[i].Name == name {
-			return &t.to.ForeignKeys[i]
-		}
-	}
-	return nil
-}
-
-// row is a row of SQLite as it is there, by its id.
-func (t *table) row(id int64) ([]sqlite.Value, error) {
-	rows, err := t.conn.Query("SELECT "+t.selection()+" FROM "+t.identified()+" WHERE "+rowID+" = ?", sqlite.IntegerValue(id))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	all := make([]sqlite.Value, len(t.columns)+1)
-	if rows.Next() {
-		rows.Read(all)
-		for i := range all {
-			all[i].Bytes = []byte(string(all[i].Bytes)) // SQLite's are gone with the next row
-		}
-	}
-	return all[1:], rows.Err()
-}
-
 // masked hides the row's secret values in a message.
 func (t *table) masked(row []sqlite.Value, message string) string {
 	for i, v := range row {
-		if text := string(v.Bytes); t.columns[i].Secret && len(text) > 3 {
+		if text := string(v.Bytes); t.Columns[i].Secret && len(text) > 3 {
 			message = strings.ReplaceAll(message, text, "********")
 		}
 	}
@@ -207,7 +185,7 @@ func longest(ctx context.Context, conn *pgconn.PgConn, t *table, row []sqlite.Va
 	indexed := map[string]bool{}
 	rows, err := postgres.Rows(ctx, conn, `SELECT a.attname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 		JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey)
-		WHERE x.indrelid = $1::oid AND ($2 = '' OR i.relname = $2)`, t.to.OID, index)
+		WHERE x.indrelid = $1::oid AND ($2 = '' OR i.relname = $2)`, t.To.OID, index)
 	if err != nil {
 		return "", fmt.Errorf("look for the columns of index %s: %w", index, err)
 	}
@@ -216,7 +194,7 @@ func longest(ctx context.Context, conn *pgconn.PgConn, t *table, row []sqlite.Va
 	}
 	name, most := "", -1
 	for i, v := range row {
-		if c := &t.columns[i]; len(v.Bytes) > most && (indexed[c.Name] || len(indexed) == 0) {
+		if c := &t.Columns[i]; len(v.Bytes) > most && (indexed[c.Name] || len(indexed) == 0) {
 			name, most = c.Name, len(v.Bytes)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -60,10 +61,10 @@ func (p *passage) standIn(ctx context.Context) error {
 // standIn has a copy of a table take its place, with what is in it and its
 // triggers. Foreign keys cannot come along; CIDX has none there.
 func (t *transfer) standIn(ctx context.Context, conn *pgconn.PgConn) error {
-	real, copied := t.to, *t.to
+	real, copied := t.To, *t.To
 	copied.Schema = "pg_temp"
 	to, from := copied.Qualified(), real.Qualified()
-	list := join(real.Columns, ", ", func(c postgres.Column) string { return postgres.Quote(c.Name) })
+	list := load.Join(real.Columns, ", ", func(c postgres.Column) string { return postgres.Quote(c.Name) })
 	insert := " (" + list + ") OVERRIDING SYSTEM VALUE SELECT " + list + " FROM " + from
 	// What is done to no row shows which rights are lacking, and holds nobody up.
 	statements := "CREATE TEMPORARY TABLE " + postgres.Quote(t.Name) + " (LIKE " + from + " INCLUDING ALL); INSERT INTO " + to + insert +
@@ -72,7 +73,8 @@ func (t *transfer) standIn(ctx context.Context, conn *pgconn.PgConn) error {
 		return fmt.Errorf("copy table %s for the rehearsal: %w", t.Name, err)
 	}
 	rows, err := postgres.Rows(ctx, conn, `SELECT $3::regclass::oid,
-		string_agg(replace(pg_get_triggerdef(oid), format(' ON %I.%I ', $1::text, $2::text), ' ON ' || $3::text || ' '), '; ') FROM pg_trigger WHERE tgrelid = $4::oid AND NOT tgisinternal AND tgenabled <> 'D'`, real.Schema, real.Name, to, real.OID)
+		string_agg(replace(pg_get_triggerdef(oid), format(' ON %I.%I ', $1::text, $2::text), ' ON ' || $3::text || ' '), '; ')
+		FROM pg_trigger WHERE tgrelid = $4::oid AND NOT tgisinternal AND tgenabled <> 'D'`, real.Schema, real.Name, to, real.OID)
 	if err == nil {
 		copied.OID = string(rows[0][0])
 		err = postgres.Run(ctx, conn, string(rows[0][1]))
@@ -81,7 +83,7 @@ func (t *transfer) standIn(ctx context.Context, conn *pgconn.PgConn) error {
 		return fmt.Errorf("copy the triggers of %s for the rehearsal: %w", t.Name, err)
 	}
 	other := *t.table
-	other.to, t.table = &copied, &other
+	other.To, t.table = &copied, &other
 	return nil
 }
 
@@ -92,15 +94,15 @@ func (t *transfer) standIn(ctx context.Context, conn *pgconn.PgConn) error {
 func (p *passage) shield(ctx context.Context) error {
 	grow, triggers := []string{"''"}, false
 	for _, t := range p.tables {
-		triggers = triggers || t.to.Triggers != ""
-		for _, c := range t.to.Columns {
+		triggers = triggers || t.To.Triggers != ""
+		for _, c := range t.To.Columns {
 			if t.Grows && c.Sequence != "" {
 				grow = append(grow, postgres.Literal(c.Sequence))
 			}
 		}
 	}
-	rows, err := postgres.Rows(ctx, p.conn, `
-		SELECT string_agg(format('ALTER SEQUENCE %s INCREMENT BY %s', s.seqrelid::regclass, s.seqincrement), '; ') FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid WHERE pg_has_role(c.relowner, 'USAGE') AND c.relpersistence <> 't'
+	rows, err := postgres.Rows(ctx, p.conn, `SELECT string_agg(format('ALTER SEQUENCE %s INCREMENT BY %s', s.seqrelid::regclass, s.seqincrement), '; ')
+		FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid WHERE pg_has_role(c.relowner, 'USAGE') AND c.relpersistence <> 't'
 		AND (c.relnamespace = to_regnamespace($1) OR $2) AND s.seqrelid <> ALL (
 			SELECT coalesce(to_regclass(name), 0) FROM unnest(ARRAY[`+strings.Join(grow, ", ")+`]) name WHERE name <> '')`,
 		postgres.Quote(p.catalog.Server.Schema), fmt.Sprint(triggers))
@@ -125,9 +127,9 @@ func (r *runner) forecast(ctx context.Context, problems problem.List) error {
 	}
 	var empty []string
 	for _, t := range r.done {
-		if t.conn != nil && t.rows == 0 {
+		if t.Conn != nil && t.rows == 0 {
 			empty = append(empty, t.Name)
-		} else if t.conn != nil {
+		} else if t.Conn != nil {
 			progress.Line(ctx, "  Would migrate %s... %s", t.Name, human.Count(t.rows, "row", "rows"))
 		}
 		if t.guests != nil {

@@ -11,6 +11,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 )
 
@@ -91,7 +92,7 @@ func (r *runner) giveUp(ctx context.Context, m *marker, list []*review) error {
 		return fmt.Errorf("mark the load as given up: %w", err)
 	}
 	if record, err := readRecord(r.state); err == nil {
-		record.RolledBack = stampText(time.Now())
+		record.RolledBack = load.StampText(time.Now())
 		if err := writeRecord(r.state, record); err != nil {
 			return err
 		}

@@ -3,13 +3,16 @@ package database
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 	_ "time/tzdata" // the host may have no zone files
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -104,7 +107,7 @@ func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &notes{meter: startMeter(ctx, a.ProgressSeconds), lists: lists{dir: s.listsFolder()},
+	n := &notes{meter: load.StartMeter(ctx, a.ProgressSeconds), lists: lists{dir: s.listsFolder()},
 		clock: stopwatch{time.Now(), map[string]float64{}}}
 	return &runner{work: work{settings: s, notes: n}, out: ansible.Reply{Data: map[string]any{}}}, nil
 }
@@ -128,7 +131,7 @@ func (r *runner) connect(ctx context.Context) (err error) {
 }
 
 func (r *runner) close() {
-	r.meter.stop()
+	r.meter.Stop()
 	r.session.close()
 	r.source.close()
 }
@@ -137,7 +140,7 @@ func (r *runner) close() {
 type notes struct {
 	warnings warnings
 	clock    stopwatch
-	meter    *meter
+	meter    *load.Meter
 	lists    lists
 }
 
@@ -152,4 +155,78 @@ func (s *stopwatch) lap(name string) {
 	now := time.Now()
 	s.parts[name] += float64(now.Sub(s.last).Milliseconds()) / 1000
 	s.last = now
+}
+
+// warnings are told once each.
+type warnings []string
+
+func (w *warnings) add(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if !slices.Contains(*w, text) {
+		*w = append(*w, text)
+	}
+}
+
+// listed is how many problems stand in a reply; the complete list is in
+// report/problems.jsonl.
+const listed = 50
+
+// reply puts together what is told, also after a failure.
+func (r *runner) reply() ansible.Reply {
+	out := r.out
+	out.Warnings = r.warnings
+	if r.plan != nil {
+		r.describePlan(out.Data)
+	}
+	if r.secrets != nil {
+		keys := map[string]any{}
+		maps.Copy(keys, r.kept.report)
+		if r.trial != nil {
+			maps.Copy(keys, r.trial.report())
+		}
+		out.Data["secrets"] = keys
+	}
+	if len(r.finds.counts) > 0 {
+		out.Data["problem_counts"] = r.finds.counts
+	}
+	if len(r.lists.files) > 0 {
+		out.Data["reports"] = r.lists.files
+	}
+	out.Data["seconds_by_part"] = r.clock.parts
+	return out
+}
+
+func (r *runner) describePlan(data map[string]any) {
+	if r.done == nil { // it did not come to a passage
+		r.done = r.plan.transfers()
+	}
+	sum := r.done.totals()
+	if data["tables"] == nil {
+		tables := []map[string]any{}
+		for _, t := range r.done {
+			if t.Conn == nil {
+				continue
+			}
+			item := map[string]any{"table": t.Name, "file": t.File, "rows": t.rows, "status": t.status}
+			if t.guests != nil {
+				item["kept_rows"] = int64(len(t.guests.ids)) + t.guests.beside
+			}
+			tables = append(tables, item)
+		}
+		data["tables"], data["rows"] = tables, sum.rows
+	}
+	data["skipped_tables"] = r.plan.skipped
+	data["jobs_failed"], data["paths_rewritten"], data["defaults_set"] = sum.changes.Jobs, sum.changes.Paths, sum.changes.Nulls
+	data["quarantined"] = r.quarantined
+}
+
+// listMarks tells what an earlier load has done.
+func (r *runner) listMarks(m *marker, status string) {
+	tables := []map[string]any{}
+	for _, entry := range cidx.Catalogue {
+		if mark, ok := m.Tables[entry.Name]; ok {
+			tables = append(tables, map[string]any{"table": entry.Name, "file": entry.File, "rows": mark.Rows, "status": status})
+		}
+	}
+	r.out.Data["tables"], r.out.Data["rows"] = tables, sumRows(m.Tables)
 }

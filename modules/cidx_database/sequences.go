@@ -3,14 +3,12 @@ package database
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
-	"cidx-cluster/modules/internal/convert"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/sqlite"
 )
 
 // sequence is a sequence that fills a column of a table that is loaded.
@@ -28,8 +26,8 @@ type sequence struct {
 func (tables transfers) sequences() []sequence {
 	var list []sequence
 	for _, t := range tables {
-		for i := range t.to.Columns {
-			if c := &t.to.Columns[i]; c.Sequence != "" {
+		for i := range t.To.Columns {
+			if c := &t.To.Columns[i]; c.Sequence != "" {
 				list = append(list, sequence{t: t, column: c})
 			}
 		}
@@ -42,7 +40,7 @@ func (s *sequence) regclass() string { return postgres.Literal(s.column.Sequence
 // sequenceRights finds the rights on sequences that the load and CIDX need and
 // the role lacks.
 func (s *session) sequenceRights(ctx context.Context, list []sequence) error {
-	names := join(list, "\n", func(s sequence) string { return s.column.Sequence })
+	names := load.Join(list, "\n", func(s sequence) string { return s.column.Sequence })
 	rows, err := postgres.Rows(ctx, s.conn, `SELECT string_agg(s, ', ' ORDER BY n)
 		FROM unnest(string_to_array($1, chr(10))) WITH ORDINALITY u(s, n)
 		WHERE NOT (has_sequence_privilege(s, 'SELECT') AND has_sequence_privilege(s, 'UPDATE'))`, names)
@@ -67,13 +65,13 @@ func (s *session) readSequences(ctx context.Context, tables transfers) ([]sequen
 	var parts []string
 	for i := range list {
 		s := &list[i]
-		if s.t.conn != nil {
+		if s.t.Conn != nil {
 			var err error
-			if s.highest, err = s.t.highest(s.column.Name); err != nil {
+			if s.highest, err = s.t.Highest(s.column.Name); err != nil {
 				return nil, err
 			}
 		}
-		parts = append(parts, "(SELECT coalesce(max("+postgres.Quote(s.column.Name)+"), 0) FROM "+s.t.to.Qualified()+")",
+		parts = append(parts, "(SELECT coalesce(max("+postgres.Quote(s.column.Name)+"), 0) FROM "+s.t.To.Qualified()+")",
 			"(SELECT CASE WHEN is_called THEN last_value ELSE last_value - seqincrement END || ' ' || seqincrement || ' ' || seqmax "+
 				"|| ' ' || pg_has_role(relowner, 'USAGE')::int FROM "+s.column.Sequence+
 				", pg_sequence JOIN pg_class ON pg_class.oid = seqrelid WHERE seqrelid = "+s.regclass()+")")
@@ -90,47 +88,9 @@ func (s *session) readSequences(ctx context.Context, tables transfers) ([]sequen
 		if _, err := fmt.Sscan(string(rows[0][2*i+1]), &s.current, &s.step, &s.last, &owned); err != nil {
 			return nil, fmt.Errorf("read sequence %s: %w", s.column.Sequence, err)
 		}
-		s.owned, s.last = owned == 1, min(s.last, largest(s.column.Type.Kind))
+		s.owned, s.last = owned == 1, min(s.last, load.Largest(s.column.Type.Kind))
 	}
 	return list, nil
-}
-
-// highest is the highest id of a column that SQLite has or has given out.
-func (t *table) highest(column string) (int64, error) {
-	given, err := t.conn.Sequence(t.from.Name)
-	if err != nil {
-		return 0, err
-	}
-	source := t.source(column)
-	if source == "" {
-		return given, nil
-	}
-	where := " WHERE typeof(" + source + ") = 'integer'"
-	if t.isRowID(source) {
-		where = "" // SQLite lets nothing else in, and knows the highest
-	}
-	there, err := t.number("SELECT coalesce(max(" + source + "), 0) FROM " + sqlite.Quote(t.from.Name) + where)
-	return max(given, there), err
-}
-
-// isRowID reports whether a column, spelled for SQL, is SQLite's row id.
-func (t *table) isRowID(source string) bool {
-	if t.from.RowID == "" || len(t.from.Key) != 1 || sqlite.Quote(t.from.Key[0]) != source {
-		return false
-	}
-	c, _ := t.from.Column(t.from.Key[0])
-	return strings.EqualFold(c.Type, "INTEGER")
-}
-
-// largest is the highest integer of a kind.
-func largest(k convert.Kind) int64 {
-	switch k {
-	case convert.Int2:
-		return math.MaxInt16
-	case convert.Int4:
-		return math.MaxInt32
-	}
-	return math.MaxInt64
 }
 
 // due reports whether the sequence would give out an id that exists.
@@ -146,7 +106,7 @@ func (s *sequence) fault(where string) error {
 		p.Fix = "ALTER SEQUENCE " + name + " INCREMENT BY 1 NO MAXVALUE NO MINVALUE, as CIDX's schema has it"
 	case s.highest >= s.last:
 		p.What = fmt.Sprintf("no id is left after %d, the highest of %s: sequence %s and its column end at %d",
-			s.highest, s.t.at(), name, s.last)
+			s.highest, s.t.At(), name, s.last)
 		p.Fix = "with the standalone server stopped, lower that id (and what sqlite_sequence says) in SQLite; " +
 			"or widen column and sequence in PostgreSQL (bigint, NO MAXVALUE)"
 	case !s.due() && s.current > s.last-s.step:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
 )
@@ -52,6 +53,12 @@ func (s *source) close() {
 	if s.scratch != "" {
 		_ = os.RemoveAll(s.scratch)
 	}
+}
+
+// table is one of the source's, not matched to one of PostgreSQL yet.
+func (s *source) table(entry cidx.Table, from sqlite.Table) *table {
+	t := load.Table{Name: entry.Name, File: entry.File, Conn: s.files[entry.File], From: from}
+	return &table{Table: t, catalogued: catalogued{entry}}
 }
 
 // snapshotExists reports whether the backup step has left its copies.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/digest"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/warm"
 )
@@ -21,7 +22,7 @@ type transfer struct {
 	frozen bool       // loaded with COPY FREEZE
 	delta  *delta     // what has changed since the warm load; nil if the table is loaded as a whole
 	sum    digest.Sum // of the rows that were sent
-	tally  tally      // what was changed in them
+	tally  load.Tally // what was changed in them
 	left   []int64    // sorted ids of rows that are left out
 }
 
@@ -51,18 +52,18 @@ type totals struct {
 	rows    int64
 	work    int64 // rows to carry over, and to read back
 	left    int64 // rows that are left out
-	changes tally
+	changes load.Tally
 }
 
 func (list transfers) totals() (sum totals) {
 	for _, t := range list {
-		if t.conn == nil {
+		if t.Conn == nil {
 			continue
 		}
 		sum.tables++
 		sum.rows += t.rows
 		sum.left += int64(len(t.left))
-		sum.changes = sum.changes.plus(t.tally)
+		sum.changes = sum.changes.Plus(t.tally)
 		sum.work += t.rows
 		if t.status != statusKept {
 			sum.work += t.rows
@@ -74,21 +75,18 @@ func (list transfers) totals() (sum totals) {
 func (list transfers) marks() map[string]tableMark {
 	marks := map[string]tableMark{}
 	for _, t := range list {
-		if t.conn != nil {
+		if t.Conn != nil {
 			marks[t.Name] = tableMark{Rows: t.sum.Rows, Digest: t.sum.String(), Left: t.left}
 		}
 	}
 	return marks
 }
 
-// read starts reading the rows that are carried over.
-func (t *transfer) read(byKey bool) (*reader, error) { return t.readBut(t.left, byKey) }
-
 // ours is the condition of the rows that are, or will be, SQLite's.
 func (t *transfer) ours() string {
 	var conditions []string
 	if t.guests != nil {
-		conditions = append(conditions, t.idName()+" <= "+strconv.FormatInt(t.guests.above, 10))
+		conditions = append(conditions, t.IDName()+" <= "+strconv.FormatInt(t.guests.above, 10))
 	}
 	if t.but != "" {
 		conditions = append(conditions, t.but)
@@ -101,38 +99,15 @@ func (t *transfer) ours() string {
 
 // target spells the table for package warm.
 func (t *transfer) target() warm.Target {
-	to := warm.Target{Table: t.to.Qualified()}
-	for _, c := range t.columns {
+	to := warm.Target{Table: t.To.Qualified()}
+	for _, c := range t.Columns {
 		to.Columns = append(to.Columns, postgres.Quote(c.Name))
 	}
-	for _, k := range t.key {
-		to.Key = append(to.Key, postgres.Quote(t.columns[k].Name))
+	for _, k := range t.Key {
+		to.Key = append(to.Key, postgres.Quote(t.Columns[k].Name))
 	}
 	if condition, ok := strings.CutPrefix(t.ours(), " WHERE "); ok && t.guests != nil {
 		to.Where = "t." + condition
 	}
 	return to
-}
-
-// copyFrom spells the statement that takes rows.
-func (t *transfer) copyFrom() string {
-	options := "FORMAT binary"
-	if t.frozen {
-		options += ", FREEZE true"
-	}
-	return "COPY " + t.to.Qualified() + " (" + t.names() + ") FROM STDIN (" + options + ")"
-}
-
-// names lists the columns for SQL.
-func (t *table) names() string {
-	return join(t.columns, ", ", func(c column) string { return postgres.Quote(c.Name) })
-}
-
-// join spells a list for SQL.
-func join[T any](list []T, by string, spell func(T) string) string {
-	texts := make([]string, len(list))
-	for i, item := range list {
-		texts[i] = spell(item)
-	}
-	return strings.Join(texts, by)
 }

@@ -9,6 +9,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/keys"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -29,8 +30,8 @@ func (s *secrets) try(ctx context.Context, set *settings, n *notes, p *plan) (*t
 	var problems problem.List
 	var tokens []*unopened
 	for _, t := range p.tables {
-		for i := range t.columns {
-			switch t.Cipher[t.columns[i].Source] {
+		for i := range t.Columns {
+			switch t.Cipher[t.Columns[i].Source] {
 			case cidx.TokenCipher:
 				u, err := x.tryTokens(ctx, t, i)
 				problems.Add(err)
@@ -61,38 +62,38 @@ func (x *trial) report() map[string]any {
 
 // eachValue visits column i of every row that has it, with the row's id and name.
 func (t *table) eachValue(ctx context.Context, i int, visit func(value string, id int64, key string) error) error {
-	if t.conn == nil {
+	if t.Conn == nil {
 		return nil
 	}
-	d, err := t.readBut(nil, false)
+	d, err := t.Read(nil, false)
 	if err != nil {
 		return err
 	}
-	for d.next() {
+	for d.Next() {
 		err := ctx.Err()
-		if v := d.values()[i]; err == nil && !v.IsNull() {
-			err = visit(string(v.Bytes), d.id(), t.keyOf(d.id(), d.values()))
+		if v := d.Values()[i]; err == nil && !v.IsNull() {
+			err = visit(string(v.Bytes), d.ID(), t.KeyOf(d.ID(), d.Values()))
 		}
 		if err != nil {
-			d.rows.Close()
+			d.Stop()
 			return err
 		}
 	}
-	return d.close()
+	return d.Close()
 }
 
 // carried reports whether a column's values may be carried over unusable.
 func (x *trial) carried(t *table, i int) bool {
-	return x.set.accepted(t.Name) || x.set.accepted(t.Name+"."+t.columns[i].Source)
+	return x.set.accepted(t.Name) || x.set.accepted(t.Name+"."+t.Columns[i].Source)
 }
 
 // carry is how an operator allows that.
 func carry(t *table, i int) string {
-	return "; add " + t.Name + "." + t.columns[i].Source + " to cidx_database_accept to carry it over unusable"
+	return "; add " + t.Name + "." + t.Columns[i].Source + " to cidx_database_accept to carry it over unusable"
 }
 
 func (x *trial) tryTokens(ctx context.Context, t *table, i int) (*unopened, error) {
-	c := &t.columns[i]
+	c := &t.Columns[i]
 	u := &unopened{t: t, column: c, reason: "no known key opens " + c.Name + " of",
 		fix: "name former host names of this server in cidx_database_old_host_names, or let its owner store the token again" + carry(t, i)}
 	err := t.eachValue(ctx, i, func(value string, id int64, key string) error {
@@ -112,7 +113,7 @@ func (x *trial) tryTokens(ctx context.Context, t *table, i int) (*unopened, erro
 }
 
 func (x *trial) tryMFA(ctx context.Context, t *table, i int) error {
-	c := &t.columns[i]
+	c := &t.Columns[i]
 	key, valid := keys.ParseMFA(x.mfa)
 	u := &unopened{t: t, column: c, reason: "the MFA key does not open " + c.Name + " of",
 		fix: "restore the right data/mfa_key.dat, or let the user enrol again" + carry(t, i)}
@@ -175,7 +176,7 @@ func (x *trial) warn(n *notes) {
 // unopened are the encrypted values of a column that no key opens.
 type unopened struct {
 	t      *table
-	column *column
+	column *load.Column
 	reason string // e.g. "no known key opens encrypted_token of"
 	fix    string
 	count  int
@@ -210,7 +211,7 @@ func (u *unopened) problem(l *lists) error {
 	if u.count == 0 {
 		return nil
 	}
-	p := problem.Problem{What: u.reason + " " + u.rows(), At: u.t.at(), Fix: u.fix}
+	p := problem.Problem{What: u.reason + " " + u.rows(), At: u.t.At(), Fix: u.fix}
 	if u.count > len(u.first) {
 		p.What += l.all()
 	}
@@ -221,7 +222,7 @@ func (u *unopened) problem(l *lists) error {
 func (x *trial) withoutSalt(list []*unopened) problem.Problem {
 	var parts []string
 	for _, u := range list {
-		parts = append(parts, fmt.Sprintf("%s of %s of %s", u.column.Name, u.t.at(), u.rows()))
+		parts = append(parts, fmt.Sprintf("%s of %s of %s", u.column.Name, u.t.At(), u.rows()))
 	}
 	what := "the salt file is missing, and no other known key opens " + strings.Join(parts, ", ") + x.lists.all()
 	return problem.Problem{What: what, At: filepath.Join(x.home, saltFile),

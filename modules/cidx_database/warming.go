@@ -124,7 +124,7 @@ func (r *runner) warming(ctx context.Context) (*warming, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range t.to.ForeignKeys {
+		for _, f := range t.To.ForeignKeys {
 			if mark, known := record.Tables[f.Table]; known && mark.Cold != "" && f.Table != t.Name && cold == "" {
 				cold = "refers to " + f.Table
 			}
@@ -140,15 +140,15 @@ func (r *runner) warming(ctx context.Context) (*warming, error) {
 // cold says why a table is not loaded before the stop; "" if it is.
 func (w *work) cold(ctx context.Context, t *table) (why string, above int64, err error) {
 	switch {
-	case t.conn == nil:
+	case t.Conn == nil:
 		return "not in the source", 0, nil
 	case t.File == cidx.Activated:
 		return "built from files", 0, nil
-	case t.from.RowID == "":
+	case t.From.RowID == "":
 		return "has no row ids", 0, nil
 	case !t.Grows:
 		return "", 0, nil
-	case !t.numbered() || w.held.marker != nil:
+	case !t.Numbered() || w.held.marker != nil:
 		return "index runs write to it", 0, nil
 	}
 	return reserve(ctx, w.session, w.held.warm, t)
@@ -186,7 +186,7 @@ func (w *warming) clear(p *passage, ctx context.Context) error {
 			continue
 		}
 		t.status, t.guests = statusEmpty, &guests{above: w.w.Tables[t.Name].Above}
-		if err := postgres.Run(ctx, p.conn, "DELETE FROM "+t.to.Qualified()+t.ours()); err != nil {
+		if err := postgres.Run(ctx, p.conn, "DELETE FROM "+t.To.Qualified()+t.ours()); err != nil {
 			return fmt.Errorf("delete replaced rows of %s: %w", t.Name, err)
 		}
 	}
@@ -211,8 +211,8 @@ func (w *warming) record(p *passage, ctx context.Context) error {
 		}
 		mark := w.w.Tables[t.Name]
 		mark.tableMark = tableMark{Rows: t.sum.Rows, Digest: t.sum.String()}
-		mark.Jobs, mark.Paths, mark.Nulls = t.tally.jobs, t.tally.paths, t.tally.nulls
-		mark.Dated = t.tally.jobs > 0 || t.tally.nulls > 0
+		mark.Jobs, mark.Paths, mark.Nulls = t.tally.Jobs, t.tally.Paths, t.tally.Nulls
+		mark.Dated = t.tally.Jobs > 0 || t.tally.Nulls > 0
 		w.w.Tables[t.Name] = mark
 	}
 	if w.w.Files, err = stampFiles(w.source.dir); err != nil {
@@ -226,7 +226,7 @@ func (r *runner) finishWarm(ctx context.Context, w *warmth) error {
 	var rows int64
 	for _, t := range r.plan.tables {
 		mark := w.Tables[t.Name]
-		if mark.Cold != "" && t.conn != nil {
+		if mark.Cold != "" && t.Conn != nil {
 			progress.Line(ctx, "  %s is loaded after the stop: %s", t.Name, mark.Cold)
 		}
 		rows += mark.Rows

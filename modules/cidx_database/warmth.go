@@ -106,15 +106,11 @@ func findWarmth(ctx context.Context, s *session, n *notes) (w *warmth, database 
 	if w, err = readWarmth(ctx, s, n); err != nil || w == nil {
 		return nil, database, err
 	}
-	rows, err := postgres.Rows(ctx, s.conn, "SELECT txid_snapshot_xmax(txid_current_snapshot())")
-	if err != nil {
-		return nil, database, err
+	now, err := postgres.Number(ctx, s.conn, "SELECT txid_snapshot_xmax(txid_current_snapshot())")
+	if err != nil || !w.Xid.Known(warm.Xid(now)) {
+		w = nil
 	}
-	var now warm.Xid
-	if _, err := fmt.Sscan(string(rows[0][0]), &now); err != nil || !w.Xid.Known(now) {
-		return nil, database, nil
-	}
-	return w, database, nil
+	return w, database, err
 }
 
 // of reports whether w is a warm load of this server.
@@ -152,7 +148,7 @@ func (x *inspection) ownRows(ctx context.Context) (bool, error) {
 	}
 	if count.Earlier == 0 { // written anew with the same values, as by a dump that was restored
 		mark := w.Tables[t.Name]
-		if mark.Rows == 0 || t.conn == nil {
+		if mark.Rows == 0 || t.Conn == nil {
 			return false, nil
 		}
 		want, err := mark.Sum()
@@ -184,18 +180,18 @@ func giveUpWarm(ctx context.Context, s *session, n *notes) (found bool, err erro
 // paths, and both definitions. A column is known by its number: names change.
 func (t *table) rules(set *settings) string {
 	sum := sha256.New()
-	fmt.Fprintln(sum, ansible.Build, set.args.PathSpelling, t.File, t.conn != nil)
+	fmt.Fprintln(sum, ansible.Build, set.args.PathSpelling, t.File, t.Conn != nil)
 	for day := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC); day.Year() < 2040; day = day.AddDate(0, 0, 7) {
 		_, offset := day.In(set.zone).Zone() // the host's zone has the same name always
 		fmt.Fprint(sum, offset, " ")
 	}
-	for _, from := range slices.Sorted(maps.Keys(t.moves)) {
-		fmt.Fprintf(sum, "%q %q\n", from, t.moves[from])
+	for _, from := range slices.Sorted(maps.Keys(set.moves)) {
+		fmt.Fprintf(sum, "%q %q\n", from, set.moves[from])
 	}
-	fmt.Fprintf(sum, "%q %q %q %v %v %q %s\n", t.from.Name, t.from.RowID, t.from.Key, t.from.Columns, t.key,
-		t.to.Qualified(), t.to.OID)
-	for _, c := range t.columns {
-		to, _ := t.to.Column(c.Name)
+	fmt.Fprintf(sum, "%q %q %q %v %v %q %s\n", t.From.Name, t.From.RowID, t.From.Key, t.From.Columns, t.Key,
+		t.To.Qualified(), t.To.OID)
+	for _, c := range t.Columns {
+		to, _ := t.To.Column(c.Name)
 		fmt.Fprintf(sum, "%q %q %v %v %d\n", c.Name, c.Source, c.Type, c.NotNull, to.Number)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -134,6 +135,15 @@ func Rows(ctx context.Context, conn *pgconn.PgConn, sql string, args ...string) 
 	}
 	result := conn.ExecParams(ctx, sql, values, nil, nil, nil).Read()
 	return result.Rows, result.Err
+}
+
+// Number is the whole number that a statement gives.
+func Number(ctx context.Context, conn *pgconn.PgConn, sql string) (int64, error) {
+	rows, err := Rows(ctx, conn, sql)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(string(rows[0][0]), 10, 64)
 }
 
 // Run runs statements without arguments, separated by semicolons, and drops

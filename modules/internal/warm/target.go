@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,12 +17,11 @@ type Xid int64
 
 // Current is the id of the transaction that conn is in; it gets one if it has none.
 func Current(ctx context.Context, conn *pgconn.PgConn) (Xid, error) {
-	rows, err := postgres.Rows(ctx, conn, "SELECT txid_current()")
+	n, err := postgres.Number(ctx, conn, "SELECT txid_current()")
 	if err != nil {
 		return 0, fmt.Errorf("read transaction id: %w", err)
 	}
-	n, err := strconv.ParseInt(string(rows[0][0]), 10, 64)
-	return Xid(n), err
+	return Xid(n), nil
 }
 
 // SQL spells the id as rows carry it.

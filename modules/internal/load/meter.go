@@ -1,4 +1,4 @@
-package database
+package load
 
 import (
 	"context"
@@ -8,10 +8,10 @@ import (
 	"cidx-cluster/modules/internal/progress"
 )
 
-// meter tells how far the current piece of work is and, where all of it was
+// Meter tells how far the current piece of work is and, where all of it was
 // announced, how far the whole is; at least once in every interval, also while
 // the server works alone.
-type meter struct {
+type Meter struct {
 	mu    sync.Mutex
 	now   progress.Status // no What: nothing is told
 	since time.Time
@@ -22,11 +22,11 @@ type meter struct {
 	done  chan struct{}
 }
 
-func startMeter(ctx context.Context, seconds float64) *meter {
+func StartMeter(ctx context.Context, seconds float64) *Meter {
 	if seconds <= 0 {
 		seconds = 1
 	}
-	m := &meter{quit: make(chan struct{}), done: make(chan struct{})}
+	m := &Meter{quit: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(m.done)
 		tick := time.NewTicker(time.Duration(seconds * float64(time.Second)))
@@ -44,7 +44,7 @@ func startMeter(ctx context.Context, seconds float64) *meter {
 }
 
 // report holds the lock until the status is told: after end none of that piece follows.
-func (m *meter) report(ctx context.Context) {
+func (m *Meter) report(ctx context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.now
@@ -64,32 +64,32 @@ func (m *meter) report(ctx context.Context) {
 	progress.Report(ctx, s)
 }
 
-// whole announces that many rows of work, in pieces.
-func (m *meter) whole(rows int64) {
+// Whole announces that many rows of work, in pieces.
+func (m *Meter) Whole(rows int64) {
 	m.mu.Lock()
 	m.now, m.all, m.past, m.start = progress.Status{}, rows, 0, time.Now()
 	m.mu.Unlock()
 }
 
-// begin names a piece of work; total is 0 if unknown.
-func (m *meter) begin(what string, total int64, note string) {
+// Begin names a piece of work; total is 0 if unknown.
+func (m *Meter) Begin(what string, total int64, note string) {
 	m.mu.Lock()
 	m.past += m.now.Total
 	m.now, m.since = progress.Status{What: what, Total: total, Unit: "rows", Note: note}, time.Now()
 	m.mu.Unlock()
 }
 
-// end says that the piece is over.
-func (m *meter) end() { m.begin("", 0, "") }
+// End says that the piece is over.
+func (m *Meter) End() { m.Begin("", 0, "") }
 
-// at sets how many rows are done.
-func (m *meter) at(done int64) {
+// At sets how many rows are done.
+func (m *Meter) At(done int64) {
 	m.mu.Lock()
 	m.now.Done = done
 	m.mu.Unlock()
 }
 
-func (m *meter) stop() {
+func (m *Meter) Stop() {
 	close(m.quit)
 	<-m.done
 }

@@ -1,4 +1,4 @@
-package database
+package load
 
 import (
 	"context"
@@ -15,14 +15,14 @@ func TestALargeTableIsToldEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, heard := progresstest.Listen(context.Background())
 		begun := time.Now()
-		m := startMeter(ctx, 0) // 0: the default
-		m.begin("audit_logs", 1000, "")
+		m := StartMeter(ctx, 0) // 0: the default
+		m.Begin("audit_logs", 1000, "")
 		time.Sleep(4500 * time.Millisecond)
-		m.at(400)
+		m.At(400)
 		time.Sleep(600 * time.Millisecond)
-		m.begin("building indexes", 0, "CREATE INDEX")
+		m.Begin("building indexes", 0, "CREATE INDEX")
 		time.Sleep(5 * time.Second)
-		m.stop()
+		m.Stop()
 
 		told := *heard
 		told.EverySecond(t, begun, time.Now())
@@ -43,19 +43,19 @@ func TestALargeTableIsToldEverySecond(t *testing.T) {
 func TestTheWholeLoadIsToldWithTheTimeThatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, heard := progresstest.Listen(context.Background())
-		m := startMeter(ctx, 0)
-		m.whole(1000)
-		m.begin("users", 400, "")
-		m.at(300)
+		m := StartMeter(ctx, 0)
+		m.Whole(1000)
+		m.Begin("users", 400, "")
+		m.At(300)
 		time.Sleep(4500 * time.Millisecond)
-		m.at(400)
-		m.end()
-		m.begin("audit_logs", 600, "")
-		m.at(100)
+		m.At(400)
+		m.End()
+		m.Begin("audit_logs", 600, "")
+		m.At(100)
 		time.Sleep(600 * time.Millisecond)
-		m.end()
+		m.End()
 		time.Sleep(5 * time.Second)
-		m.stop()
+		m.Stop()
 
 		told := *heard
 		if len(told) != 5 {

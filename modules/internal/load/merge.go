@@ -1,4 +1,4 @@
-package database
+package load
 
 import (
 	"bytes"
@@ -20,20 +20,20 @@ import (
 
 // Kinds of differences between SQLite and PostgreSQL.
 const (
-	differenceAdded   = "added"   // in PostgreSQL only
-	differenceChanged = "changed" // on both sides, with other values
-	differenceLost    = "lost"    // in SQLite only
+	Added   = "added"   // in PostgreSQL only
+	Changed = "changed" // on both sides, with other values
+	Lost    = "lost"    // in SQLite only
 )
 
-// difference is a row that is not the same on both sides.
-type difference struct {
+// Difference is a row that is not the same on both sides.
+type Difference struct {
 	Kind    string
 	Key     string
 	Columns []string // that differ, of a changed row
 	Row     [][]byte // PostgreSQL's fields in canonical form, of an added or changed row
 }
 
-func (d difference) inColumns() string {
+func (d Difference) InColumns() string {
 	if len(d.Columns) == 0 {
 		return ""
 	}
@@ -58,9 +58,9 @@ func (c *canonicalRow) field(i int) []byte {
 
 // merging walks both sides of a table in the order of its key.
 type merging struct {
-	t      *table
-	d      *reader
-	visit  func(difference) error
+	t      *Table
+	d      *Reader
+	visit  func(Difference) error
 	source digest.Source
 	ours   canonicalRow
 	theirs canonicalRow
@@ -68,20 +68,22 @@ type merging struct {
 	equal  int64
 }
 
-// merge compares a table row by row, in the order of its key and in constant
-// memory; it visits every difference and counts the rows that are equal. The
-// table must have a key.
-func (t *transfer) merge(ctx context.Context, conn *pgconn.PgConn, visit func(difference) error) (equal int64, err error) {
-	m := &merging{t: t.table, visit: visit}
-	if t.conn != nil {
-		if m.d, err = t.read(true); err != nil {
+// Merge compares a table row by row, in the order of its key and in constant
+// memory; it visits every difference and counts the rows that are equal. Rows of
+// SQLite that are left out and rows of PostgreSQL that where excludes do not count.
+// The table must have a key.
+func (t *Table) Merge(ctx context.Context, conn *pgconn.PgConn, left []int64, where string,
+	visit func(Difference) error) (equal int64, err error) {
+	m := &merging{t: t, visit: visit}
+	if t.Conn != nil {
+		if m.d, err = t.Read(left, true); err != nil {
 			return 0, err
 		}
 		defer m.d.rows.Close()
 		m.advance()
 	}
 	tuples := &postgres.Tuples{Row: m.row}
-	sql := "COPY (SELECT " + t.names() + " FROM " + t.to.Qualified() + t.ours() +
+	sql := "COPY (SELECT " + t.Names() + " FROM " + t.To.Qualified() + where +
 		" ORDER BY " + t.order() + ") TO STDOUT (FORMAT binary)"
 	if _, err := conn.CopyTo(ctx, tuples, sql); err != nil {
 		return m.equal, fmt.Errorf("read table %s: %w", t.Name, err)
@@ -98,30 +100,30 @@ func (t *transfer) merge(ctx context.Context, conn *pgconn.PgConn, visit func(di
 	if m.d == nil {
 		return m.equal, nil
 	}
-	return m.equal, m.d.close()
+	return m.equal, m.d.Close()
 }
 
 // order spells the key so that PostgreSQL sorts as SQLite does.
-func (t *table) order() string {
-	return join(t.key, ", ", func(k int) string {
-		if kind := t.columns[k].Type.Kind; kind == convert.Text || kind == convert.Varchar {
-			return postgres.Quote(t.columns[k].Name) + ` COLLATE "C"`
+func (t *Table) order() string {
+	return Join(t.Key, ", ", func(k int) string {
+		if kind := t.Columns[k].Type.Kind; kind == convert.Text || kind == convert.Varchar {
+			return postgres.Quote(t.Columns[k].Name) + ` COLLATE "C"`
 		}
-		return postgres.Quote(t.columns[k].Name)
+		return postgres.Quote(t.Columns[k].Name)
 	})
 }
 
 // advance reads the next row of SQLite into ours.
 func (m *merging) advance() {
-	m.more = m.d.next()
+	m.more = m.d.Next()
 	if !m.more {
 		return
 	}
 	m.ours.reset()
-	row := m.d.values()
+	row := m.d.Values()
 	for i := range row {
 		var fault *convert.Fault
-		if m.ours.buf, fault = m.source.Append(m.ours.buf, &m.t.columns[i].Column, &row[i]); fault != nil {
+		if m.ours.buf, fault = m.source.Append(m.ours.buf, &m.t.Columns[i].Column, &row[i]); fault != nil {
 			m.ours.buf = append(m.ours.buf, 2) // equal to nothing
 		}
 		m.ours.mark()
@@ -133,7 +135,7 @@ func (m *merging) row(fields [][]byte) error {
 	m.theirs.reset()
 	for i, field := range fields {
 		var err error
-		if m.theirs.buf, err = digest.Target(m.theirs.buf, &m.t.columns[i].Column, field); err != nil {
+		if m.theirs.buf, err = digest.Target(m.theirs.buf, &m.t.Columns[i].Column, field); err != nil {
 			return err
 		}
 		m.theirs.mark()
@@ -141,7 +143,7 @@ func (m *merging) row(fields [][]byte) error {
 	for m.more {
 		switch order := m.compareKeys(); {
 		case order > 0:
-			return m.visit(difference{Kind: differenceAdded, Key: m.keyOf(), Row: m.fields()})
+			return m.visit(Difference{Kind: Added, Key: m.KeyOf(), Row: m.fields()})
 		case order == 0:
 			err := m.both()
 			m.advance()
@@ -152,11 +154,11 @@ func (m *merging) row(fields [][]byte) error {
 		}
 		m.advance()
 	}
-	return m.visit(difference{Kind: differenceAdded, Key: m.keyOf(), Row: m.fields()})
+	return m.visit(Difference{Kind: Added, Key: m.KeyOf(), Row: m.fields()})
 }
 
 func (m *merging) lost() error {
-	return m.visit(difference{Kind: differenceLost, Key: m.t.keyOf(m.d.id(), m.d.values())})
+	return m.visit(Difference{Kind: Lost, Key: m.t.KeyOf(m.d.ID(), m.d.Values())})
 }
 
 func (m *merging) both() error {
@@ -164,8 +166,8 @@ func (m *merging) both() error {
 		m.equal++
 		return nil
 	}
-	d := difference{Kind: differenceChanged, Key: m.t.keyOf(m.d.id(), m.d.values()), Row: m.fields()}
-	for i, c := range m.t.columns {
+	d := Difference{Kind: Changed, Key: m.t.KeyOf(m.d.ID(), m.d.Values()), Row: m.fields()}
+	for i, c := range m.t.Columns {
 		if !bytes.Equal(m.ours.field(i), m.theirs.field(i)) {
 			d.Columns = append(d.Columns, c.Name)
 		}
@@ -175,10 +177,10 @@ func (m *merging) both() error {
 
 // compareKeys orders our row before (-1), at (0) or after (1) theirs.
 func (m *merging) compareKeys() int {
-	for _, k := range m.t.key {
-		ours, theirs := canonicalValue(m.ours.field(k)), canonicalValue(m.theirs.field(k))
+	for _, k := range m.t.Key {
+		ours, theirs := CanonicalValue(m.ours.field(k)), CanonicalValue(m.theirs.field(k))
 		var order int
-		switch m.t.columns[k].Type.Kind {
+		switch m.t.Columns[k].Type.Kind {
 		case convert.Int2, convert.Int4, convert.Int8:
 			order = compareNumbers(ours, theirs)
 		default:
@@ -199,9 +201,9 @@ func compareNumbers(a, b []byte) int {
 	return cmp.Compare(x, y)
 }
 
-// canonicalValue is the value of a canonical field without its head; nil for
+// CanonicalValue is the value of a canonical field without its head; nil for
 // NULL.
-func canonicalValue(field []byte) []byte {
+func CanonicalValue(field []byte) []byte {
 	if len(field) == 0 || field[0] != 1 {
 		return nil
 	}
@@ -219,20 +221,20 @@ func (m *merging) fields() [][]byte {
 }
 
 // keyOf names their row.
-func (m *merging) keyOf() string {
+func (m *merging) KeyOf() string {
 	row := make([]sqlite.Value, len(m.theirs.ends))
-	for _, k := range m.t.key {
-		row[k] = m.t.columns[k].shown(m.theirs.field(k))
-		if m.t.columns[k].Secret {
+	for _, k := range m.t.Key {
+		row[k] = m.t.Columns[k].Shown(m.theirs.field(k))
+		if m.t.Columns[k].Secret {
 			return "with a secret key"
 		}
 	}
-	return m.t.keyOf(0, row)
+	return m.t.KeyOf(0, row)
 }
 
-// shown turns a canonical field back into a value that can be printed.
-func (c *column) shown(field []byte) sqlite.Value {
-	v := canonicalValue(field)
+// Shown turns a canonical field back into a value that can be printed.
+func (c *Column) Shown(field []byte) sqlite.Value {
+	v := CanonicalValue(field)
 	if v == nil {
 		return sqlite.NullValue()
 	}
@@ -242,7 +244,7 @@ func (c *column) shown(field []byte) sqlite.Value {
 	case convert.Float4, convert.Float8:
 		return sqlite.RealValue(math.Float64frombits(binary.BigEndian.Uint64(v)))
 	case convert.Timestamptz, convert.Timestamp, convert.Date:
-		return sqlite.TextValue(stampText(time.UnixMicro(int64(binary.BigEndian.Uint64(v)))))
+		return sqlite.TextValue(StampText(time.UnixMicro(int64(binary.BigEndian.Uint64(v)))))
 	}
 	return sqlite.TextValue(string(v))
 }

@@ -1,6 +1,7 @@
-package database
+package load
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -14,32 +15,32 @@ import (
 	"cidx-cluster/modules/internal/sqlite"
 )
 
-// encoder turns rows into tuples of a binary COPY, and sums up their digest.
-type encoder struct {
-	columns []column
+// Encoder turns rows into tuples of a binary COPY, and sums up their digest.
+type Encoder struct {
+	Columns []Column
 	sending bool // PostgreSQL sees the rows, and refuses text that is no UTF-8 itself
 	source  digest.Source
 	canon   []byte
-	sum     digest.Sum
+	Sum     digest.Sum
 }
 
-// newEncoder has columns of its own: they count times whose zone is a guess.
-func newEncoder(t *table, sending bool) encoder {
-	return encoder{columns: slices.Clone(t.columns), sending: sending}
+// NewEncoder has columns of its own: they count times whose zone is a guess.
+func NewEncoder(t *Table, sending bool) Encoder {
+	return Encoder{Columns: slices.Clone(t.Columns), sending: sending}
 }
 
 var missing = &convert.Fault{Reason: "NULL where PostgreSQL requires a value", Fix: "set a value, or delete the row"}
 
-// append appends one tuple to dst and counts the row. On a fault dst comes back
+// Append appends one tuple to dst and counts the row. On a fault dst comes back
 // as it was.
-func (e *encoder) append(dst []byte, row []sqlite.Value) (out []byte, fault *convert.Fault) {
+func (e *Encoder) Append(dst []byte, row []sqlite.Value) (out []byte, fault *convert.Fault) {
 	if fault = e.canonical(row); fault != nil {
 		return dst, fault
 	}
 	start := len(dst)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(row)))
 	for i := range row {
-		c := &e.columns[i]
+		c := &e.Columns[i]
 		if c.NotNull && row[i].Class == sqlite.Null {
 			return dst[:start], missing
 		}
@@ -52,34 +53,48 @@ func (e *encoder) append(dst []byte, row []sqlite.Value) (out []byte, fault *con
 			return dst[:start], fault
 		}
 	}
-	e.sum.Add(e.canon)
+	e.Sum.Add(e.canon)
 	return dst, nil
+}
+
+// Faults are the values of a row that do not fit, by the column's index.
+func (e *Encoder) Faults(row []sqlite.Value) []*convert.Fault {
+	faults := make([]*convert.Fault, len(row))
+	for i := range row {
+		c := &e.Columns[i]
+		if c.NotNull && row[i].IsNull() {
+			faults[i] = missing
+		} else if _, faults[i] = e.source.Append(nil, &c.Column, &row[i]); faults[i] == nil {
+			_, faults[i] = c.Append(nil, &row[i])
+		}
+	}
+	return faults
 }
 
 // canonical fills canon with the row's canonical form. It also is what checks
 // JSON, so that documents are read once.
-func (e *encoder) canonical(row []sqlite.Value) (fault *convert.Fault) {
+func (e *Encoder) canonical(row []sqlite.Value) (fault *convert.Fault) {
 	e.canon = e.canon[:0]
 	for i := range row {
-		if e.canon, fault = e.source.Append(e.canon, &e.columns[i].Column, &row[i]); fault != nil {
+		if e.canon, fault = e.source.Append(e.canon, &e.Columns[i].Column, &row[i]); fault != nil {
 			return fault
 		}
 	}
 	return nil
 }
 
-// errMisfit ends a COPY at the first value that does not fit. Everything else
+// ErrMisfit ends a COPY at the first value that does not fit. Everything else
 // that does not is then found by the search for problems.
-var errMisfit = errors.New("a value does not fit")
+var ErrMisfit = errors.New("a value does not fit")
 
 // chunk is how many bytes are encoded before they are handed over.
 const chunk = 64 << 10
 
-// stream is a table as the bytes of a binary COPY.
-type stream struct {
+// Stream is a table as the bytes of a binary COPY.
+type Stream struct {
 	ctx   context.Context
-	enc   encoder // of the rows of a reader
-	meter *meter
+	Enc   Encoder // of the rows of a reader
+	meter *Meter
 	next  func(dst []byte) ([]byte, error) // appends a tuple, or ends with io.EOF
 	buf   []byte
 	from  int
@@ -90,16 +105,21 @@ type stream struct {
 	quit bool
 }
 
-// errQuit ends a Read that comes after end.
+// errQuit ends a Read that comes after End.
 var errQuit = errors.New("the copy has ended")
 
-// end waits for a running Read and forbids further ones. What the reader found
+// End waits for a running Read and forbids further ones. What the reader found
 // goes before the error that the copy ended with.
-func (s *stream) end(err error) error {
+func (s *Stream) End(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quit = true
 	return cmp.Or(s.err, err)
+}
+
+// Copied is a binary COPY of encoded tuples.
+func Copied(tuples []byte) io.Reader {
+	return io.MultiReader(bytes.NewReader(copyHeader), bytes.NewReader(tuples), bytes.NewReader(trailer))
 }
 
 // A binary COPY begins with a header and ends with a tuple of -1 fields.
@@ -108,21 +128,22 @@ var (
 	trailer    = []byte{0xff, 0xff}
 )
 
-func newStream(ctx context.Context, m *meter) *stream {
-	return &stream{ctx: ctx, meter: m, buf: append(make([]byte, 0, 2*chunk), copyHeader...)}
+// NewStream is the tuples that next appends; it ends with io.EOF.
+func NewStream(ctx context.Context, m *Meter, next func(dst []byte) ([]byte, error)) *Stream {
+	return &Stream{ctx: ctx, meter: m, next: next, buf: append(make([]byte, 0, 2*chunk), copyHeader...)}
 }
 
-// streamRows is all rows of a reader.
-func streamRows(ctx context.Context, d *reader, m *meter) *stream {
-	s := newStream(ctx, m)
-	s.enc = newEncoder(d.t, true)
+// StreamRows is all rows of a reader.
+func StreamRows(ctx context.Context, d *Reader, m *Meter) *Stream {
+	s := NewStream(ctx, m, nil)
+	s.Enc = NewEncoder(d.t, true)
 	s.next = func(dst []byte) ([]byte, error) {
-		if !d.next() {
-			return dst, cmp.Or(d.close(), io.EOF)
+		if !d.Next() {
+			return dst, cmp.Or(d.Close(), io.EOF)
 		}
-		dst, fault := s.enc.append(dst, d.values())
+		dst, fault := s.Enc.Append(dst, d.Values())
 		if fault != nil {
-			return dst, errMisfit
+			return dst, ErrMisfit
 		}
 		return dst, nil
 	}
@@ -132,7 +153,7 @@ func streamRows(ctx context.Context, d *reader, m *meter) *stream {
 // Read hands over what is encoded, and encodes more when nothing is left. It
 // runs in the goroutine that writes to the socket, while the server works on
 // what it has.
-func (s *stream) Read(p []byte) (int, error) {
+func (s *Stream) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.quit {
@@ -156,7 +177,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *stream) fill() error {
+func (s *Stream) fill() error {
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
@@ -169,6 +190,6 @@ func (s *stream) fill() error {
 			return s.err
 		}
 	}
-	s.meter.at(s.enc.sum.Rows)
+	s.meter.At(s.Enc.Sum.Rows)
 	return nil
 }
