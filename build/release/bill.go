@@ -70,13 +70,14 @@ func (m module) licences() (map[string]string, error) {
 	return texts, nil
 }
 
-// licencesOf are all texts in one file, and that of Go itself.
+// licencesOf are all texts in one file, and that of Go itself. It is taken from
+// golang.org/x/sys, which has the same text: packages of Go (Debian's, PyPI's) leave it out.
 func licencesOf(modules []module) ([]byte, error) {
-	root, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		return nil, fmt.Errorf("go env: %w", err)
+	at := slices.IndexFunc(modules, func(m module) bool { return m.Path == "golang.org/x/sys" })
+	if at < 0 {
+		return nil, errors.New("licence of Go: golang.org/x/sys, which has the same, is not compiled in any more")
 	}
-	golang := module{Path: "Go (standard library and runtime)", Dir: strings.TrimSpace(string(root))}
+	golang := module{Path: "Go (standard library and runtime)", Dir: modules[at].Dir}
 	var b bytes.Buffer
 	b.WriteString("cidx-helper is compiled from, beside this project's own code (LICENSE):\n")
 	for _, m := range append([]module{golang}, modules...) {
