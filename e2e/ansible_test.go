@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/e2e/internal/newest"
 	"cidx-cluster/e2e/internal/procs"
 	"cidx-cluster/e2e/internal/transcript"
 )
@@ -22,12 +23,12 @@ import (
 // playbook runs the real ansible-playbook in the operator's folder (the
 // repository's root, or see installed and stand) with the sandbox's inventory:
 //
-//	playbook [-exit N] [-at MODULE.EVENT ACTION] [-traced] [-as ACCOUNT] NAME.yml [arguments of ansible-playbook]
+//	playbook [-exit N] [-at MODULE.EVENT ACTION] [-traced] [-as ACCOUNT] [-newest] NAME.yml [arguments of ansible-playbook]
 //
 // -exit is the exit code it must end with (default 0). -at does something as
 // soon as the journal holds that event (actions: see act); after a kill the
 // exit code is not looked at. -traced has strace write to $WORK/trace, for
-// byroot. Everything printed is in $WORK/transcript
+// byroot. -newest takes the newest ansible-core in place of the machine's. Everything printed is in $WORK/transcript
 // afterwards, in order.
 func (st *stage) playbook(c *call) error {
 	run, err := parsePlaybook(c.args)
@@ -37,6 +38,13 @@ func (st *stage) playbook(c *call) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	words := append([]string{"ansible-playbook"}, run.args...)
+	if run.newest {
+		bin, err := newest.Ansible(ctx, filepath.Join(repo, ".build", "cache"))
+		if err != nil {
+			return err
+		}
+		words[0] = filepath.Join(bin, words[0])
+	}
 	if run.traced {
 		if words, err = traced(filepath.Join(st.work, "trace"), words); err != nil {
 			return err
@@ -132,12 +140,13 @@ type playbookRun struct {
 	action string
 	as     string // the account that runs it; "" is the test's own
 	traced bool   // calls go to $WORK/trace
+	newest bool   // by the newest ansible-core
 	args   []string
 }
 
 func parsePlaybook(args []string) (playbookRun, error) {
 	var run playbookRun
-	for len(args) > 0 && (args[0] == "-exit" || args[0] == "-at" || args[0] == "-traced" || args[0] == "-as") {
+	for len(args) > 0 && (args[0] == "-exit" || args[0] == "-at" || args[0] == "-traced" || args[0] == "-as" || args[0] == "-newest") {
 		switch {
 		case args[0] == "-exit" && len(args) > 1:
 			exit, err := strconv.Atoi(args[1])
@@ -149,6 +158,8 @@ func parsePlaybook(args []string) (playbookRun, error) {
 			run.as, args = args[1], args[2:]
 		case args[0] == "-traced":
 			run.traced, args = true, args[1:]
+		case args[0] == "-newest":
+			run.newest, args = true, args[1:]
 		case args[0] == "-at" && len(args) > 2:
 			run.at, run.action, args = args[1], args[2], args[3:]
 		default:

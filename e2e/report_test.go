@@ -18,7 +18,8 @@ var reportSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	return compiler.Compile(filepath.Join(repo, "docs/report.schema.json"))
 })
 
-// validReports holds the last reports on the controller against docs/report.schema.json.
+// validReports holds the last reports on the controller against docs/report.schema.json;
+// the kind of each problem and warning must be known.
 func (st *stage) validReports() error {
 	paths, err := filepath.Glob(filepath.Join(st.box.Dir, "reports/*/latest/report.json"))
 	if err != nil {
@@ -39,6 +40,9 @@ func (st *stage) validReports() error {
 		}
 		if err := schema.Validate(document); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
+		}
+		if unknown := gjson.GetBytes(raw, `[warnings.#(code=="other")#,problems.#(code=="other")#]|@flatten`); len(unknown.Array()) > 0 {
+			return fmt.Errorf("%s: without a code: %s", path, unknown)
 		}
 	}
 	return nil

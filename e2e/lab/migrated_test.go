@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tidwall/gjson"
+
+	"cidx-cluster/e2e/internal/newest"
 )
 
 // TestMigratedRepeatedAndRolledBack is the night as it should be, through SSH as
@@ -100,9 +102,8 @@ func TestMigratedWhileSudoWarns(t *testing.T) {
 func TestMigratedByNewestAnsible(t *testing.T) {
 	longer(t)
 	s := scenario(t, 6*time.Minute)
-	bin, version, err := newestAnsible(s.ctx, filepath.Join(s.lab.repo, ".build", "cache"))
+	bin, err := newest.Ansible(s.ctx, filepath.Join(s.lab.repo, ".build", "cache"))
 	s.must(err)
-	t.Log(version)
 	s.by.Bin = bin
 	s.migrate("--check", "--diff")
 	s.migrate()

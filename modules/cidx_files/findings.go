@@ -120,17 +120,12 @@ func (f findings) of(kind string) (list []finding) {
 // warnings tell the findings: one line a kind, with the repositories in which
 // they are, an example, and the file that has them all.
 func (p *part) warnings(file string) (list []string) {
-	for _, kind := range []struct{ name, one, many string }{
-		{findAttributes, "entry has ACLs, file capabilities or extended attributes, which are not copied", "entries have ACLs, file capabilities or extended attributes, which are not copied"},
-		{findOutside, "path points out of the copied folders, to what other nodes do not have", "paths point out of the copied folders, to what other nodes do not have"},
-		{findServed, "absolute path leads into the folders that move; it is copied as it is, and the link in the old place serves it", "absolute paths lead into the folders that move; they are copied as they are, and the links in the old places serve them"},
-		{findHardLink, "hard link becomes a file of its own, since the share keeps none", "hard links become files of their own, since the share keeps none"},
-	} {
-		all := p.found.of(kind.name)
+	for _, kind := range []string{findAttributes, findOutside, findServed, findHardLink} {
+		all := p.found.of(kind)
 		if len(all) == 0 {
 			continue
 		}
-		text := fmt.Sprintf("%s: %s (%s)", p.source, human.Count(len(all), kind.one, kind.many), p.spread(all))
+		text := p.source + ": " + numbered(kind, len(all)) + " (" + p.spread(all) + ")"
 		if holders := holders(all); holders != "" {
 			text += ": " + holders
 		}
@@ -141,6 +136,23 @@ func (p *part) warnings(file string) (list []string) {
 		list = append(list, text+seeFile(file))
 	}
 	return list
+}
+
+// numbered says how many findings of a kind there are, and what that means.
+func numbered(kind string, n int) string {
+	switch kind {
+	case findAttributes:
+		return human.Count(n, "entry has ACLs, file capabilities or extended attributes, which are not copied",
+			"entries have ACLs, file capabilities or extended attributes, which are not copied")
+	case findOutside:
+		return human.Count(n, "path points out of the copied folders, to what other nodes do not have",
+			"paths point out of the copied folders, to what other nodes do not have")
+	case findServed:
+		return human.Count(n, "absolute path leads into the folders that move; it is copied as it is, and the link in the old place serves it",
+			"absolute paths lead into the folders that move; they are copied as they are, and the links in the old places serve them")
+	default:
+		return human.Count(n, "hard link becomes a file of its own, since the share keeps none", "hard links become files of their own, since the share keeps none")
+	}
 }
 
 // spread says how many findings each repository has: "flask 12, billing 3".

@@ -169,7 +169,7 @@ func browserPages(t *testing.T) map[string]string {
 			put(t, filepath.Join(home, ".cluster-migrate/accepted.json"), record)
 		}
 		r := replies(t)
-		r["precheck"].(map[string]any)["warnings"] = []any{"the host's zone is assumed for old times", "not read: " + long}
+		r["precheck"].(map[string]any)["all_warnings"] = []any{"the host's zone is assumed for old times", "not read: " + long}
 		r["files"].(map[string]any)["repaired"] = []any{map[string]any{"path": long, "why": "differs"}}
 		r["database_rehearsal"] = map[string]any{"check_mode": true, "rows": 1234000, "seconds": 20}
 		r["service_rehearsal"] = map[string]any{"check_mode": true, "earlier": map[string]any{"stops": []float64{2, 4}}}

@@ -30,17 +30,18 @@ func TestEveryProblemHasACode(t *testing.T) {
 	}
 	codes := map[string]string{} // by text
 	used := map[string]bool{}
+	lines := map[string]int{} // by code: one thing and several may be worded differently
 	for line := range strings.Lines(codesText) {
 		code, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		if used[code] || !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(code) {
-			t.Errorf("codes.tsv: a code twice, or none: %q", line)
+		if lines[code]++; lines[code] > 2 || !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(code) {
+			t.Errorf("codes.tsv: a code thrice, or none: %q", line)
 		}
 		codes[text], used[code] = code, true
 		if !slices.Contains(found, text) && !*update {
 			t.Errorf("no text of the sources any more: %s (%s); where it was worded anew, put the new words there", text, code)
 		}
 	}
-	var lines []string
+	var all []string
 	for _, text := range found {
 		if codes[text] == "" {
 			if !*update {
@@ -49,11 +50,11 @@ func TestEveryProblemHasACode(t *testing.T) {
 			codes[text] = slug(text, used)
 			used[codes[text]] = true
 		}
-		lines = append(lines, codes[text]+"\t"+text+"\n")
+		all = append(all, codes[text]+"\t"+text+"\n")
 	}
 	if *update {
-		slices.Sort(lines)
-		must(t, os.WriteFile("codes.tsv", []byte(strings.Join(lines, "")), 0o644))
+		slices.Sort(all)
+		must(t, os.WriteFile("codes.tsv", []byte(strings.Join(all, "")), 0o644))
 	}
 }
 
@@ -156,8 +157,12 @@ func newPackage(t *testing.T, dir string) *source {
 	}
 	for _, f := range p.functions {
 		ast.Inspect(f.Body, func(n ast.Node) bool {
-			if what, ok := whatOf(n).(*ast.Ident); ok {
-				if i := parameter(f, what.Name); i >= 0 {
+			what := whatOf(n)
+			if call, ok := what.(*ast.CallExpr); ok && len(call.Args) > 0 {
+				what = call.Args[0] // Sprintf of a format that the caller gives
+			}
+			if name, ok := what.(*ast.Ident); ok {
+				if i := parameter(f, name.Name); i >= 0 {
 					p.wrappers[f.Name.Name] = i
 				}
 			}
@@ -211,11 +216,11 @@ func (p *source) texts() []string {
 			name, of := called(call.Fun)
 			switch i, wraps := p.wrappers[name]; {
 			case wraps && i < len(call.Args):
-				add(call.Args[i])
+				add(&ast.CallExpr{Fun: &ast.Ident{Name: "Sprintf"}, Args: call.Args[i:]})
 			case name == "warn", name == "add" && strings.HasSuffix(of, "arnings"):
 				add(&ast.CallExpr{Fun: &ast.Ident{Name: "Sprintf"}, Args: call.Args})
 			case name == "append" && len(call.Args) > 1 && !call.Ellipsis.IsValid():
-				if last, _ := called(call.Args[0]); strings.HasSuffix(last, "arnings") {
+				if last, _ := called(call.Args[0]); strings.HasSuffix(last, "arnings") || strings.HasSuffix(f.Name.Name, "arnings") {
 					for _, a := range call.Args[1:] {
 						add(a)
 					}
@@ -277,33 +282,79 @@ func (p *source) of(f *ast.FuncDecl, e ast.Expr, depth int) []string {
 			}
 			return list
 		}
+		return p.answered(f, x, depth)
 	case *ast.Ident:
 		if value := p.constants[x.Name]; value != nil {
 			return p.of(f, value, depth-1)
 		}
-		if values := assigned(f, x.Name); len(values) > 0 {
-			var list []string
-			for _, v := range values {
-				list = append(list, p.of(f, v, depth-1)...)
+		values, longer := assigned(f, x.Name)
+		var list []string
+		for _, v := range values {
+			for _, text := range p.of(f, v, depth-1) {
+				list = append(list, text)
+				if longer {
+					list = append(list, strings.TrimSuffix(text, "…")+"…")
+				}
 			}
+		}
+		if len(list) > 0 {
 			return list
 		}
 	}
 	return unknown
 }
 
-// assigned are the values that a function gives a variable.
-func assigned(f *ast.FuncDecl, name string) []ast.Expr {
-	var list []ast.Expr
+func isCount(call *ast.CallExpr) bool {
+	name, of := called(call.Fun)
+	return name == "Count" && of == "human"
+}
+
+// answered are the texts that a call can return: of human.Count, and of the package's own functions that return one.
+func (p *source) answered(f *ast.FuncDecl, call *ast.CallExpr, depth int) (list []string) {
+	name, of := called(call.Fun)
+	if isCount(call) {
+		for _, words := range call.Args[1:] {
+			for _, text := range p.of(f, words, depth) {
+				list = append(list, "… "+text)
+			}
+		}
+		return list
+	}
+	for _, other := range p.functions {
+		if other.Name.Name != name || of != "" {
+			continue
+		}
+		ast.Inspect(other.Body, func(n ast.Node) bool {
+			if r, ok := n.(*ast.ReturnStmt); ok && len(r.Results) == 1 {
+				if counted, ok := r.Results[0].(*ast.CallExpr); ok && isCount(counted) {
+					list = append(list, p.answered(other, counted, depth)...)
+				}
+			}
+			return true
+		})
+	}
+	if len(list) == 0 {
+		return []string{"…"}
+	}
+	return list
+}
+
+// assigned are the values that a function gives a variable, and whether something is added to them.
+func assigned(f *ast.FuncDecl, name string) (list []ast.Expr, longer bool) {
 	ast.Inspect(f.Body, func(n ast.Node) bool {
-		if a, ok := n.(*ast.AssignStmt); ok && len(a.Lhs) == len(a.Rhs) && a.Tok != token.ADD_ASSIGN {
+		if a, ok := n.(*ast.AssignStmt); ok && len(a.Lhs) == len(a.Rhs) {
 			for i, l := range a.Lhs {
-				if id, ok := l.(*ast.Ident); ok && id.Name == name {
+				if id, ok := l.(*ast.Ident); !ok || id.Name != name {
+					continue
+				}
+				if a.Tok == token.ADD_ASSIGN {
+					longer = true
+				} else {
 					list = append(list, a.Rhs[i])
 				}
 			}
 		}
 		return true
 	})
-	return list
+	return list, longer
 }

@@ -187,11 +187,7 @@ func (d *document) remarks(r reply) {
 	for _, c := range r.Get("checks").Array() {
 		d.Checks = append(d.Checks, check{r.name, c.Get("name").Str, c.Get("ok").Bool(), c.Get("detail").Str})
 	}
-	warnings := r.Get("all_warnings") // where "warnings" is shortened for the transcript
-	if !warnings.Exists() {
-		warnings = r.Get("warnings")
-	}
-	for _, w := range warnings.Array() {
+	for _, w := range r.Get("all_warnings").Array() {
 		d.Warnings = append(d.Warnings, remark{Step: r.name, Text: w.String()})
 	}
 	problems := r.Get("problems").Array()

@@ -21,7 +21,7 @@ import (
 
 func TestNoSecretIsTold(t *testing.T) {
 	r := replies(t)
-	r["backup"].(map[string]any)["warnings"] = []any{"password is " + password, "see redis://:another-one@h/0"}
+	r["backup"].(map[string]any)["all_warnings"] = []any{"password is " + password, "see redis://:another-one@h/0"}
 	home := newHome(t)
 	reply := call(t, home, migrated, map[string]any{"replies": r, "host": "n"})
 	page, err := os.ReadFile(filepath.Join(home, ".cluster-migrate/report/report.html"))
@@ -130,7 +130,7 @@ func TestReportShowsForeignTextInOneLine(t *testing.T) {
 		t.Errorf("journal: %v %q", err, raw)
 	}
 	a := args{Common: cidx.Common{Home: home}, Outcome: failed, Host: "node1", Manager: "command", Start: "cd /srv\n./start\n", Stop: "./stop", Replies: map[string]any{
-		"files": map[string]any{"failed": true, "msg": "copy " + hostile, "left_out": []any{map[string]any{"path": hostile, "why": hostile}}, "warnings": []any{hostile}},
+		"files": map[string]any{"failed": true, "msg": "copy " + hostile, "left_out": []any{map[string]any{"path": hostile, "why": hostile}}, "all_warnings": []any{hostile}},
 	}}
 	reply, err := run(t.Context(), a, ansible.Mode{Check: true})
 	if err != nil {

@@ -132,9 +132,8 @@ func (m Module) encode(mode Mode, r Reply, err error, transcript []string, keepe
 	optional(out, "hint", r.Hint, r.Hint != "")
 	optional(out, "checks", r.Checks, len(r.Checks) > 0)
 	optional(out, "diff", titled(r.Diff), len(r.Diff) > 0)
-	shown := grouped(r.Warnings)
-	optional(out, "warnings", shown, len(shown) > 0)
-	optional(out, "all_warnings", r.Warnings, len(shown) < len(r.Warnings))
+	optional(out, "warnings", grouped(r.Warnings), len(r.Warnings) > 0)
+	optional(out, "all_warnings", r.Warnings, len(r.Warnings) > 0) // ansible-core 2.19 and later make objects of "warnings"
 	optional(out, "lines", transcript, len(transcript) > 0)
 	if r.Skipped != "" && !failed {
 		out["skipped"], out["skip_reason"] = true, r.Skipped

@@ -148,7 +148,8 @@ func shorten(reply []byte) []byte {
 			short[name] = v
 		}
 	}
-	short["warnings"] = []string{"the reply was shortened: no space for it in the helper's folder"}
+	short["all_warnings"] = []string{"the reply was shortened: no space for it in the helper's folder"}
+	short["warnings"] = short["all_warnings"]
 	raw, _ := json.Marshal(short) // decoded JSON always encodes
 	return raw
 }
