@@ -10,7 +10,7 @@ export GOTOOLCHAIN := local
 E2E_TIMEOUT ?= 40m
 GOTEST := gotestsum --format standard-quiet --
 
-.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files bench-downtime bench-become collection release clean
+.PHONY: help setup modules tools lint unit scenarios test demo lab lab-full lab-nfs bench bench-database bench-files bench-downtime bench-become collection release systems clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
@@ -83,6 +83,9 @@ collection: modules ## Build cidx-cluster-<version>.tar.gz with the helper for b
 
 release: collection ## The collection with licences, bill of materials and SHA256SUMS, and the checks that take longer
 	@build/check-release.sh
+
+systems: ## Build the collection and run the demo on a fresh Debian 13, with the newest ansible-core and PostgreSQL 18, and on a system that is not Debian
+	@build/check-systems.sh
 
 clean: ## Remove everything built and every sandbox left over
 	@if [ -x .build/bin/cidx-sandbox ]; then .build/bin/cidx-sandbox sweep; fi

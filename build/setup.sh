@@ -72,6 +72,7 @@ missing_packages() {
     test)
       have strace    || echo strace
       have tmux      || echo tmux # a terminal to look at
+      have sudo      || echo sudo
       have pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
       have chromium  || echo chromium fonts-dejavu-core # opens the reports
       have pdftotext || echo poppler-utils

@@ -23,12 +23,13 @@ import (
 // playbook runs the real ansible-playbook in the operator's folder (the
 // repository's root, or see installed and stand) with the sandbox's inventory:
 //
-//	playbook [-exit N] [-at MODULE.EVENT ACTION] [-traced] [-as ACCOUNT] [-newest] NAME.yml [arguments of ansible-playbook]
+//	playbook [-exit N] [-at MODULE.EVENT ACTION] [-traced] [-as ACCOUNT] [-newest] [-sudo TYPED] NAME.yml [arguments of ansible-playbook]
 //
 // -exit is the exit code it must end with (default 0). -at does something as
 // soon as the journal holds that event (actions: see act); after a kill the
 // exit code is not looked at. -traced has strace write to $WORK/trace, for
-// byroot. -newest takes the newest ansible-core in place of the machine's. Everything printed is in $WORK/transcript
+// byroot. -newest takes the newest ansible-core in place of the machine's. -sudo has an
+// ordinary user do it, who types TYPED when asked for sudo's password. Everything printed is in $WORK/transcript
 // afterwards, in order.
 func (st *stage) playbook(c *call) error {
 	run, err := parsePlaybook(c.args)
@@ -56,6 +57,11 @@ func (st *stage) playbook(c *call) error {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir, cmd.Env = st.folder, st.ansibleEnv(c)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if run.typed != "" {
+		if err := st.bySudo(cmd, run.typed); err != nil {
+			return err
+		}
+	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if run.traced {
 		cmd.WaitDelay = 2 * time.Second
@@ -141,12 +147,13 @@ type playbookRun struct {
 	as     string // the account that runs it; "" is the test's own
 	traced bool   // calls go to $WORK/trace
 	newest bool   // by the newest ansible-core
+	typed  string // for sudo, by an ordinary user; "" is the test's own
 	args   []string
 }
 
 func parsePlaybook(args []string) (playbookRun, error) {
 	var run playbookRun
-	for len(args) > 0 && (args[0] == "-exit" || args[0] == "-at" || args[0] == "-traced" || args[0] == "-as" || args[0] == "-newest") {
+	for len(args) > 0 && (args[0] == "-exit" || args[0] == "-at" || args[0] == "-traced" || args[0] == "-as" || args[0] == "-newest" || args[0] == "-sudo") {
 		switch {
 		case args[0] == "-exit" && len(args) > 1:
 			exit, err := strconv.Atoi(args[1])
@@ -156,6 +163,8 @@ func parsePlaybook(args []string) (playbookRun, error) {
 			run.exit, args = exit, args[2:]
 		case args[0] == "-as" && len(args) > 1:
 			run.as, args = args[1], args[2:]
+		case args[0] == "-sudo" && len(args) > 1:
+			run.typed, args = args[1], args[2:]
 		case args[0] == "-traced":
 			run.traced, args = true, args[1:]
 		case args[0] == "-newest":

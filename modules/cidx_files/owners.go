@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -129,7 +130,8 @@ func (c *copier) adopted() []string {
 	}
 	o := c.jobs[0].part.owners
 	list := strings.Join(examples[:min(3, len(examples))], ", ")
-	return []string{fmt.Sprintf("%d entries belong to other users or groups; their copies belong to the server's user (%d:%d): %s", n, o.uid, o.gids[0], list)}
+	others := human.Count(n, "entry belongs to another user or group; its copy belongs", "entries belong to other users or groups; their copies belong")
+	return []string{fmt.Sprintf("%s to the server's user (%d:%d): %s", others, o.uid, o.gids[0], list)}
 }
 
 // unreadable is the problem of an entry that the server's user cannot read.

@@ -92,8 +92,11 @@ class HelperAction(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         self._prepare(task_vars or {})
+        if self._connection.has_option("pipelining"):
+            self._connection.set_option("pipelining", True)  # what the helper reads would be lost on a terminal
         try:
-            result.update(self._reply(self._arguments()))
+            lease = "check" if self._task.delegate_to else self.LEASE  # such a host may be at work
+            result.update(self._reply(dict(self._task.args, **({"seal": SEAL} if "seal" in self._task.args else {}), **self._internal(lease))))
         except (KeyboardInterrupt, AnsibleError):
             if CTRL_C[0]:
                 self._ways_out(task_vars or {})
@@ -161,10 +164,6 @@ class HelperAction(ActionBase):
         self._rehearsal = self._task.check_mode and not task_vars.get("ansible_check_mode")
         self._quiet = self._rehearsal and not variable("__common_aloud", False)
 
-    def _arguments(self):
-        lease = "check" if self._task.delegate_to else self.LEASE  # such a host may be at work
-        return dict(self._task.args, **({"seal": SEAL} if "seal" in self._task.args else {}), **self._internal(lease))
-
     def _internal(self, lease):
         """Arguments that are not the task's own."""
         diff = bool(self._task.diff) and not self._quiet
@@ -207,6 +206,9 @@ class HelperAction(ActionBase):
             if out["rc"] == 125 and line.startswith("not-roots: "):
                 raise AnsibleActionFail("root would run a program from a folder that others can change: %s\nLeave cidx_helper_dir away, or name a folder "
                                         "of root's in which no part of the path is a link or can be written by others." % printable(line.split(": ", 1)[1]))
+        become, said = self._connection.become, (out["stdout"] + out["stderr"]).encode()
+        if out["rc"] and become and (become.check_incorrect_password(said) or become.check_missing_password(said)):
+            raise AnsibleActionFail("Incorrect or missing %s password on %s: give the right one with -K, or in ansible_become_password" % (become.name, self._node))
         return out
 
     def _install(self):

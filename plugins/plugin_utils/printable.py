@@ -28,6 +28,4 @@ def _escape(match):
     code = ord(match.group())
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8 (surrogateescape)
         return "\\x%02x" % (code - 0xDC00)
-    if code == 0x0D:
-        return "\\r"
-    return "\\x%02x" % code if code < 0x80 else "\\u%04x" % code if code < 0x10000 else "\\U%08x" % code
+    return "\\r" if code == 0x0D else "\\x%02x" % code if code < 0x80 else "\\u%04x" % code if code < 0x10000 else "\\U%08x" % code
