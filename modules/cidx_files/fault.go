@@ -77,7 +77,10 @@ type rsyncError struct {
 }
 
 func (e *rsyncError) Error() string {
-	return fmt.Sprintf("rsync ended with code %d (%s): %s", e.code, codeMeaning(e.code), firstLines(e.words, 3))
+	if e.code < 0 {
+		return "rsync was killed: " + firstLines(e.words, 3)
+	}
+	return fmt.Sprintf("rsync ended with code %d: %s", e.code, firstLines(e.words, 3))
 }
 
 // partial reports whether the transfer went on to its end without some files.
@@ -114,20 +117,6 @@ func (e *rsyncError) problem() problem.Problem {
 		}
 	}
 	return problem.Problem{What: e.Error(), At: e.target, Fix: fix}
-}
-
-// codeMeaning is rsync(1), EXIT VALUES.
-func codeMeaning(code int) string {
-	names := map[int]string{
-		1: "usage", 2: "protocol", 3: "selecting files", 4: "unsupported action", 5: "starting the protocol",
-		10: "socket", 11: "file I/O", 12: "data stream", 13: "diagnostics", 14: "IPC", 20: "interrupted",
-		21: "waitpid", 22: "out of memory", 23: "some files were not copied", 24: "some files vanished",
-		25: "deletion limit", 30: "time-out", 35: "time-out of the connection", -1: "killed",
-	}
-	if name, ok := names[code]; ok {
-		return name
-	}
-	return "unknown"
 }
 
 func firstLines(text string, n int) string {

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,12 +176,21 @@ func (p *pass) copiedBelow(f *folder) bool {
 	})
 }
 
-// levels groups what lies at paths by their depth, from the top.
+// levels groups what lies at paths by their depth, from the top. Neighbours in a
+// level lie in different folders where that can be: the kernel lets only one name
+// of a folder be made at a time, and on a share that takes a while.
 func levels[T any](items []T, path func(T) string) (list [][]T) {
 	byDepth := map[int][]T{}
+	inFolder, nth := map[string]int{}, make(map[string]int, len(items))
 	for _, item := range items {
 		depth := strings.Count(path(item), "/")
 		byDepth[depth] = append(byDepth[depth], item)
+		dir, _ := tree.Parent(path(item))
+		nth[path(item)] = inFolder[dir]
+		inFolder[dir]++
+	}
+	for _, level := range byDepth {
+		slices.SortStableFunc(level, func(a, b T) int { return cmp.Compare(nth[path(a)], nth[path(b)]) })
 	}
 	for _, depth := range slices.Sorted(maps.Keys(byDepth)) {
 		list = append(list, byDepth[depth])

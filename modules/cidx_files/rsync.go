@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/modules/internal/child"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -67,7 +67,7 @@ func (r *rsync) run(ctx context.Context, t transfer, m *meter) error {
 		cmd.ExtraFiles = []*os.File{r.lock}
 	}
 	p := &progressReader{meter: m}
-	words := &tail{}
+	words := &child.Tail{Most: 8 << 10}
 	cmd.Stdout, cmd.Stderr = p, words
 	err := cmd.Run()
 	if ctx.Err() != nil {
@@ -81,7 +81,7 @@ func (r *rsync) run(ctx context.Context, t transfer, m *meter) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit):
-		return &rsyncError{code: exit.ExitCode(), words: words.String(), target: t.target.root}
+		return &rsyncError{code: exit.ExitCode(), words: strings.TrimSpace(words.String()), target: t.target.root}
 	}
 	return fmt.Errorf("run rsync: %w", err)
 }
@@ -150,28 +150,3 @@ func (p *progressReader) take(line string) {
 	}
 	p.meter.moved()
 }
-
-// tail keeps the end of what rsync has to say.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, b...)
-	const keep = 8 << 10
-	if len(t.text) > 2*keep {
-		t.text = append(t.text[:0], t.text[len(t.text)-keep:]...)
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.text))
-}
-
-var _ io.Writer = (*tail)(nil)

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/modules/internal/child"
 	"cidx-cluster/modules/internal/errand"
 	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/problem"
@@ -183,8 +184,8 @@ func (m Module) runAs(ctx context.Context, o order, user reach.Identity, sink pr
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer answers.Close()
+	words := &child.Tail{Most: 128 << 10}
 	child := command(user, "as", m.Doc.Name)
-	words := &tail{}
 	child.Stdin, child.Stdout, child.Stderr = questions, theirs, words
 	err = start(child)
 	questions.Close()
@@ -236,29 +237,6 @@ func (m Module) hear(ctx context.Context, answers io.ReadCloser, sink progress.S
 		}
 		return nil, errors.New("the reply is no JSON object")
 	}
-}
-
-// tail keeps the end of what a child says on standard error.
-type tail struct {
-	mu  sync.Mutex
-	raw []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	const most = 256 << 10
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.raw = append(t.raw, p...)
-	if len(t.raw) > most {
-		t.raw = t.raw[len(t.raw)-most:]
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.raw)
 }
 
 // command calls this program as the user, with nothing of our environment but

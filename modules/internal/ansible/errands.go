@@ -69,7 +69,7 @@ func (m Module) withErrands(ctx context.Context, user reach.Identity, r job.Requ
 	}
 	defer caller.Close()
 	child := command(user, "errands", m.Doc.Name)
-	child.Stdin, child.Stderr = socket, &tail{}
+	child.Stdin = socket
 	err = start(child)
 	socket.Close()
 	if err != nil {
