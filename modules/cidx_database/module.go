@@ -30,15 +30,14 @@ const (
 // args are the module's arguments.
 type args struct {
 	cidx.Common
-	Phase           string   `arg:"phase" choices:"warm,load,verify,rollback" default:"load" doc:"C(load) moves the data. C(warm) moves it while the server still runs, so that C(load) has only to move what has changed since; a C(load) without it moves everything. C(verify) compares PostgreSQL with what was loaded. C(rollback) writes down what the cluster has changed and marks the data as given up, so that a later C(load) may replace it."`
-	DSN             string   `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json)."`
-	Quarantine      bool     `arg:"quarantine" default:"false" doc:"Put rows that PostgreSQL cannot take into C(report/quarantine.jsonl) and go on, instead of stopping."`
-	TimeZone        string   `arg:"time_zone" doc:"Zone of the times that CIDX keeps as local time, for example C(Europe/Berlin). Default: the zone of the host."`
-	PathSpelling    string   `arg:"path_spelling" choices:"mount,local" default:"mount" doc:"C(mount) rewrites absolute paths of repositories to the share. C(local) keeps them; they work through the link at the old place."`
-	Accept          []string `arg:"accept" doc:"Tables, columns (C(table.column)) and database files that may stay behind although they hold data."`
-	SchemaCommand   string   `arg:"schema_command" doc:"Command that creates CIDX's schema when PostgreSQL has none. It is run by C(/bin/sh); the connection is in C(CIDX_POSTGRES_DSN) and C(PGHOST), C(PGPORT), C(PGUSER), C(PGPASSWORD), C(PGDATABASE)."`
-	OldHostNames    []string `arg:"old_host_names" doc:"Former host names of this server. Stored tokens may still be encrypted under one of them."`
-	ProgressSeconds float64  `arg:"progress_seconds" default:"1" doc:"How often progress is told while a large table is moved."`
+	Phase         string   `arg:"phase" choices:"warm,load,verify,rollback" default:"load" doc:"C(load) moves the data. C(warm) moves it while the server still runs, so that C(load) has only to move what has changed since; a C(load) without it moves everything. C(verify) compares PostgreSQL with what was loaded. C(rollback) writes down what the cluster has changed and marks the data as given up, so that a later C(load) may replace it."`
+	DSN           string   `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json)."`
+	Quarantine    bool     `arg:"quarantine" default:"false" doc:"Put rows that PostgreSQL cannot take into C(report/quarantine.jsonl) and go on, instead of stopping."`
+	TimeZone      string   `arg:"time_zone" doc:"Zone of the times that CIDX keeps as local time, for example C(Europe/Berlin). Default: the zone of the host."`
+	PathSpelling  string   `arg:"path_spelling" choices:"mount,local" default:"mount" doc:"C(mount) rewrites absolute paths of repositories to the share. C(local) keeps them; they work through the link at the old place."`
+	Accept        []string `arg:"accept" doc:"Tables, columns (C(table.column)) and database files that may stay behind although they hold data."`
+	SchemaCommand string   `arg:"schema_command" doc:"Command that creates CIDX's schema when PostgreSQL has none. It is run by C(/bin/sh); the connection is in C(CIDX_POSTGRES_DSN) and C(PGHOST), C(PGPORT), C(PGUSER), C(PGPASSWORD), C(PGDATABASE)."`
+	OldHostNames  []string `arg:"old_host_names" doc:"Former host names of this server. Stored tokens may still be encrypted under one of them."`
 }
 
 // Module is cidx_database.

@@ -107,7 +107,7 @@ func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &notes{meter: load.StartMeter(ctx, a.ProgressSeconds), lists: lists{dir: s.listsFolder()},
+	n := &notes{meter: load.StartMeter(ctx), lists: lists{dir: s.listsFolder()},
 		clock: stopwatch{time.Now(), map[string]float64{}}}
 	return &runner{work: work{settings: s, notes: n}, out: ansible.Reply{Data: map[string]any{}}}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/load"
@@ -91,7 +90,7 @@ func openSnapshot(ctx context.Context, set *settings) (*source, error) {
 
 // openCopies takes copies of its own of the files that the server uses.
 func openCopies(ctx context.Context, set *settings) (*source, error) {
-	dir, err := makeScratch()
+	dir, err := sqlite.CopyFolder()
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +176,7 @@ func (s *source) open(ctx context.Context, rel, path, name string) error {
 	}
 	if hot {
 		if s.scratch == "" {
-			if s.scratch, err = makeScratch(); err != nil {
+			if s.scratch, err = sqlite.CopyFolder(); err != nil {
 				return err
 			}
 		}
@@ -197,33 +196,6 @@ func (s *source) open(ctx context.Context, rel, path, name string) error {
 	s.files[rel] = conn
 	s.tables[rel], err = conn.Tables()
 	return err
-}
-
-// makeScratch makes a private folder for temporary copies.
-func makeScratch() (string, error) {
-	base := os.Getenv("CIDX_HELPER_DIR")
-	if base != "" {
-		base = filepath.Join(base, "tmp")
-		if err := os.MkdirAll(base, 0o700); err != nil {
-			return "", fmt.Errorf("make temporary folder: %w", err)
-		}
-		sweep(base)
-	}
-	dir, err := os.MkdirTemp(base, "cidx-database-")
-	if err != nil {
-		return "", problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
-	}
-	return dir, nil
-}
-
-// sweep removes copies that a killed run of another day has left.
-func sweep(base string) {
-	old, _ := filepath.Glob(filepath.Join(globEscape(base), "cidx-database-*"))
-	for _, dir := range old {
-		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			_ = os.RemoveAll(dir) // what stays is tried again the next time
-		}
-	}
 }
 
 // unchanged is an error if a copy was touched since it was opened.

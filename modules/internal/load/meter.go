@@ -9,7 +9,7 @@ import (
 )
 
 // Meter tells how far the current piece of work is and, where all of it was
-// announced, how far the whole is; at least once in every interval, also while
+// announced, how far the whole is; at least once in every second, also while
 // the server works alone.
 type Meter struct {
 	mu    sync.Mutex
@@ -22,14 +22,11 @@ type Meter struct {
 	done  chan struct{}
 }
 
-func StartMeter(ctx context.Context, seconds float64) *Meter {
-	if seconds <= 0 {
-		seconds = 1
-	}
+func StartMeter(ctx context.Context) *Meter {
 	m := &Meter{quit: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(m.done)
-		tick := time.NewTicker(time.Duration(seconds * float64(time.Second)))
+		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
 			select {

@@ -15,7 +15,7 @@ func TestALargeTableIsToldEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, heard := progresstest.Listen(context.Background())
 		begun := time.Now()
-		m := StartMeter(ctx, 0) // 0: the default
+		m := StartMeter(ctx)
 		m.Begin("audit_logs", 1000, "")
 		time.Sleep(4500 * time.Millisecond)
 		m.At(400)
@@ -43,7 +43,7 @@ func TestALargeTableIsToldEverySecond(t *testing.T) {
 func TestTheWholeLoadIsToldWithTheTimeThatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, heard := progresstest.Listen(context.Background())
-		m := StartMeter(ctx, 0)
+		m := StartMeter(ctx)
 		m.Whole(1000)
 		m.Begin("users", 400, "")
 		m.At(300)

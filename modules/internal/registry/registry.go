@@ -57,7 +57,7 @@ const (
 // even a read-only open can leave files beside a WAL database, and those of root
 // would lock the server's user out. The server may be running.
 func FromSQLite(ctx context.Context, home string) (Registry, error) {
-	dir, err := copyFolder()
+	dir, err := sqlite.CopyFolder()
 	if err != nil {
 		return Registry{}, err
 	}
@@ -89,23 +89,6 @@ func FromSQLite(ctx context.Context, home string) (Registry, error) {
 			Fix: "restore the file from a backup, with its -wal if there is one: it was emptied, or the tables were dropped"}
 	}
 	return r, err
-}
-
-// copyFolder is a private folder in the helper's folder, else in the system's
-// temporary one.
-func copyFolder() (string, error) {
-	base := os.Getenv("CIDX_HELPER_DIR")
-	if base != "" {
-		base = filepath.Join(base, "tmp")
-		if err := os.MkdirAll(base, 0o700); err != nil {
-			return "", fmt.Errorf("make temporary folder: %w", err)
-		}
-	}
-	dir, err := os.MkdirTemp(base, "cidx-registry-")
-	if err != nil {
-		return "", problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
-	}
-	return dir, nil
 }
 
 func each(c *sqlite.Conn, sql string, do func(*sqlite.Rows)) error {

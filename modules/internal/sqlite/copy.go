@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -21,6 +22,30 @@ const copyAttempts = 20
 // patience is how many of them a rollback journal is given to go away: a
 // writer's does within moments, that of a writer that died stays.
 const patience = 6
+
+// CopyFolder makes a private folder for copies in the helper's folder, else in the
+// system's temporary one. What a killed run has left on another day goes.
+func CopyFolder() (string, error) {
+	const prefix = "cidx-database-"
+	base := os.Getenv("CIDX_HELPER_DIR")
+	if base != "" {
+		base = filepath.Join(base, "tmp")
+		if err := os.MkdirAll(base, 0o700); err != nil {
+			return "", fmt.Errorf("make folder for copies: %w", err)
+		}
+		entries, _ := os.ReadDir(base) // what stays is tried again the next time
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), prefix) && time.Since(info.ModTime()) > 24*time.Hour {
+				_ = os.RemoveAll(filepath.Join(base, e.Name()))
+			}
+		}
+	}
+	dir, err := os.MkdirTemp(base, prefix)
+	if err != nil {
+		return "", problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+	}
+	return dir, nil
+}
 
 // Copy makes a private copy of a database and its -wal that may be in use. It
 // takes no lock and writes nothing beside the source (even a read-only open of
