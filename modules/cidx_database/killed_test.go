@@ -123,7 +123,8 @@ func loseConnection(t *testing.T, statement string, mode map[string]any, network
 			proxy.Cut()
 			return
 		}
-		pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = '"+application+"'")
+		pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+application+"'")
+		f.awaitNobody(t) // PostgreSQL 13 does not wait itself
 	})
 	r := f.run(t, mode)
 	<-cut
