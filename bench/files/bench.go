@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"cidx-cluster/bench/internal/peers"
@@ -128,10 +131,22 @@ func (b *bench) one(ctx context.Context, p place, d *dataset, c contender, s ste
 	if err != nil || !ran {
 		return err
 	}
-	m := sample{contender: c.name, place: p.name(), data: d.name, step: s, seconds: took, operations: p.operations(), entries: d.files + d.folders}
+	counts := p.operations()
+	m := sample{contender: c.name, place: p.name(), data: d.name, step: s, seconds: took, operations: counts["total"], entries: d.files + d.folders}
 	b.samples = append(b.samples, m)
-	fmt.Printf("%-15s %-6s %-6s %-10s %8.2f s %8d operations\n", m.contender, m.place, m.data, m.step, m.seconds, m.operations)
+	fmt.Printf("%-15s %-6s %-6s %-10s %8.2f s %8d operations%s\n", m.contender, m.place, m.data, m.step, m.seconds, m.operations, kinds(counts, m.entries))
 	return nil
+}
+
+// kinds tells which operations a measurement took, each for an entry of the data.
+func kinds(counts map[string]int64, entries int) string {
+	var b strings.Builder
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		if each := float64(counts[kind]) / float64(entries); kind != "total" && each >= 0.01 {
+			fmt.Fprintf(&b, ", %s %.2f", kind, each)
+		}
+	}
+	return b.String()
 }
 
 // at names a measurement for a reader.

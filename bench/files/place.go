@@ -21,8 +21,8 @@ type place interface {
 	fresh(ctx context.Context) error
 	// empty removes everything that was copied.
 	empty() error
-	// operations since fresh, 0 where nobody counts.
-	operations() int64
+	// operations since fresh by kind, and "total"; nil where nobody counts.
+	operations() map[string]int64
 	path() string
 	name() string
 }
@@ -76,31 +76,31 @@ func (l *latency) stop() error {
 	return nil
 }
 
-func (l *latency) operations() int64 {
+func (l *latency) operations() map[string]int64 {
 	_ = os.Remove(l.counters)
 	if l.server == nil || l.server.Process.Signal(syscall.SIGUSR1) != nil {
-		return 0
+		return nil
 	}
 	for range 100 {
 		if raw, err := os.ReadFile(l.counters); err == nil {
 			var counts map[string]int64
 			if json.Unmarshal(raw, &counts) == nil {
-				return counts["total"]
+				return counts
 			}
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return 0
+	return nil
 }
 
 // disk is a folder on a local disk, mounted on itself because cidx_files accepts
 // mount points only.
 type disk struct{ point string }
 
-func (d *disk) path() string      { return d.point }
-func (d *disk) name() string      { return "local" }
-func (d *disk) empty() error      { return removeContents(d.point) }
-func (d *disk) operations() int64 { return 0 }
+func (d *disk) path() string                 { return d.point }
+func (d *disk) name() string                 { return "local" }
+func (d *disk) empty() error                 { return removeContents(d.point) }
+func (d *disk) operations() map[string]int64 { return nil }
 
 // fresh waits until the disk has nothing left to write: nobody pays for the one
 // before.
