@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -93,15 +92,11 @@ func (p *pass) settleRoot() error {
 	if !p.part.inside {
 		return nil
 	}
-	above, err := os.Stat(filepath.Dir(p.part.source)) // not "..": .versioned may be a link
+	above := filepath.Dir(p.part.source) + "/." // not "..", since .versioned may be a link; and what that folder leads to
+	want, err := p.part.lstat(above)
 	if err != nil {
-		return fault("look at", filepath.Dir(p.part.source), err)
+		return fault("look at", above, err)
 	}
-	want, err := tree.FromInfo(above)
-	if err != nil {
-		return err
-	}
-	p.part.owners.adopt(&want)
 	return p.target.settle("..", &want)
 }
 

@@ -9,9 +9,7 @@ package tree
 
 import (
 	"fmt"
-	"io/fs"
 	"path"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -162,19 +160,6 @@ func Fstat(fd int) (Entry, error) {
 		return Entry{}, err
 	}
 	return fromStat("", &st), nil
-}
-
-// FromInfo is the entry of something that os.Stat or os.Lstat has seen; a link's
-// target is not in it.
-func FromInfo(info fs.FileInfo) (Entry, error) {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return Entry{}, fmt.Errorf("look at %q: no status of a Unix file", info.Name())
-	}
-	return Entry{
-		Name: info.Name(), Mode: st.Mode, UID: st.Uid, GID: st.Gid, Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(),
-		Dev: uint64(st.Dev), Ino: st.Ino, Nlink: uint64(st.Nlink), Blocks: st.Blocks, //nolint:unconvert // differs by architecture
-	}, nil
 }
 
 func fromStat(name string, st *unix.Stat_t) Entry {
