@@ -48,16 +48,20 @@ func (st *stage) validReports() error {
 	return nil
 }
 
-// report looks at the last report of node1 on the controller:
+// report looks at the last report of a node (default node1) on the controller:
 //
-//	report OUTCOME SUBJECT [PATH VALUE]…
+//	report [-of NODE] OUTCOME SUBJECT [PATH VALUE]…
 //
 // PATH is gjson's; VALUE is what stands there.
 func (st *stage) report(c *call) error {
-	if len(c.args) < 2 || len(c.args)%2 != 0 {
-		return errors.New("report OUTCOME SUBJECT [PATH VALUE]…")
+	node := "node1"
+	if len(c.args) > 1 && c.args[0] == "-of" {
+		node, c.args = c.args[1], c.args[2:]
 	}
-	raw, err := os.ReadFile(filepath.Join(st.box.Dir, "reports/node1/latest/report.json"))
+	if len(c.args) < 2 || len(c.args)%2 != 0 {
+		return errors.New("report [-of NODE] OUTCOME SUBJECT [PATH VALUE]…")
+	}
+	raw, err := os.ReadFile(filepath.Join(st.box.Dir, "reports", node, "latest/report.json"))
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ func (d *document) finality(a args) {
 	if err != nil { // the steps say so
 		return
 	}
-	if standing.Accepted != nil || d.Outcome == already || d.Outcome == verified {
+	if standing.Accepted != nil || !d.further() && (d.Outcome == already || d.Outcome == verified) {
 		d.Rollback.Final = standing.Final(a.Home)
 	}
 	if s := standing.Accepted; s != nil {

@@ -13,8 +13,12 @@ import (
 //go:embed codes.tsv
 var codesText string
 
-// other is the code of what no line fits.
-const other = "other"
+// other is the code of what no line fits; ofPlaybook that of what the playbook itself
+// refuses: how it was called, and what the inventory says.
+const (
+	other      = "other"
+	ofPlaybook = "playbook"
+)
 
 // wording is a line of codesText.
 type wording struct {
@@ -64,7 +68,9 @@ func codeOf(text string) string {
 // codes names the kind of every problem and warning.
 func (d *document) codes() {
 	for i, p := range d.Problems {
-		d.Problems[i].Code = codeOf(p.What)
+		if d.Problems[i].Code = codeOf(p.What); d.Problems[i].Code == other && p.Step == ofPlaybook {
+			d.Problems[i].Code = ofPlaybook
+		}
 	}
 	for i, w := range d.Warnings {
 		d.Warnings[i].Code = codeOf(w.Text)

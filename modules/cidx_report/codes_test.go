@@ -185,20 +185,45 @@ func newPackage(t *testing.T, dir string) *source {
 		}
 	}
 	for _, f := range p.functions {
-		ast.Inspect(f.Body, func(n ast.Node) bool {
-			what := whatOf(n)
-			if call, ok := what.(*ast.CallExpr); ok && len(call.Args) > 0 {
-				what = call.Args[0] // Sprintf of a format that the caller gives
-			}
-			if name, ok := what.(*ast.Ident); ok {
-				if i := parameter(f, name.Name); i >= 0 {
-					p.wrappers[f.Name.Name] = i
-				}
-			}
-			return true
-		})
+		wraps(f.Type, f.Body, f.Name.Name, p.wrappers)
 	}
 	return p
+}
+
+// wraps notes which parameter of a function becomes What of a problem, or a warning.
+func wraps(of *ast.FuncType, body ast.Node, name string, wrappers map[string]int) {
+	ast.Inspect(body, func(n ast.Node) bool {
+		what := whatOf(n)
+		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) > 1 {
+			if last, _ := called(call.Args[0]); strings.HasSuffix(last, "arnings") {
+				what = call.Args[1]
+			}
+		}
+		if call, ok := what.(*ast.CallExpr); ok && len(call.Args) > 0 {
+			what = call.Args[0] // Sprintf of a format that the caller gives
+		}
+		if param, ok := what.(*ast.Ident); ok {
+			if i := parameter(of, param.Name); i >= 0 {
+				wrappers[name] = i
+			}
+		}
+		return true
+	})
+}
+
+// closures are the functions in a function that make problems and warnings of a parameter.
+func closures(f *ast.FuncDecl) map[string]int {
+	local := map[string]int{}
+	ast.Inspect(f.Body, func(n ast.Node) bool {
+		if a, ok := n.(*ast.AssignStmt); ok && len(a.Lhs) == 1 && len(a.Rhs) == 1 {
+			name, named := a.Lhs[0].(*ast.Ident)
+			if lit, ok := a.Rhs[0].(*ast.FuncLit); ok && named {
+				wraps(lit.Type, lit.Body, name.Name, local)
+			}
+		}
+		return true
+	})
+	return local
 }
 
 // whatOf is What of a problem, nil if n is none.
@@ -217,9 +242,9 @@ func whatOf(n ast.Node) ast.Expr {
 	return nil
 }
 
-func parameter(f *ast.FuncDecl, name string) int {
+func parameter(f *ast.FuncType, name string) int {
 	i := 0
-	for _, field := range f.Type.Params.List {
+	for _, field := range f.Params.List {
 		for _, n := range field.Names {
 			if n.Name == name {
 				return i
@@ -233,6 +258,7 @@ func parameter(f *ast.FuncDecl, name string) int {
 func (p *source) texts() []string {
 	var list []string
 	for _, f := range p.functions {
+		local := closures(f)
 		add := func(e ast.Expr) { list = append(list, p.of(f, e, 4)...) }
 		ast.Inspect(f.Body, func(n ast.Node) bool {
 			if what := whatOf(n); what != nil {
@@ -243,7 +269,11 @@ func (p *source) texts() []string {
 				return true
 			}
 			name, of := called(call.Fun)
-			switch i, wraps := p.wrappers[name]; {
+			i, wraps := p.wrappers[name]
+			if at, inside := local[name]; inside && of == "" {
+				i, wraps = at, true
+			}
+			switch {
 			case wraps && i < len(call.Args):
 				add(&ast.CallExpr{Fun: &ast.Ident{Name: "Sprintf"}, Args: call.Args[i:]})
 			case name == "warn", name == "add" && strings.HasSuffix(of, "arnings"):

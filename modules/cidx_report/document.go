@@ -14,7 +14,7 @@ type document struct {
 	Time         time.Time      `json:"time"`
 	Tool         tool           `json:"tool"`
 	Run          origin         `json:"run"`
-	Subject      string         `json:"subject"` // what was run: migration, rollback, verification, acceptance
+	Subject      string         `json:"subject"` // what was run: migration, rollback, verification, acceptance, addition, removal
 	Outcome      string         `json:"outcome"`
 	Check        bool           `json:"check"`
 	Host         string         `json:"host"`      // in the inventory; "" if unknown

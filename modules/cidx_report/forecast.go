@@ -9,6 +9,9 @@ import (
 // forecasts sums up the rehearsal, the one before a real run too, and beside it
 // what a migration has moved.
 func (d *document) forecasts(all []reply) {
+	if d.further() {
+		return
+	}
 	told := all
 	if d.Outcome != rehearsed {
 		told = only(all, func(r reply) bool { return r.Get("check_mode").Bool() })

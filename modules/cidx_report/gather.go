@@ -69,7 +69,7 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 // mountPoint names the share, and registers the configuration's secrets.
 func (d *document) mountPoint(ctx context.Context, a args) string {
 	config, err := cidx.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
-	if err != nil {
+	if err != nil && !d.further() { // which may have none yet
 		d.warn("report", err)
 	}
 	if kept, err := cidx.ReadConfig(ctx, a.State().ClusterConfig()); err == nil && config.Share == "" {
@@ -203,7 +203,7 @@ func (d *document) remarks(r reply) {
 // cause is why a run ended where none of our modules says so.
 func (d *document) cause(a args) {
 	if len(d.Problems) == 0 && a.Cause != "" && (a.Outcome == failed || a.Outcome == refused) {
-		d.Problems = append(d.Problems, problemLine{Step: "playbook", Problem: problem.Problem{What: firstLine(a.Cause)}})
+		d.Problems = append(d.Problems, problemLine{Step: ofPlaybook, Problem: problem.Problem{What: firstLine(a.Cause)}})
 	}
 }
 

@@ -9,7 +9,7 @@ func (d *document) next() {
 	switch d.Outcome {
 	case rehearsed:
 		if len(d.Problems) == 0 {
-			add("Migrate", d.Resume)
+			add(map[string]string{ofMigration: "Migrate", ofAddition: "Add the node"}[d.Subject], d.Resume)
 			return
 		}
 		add("Correct what the problems name, then run it again", resume)
@@ -21,6 +21,9 @@ func (d *document) next() {
 	case failed:
 		if d.Subject != ofMigration {
 			add("When the cause is gone, run it again: it goes on where it stopped", resume)
+			if d.Subject == ofAddition {
+				d.waysBack()
+			}
 			return
 		}
 		add("When the cause is gone, go on", d.Resume)
@@ -37,6 +40,12 @@ func (d *document) next() {
 		if d.Check {
 			add("Accept", resume)
 		}
+	case absent:
+		if d.Check {
+			d.waysBack()
+			return
+		}
+		add("Add it again", d.Resume)
 	default:
 		if d.Check && d.Outcome == migrated {
 			add("Migrate", d.Resume)
@@ -49,7 +58,11 @@ func (d *document) next() {
 // waysBack are those to the standalone server, if there are any.
 func (d *document) waysBack() {
 	if d.Rollback.Playbook != "" {
-		d.Next = append(d.Next, way{"Roll back", d.Rollback.Playbook})
+		what := "Roll back"
+		if d.further() {
+			what = "Take the node out"
+		}
+		d.Next = append(d.Next, way{what, d.Rollback.Playbook})
 	}
 	if len(d.Rollback.ByHand) > 0 {
 		d.Next = append(d.Next, way{"Or roll back by hand, on the server, without the proof that everything is back", d.Rollback.Joined()})

@@ -35,6 +35,7 @@ const (
 	rolledBack = "rolled-back"
 	verified   = "verified"
 	accepted   = "accepted"
+	absent     = "absent" // a node was taken out of the cluster
 	refused    = "refused" // nothing was changed
 )
 
@@ -44,13 +45,15 @@ const (
 	ofRollback     = "rollback"
 	ofVerification = "verification"
 	ofAcceptance   = "acceptance"
+	ofAddition     = "addition" // of a further node
+	ofRemoval      = "removal"  // of one from the cluster
 )
 
 // args are the arguments of cidx_report.
 type args struct {
 	cidx.Common
-	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,refused,failed,rolled-back,verified,accepted" doc:"How the run ended."`
-	Subject string         `arg:"subject" choices:"migration,rollback,verification,acceptance" doc:"What was run, of a failure or a refusal. Default is C(migration)."`
+	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,refused,failed,rolled-back,verified,accepted,absent" doc:"How the run ended."`
+	Subject string         `arg:"subject" choices:"migration,rollback,verification,acceptance,addition,removal" doc:"What was run, where the outcome does not say it. Default is C(migration)."`
 	Replies map[string]any `arg:"replies" doc:"The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, for example C(files_warm)."`
 	Server  map[string]any `arg:"server" doc:"The reply of C(cidx_service) with C(state=status), asked right before this report of a failure or a refusal. Without it the summary says that the server's state is not known."`
 	Host    string         `arg:"host" doc:"The node's name in the inventory, for the commands of the summary. Where it is given, the summary is printed as well."`
@@ -178,8 +181,8 @@ func (a args) writes() bool {
 
 // subject is what was run.
 func (a args) subject() string {
-	of := map[string]string{rehearsed: ofMigration, migrated: ofMigration, already: ofMigration, rolledBack: ofRollback, verified: ofVerification, accepted: ofAcceptance}
-	return cmp.Or(of[a.Outcome], a.Subject, ofMigration)
+	of := map[string]string{rolledBack: ofRollback, verified: ofVerification, accepted: ofAcceptance, absent: ofRemoval}
+	return cmp.Or(a.Subject, of[a.Outcome], ofMigration)
 }
 
 // ran is a word about the run, "" if it is not known.

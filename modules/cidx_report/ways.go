@@ -41,7 +41,7 @@ func (d *document) ways(a args, scope service.Scope) {
 	}
 	// Without a standalone configuration the third command would start a server in
 	// cluster mode, on whatever PostgreSQL holds.
-	if leadsBack(config + cidx.PreCluster) {
+	if !d.further() && leadsBack(config+cidx.PreCluster) {
 		d.Rollback.ByHand = []string{stop, fmt.Sprintf("cp %s %s", human.Word(config+cidx.PreCluster), human.Word(config)), start}
 	}
 }
@@ -66,8 +66,11 @@ func leadsBack(path string) bool {
 
 // summary ends the transcript.
 func (d *document) summary() []string {
-	if d.Outcome == refused || d.Outcome == failed && d.Subject != ofMigration {
+	if d.Outcome == refused || d.Outcome == absent || d.Outcome == failed && d.Subject != ofMigration {
 		return []string{} // the playbook says it
+	}
+	if d.Outcome == rehearsed && d.further() {
+		return d.counts()
 	}
 	if d.Check && (d.Outcome == migrated || d.Outcome == accepted) {
 		return []string{"", d.Headline() + "."}

@@ -20,18 +20,23 @@ func (d *document) Headline() string {
 			ofRollback:     "Not rolled back: nothing was changed",
 			ofVerification: "The verification has found problems",
 			ofAcceptance:   "Not accepted: nothing was removed",
+			ofAddition:     "Not added: this run has changed nothing of the server",
+			ofRemoval:      "Not taken out: nothing was changed",
 		}[d.Subject]
 	case failed:
 		return fmt.Sprintf("The %s failed", d.Subject)
 	case already:
 		return "Migrated before: nothing was changed"
 	case verified:
+		if d.further() {
+			return "Added: this server is a node of the cluster, and verified"
+		}
 		return "Verified"
 	case rehearsed:
 		if len(d.Problems) > 0 {
-			return "Rehearsed: a migration would fail"
+			return fmt.Sprintf("Rehearsed: the %s would fail", d.Subject)
 		}
-		return "Rehearsed: a migration can go ahead"
+		return fmt.Sprintf("Rehearsed: the %s can go ahead", d.Subject)
 	}
 	if d.Check {
 		return fmt.Sprintf("Rehearsal of the %s: nothing was changed", d.Subject)
@@ -40,8 +45,12 @@ func (d *document) Headline() string {
 		migrated:   "Migrated: this server is the first node of the cluster",
 		accepted:   "Accepted: this server stays a cluster node",
 		rolledBack: "Rolled back: the standalone server runs again",
+		absent:     "Taken out: this server is no node of the cluster any more",
 	}[d.Outcome]
 }
+
+// further reports whether this is about a further node, which has other ways on than the first.
+func (d *document) further() bool { return d.Subject == ofAddition || d.Subject == ofRemoval }
 
 // Title is a step in words that are true whether or not it was done.
 func (d *document) Title(step string) string {
@@ -64,6 +73,8 @@ var titles = map[string]map[string]string{
 	},
 	ofVerification: {"database": "comparison of the databases"},
 	ofAcceptance:   {"database": "comparison of the databases"},
+	ofAddition:     {"config": "links to the share, keys and configuration of the cluster"},
+	ofRemoval:      {"config": "folders, databases, keys and configuration of before"},
 }
 
 // fact is a line about the run.

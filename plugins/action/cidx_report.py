@@ -15,11 +15,13 @@ class ActionModule(HelperAction):
     def run(self, tmp=None, task_vars=None):
         # Every step registers what its module answers as __<step>_reply, or __<step>_<word>_reply.
         replies = {name[2:-6]: reply for name, reply in (task_vars or {}).items() if name.startswith("__") and name.endswith("_reply")}
+        failed = (task_vars or {}).get("ansible_failed_result") or {}
+        if failed.get("problems") and not any(reply.get("failed") for reply in replies.values()):
+            replies["first_node"] = failed  # asked for all, so it is in no variable of this host
         self._task.args["replies"] = {name: reply for name, reply in replies.items() if "check_mode" in reply or reply.get("failed")}
         self._task.args["run"] = {"user": RUN["user"], "controller": RUN["controller"], "folder": os.getcwd(), "ansible_core": __version__,
                                   "check": bool((task_vars or {}).get("ansible_check_mode"))}
-        # Never through a template: it may quote names of files.
-        self._task.args["cause"] = str(((task_vars or {}).get("ansible_failed_result") or {}).get("msg") or "")
+        self._task.args["cause"] = str(failed.get("msg") or "")  # never through a template: it may quote names of files
         result = super().run(tmp, task_vars)
         folder = self._templar.template((task_vars or {}).get("__report_folder") or "")
         if folder and not result.get("failed"):
