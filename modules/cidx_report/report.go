@@ -35,7 +35,7 @@ const (
 	rolledBack = "rolled-back"
 	verified   = "verified"
 	accepted   = "accepted"
-	absent     = "absent" // a node was taken out of the cluster
+	absent     = "absent"  // a node was taken out of the cluster
 	refused    = "refused" // nothing was changed
 )
 
