@@ -69,9 +69,6 @@ func (d *document) summary() []string {
 	if d.Outcome == refused || d.Outcome == absent || d.Outcome == failed && d.Subject != ofMigration {
 		return []string{} // the playbook says it
 	}
-	if d.Outcome == rehearsed && d.further() {
-		return d.counts()
-	}
 	if d.Check && (d.Outcome == migrated || d.Outcome == accepted) {
 		return []string{"", d.Headline() + "."}
 	}
@@ -173,6 +170,9 @@ func (d *document) rollbackLines(title string) []string {
 }
 
 func (d *document) rehearsalLines() []string {
+	if d.further() {
+		return d.counts()
+	}
 	f := d.Forecast
 	lines := []string{
 		"", "Rehearsal complete: nothing was changed.", "A migration would move",
