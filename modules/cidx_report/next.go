@@ -9,7 +9,7 @@ func (d *document) next() {
 	switch d.Outcome {
 	case rehearsed:
 		if len(d.Problems) == 0 {
-			add(map[string]string{ofMigration: "Migrate", ofAddition: "Add the node"}[d.Subject], d.Resume)
+			add(map[string]string{ofMigration: "Migrate", ofAddition: "Add the node", ofRemoval: "Take the node out"}[d.Subject], d.Resume)
 			return
 		}
 		add("Correct what the problems name, then run it again", resume)
@@ -40,12 +40,7 @@ func (d *document) next() {
 		if d.Check {
 			add("Accept", resume)
 		}
-	case absent:
-		if d.Check {
-			d.waysBack()
-			return
-		}
-		add("Add it again", d.Resume)
+	case absent: // whether it serves alone, or is added again, is the operator's to say
 	default:
 		if d.Check && d.Outcome == migrated {
 			add("Migrate", d.Resume)
