@@ -54,6 +54,7 @@ func TestScenarios(t *testing.T) {
 			"node3":     further("node3"),
 			"byroot":    (*stage).byroot,
 			"report":    (*stage).report,
+			"forecast":  (*stage).forecast,
 			"child":     (*stage).indexes,
 		}),
 	})

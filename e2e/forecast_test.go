@@ -1,0 +1,37 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/tidwall/gjson"
+)
+
+// searches is how many rows a server that nobody uses writes meanwhile: it notes the
+// searches that the tool itself asks of it.
+const searches = 20
+
+// forecast holds what the rehearsal of the last migration foretold against what it
+// did: rows, files, bytes and alias files are equal, and the downtime is in its range.
+func (st *stage) forecast(c *call) error {
+	raw, err := os.ReadFile(filepath.Join(st.box.Dir, "reports/node1/latest/report.json"))
+	if err != nil {
+		return err
+	}
+	report := gjson.ParseBytes(raw)
+	told, done := report.Get("forecast"), report.Get("fact")
+	for _, name := range []string{"rows", "files", "bytes", "aliases"} {
+		more := done.Get(name).Int() - told.Get(name).Int()
+		if !done.Get(name).Exists() || more != 0 && (name != "rows" || more < 0 || more > searches) {
+			err = errors.Join(err, fmt.Errorf("%s: %s foretold, %s moved", name, told.Get(name), done.Get(name)))
+		}
+	}
+	down, least, most := report.Get("downtime.seconds").Float(), told.Get("downtime.least_seconds").Float(), told.Get("downtime.most_seconds").Float()
+	fmt.Fprintf(c.out, "%d rows, %d files, down %.1f s, foretold %.1f to %.1f s\n", done.Get("rows").Int(), done.Get("files").Int(), down, least, most)
+	if down < least || down > most || most == 0 {
+		err = errors.Join(err, fmt.Errorf("down for %.1f s, foretold were %.1f to %.1f", down, least, most))
+	}
+	return err
+}
