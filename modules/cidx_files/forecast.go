@@ -120,6 +120,7 @@ func (c *copier) forecast(ctx context.Context) (ansible.Reply, error) {
 	if err != nil {
 		return r, err
 	}
+	r.Warnings = append(r.Warnings, c.uncheckedClones(ctx)...)
 	problems = append(problems, c.room()...)
 	r.Changed = c.work()
 	speed := c.measured()

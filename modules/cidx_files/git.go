@@ -108,17 +108,16 @@ func (s *scan) touched(repo string) bool {
 func (p *pass) checkClone(ctx context.Context, repo string) (gitCheck, error) {
 	source, target := filepath.Join(p.part.source, repo), p.target.path(repo)
 	c := gitCheck{Repository: repo}
-	before, err := git.Look(ctx, p.part.source, repo, p.gitFolders()...)
+	before, err := git.Look(ctx, p.part.source, repo, gitFolders(p.moves)...)
 	if unusual, ok := git.IsUnusual(err); ok {
-		c.OK, c.Detail = true, "not checked: "+unusual.Error()
-		c.warning = fmt.Sprintf("%s: %s: compared byte by byte, but not checked with git fsck", source, unusual.Error())
+		c.OK, c.Detail, c.warning = true, "not checked: "+unusual.Error(), unchecked(source, unusual)
 		return c, nil
 	}
 	if err != nil {
 		return c, fmt.Errorf("look at clone %s: %w", source, err)
 	}
 	defer before.Close()
-	after, err := git.Look(ctx, p.target.root, repo, p.gitFolders()...)
+	after, err := git.Look(ctx, p.target.root, repo, gitFolders(p.moves)...)
 	if err != nil {
 		c.Detail = "the copy is not readable: " + err.Error()
 		return c, problem.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
@@ -167,10 +166,35 @@ func changedLine(a, b string) string {
 }
 
 // gitFolders are those from which a clone may borrow objects.
-func (p *pass) gitFolders() []string {
-	var folders []string
-	for from, to := range p.moves {
+func gitFolders(moves map[string]string) (folders []string) {
+	for from, to := range moves {
 		folders = append(folders, from, to)
 	}
 	return folders
+}
+
+func unchecked(clone string, why git.Unusual) string {
+	return fmt.Sprintf("%s: %s: compared byte by byte, but not checked with git fsck", clone, why.Error())
+}
+
+// uncheckedClones tells before the copy which clones git will not be asked about.
+func (c *copier) uncheckedClones(ctx context.Context) (warnings []string) {
+	if !c.args.Fsck || !git.Installed() {
+		return nil
+	}
+	for _, j := range c.jobs {
+		if j.part.name != cidx.GoldenRepos {
+			continue
+		}
+		for _, repo := range slices.Sorted(slices.Values(j.scan.census.clones)) {
+			clone, err := git.Look(ctx, j.part.source, repo, gitFolders(c.moves)...)
+			if unusual, ok := git.IsUnusual(err); ok {
+				warnings = append(warnings, unchecked(filepath.Join(j.part.source, repo), unusual))
+			}
+			if err == nil {
+				clone.Close()
+			}
+		}
+	}
+	return warnings
 }

@@ -2,6 +2,8 @@ package files
 
 import (
 	"os"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -38,5 +40,21 @@ func TestACloneIsCheckedAgainOnlyWhereGitReadsIt(t *testing.T) {
 				t.Errorf("%d clones were checked again, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+func TestTheRehearsalTellsWhichClonesGitIsNotAskedAbout(t *testing.T) {
+	s := newServer(t)
+	s.do(os.Remove(s.path(repo + ".git/HEAD")))
+	s.do(os.Symlink("/etc/hostname", s.path(repo+".git/HEAD")))
+	const words = ".git/HEAD is a symbolic link: compared byte by byte, but not checked with git fsck"
+	for _, check := range []bool{true, false} {
+		r, err := s.run(s.args(phaseDelta), check)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, words) }) {
+			t.Errorf("check %v: %q", check, r.Warnings)
+		}
 	}
 }

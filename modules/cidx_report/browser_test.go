@@ -161,6 +161,7 @@ func browserPages(t *testing.T) map[string]string {
 	for _, c := range []struct{ name, outcome, subject string }{
 		{"rehearsed", rehearsed, ""}, {"migrated", migrated, ""}, {"already", already, ""}, {"refused", refused, ""}, {"failed", failed, ""},
 		{"rolled-back", rolledBack, ""}, {"rollback-failed", failed, ofRollback}, {"verified", verified, ""}, {"accepted", accepted, ""},
+		{"added", verified, ofAddition}, {"not-added", refused, ofAddition}, {"taken-out", absent, ""},
 	} {
 		home := newHome(t)
 		put(t, filepath.Join(home, ".cluster-migrate/report/quarantine.jsonl"), "{}\n")
