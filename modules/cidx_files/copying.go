@@ -149,6 +149,10 @@ func (c *copier) apply(ctx context.Context, j *job) error {
 	err = p.run(ctx, j)
 	j.result.writes.Add(t.writes.Load())
 	j.took = time.Since(begun)
+	if vanished(err) {
+		j.meta.Boot = "" // so that the next run looks at the share again
+		err = errors.Join(err, j.meta.write(c.args.State(), j.part.name))
+	}
 	if err != nil {
 		return err
 	}
@@ -198,6 +202,7 @@ func (p *pass) applyDoubted(ctx context.Context, j *job) error {
 		return err
 	}
 	p.scan.close()
+	p.target.dir.Forget("") // folders that are open may have been moved away
 	j.scan, p.scan, p.recheck = s, s, true
 	if s.links.elsewhere, err = p.elsewhere(j); err != nil {
 		return err

@@ -119,6 +119,14 @@ func (e *rsyncError) problem() problem.Problem {
 	return problem.Problem{What: e.Error(), At: e.target, Fix: fix}
 }
 
+// vanished reports whether a pass has ended since something of the copy was gone:
+// what it has recorded meanwhile may lie in a folder that was moved away.
+func vanished(err error) bool {
+	var r *rsyncError
+	return errors.Is(err, errReplaced) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) ||
+		errors.As(err, &r) && strings.Contains(r.words, "No such file")
+}
+
 func firstLines(text string, n int) string {
 	lines := strings.SplitN(text, "\n", n+1)
 	return strings.Join(lines[:min(n, len(lines))], "; ")

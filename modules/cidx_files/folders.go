@@ -147,33 +147,31 @@ func (p *pass) makeFolder(f *folder) error {
 	if err != nil || !made {
 		return err
 	}
-	if !p.recheck && p.copiedBelow(f) {
+	now, err := f.now()
+	if err != nil {
+		return err
+	}
+	if !p.recheck && len(p.copiedIn(now)) > 0 {
 		return fmt.Errorf("make folder %q: %w", p.target.path(f.path), errReplaced)
 	}
 	if !f.had {
 		return nil
 	}
-	now, err := f.now() // what was recorded of it is gone
-	if err != nil {
-		return err
-	}
+	// What was recorded of it is gone.
 	return p.scan.manifest.Put(f.path, f.state, make([]byte, len(now.Entries)+1))
 }
 
-// copiedBelow reports whether a folder in f is recorded as copied: where f had to
-// be made, that one is gone, and nothing else would look for it.
-func (p *pass) copiedBelow(f *folder) bool {
-	now, err := tree.Decode(f.path, f.state)
-	if err != nil {
-		return true
-	}
-	return slices.ContainsFunc(now.Entries, func(e tree.Entry) bool {
-		if !e.IsDir() {
-			return false
+// copiedIn names the folders in a folder that are recorded as copied: where one is
+// not on the share any more, nothing else would look for it.
+func (p *pass) copiedIn(dir *tree.Dir) (names []string) {
+	for i := range dir.Entries {
+		if e := &dir.Entries[i]; e.IsDir() {
+			if g := p.scan.manifest.Group(tree.Join(dir.Path, e.Name)); g != nil && len(g.Flags) > 0 && g.Flags[0]&manifest.Copied != 0 {
+				names = append(names, e.Name)
+			}
 		}
-		g := p.scan.manifest.Group(tree.Join(f.path, e.Name))
-		return g != nil && len(g.Flags) > 0 && g.Flags[0]&manifest.Copied != 0
-	})
+	}
+	return names
 }
 
 // levels groups what lies at paths by their depth, from the top. Neighbours in a

@@ -92,6 +92,30 @@ func TestAFolderOfTheShareThatBecomesALinkLeadsNobodyOut(t *testing.T) {
 	}
 }
 
+// A folder that is moved away while rsync is at work is made anew: what was open of it is not worked in any more.
+func TestAFolderOfTheShareThatIsMovedAwayMeanwhileIsMadeAnew(t *testing.T) {
+	for _, rel := range []string{"golden-repos/flask", "activated-repos/ann@example.org"} {
+		t.Run(rel, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.fillForFaults()
+			a := s.faultArgs(phaseWarm)
+			a.Fsck = false
+			rsync, err := exec.LookPath("rsync")
+			s.do(err)
+			bin, folder := t.TempDir(), filepath.Join(s.share, rel)
+			script := "#!/bin/sh\n[ $# -gt 1 ] && [ -d '" + folder + "' ] && mkdir " + bin + "/ran 2>/dev/null && mv '" + folder + "' " + bin + "/was\nexec " + rsync + " \"$@\"\n"
+			s.do(os.WriteFile(filepath.Join(bin, "rsync"), []byte(script), 0o755))
+			out, _ := s.victim(a, "PATH="+bin+":"+os.Getenv("PATH")).CombinedOutput()
+			if _, err := os.Stat(bin + "/was"); err != nil {
+				t.Fatalf("nothing was moved: %s", out)
+			}
+			s.finished(folder)
+			s.mustEqual()
+		})
+	}
+}
+
 // The same while rsync is at work.
 func TestAFolderOfTheShareThatBecomesALinkMeanwhileLeadsNobodyOut(t *testing.T) {
 	for _, rel := range []string{"golden-repos/flask/idx", "golden-repos/.versioned/flask", "activated-repos/ann@example.org"} {

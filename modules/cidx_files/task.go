@@ -2,6 +2,8 @@ package files
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -37,8 +39,12 @@ func (p *pass) open(f *folder) (*task, error) {
 	t := &task{folder: f, now: now, known: known, old: decoded(f.path, known), flags: make([]byte, len(now.Entries)+1)}
 	have := &tree.Dir{}
 	if f.list {
+		copied := p.copiedIn(now) // before the share is read: others are made meanwhile
 		if have, err = p.target.dir.ReadDir(f.path); err != nil {
 			return nil, fault("read folder", p.target.path(f.path), err)
+		}
+		if !p.recheck && slices.ContainsFunc(copied, func(name string) bool { return have.Find(name) < 0 }) {
+			return nil, fmt.Errorf("read folder %q: %w", p.target.path(f.path), errReplaced)
 		}
 		p.forgetStrangers(f.path)
 		if err := p.strangers(t, have); err != nil {

@@ -123,12 +123,12 @@ func (r *Root) MkdirAll(dir string) (made bool, err error) {
 }
 
 // Forget is called when a folder is removed, or moved away: what is made there
-// later is another one.
+// later is another one. "" stands for every folder below the root.
 func (r *Root) Forget(dir string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for path, h := range r.open {
-		if path == dir || strings.HasPrefix(path, dir+"/") {
+		if dir == "" || path == dir || strings.HasPrefix(path, dir+"/") {
 			r.drop(path, h)
 		}
 	}
