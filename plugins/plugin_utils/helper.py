@@ -208,7 +208,7 @@ class HelperAction(ActionBase):
                                         "of root's in which no part of the path is a link or can be written by others." % printable(line.split(": ", 1)[1]))
         become, said = self._connection.become, (out["stdout"] + out["stderr"]).encode()
         if out["rc"] and become and (become.check_incorrect_password(said) or become.check_missing_password(said)):
-            raise AnsibleActionFail("Incorrect or missing %s password on %s: give the right one with -K, or in ansible_become_password" % (become.name, self._node))
+            raise AnsibleActionFail("Incorrect or missing %s password on %s: give the right one with -K (ansible_become_password)" % (become.name, self._node))
         return out
 
     def _install(self):
