@@ -257,10 +257,14 @@ func (p Postgres) admit(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx)
+	strategy := " STRATEGY file_copy" // known from 15 on
+	if v := conn.PgConn().ParameterStatus("server_version"); strings.HasPrefix(v, "13.") || strings.HasPrefix(v, "14.") {
+		strategy = ""
+	}
 	for _, statement := range []string{
 		"ALTER ROLE postgres PASSWORD '" + p.AdminPassword + "'",
 		"CREATE ROLE cidx LOGIN PASSWORD '" + p.Password + "'",
-		"CREATE DATABASE cidx OWNER cidx ENCODING 'UTF8' TEMPLATE template0 STRATEGY file_copy",
+		"CREATE DATABASE cidx OWNER cidx ENCODING 'UTF8' TEMPLATE template0" + strategy,
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("prepare PostgreSQL: %w", err)
