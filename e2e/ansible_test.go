@@ -28,9 +28,9 @@ import (
 // -exit is the exit code it must end with (default 0). -at does something as
 // soon as the journal holds that event (actions: see act); after a kill the
 // exit code is not looked at. -traced has strace write to $WORK/trace, for
-// byroot. -newest takes the newest ansible-core in place of the machine's. -sudo has an
-// ordinary user do it, who types TYPED when asked for sudo's password. Everything printed is in $WORK/transcript
-// afterwards, in order.
+// byroot. -newest takes the newest ansible-core in place of the machine's. -sudo
+// has an ordinary user do it, who types TYPED when asked for sudo's password.
+// Everything printed is in $WORK/transcript afterwards, in order.
 func (st *stage) playbook(c *call) error {
 	run, err := parsePlaybook(c.args)
 	if err != nil {

@@ -3,10 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-
-	"github.com/tidwall/gjson"
 )
 
 // searches is how many rows a server that nobody uses writes meanwhile: it notes the
@@ -16,11 +12,10 @@ const searches = 20
 // forecast holds what the rehearsal of the last migration foretold against what it
 // did: rows, files, bytes and alias files are equal, and the downtime is in its range.
 func (st *stage) forecast(c *call) error {
-	raw, err := os.ReadFile(filepath.Join(st.box.Dir, "reports/node1/latest/report.json"))
+	report, err := st.lastReport("node1")
 	if err != nil {
 		return err
 	}
-	report := gjson.ParseBytes(raw)
 	told, done := report.Get("forecast"), report.Get("fact")
 	for _, name := range []string{"rows", "files", "bytes", "aliases"} {
 		more := done.Get(name).Int() - told.Get(name).Int()

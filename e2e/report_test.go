@@ -48,6 +48,12 @@ func (st *stage) validReports() error {
 	return nil
 }
 
+// lastReport is the last report of a node on the controller.
+func (st *stage) lastReport(node string) (gjson.Result, error) {
+	raw, err := os.ReadFile(filepath.Join(st.box.Dir, "reports", node, "latest/report.json"))
+	return gjson.ParseBytes(raw), err
+}
+
 // report looks at the last report of a node (default node1) on the controller:
 //
 //	report [-of NODE] OUTCOME SUBJECT [PATH VALUE]…
@@ -61,13 +67,13 @@ func (st *stage) report(c *call) error {
 	if len(c.args) < 2 || len(c.args)%2 != 0 {
 		return errors.New("report [-of NODE] OUTCOME SUBJECT [PATH VALUE]…")
 	}
-	raw, err := os.ReadFile(filepath.Join(st.box.Dir, "reports", node, "latest/report.json"))
+	report, err := st.lastReport(node)
 	if err != nil {
 		return err
 	}
 	want := append([]string{"outcome", c.args[0], "subject", c.args[1]}, c.args[2:]...)
 	for i := 0; i < len(want); i += 2 {
-		if got := gjson.GetBytes(raw, want[i]).String(); got != want[i+1] {
+		if got := report.Get(want[i]).String(); got != want[i+1] {
 			return fmt.Errorf("%s is %q, want %q: %w", want[i], got, want[i+1], errVerdict)
 		}
 	}
