@@ -35,6 +35,10 @@ func forbidden(folder, target string) string {
 			return "what modules share knows none of them"
 		case ground(folder) && !ground(target):
 			return "what everything stands on knows only its like"
+		case engine(folder) && knowsCIDX(target):
+			return "an engine knows rows or trees, not CIDX"
+		case folder == "modules/internal/cidx":
+			return "facts need nobody"
 		case folder != "modules" && strings.HasPrefix(target, "modules/cidx_") && part(folder) != part(target):
 			return "a module never imports another one"
 		}
@@ -47,6 +51,19 @@ func forbidden(folder, target string) string {
 func ground(folder string) bool {
 	switch strings.TrimPrefix(folder, "modules/internal/") {
 	case "beneath", "child", "durable", "human", "jsonfile", "libpq", "printable", "problem", "progress", "repath", "seal", "secret":
+		return true
+	}
+	return false
+}
+
+// engine are the packages that move rows and files, whoever's.
+func engine(folder string) bool {
+	return within(folder, "modules/internal/load") || within(folder, "modules/internal/mirror")
+}
+
+func knowsCIDX(target string) bool {
+	switch strings.TrimPrefix(target, "modules/internal/") {
+	case "home", "cidx", "ansible":
 		return true
 	}
 	return false
@@ -105,6 +122,10 @@ func TestForbidden(t *testing.T) {
 		"what is shared may not import a module":    {"modules/internal/tree", "modules/cidx_files", true},
 		"the ground may import the ground":          {"modules/internal/problem", "modules/internal/printable", false},
 		"the ground may not import what is on it":   {"modules/internal/durable", "modules/internal/cidx", true},
+		"an engine knows no server":                 {"modules/internal/load", "modules/internal/home", true},
+		"an engine knows no facts of CIDX":          {"modules/internal/mirror", "modules/internal/cidx", true},
+		"home may import the facts":                 {"modules/internal/home", "modules/internal/cidx", false},
+		"the facts import nothing":                  {"modules/internal/cidx", "modules/internal/home", true},
 		"a module may not import the judging side":  {"modules/cidx_files", "e2e/seed", true},
 		"the judging side may not import a module":  {"e2e/judge", "modules/internal/digest", true},
 		"a benchmark may not import a module":       {"bench/files", "modules/cidx_files", true},

@@ -26,6 +26,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/share"
@@ -33,7 +34,7 @@ import (
 
 // args are the arguments of cidx_aliases.
 type args struct {
-	cidx.Common
+	home.Common
 }
 
 // Module is cidx_aliases.
@@ -96,10 +97,10 @@ func (s *step) run(ctx context.Context, mode ansible.Mode) (ansible.Reply, error
 
 // step is one run.
 type step struct {
-	state  cidx.State
-	config cidx.Config
-	layout cidx.Layout
-	tree   cidx.Tree // golden-repos
+	state  home.State
+	config home.Config
+	layout home.Layout
+	tree   home.Tree // golden-repos
 	share  string
 	moves  map[string]string
 	check  bool
@@ -118,7 +119,7 @@ func open(ctx context.Context, a args, check bool) (*step, error) {
 	if err := share.Alive(ctx, mount, share.Deadline); err != nil {
 		return nil, err
 	}
-	layout, err := cidx.Detect(a.Home, mount)
+	layout, err := home.Detect(a.Home, mount)
 	if err != nil {
 		return nil, err
 	}

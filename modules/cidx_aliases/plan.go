@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
@@ -31,7 +31,7 @@ func (a alias) due() bool { return a.found == nil || !bytes.Equal(a.found, a.exp
 
 // plan is what has to be done.
 type plan struct {
-	tree      cidx.Tree
+	tree      home.Tree
 	aliases   []alias
 	leftAlone []leftAlone
 	stale     []string // on the share, of no repository of this server
@@ -104,7 +104,7 @@ func (s *step) add(p *plan, rel string) error {
 // irregular names what cannot be an alias file; a link to one is a problem,
 // because writing through its copy would reach the original.
 func (s *step) irregular(p *plan, path string) error {
-	if cidx.IsAliasFile(path) {
+	if home.IsAliasFile(path) {
 		return problem.Problem{What: "the alias file is a symbolic link", At: path, Fix: "replace the link with a copy of the file that it points at"}
 	}
 	p.leftAlone = append(p.leftAlone, leftAlone{path, "is not a regular file"})
@@ -136,7 +136,7 @@ func (s *step) strangers(dir string) []string {
 		if !strings.HasSuffix(e.Name(), ".json") || !e.Type().IsRegular() {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(s.tree.Local, dir, e.Name())); errors.Is(err, fs.ErrNotExist) && cidx.IsAliasFile(path) {
+		if _, err := os.Lstat(filepath.Join(s.tree.Local, dir, e.Name())); errors.Is(err, fs.ErrNotExist) && home.IsAliasFile(path) {
 			stale = append(stale, path)
 		}
 	}

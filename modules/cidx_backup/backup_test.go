@@ -15,6 +15,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/sqlite"
@@ -23,7 +24,7 @@ import (
 const dsn = "postgresql://cidx:dsn-Secret@127.0.0.1:1/cidx"
 
 func call(h hometest.Home, state string, check bool, reached func(string)) (ansible.Reply, error) {
-	k := &keeper{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: state}, check: check, reached: reached}
+	k := &keeper{args: args{Common: home.Common{Home: h.Dir}, Wanted: state}, check: check, reached: reached}
 	return k.run(context.Background())
 }
 
@@ -48,17 +49,17 @@ func sources(t *testing.T, h hometest.Home) map[string]string {
 // note writes what cidx_config would have written.
 func note(t *testing.T, h hometest.Home, event, state, was string) {
 	t.Helper()
-	must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), cidx.ConfigModule, event, map[string]any{"state": state, "config_was": was}))
+	must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), home.ConfigModule, event, map[string]any{"state": state, "config_was": was}))
 }
 
 func cutOver(t *testing.T, h hometest.Home) {
-	note(t, h, cidx.ConfigBegun, cidx.ToCluster, cidx.ModePostgres)
-	note(t, h, cidx.ConfigDone, cidx.ToCluster, "")
+	note(t, h, home.ConfigBegun, home.ToCluster, cidx.ModePostgres)
+	note(t, h, home.ConfigDone, home.ToCluster, "")
 }
 
 func rollBack(t *testing.T, h hometest.Home, was string) {
-	note(t, h, cidx.ConfigBegun, cidx.ToStandalone, was)
-	note(t, h, cidx.ConfigDone, cidx.ToStandalone, "")
+	note(t, h, home.ConfigBegun, home.ToStandalone, was)
+	note(t, h, home.ConfigDone, home.ToStandalone, "")
 }
 
 // clusterStart changes the files as a start in cluster mode does.
@@ -219,7 +220,7 @@ func TestWhichSetIsKept(t *testing.T) {
 		"nothing has happened":          {func(*testing.T, hometest.Home) {}, false},
 		"the standalone server has run": {func(t *testing.T, h hometest.Home) { h.HotSQL(t, "data/cidx_server.db", "CREATE TABLE later (x)") }, true},
 		"the cluster has been started":  {func(t *testing.T, h hometest.Home) { cutOver(t, h); clusterStart(t, h) }, false},
-		"a cut-over was begun only":     {func(t *testing.T, h hometest.Home) { note(t, h, cidx.ConfigBegun, cidx.ToCluster, "") }, false},
+		"a cut-over was begun only":     {func(t *testing.T, h hometest.Home) { note(t, h, home.ConfigBegun, home.ToCluster, "") }, false},
 		"rolled back and nothing more":  {func(t *testing.T, h hometest.Home) { cutOver(t, h); rollBack(t, h, "postgres") }, false},
 		"rolled back and run standalone": {func(t *testing.T, h hometest.Home) {
 			cutOver(t, h)

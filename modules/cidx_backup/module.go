@@ -17,13 +17,13 @@ import (
 	"context"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/kept"
 )
 
 // name of the module in the journal.
-const name = cidx.BackupModule
+const name = home.BackupModule
 
 // Events of the journal.
 const (
@@ -34,7 +34,7 @@ const (
 )
 
 type args struct {
-	cidx.Common
+	home.Common
 	Wanted string `arg:"state" default:"taken" choices:"prepared,taken,restorable,restored,proven" doc:"C(prepared), for the time before the stop, writes the standalone configuration that every way back needs. C(taken) keeps copies of everything that a rollback needs. C(restorable) only looks whether everything that C(restored) would need is there. C(restored) brings back the SQLite and key files that a cluster start has changed. C(proven) compares the sources with what was recorded."`
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
@@ -91,11 +91,11 @@ func (k *keeper) restorable(ctx context.Context) error {
 
 // cutOver reports whether a cluster node may have written to this home; also
 // where the journal is lost, by the folders that were set aside.
-func (k *keeper) cutOver(standing cidx.Standing) bool {
-	if standing.Cutover == cidx.ToCluster || standing.Begun != "" {
+func (k *keeper) cutOver(standing home.Standing) bool {
+	if standing.Cutover == home.ToCluster || standing.Begun != "" {
 		return true
 	}
-	for _, t := range cidx.AllTrees(k.Home, "") {
+	for _, t := range home.AllTrees(k.Home, "") {
 		if t.Moved() {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
@@ -64,14 +65,14 @@ func ofCluster(differences []kept.Difference) []kept.Difference {
 // ownWrites says why the differences are the standalone server's own, "" if a
 // cluster start made them. Then nothing is restored: it would destroy what
 // users did after they had gone back by hand.
-func (k *keeper) ownWrites(ctx context.Context, standing cidx.Standing) string {
+func (k *keeper) ownWrites(ctx context.Context, standing home.Standing) string {
 	cluster, was := false, ""
 	for _, e := range standing.Entries {
 		direction, _ := e.Data["state"].(string)
 		switch {
-		case e.Module == cidx.ConfigModule && e.Event == cidx.ConfigBegun && direction == cidx.ToCluster:
+		case e.Module == home.ConfigModule && e.Event == home.ConfigBegun && direction == home.ToCluster:
 			cluster, was = true, ""
-		case e.Module == cidx.ConfigModule && e.Event == cidx.ConfigBegun && direction == cidx.ToStandalone:
+		case e.Module == home.ConfigModule && e.Event == home.ConfigBegun && direction == home.ToStandalone:
 			was, _ = e.Data["config_was"].(string)
 		case e.Module == name && e.Event == eventRestored:
 			cluster = false
@@ -81,7 +82,7 @@ func (k *keeper) ownWrites(ctx context.Context, standing cidx.Standing) string {
 		return "no cluster start has happened since they were last as recorded"
 	}
 	if was == "" {
-		if now, err := cidx.ReadConfig(ctx, filepath.Join(k.Home, "config.json")); err == nil {
+		if now, err := home.ReadConfig(ctx, filepath.Join(k.Home, "config.json")); err == nil {
 			was = now.StorageMode
 		}
 	}
@@ -92,11 +93,11 @@ func (k *keeper) ownWrites(ctx context.Context, standing cidx.Standing) string {
 }
 
 // finish remembers that this rollback has nothing more to restore.
-func (k *keeper) finish(standing cidx.Standing) error {
+func (k *keeper) finish(standing home.Standing) error {
 	if k.check || standing.Cutover == "" && standing.Begun == "" {
 		return nil
 	}
-	for _, e := range standing.Since(cidx.ConfigModule, cidx.ConfigBegun) {
+	for _, e := range standing.Since(home.ConfigModule, home.ConfigBegun) {
 		if e.Module == name && e.Event == eventRestored {
 			return nil
 		}
@@ -106,7 +107,7 @@ func (k *keeper) finish(standing cidx.Standing) error {
 
 // bringBack sets the cluster's versions aside, all of them before the first
 // original comes back, and restores the files of each database together.
-func (k *keeper) bringBack(ctx context.Context, m kept.Record, touched []kept.Difference, standing cidx.Standing) error {
+func (k *keeper) bringBack(ctx context.Context, m kept.Record, touched []kept.Difference, standing home.Standing) error {
 	if err := k.sound(touched); err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (k *keeper) sound(touched []kept.Difference) error {
 
 // asideFolder names the folder for the cluster's versions, below the state
 // folder; an interrupted restore goes on with its own.
-func (k *keeper) asideFolder(standing cidx.Standing) (folder string, fresh bool) {
+func (k *keeper) asideFolder(standing home.Standing) (folder string, fresh bool) {
 	for _, e := range standing.Since(name, eventRestored) {
 		if e.Module == name && e.Event == eventRestoring {
 			if aside, ok := e.Data["aside"].(string); ok && filepath.IsLocal(aside) && strings.HasPrefix(aside, "after-cluster/") {

@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/standalone"
@@ -35,8 +36,8 @@ func (k *keeper) prepare(ctx context.Context) error {
 
 // takeConfig writes config.json.pre-cluster, once, and keeps the cluster's
 // configuration in the state folder.
-func (k *keeper) takeConfig(ctx context.Context, standing cidx.Standing) error {
-	now, err := cidx.ReadConfig(ctx, filepath.Join(k.Home, "config.json"))
+func (k *keeper) takeConfig(ctx context.Context, standing home.Standing) error {
+	now, err := home.ReadConfig(ctx, filepath.Join(k.Home, "config.json"))
 	if err != nil {
 		return err
 	}
@@ -68,9 +69,9 @@ func (k *keeper) takeConfig(ctx context.Context, standing cidx.Standing) error {
 // preCluster writes the standalone configuration beside config.json. One that
 // is there stays, unless a whole migration and rollback lie between it and a
 // standalone configuration that differs: then it is renamed.
-func (k *keeper) preCluster(ctx context.Context, now cidx.Config, info os.FileInfo, standing cidx.Standing) error {
-	path := now.Path + cidx.PreCluster
-	there, err := cidx.ReadConfig(ctx, path)
+func (k *keeper) preCluster(ctx context.Context, now home.Config, info os.FileInfo, standing home.Standing) error {
+	path := now.Path + home.PreCluster
+	there, err := home.ReadConfig(ctx, path)
 	if _, missing := os.Lstat(path); errors.Is(missing, fs.ErrNotExist) {
 		raw, from, err := standalone.Config(ctx, now)
 		if err != nil {
@@ -84,7 +85,7 @@ func (k *keeper) preCluster(ctx context.Context, now cidx.Config, info os.FileIn
 	if there.StorageMode != cidx.ModeSQLite {
 		return problem.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration, so no rollback could use it", there.StorageMode), At: path, Fix: "move the file away; the migration writes a standalone one"}
 	}
-	again := standing.Cutover == cidx.ToStandalone && !now.Cluster() && !bytes.Equal(now.Raw, there.Raw)
+	again := standing.Cutover == home.ToStandalone && !now.Cluster() && !bytes.Equal(now.Raw, there.Raw)
 	if !again {
 		return nil
 	}

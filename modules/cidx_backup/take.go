@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/beneath"
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
@@ -68,7 +68,7 @@ func (k *keeper) take(ctx context.Context) error {
 // standalone server. After a completed cut-over it does, whatever the sources
 // look like: a cluster start writes into the SQLite files. Before, and after a
 // rollback, the sources must be unchanged: else the standalone server has run.
-func (k *keeper) usable(standing cidx.Standing) (kept.Record, bool, error) {
+func (k *keeper) usable(standing home.Standing) (kept.Record, bool, error) {
 	m, ok, err := kept.Read(k.places)
 	if err != nil || !ok {
 		return m, false, err
@@ -77,7 +77,7 @@ func (k *keeper) usable(standing cidx.Standing) (kept.Record, bool, error) {
 	if err != nil {
 		return m, false, err
 	}
-	if standing.Cutover == cidx.ToCluster {
+	if standing.Cutover == home.ToCluster {
 		return m, len(broken) == 0, broken.Err()
 	}
 	if len(broken) > 0 {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/progress"
 )
@@ -19,9 +19,9 @@ const accepted = "accepted"
 // only a rollback needs is removed. Killed anywhere, the next call goes on.
 type acceptance struct {
 	*cutover
-	record cidx.Acceptance
+	record home.Acceptance
 	fresh  bool // the decision is not written yet
-	left   []cidx.Remnant
+	left   []home.Remnant
 }
 
 func (a *acceptance) run(ctx context.Context) (ansible.Reply, error) {
@@ -74,7 +74,7 @@ func (a *acceptance) orders() []string {
 }
 
 // words describes something that goes: /path: what it is (12 files, 3.4 MB).
-func words(r cidx.Remnant) string {
+func words(r home.Remnant) string {
 	return fmt.Sprintf("%s: %s (%s, %s)", r.Path, r.What, human.Count(r.Files, "file", "files"), human.Bytes(r.Bytes))
 }
 
@@ -94,7 +94,7 @@ func (a *acceptance) tell(ctx context.Context) error {
 }
 
 // finalize writes the decision and carries it out.
-func (a *acceptance) finalize(ctx context.Context, standing cidx.Standing) error {
+func (a *acceptance) finalize(ctx context.Context, standing home.Standing) error {
 	a.reply.Msg = a.record.Sentence()
 	if !a.fresh {
 		progress.Line(ctx, "  %s", a.reply.Msg)
@@ -104,7 +104,7 @@ func (a *acceptance) finalize(ctx context.Context, standing cidx.Standing) error
 			return err
 		}
 	}
-	if err := a.noteOnce(standing, cidx.Accepting, map[string]any{"by": a.record.By, "source_id": a.record.Source}); err != nil {
+	if err := a.noteOnce(standing, home.Accepting, map[string]any{"by": a.record.By, "source_id": a.record.Source}); err != nil {
 		return err
 	}
 	for _, r := range a.left {
@@ -115,7 +115,7 @@ func (a *acceptance) finalize(ctx context.Context, standing cidx.Standing) error
 		progress.Line(ctx, "  Removed %s", words(r))
 	}
 	files, bytes := sum(a.record.Removed)
-	return a.noteOnce(standing, cidx.Accepted, map[string]any{"files": files, "bytes": bytes})
+	return a.noteOnce(standing, home.Accepted, map[string]any{"files": files, "bytes": bytes})
 }
 
 // decide writes the record: from then on no rollback begins.
@@ -133,8 +133,8 @@ func (a *acceptance) decide() error {
 }
 
 // noteOnce adds a line to the journal that is not there yet.
-func (a *acceptance) noteOnce(standing cidx.Standing, event string, data map[string]any) error {
-	if _, ok := standing.Last(cidx.ConfigModule, event); ok {
+func (a *acceptance) noteOnce(standing home.Standing, event string, data map[string]any) error {
+	if _, ok := standing.Last(home.ConfigModule, event); ok {
 		return nil
 	}
 	a.reach("write the journal: " + event)
@@ -145,7 +145,7 @@ func (a *acceptance) noteOnce(standing cidx.Standing, event string, data map[str
 	return nil
 }
 
-func sum(list []cidx.Remnant) (files, bytes int64) {
+func sum(list []home.Remnant) (files, bytes int64) {
 	for _, r := range list {
 		files, bytes = files+r.Files, bytes+r.Bytes
 	}

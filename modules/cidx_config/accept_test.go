@@ -17,6 +17,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
@@ -26,7 +27,7 @@ import (
 // clusterNode is a home that was migrated and whose node is online.
 func clusterNode(t *testing.T) hometest.Home {
 	h := ready(t)
-	to(t, h, cidx.ToCluster)
+	to(t, h, home.ToCluster)
 	pgtest.Exec(t, h.DSN, "CREATE TABLE IF NOT EXISTS cluster_nodes (node_id text PRIMARY KEY, status text, last_heartbeat timestamptz)",
 		"INSERT INTO cluster_nodes VALUES ('node-1', 'online', now() + interval '1 hour')",
 		"CREATE TABLE IF NOT EXISTS activated_repos (username text, user_alias text)",
@@ -41,7 +42,7 @@ func clusterNode(t *testing.T) hometest.Home {
 }
 
 func tryAccept(h hometest.Home, check bool, reached func(string)) (ansible.Reply, error) {
-	a := &acceptance{cutover: &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: accepted}, mode: ansible.Mode{Check: check}, reached: reached}}
+	a := &acceptance{cutover: &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: accepted}, mode: ansible.Mode{Check: check}, reached: reached}}
 	return a.run(context.Background())
 }
 
@@ -93,19 +94,19 @@ func TestAcceptedRemovesWhatARollbackNeedsAndNothingElse(t *testing.T) {
 // isFinal: accepted for good, and said so by every module that is asked.
 func isFinal(t *testing.T, h hometest.Home) {
 	t.Helper()
-	var record cidx.Acceptance
+	var record home.Acceptance
 	raw, err := os.ReadFile(h.Path(".cluster-migrate/accepted.json"))
 	must(t, err)
 	must(t, json.Unmarshal(raw, &record))
-	if record.By == "" || record.Source != "of-this-home" || record.Tables["users"] != (cidx.LoadedTable{Rows: 2, Digest: "d1"}) || len(record.Removed) == 0 || time.Since(record.Time) > time.Hour {
+	if record.By == "" || record.Source != "of-this-home" || record.Tables["users"] != (home.LoadedTable{Rows: 2, Digest: "d1"}) || len(record.Removed) == 0 || time.Since(record.Time) > time.Hour {
 		t.Errorf("the record: %s", raw)
 	}
 	before := hometest.Snapshot(t, h.Dir, h.Share)
 	for _, check := range []bool{true, false} {
-		if _, err := call(h, cidx.ToStandalone, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "accepted at") || !strings.Contains(err.Error(), record.By) {
+		if _, err := call(h, home.ToStandalone, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "accepted at") || !strings.Contains(err.Error(), record.By) {
 			t.Errorf("a rollback: %v", err)
 		}
-		if reply, err := call(h, cidx.ToCluster, ansible.Mode{Check: check}, nil); err != nil || reply.Changed {
+		if reply, err := call(h, home.ToCluster, ansible.Mode{Check: check}, nil); err != nil || reply.Changed {
 			t.Errorf("a migration: changed %t, %v", reply.Changed, err)
 		}
 		if reply, err := tryAccept(h, check, nil); err != nil || reply.Changed {
@@ -115,7 +116,7 @@ func isFinal(t *testing.T, h hometest.Home) {
 	if diff := cmp.Diff(before, hometest.Snapshot(t, h.Dir, h.Share)); diff != "" {
 		t.Error(diff)
 	}
-	if standing, err := (cidx.Common{Home: h.Dir}).Standing(); err != nil || !standing.Migrated() || standing.Final(h.Dir) == "" {
+	if standing, err := (home.Common{Home: h.Dir}).Standing(); err != nil || !standing.Migrated() || standing.Final(h.Dir) == "" {
 		t.Errorf("standing: %+v, %v", standing, err)
 	}
 }
@@ -149,7 +150,7 @@ func TestAnAcceptanceKilledAnywhereGoesOn(t *testing.T) {
 		h := clusterNode(t)
 		before := hometest.Snapshot(t, h.Dir)
 		at, died := acceptKilled(t, h, n)
-		_, back := call(h, cidx.ToStandalone, ansible.Mode{Check: true}, nil)
+		_, back := call(h, home.ToStandalone, ansible.Mode{Check: true}, nil)
 		switch {
 		case at == "write the record":
 			if diff := cmp.Diff(before, hometest.Snapshot(t, h.Dir)); diff != "" || back != nil {
@@ -184,9 +185,9 @@ func TestAnAcceptanceIsRefusedBeforeAnythingIsRemoved(t *testing.T) {
 			h.Write(t, "config.json", fmt.Sprintf(hometest.Standalone, h.Dir))
 			h.Write(t, ".cluster-migrate/config.json.cluster", fmt.Sprintf(hometest.Cluster, h.Dir, h.DSN, h.Share))
 		}, "not in cluster mode"},
-		"rolled back": {func(t *testing.T, h hometest.Home) { to(t, h, cidx.ToStandalone) }, "was not migrated"},
+		"rolled back": {func(t *testing.T, h hometest.Home) { to(t, h, home.ToStandalone) }, "was not migrated"},
 		"a rollback was begun": {func(t *testing.T, h hometest.Home) {
-			note(t, h, cidx.ConfigModule, cidx.ConfigBegun, map[string]any{"state": cidx.ToStandalone})
+			note(t, h, home.ConfigModule, home.ConfigBegun, map[string]any{"state": home.ToStandalone})
 		}, "rollback was interrupted"},
 		"a migration under way": {func(t *testing.T, h hometest.Home) { h.Write(t, ".cluster-migrate/hold", "") }, "has not come to its end"},
 		"the record is gone":    {func(t *testing.T, h hometest.Home) { must(t, os.RemoveAll(h.Path(".cluster-migrate"))) }, "no record of a migration"},
@@ -313,7 +314,7 @@ func TestWithoutAnyRecordNoRollbackBegins(t *testing.T) {
 			later(t, h)
 			before := hometest.Snapshot(t, h.Dir)
 			for _, check := range []bool{true, false} {
-				if _, err := call(h, cidx.ToStandalone, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "cannot be rolled back") {
+				if _, err := call(h, home.ToStandalone, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "cannot be rolled back") {
 					t.Errorf("got %v", err)
 				}
 			}

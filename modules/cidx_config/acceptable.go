@@ -15,6 +15,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/nodes"
@@ -28,30 +29,30 @@ const tooEarly = time.Hour
 
 // acceptable proves that the migration is complete and that the cluster has
 // everything, and answers with the record to write. It changes nothing.
-func (a *acceptance) acceptable(ctx context.Context, found situation) (cidx.Acceptance, error) {
+func (a *acceptance) acceptable(ctx context.Context, found situation) (home.Acceptance, error) {
 	if err := a.finished(found); err != nil {
-		return cidx.Acceptance{}, err
+		return home.Acceptance{}, err
 	}
 	conn, where, err := a.connect(ctx, found)
 	if err != nil {
-		return cidx.Acceptance{}, err
+		return home.Acceptance{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	marker, err := a.ourLoad(ctx, conn, found.standing, where)
 	problems := problem.Of(err)
 	problems.Add(online(ctx, conn, found.now.NodeID, where))
 	problems.Add(a.onShare(ctx, conn, found))
-	done, _ := found.standing.Last(cidx.ConfigModule, cidx.ConfigDone)
+	done, _ := found.standing.Last(home.ConfigModule, home.ConfigDone)
 	if since := time.Since(done.Time); since < tooEarly {
 		a.reply.Warnings = append(a.reply.Warnings, fmt.Sprintf(
 			"the migration was completed only %d min ago; once it is accepted there is no way back to the standalone server",
 			int(since.Minutes())))
 	}
-	tables := map[string]cidx.LoadedTable{}
+	tables := map[string]home.LoadedTable{}
 	for name, t := range marker.Tables {
-		tables[name] = cidx.LoadedTable{Rows: t.Rows, Digest: t.Digest}
+		tables[name] = home.LoadedTable{Rows: t.Rows, Digest: t.Digest}
 	}
-	return cidx.Acceptance{
+	return home.Acceptance{
 		Time: time.Now().UTC().Truncate(time.Second), By: job.Who(string(a.State())),
 		Home: marker.Home, Host: marker.Host, Node: found.now.NodeID,
 		Source: marker.Source, Loaded: marker.Committed, Migrated: done.Time, Tables: tables,
@@ -69,7 +70,7 @@ func (a *acceptance) finished(found situation) error {
 			At:   a.State().Journal(),
 			Fix:  "accept on the node that was migrated; where its record was removed there is nothing left to accept",
 		}
-	case s.Cutover != cidx.ToCluster:
+	case s.Cutover != home.ToCluster:
 		return problem.Problem{What: "this server was not migrated", At: a.Home, Fix: "run cluster-migrate.yml first"}
 	case !s.Migrated(), s.Unfinished():
 		return problem.Problem{What: "the migration has not come to its end", At: a.State().Journal(), Fix: run}
@@ -81,7 +82,7 @@ func (a *acceptance) finished(found situation) error {
 	}
 	var problems problem.List
 	for _, t := range found.trees {
-		if t.state != cidx.LinkInPlace {
+		if t.state != home.LinkInPlace {
 			problems = append(problems, problem.Problem{
 				What: "not the link to " + t.Target + " that the cut-over has made", At: t.Link,
 				Fix: "put the link back; the cluster node needs it",
@@ -92,7 +93,7 @@ func (a *acceptance) finished(found situation) error {
 }
 
 // ourLoad is the marker of the load that this home was migrated with.
-func (a *acceptance) ourLoad(ctx context.Context, conn *pgconn.PgConn, standing cidx.Standing, where string) (m loaded.Marker, err error) {
+func (a *acceptance) ourLoad(ctx context.Context, conn *pgconn.PgConn, standing home.Standing, where string) (m loaded.Marker, err error) {
 	found, err := loaded.Of(ctx, conn, standing.Source)
 	if err != nil {
 		return m, postgres.Explain(err, where)
@@ -164,7 +165,7 @@ func (a *acceptance) onShare(ctx context.Context, conn *pgconn.PgConn, found sit
 
 // lacking names activated repositories of users that the standalone server had and
 // PostgreSQL knows, but the share does not have.
-func lacking(ctx context.Context, conn *pgconn.PgConn, t cidx.Tree, names []string) error {
+func lacking(ctx context.Context, conn *pgconn.PgConn, t home.Tree, names []string) error {
 	rows, err := postgres.Read(ctx, conn, "SELECT username || '/' || user_alias FROM activated_repos")
 	if err != nil && postgres.Code(err) != postgres.UndefinedTable {
 		return fmt.Errorf("read activated_repos: %w", err)
@@ -185,7 +186,7 @@ func lacking(ctx context.Context, conn *pgconn.PgConn, t cidx.Tree, names []stri
 // hollow names registered repositories whose base clone is gone on the share, or has
 // nothing in it, and had something when it was set aside. The server does without
 // it while there is a snapshot.
-func hollow(t cidx.Tree, names []string, registered map[string]bool) error {
+func hollow(t home.Tree, names []string, registered map[string]bool) error {
 	var problems problem.List
 	seen := map[string]bool{}
 	for _, n := range names {

@@ -3,7 +3,7 @@ package config
 import (
 	"context"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -15,14 +15,14 @@ func (c *cutover) toApart(ctx context.Context) error {
 		return err
 	}
 	c.unfinished = standing.Unfinished()
-	ours := standing.Cutover == cidx.ToNode || standing.Begun == cidx.ToNode || standing.Begun == cidx.Apart
+	ours := standing.Cutover == home.ToNode || standing.Begun == home.ToNode || standing.Begun == home.Apart
 	c.reply.Data = map[string]any{"stop": ours}
-	now, err := cidx.ReadConfig(ctx, c.configPath())
+	now, err := home.ReadConfig(ctx, c.configPath())
 	if err != nil && !missing(c.configPath()) {
 		return err
 	}
 	switch {
-	case standing.Cutover == cidx.ToCluster || standing.Begun == cidx.ToCluster || standing.Begun == cidx.ToStandalone:
+	case standing.Cutover == home.ToCluster || standing.Begun == home.ToCluster || standing.Begun == home.ToStandalone:
 		return problem.Problem{
 			What: "this server was migrated itself: it is no further node",
 			At:   c.Home,
@@ -44,12 +44,12 @@ func (c *cutover) toApart(ctx context.Context) error {
 }
 
 // leave carries the plan out.
-func (c *cutover) leave(ctx context.Context, standing cidx.Standing) error {
+func (c *cutover) leave(ctx context.Context, standing home.Standing) error {
 	if err := c.rests(ctx); err != nil {
 		return err
 	}
-	if standing.Begun != cidx.Apart {
-		if err := c.note(cidx.ConfigBegun, nil); err != nil {
+	if standing.Begun != home.Apart {
+		if err := c.note(home.ConfigBegun, nil); err != nil {
 			return err
 		}
 	}
@@ -59,7 +59,7 @@ func (c *cutover) leave(ctx context.Context, standing cidx.Standing) error {
 	c.done = append(c.done, "remember that this home is no node")
 	c.reply.Msg = "the home is out of the cluster"
 	c.reach("write the journal")
-	if err := c.note(cidx.ConfigDone, nil); err != nil {
+	if err := c.note(home.ConfigDone, nil); err != nil {
 		return err
 	}
 	c.reach("remove the copy of the keys")
@@ -67,7 +67,7 @@ func (c *cutover) leave(ctx context.Context, standing cidx.Standing) error {
 }
 
 // notOurs refuses to let a server start that would be standalone only by its name.
-func (c *cutover) notOurs(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
+func (c *cutover) notOurs(ctx context.Context, now home.Config, standing home.Standing) error {
 	if !now.Cluster() {
 		return nil
 	}
@@ -85,8 +85,8 @@ func (c *cutover) notOurs(ctx context.Context, now cidx.Config, standing cidx.St
 
 // handMade refuses to make a standalone server of a home with links to the share
 // that are not ours: ours are those of which something is known.
-func (c *cutover) handMade(ctx context.Context, now cidx.Config, standing cidx.Standing, known listing) (problems problem.List) {
-	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
+func (c *cutover) handMade(ctx context.Context, now home.Config, standing home.Standing, known listing) (problems problem.List) {
+	for _, t := range home.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
 		if _, ours := known[t.Link]; leads(t) && !ours {
 			problems = append(problems, problem.Problem{
 				What: "a link that cluster-node.yml has not made",
@@ -100,7 +100,7 @@ func (c *cutover) handMade(ctx context.Context, now cidx.Config, standing cidx.S
 }
 
 // planApart plans config.json first and the databases last.
-func (c *cutover) planApart(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
+func (c *cutover) planApart(ctx context.Context, now home.Config, standing home.Standing) error {
 	known, err := c.readListing()
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (c *cutover) planApart(ctx context.Context, now cidx.Config, standing cidx.
 	}
 	problems := c.handMade(ctx, now, standing, known)
 	problems.Add(c.planConfigBack(ctx, now))
-	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
+	for _, t := range home.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
 		s, needed, err := backStep(t)
 		problems.Add(err)
 		names, ours := known[t.Link]
@@ -127,7 +127,7 @@ func (c *cutover) planApart(ctx context.Context, now cidx.Config, standing cidx.
 			})
 		default:
 			c.plan = append(c.plan, step{
-				what: "remove the link " + t.Link, event: cidx.ConfigFreed, data: map[string]any{"link": t.Link},
+				what: "remove the link " + t.Link, event: home.ConfigFreed, data: map[string]any{"link": t.Link},
 				do: func() error { return unlink(t) },
 			})
 		}

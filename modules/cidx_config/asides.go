@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -26,11 +27,11 @@ func (c *cutover) listingPath() string { return c.State().Path("set-aside.json")
 func (c *cutover) keepListing(trees []seen) error {
 	all := listing{}
 	for _, t := range trees {
-		if t.state == cidx.LinkInPlace && !t.aside {
+		if t.state == home.LinkInPlace && !t.aside {
 			continue // the server has had it on the share from the beginning
 		}
 		names, err := namesBelow(t.Local)
-		if t.state == cidx.LinkMissing && !t.aside {
+		if t.state == home.LinkMissing && !t.aside {
 			names, err = []string{}, nil // a further node that never ran
 		}
 		if err != nil {
@@ -92,13 +93,13 @@ func namesBelow(root string) ([]string, error) {
 
 // lost names what a way back needs and does not find: folders that our cut-over
 // has set aside, and entries of them.
-func (c *cutover) lost(standing cidx.Standing) problem.List {
+func (c *cutover) lost(standing home.Standing) problem.List {
 	const fix = "put it back under this name from a backup of the node; without it this migration cannot be rolled back, and the cluster node goes on as it is"
 	var problems problem.List
 	known, err := c.readListing()
 	problems.Add(err)
 	links := standing.Links()
-	for _, t := range cidx.AllTrees(c.Home, "") {
+	for _, t := range home.AllTrees(c.Home, "") {
 		if _, ours := links[t.Link]; !ours {
 			continue
 		}
@@ -123,7 +124,7 @@ func (c *cutover) lost(standing cidx.Standing) problem.List {
 
 // incomplete compares a folder with the names that it held. Without a list, of an
 // earlier release, no more is known than that there were repositories.
-func incomplete(t cidx.Tree, names []string, listed bool, fix string) error {
+func incomplete(t home.Tree, names []string, listed bool, fix string) error {
 	now, err := namesBelow(t.Aside())
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: t.Aside(), Fix: "make it readable for the user that runs this"}

@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -61,11 +62,11 @@ func TestWithoutWhatWasSetAsideNothingIsTouched(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := ready(t)
-			to(t, h, cidx.ToCluster)
+			to(t, h, home.ToCluster)
 			c.spoil(t, h)
 			before := hometest.Snapshot(t, h.Dir, h.Share)
 			for _, check := range []bool{true, false} {
-				_, err := call(h, cidx.ToStandalone, ansible.Mode{Check: check}, nil)
+				_, err := call(h, home.ToStandalone, ansible.Mode{Check: check}, nil)
 				if c.what == "" && err == nil {
 					return // it is made again from config.json.bak
 				}
@@ -84,7 +85,7 @@ func TestWithoutWhatWasSetAsideNothingIsTouched(t *testing.T) {
 			if c.what == "not a folder" {
 				return // that is in the way of every cut-over
 			}
-			if _, err := call(h, cidx.ToCluster, ansible.Mode{}, nil); err != nil {
+			if _, err := call(h, home.ToCluster, ansible.Mode{}, nil); err != nil {
 				t.Errorf("a migration of the migrated server: %v", err)
 			}
 		})
@@ -95,16 +96,16 @@ func TestWithoutWhatWasSetAsideNothingIsTouched(t *testing.T) {
 // share: from there no migration begins.
 func TestAHomeThatLostItsWayBackIsNotMigratedAgain(t *testing.T) {
 	h := ready(t)
-	to(t, h, cidx.ToCluster)
+	to(t, h, home.ToCluster)
 	for _, tree := range []string{"golden-repos", "activated-repos"} {
 		must(t, os.RemoveAll(h.Path("data", tree)+".pre-cluster"))
 	}
-	c := &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: cidx.ToStandalone}}
-	must(t, c.note(cidx.ConfigBegun, nil))
-	must(t, c.note(cidx.ConfigDone, nil))
+	c := &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: home.ToStandalone}}
+	must(t, c.note(home.ConfigBegun, nil))
+	must(t, c.note(home.ConfigDone, nil))
 	before := hometest.Snapshot(t, h.Dir)
 	for _, check := range []bool{true, false} {
-		if _, err := call(h, cidx.ToCluster, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "is gone") {
+		if _, err := call(h, home.ToCluster, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "is gone") {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -116,16 +117,16 @@ func TestAHomeThatLostItsWayBackIsNotMigratedAgain(t *testing.T) {
 // Cleaned up by hand, with the record: it stays a cluster node.
 func TestAMigratedServerWithoutItsRecordStaysOne(t *testing.T) {
 	h := ready(t)
-	to(t, h, cidx.ToCluster)
+	to(t, h, home.ToCluster)
 	for _, name := range []string{"data/golden-repos.pre-cluster", "data/activated-repos.pre-cluster", ".cluster-migrate"} {
 		must(t, os.RemoveAll(h.Path(name)))
 	}
 	before := hometest.Snapshot(t, h.Dir)
 	for _, check := range []bool{true, false} {
-		if reply, err := call(h, cidx.ToCluster, ansible.Mode{Check: check}, nil); err != nil || reply.Changed {
+		if reply, err := call(h, home.ToCluster, ansible.Mode{Check: check}, nil); err != nil || reply.Changed {
 			t.Errorf("to cluster: changed %v, %v", reply.Changed, err)
 		}
-		if _, err := call(h, cidx.ToStandalone, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "cannot be rolled back") {
+		if _, err := call(h, home.ToStandalone, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "cannot be rolled back") {
 			t.Errorf("to standalone: %v", err)
 		}
 	}
@@ -137,11 +138,11 @@ func TestAMigratedServerWithoutItsRecordStaysOne(t *testing.T) {
 // A rollback that was stopped between two folders goes on.
 func TestWhatIsBackAlreadyIsNotMissed(t *testing.T) {
 	h := ready(t)
-	to(t, h, cidx.ToCluster)
+	to(t, h, home.ToCluster)
 	link := h.Path("data/golden-repos")
 	must(t, os.Remove(link))
 	must(t, os.Rename(link+".pre-cluster", link))
-	to(t, h, cidx.ToStandalone)
+	to(t, h, home.ToStandalone)
 	if info, err := os.Lstat(filepath.Join(h.Dir, "data/activated-repos")); err != nil || !info.IsDir() {
 		t.Errorf("not finished: %v", err)
 	}
@@ -150,7 +151,7 @@ func TestWhatIsBackAlreadyIsNotMissed(t *testing.T) {
 // The list is kept as JSON, which has no byte that is not UTF-8: a name with one is
 // neither gone nor new.
 func TestNamesThatAreNoUTF8AreFoundAgain(t *testing.T) {
-	tree := cidx.Tree{Name: cidx.GoldenRepos, Link: filepath.Join(t.TempDir(), "golden-repos")}
+	tree := home.Tree{Name: cidx.GoldenRepos, Link: filepath.Join(t.TempDir(), "golden-repos")}
 	for _, name := range []string{"billing/caf\xe9\xff.py", "billing/x\nMigration complete!\x1b[2J"} {
 		if err := os.MkdirAll(filepath.Join(tree.Aside(), name), 0o755); err != nil {
 			t.Fatal(err)

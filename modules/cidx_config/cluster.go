@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
@@ -42,7 +42,7 @@ func (c *cutover) switchOver(ctx context.Context, found situation) error {
 	if err := c.keepListing(found.trees); err != nil {
 		return err
 	}
-	if err := c.note(cidx.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
+	if err := c.note(home.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
 		return err
 	}
 	if err := c.apply(ctx); err != nil {
@@ -63,7 +63,7 @@ func (c *cutover) switchOver(ctx context.Context, found situation) error {
 	}
 	c.reply.Msg = "the home is a cluster node's"
 	c.reach("write the journal")
-	return c.note(cidx.ConfigDone, nil)
+	return c.note(home.ConfigDone, nil)
 }
 
 // proveDone is for the moment before the start of a server that was cut over. As
@@ -91,7 +91,7 @@ func (c *cutover) proveDone(ctx context.Context) error {
 		return nil
 	}
 	for _, t := range found.trees {
-		if t.aside && t.state == cidx.LinkInPlace {
+		if t.aside && t.state == home.LinkInPlace {
 			c.plan = append(c.plan, step{what: "take the link " + t.Link + " back", undo: func() error { return moveBack(t.Tree) }})
 		}
 	}
@@ -100,10 +100,10 @@ func (c *cutover) proveDone(ctx context.Context) error {
 
 // situation is what toCluster found.
 type situation struct {
-	now, kept cidx.Config
-	layout    cidx.Layout
+	now, kept home.Config
+	layout    home.Layout
 	trees     []seen
-	standing  cidx.Standing
+	standing  home.Standing
 }
 
 // find reads configuration, layout, links and journal.
@@ -111,7 +111,7 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 	var s situation
 	var problems problem.List
 	var err error
-	if s.now, err = cidx.ReadConfig(ctx, c.configPath()); err != nil {
+	if s.now, err = home.ReadConfig(ctx, c.configPath()); err != nil {
 		return s, err
 	}
 	if s.kept, err = c.ClusterConfig(ctx); err != nil {
@@ -126,13 +126,13 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 	if s.standing, err = c.Standing(); err != nil {
 		return s, err
 	}
-	c.unfinished, c.resumed = s.standing.Unfinished(), s.standing.Begun == cidx.ToCluster
-	if s.layout, err = cidx.Detect(c.Home, c.share); err != nil {
+	c.unfinished, c.resumed = s.standing.Unfinished(), s.standing.Begun == home.ToCluster
+	if s.layout, err = home.Detect(c.Home, c.share); err != nil {
 		return s, err
 	}
 	s.trees, err = lookAt(s.layout.Trees)
 	problems.Add(err)
-	if s.standing.Begun == cidx.ToStandalone {
+	if s.standing.Begun == home.ToStandalone {
 		problems = append(problems, problem.Problem{What: "a rollback was interrupted", At: c.Home, Fix: "finish it with cluster-rollback.yml, then migrate again"})
 	}
 	return s, problems.Err()

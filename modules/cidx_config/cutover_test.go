@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
@@ -35,13 +35,13 @@ func ready(t *testing.T) hometest.Home {
 }
 
 func call(h hometest.Home, state string, mode ansible.Mode, reached func(string)) (ansible.Reply, error) {
-	c := &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: state}, mode: mode, reached: reached}
+	c := &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: state}, mode: mode, reached: reached}
 	return c.run(context.Background())
 }
 
 func to(t *testing.T, h hometest.Home, state string) ansible.Reply {
 	t.Helper()
-	if state == cidx.ToCluster {
+	if state == home.ToCluster {
 		h.Stand(t) // as the steps before the cut-over do in every run
 	}
 	reply, err := call(h, state, ansible.Mode{}, nil)
@@ -70,16 +70,16 @@ func linked(h hometest.Home) bool {
 func TestThereAndBackAgain(t *testing.T) {
 	h := ready(t)
 	before, share := homeNow(t, h), hometest.Snapshot(t, h.Share)
-	if reply := to(t, h, cidx.ToCluster); !reply.Changed || reply.Data["repositories"] != 3 || reply.Data["aliases"] != 3 {
+	if reply := to(t, h, home.ToCluster); !reply.Changed || reply.Data["repositories"] != 3 || reply.Data["aliases"] != 3 {
 		t.Errorf("reply %+v", reply)
 	}
 	if !linked(h) {
 		t.Error("the links are not in place")
 	}
-	if reply := to(t, h, cidx.ToCluster); reply.Changed {
+	if reply := to(t, h, home.ToCluster); reply.Changed {
 		t.Errorf("a second time changes: %v", reply.Data["plan"])
 	}
-	if reply := to(t, h, cidx.ToStandalone); !reply.Changed {
+	if reply := to(t, h, home.ToStandalone); !reply.Changed {
 		t.Error("the way back changes nothing")
 	}
 	want := maps.Clone(before)
@@ -87,22 +87,22 @@ func TestThereAndBackAgain(t *testing.T) {
 	if diff := cmp.Diff(want, homeNow(t, h)); diff != "" {
 		t.Errorf("after the way back:\n%s", diff)
 	}
-	if reply := to(t, h, cidx.ToStandalone); reply.Changed {
+	if reply := to(t, h, home.ToStandalone); reply.Changed {
 		t.Errorf("a second way back changes: %v", reply.Data["plan"])
 	} else if reply.Data["unfinished"] != false {
 		t.Error("a finished way back is told as unfinished")
 	}
 	must(t, os.WriteFile(h.Path(".cluster-migrate/hold"), nil, 0o600))
-	if reply := to(t, h, cidx.ToStandalone); reply.Data["unfinished"] != true {
+	if reply := to(t, h, home.ToStandalone); reply.Data["unfinished"] != true {
 		t.Error("a run that stopped before the release is told as finished")
 	}
 	must(t, os.Remove(h.Path(".cluster-migrate/hold")))
 	for _, last := range []struct {
 		event  string
 		loaded bool
-	}{{cidx.DatabaseLoaded, true}, {cidx.DatabaseRolledBack, false}, {cidx.DatabaseUnreached, true}, {cidx.DatabaseRolledBack, false}} {
-		must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), cidx.DatabaseModule, last.event, nil))
-		if reply := to(t, h, cidx.ToStandalone); reply.Changed || reply.Data["loaded"] != last.loaded {
+	}{{home.DatabaseLoaded, true}, {home.DatabaseRolledBack, false}, {home.DatabaseUnreached, true}, {home.DatabaseRolledBack, false}} {
+		must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), home.DatabaseModule, last.event, nil))
+		if reply := to(t, h, home.ToStandalone); reply.Changed || reply.Data["loaded"] != last.loaded {
 			t.Errorf("after %s: changed %v, loaded %v", last.event, reply.Changed, reply.Data["loaded"])
 		}
 	}
@@ -110,8 +110,8 @@ func TestThereAndBackAgain(t *testing.T) {
 		t.Errorf("the share was changed:\n%s", diff)
 	}
 	// Once more: the cluster's settings come from the state folder now.
-	to(t, h, cidx.ToCluster)
-	config, err := cidx.ReadConfig(context.Background(), h.Path("config.json"))
+	to(t, h, home.ToCluster)
+	config, err := home.ReadConfig(context.Background(), h.Path("config.json"))
 	must(t, err)
 	if !linked(h) || !config.Cluster() || config.DSN != h.DSN || config.NodeID != "node-1" || config.Share != h.Share {
 		t.Errorf("second migration: linked %v, mode %s, node %s, share %s", linked(h), config.StorageMode, config.NodeID, config.Share)
@@ -129,7 +129,7 @@ func TestTheServerStaysHeldWhenTheConfigurationChanges(t *testing.T) {
 	h := ready(t)
 	hold := h.Path(".cluster-migrate/hold")
 	must(t, os.MkdirAll(filepath.Dir(hold), 0o700))
-	for _, state := range []string{cidx.ToCluster, cidx.ToStandalone} {
+	for _, state := range []string{home.ToCluster, home.ToStandalone} {
 		must(t, os.WriteFile(hold, []byte(state), 0o600))
 		held, err := os.Stat(hold)
 		must(t, err)
@@ -142,7 +142,7 @@ func TestTheServerStaysHeldWhenTheConfigurationChanges(t *testing.T) {
 	}
 	must(t, os.Remove(hold))
 	begun := time.Now().Add(-time.Second)
-	to(t, h, cidx.ToCluster)
+	to(t, h, home.ToCluster)
 	if info, err := os.Stat(h.Path("config.json")); err != nil || info.ModTime().Before(begun) {
 		t.Errorf("without a hold config.json is written with an old time: %v", err)
 	}
@@ -182,7 +182,7 @@ func TestRefusedAndNothingChanged(t *testing.T) {
 			h := ready(t)
 			c.spoil(t, h)
 			before := hometest.Snapshot(t, h.Dir, h.Share)
-			reply, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
+			reply, err := call(h, home.ToCluster, ansible.Mode{}, nil)
 			if err == nil || !strings.Contains(err.Error(), c.what) {
 				t.Errorf("got %v, want %q", err, c.what)
 			}
@@ -201,7 +201,7 @@ func TestRefusedAndNothingChanged(t *testing.T) {
 func TestCheckModeTellsAndChangesNothing(t *testing.T) {
 	h := hometest.New(t, pgtest.Database(t)) // nothing copied, nothing loaded
 	before := hometest.Snapshot(t, h.Dir, h.Share)
-	reply, err := call(h, cidx.ToCluster, ansible.Mode{Check: true, Diff: true}, nil)
+	reply, err := call(h, home.ToCluster, ansible.Mode{Check: true, Diff: true}, nil)
 	must(t, err)
 	if plan := reply.Data["plan"].([]string); !reply.Changed || len(plan) != 2 {
 		t.Errorf("plan %q", plan)
@@ -217,8 +217,8 @@ func TestCheckModeTellsAndChangesNothing(t *testing.T) {
 func TestTheDiffShowsNoSecret(t *testing.T) {
 	h := ready(t)
 	edit(t, h, `"server_threadpool_size": 40`, `"anthropic_api_key": "sk-ant-\"quoted", "oidc": {"client_secret": "oidc-Secret"}, "server_threadpool_size": 40`)
-	to(t, h, cidx.ToCluster)
-	reply, err := call(h, cidx.ToStandalone, ansible.Mode{Check: true, Diff: true}, nil)
+	to(t, h, home.ToCluster)
+	reply, err := call(h, home.ToStandalone, ansible.Mode{Check: true, Diff: true}, nil)
 	must(t, err)
 	raw, err := json.Marshal(reply)
 	must(t, err)
@@ -236,11 +236,11 @@ func TestALinkOrMountThatIsThereAlreadyIsAccepted(t *testing.T) {
 	h := ready(t)
 	must(t, os.Rename(h.Path("data/golden-repos"), h.Path("kept-elsewhere")))
 	must(t, os.Symlink("../../share/golden-repos", h.Path("data/golden-repos")))
-	reply := to(t, h, cidx.ToCluster)
+	reply := to(t, h, home.ToCluster)
 	if plan := reply.Data["plan"].([]string); len(plan) != 1 || !strings.Contains(plan[0], "activated-repos") {
 		t.Errorf("plan %q", plan)
 	}
-	to(t, h, cidx.ToStandalone)
+	to(t, h, home.ToStandalone)
 	if to, _ := os.Readlink(h.Path("data/golden-repos")); to != "../../share/golden-repos" {
 		t.Errorf("a link that was not ours is now %q", to)
 	}
@@ -250,7 +250,7 @@ func TestALinkOrMountThatIsThereAlreadyIsAccepted(t *testing.T) {
 // server's user: nobody else's would tell anything.
 func TestTheCutOverIsMadeByTheServersUserOnly(t *testing.T) {
 	h := ready(t)
-	c := &cutover{args: args{Common: cidx.Common{Home: h.Dir, ServiceUser: "nobody"}, Wanted: cidx.ToCluster}}
+	c := &cutover{args: args{Common: home.Common{Home: h.Dir, ServiceUser: "nobody"}, Wanted: home.ToCluster}}
 	if _, err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), "cannot look as user nobody") {
 		t.Errorf("got %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
@@ -22,7 +23,7 @@ import (
 
 // clusterEdits are the values that make now a cluster's configuration. kept is
 // the one cluster-join left; it is now itself, except after a rollback.
-func clusterEdits(now, kept cidx.Config, dsn, node, share string) ([]jsonfile.Edit, error) {
+func clusterEdits(now, kept home.Config, dsn, node, share string) ([]jsonfile.Edit, error) {
 	var edits []jsonfile.Edit
 	set := func(value any, path ...string) { edits = append(edits, jsonfile.Edit{Path: path, Value: value}) }
 	if !now.Cluster() {
@@ -56,7 +57,7 @@ func clusterEdits(now, kept cidx.Config, dsn, node, share string) ([]jsonfile.Ed
 }
 
 // editStep writes edits to config.json, if they change anything.
-func (c *cutover) editStep(now cidx.Config, edits []jsonfile.Edit) (step, bool, error) {
+func (c *cutover) editStep(now home.Config, edits []jsonfile.Edit) (step, bool, error) {
 	after, err := jsonfile.Set(now.Raw, edits...)
 	if err != nil {
 		return step{}, false, problem.Problem{What: err.Error(), At: now.Path, Fix: "repair the file: cluster, ontap and cow_daemon are objects or null"}
@@ -68,7 +69,7 @@ func (c *cutover) editStep(now cidx.Config, edits []jsonfile.Edit) (step, bool, 
 }
 
 // replaceStep replaces config.json, and puts the old one back on undo.
-func (c *cutover) replaceStep(now cidx.Config, after []byte, what string) step {
+func (c *cutover) replaceStep(now home.Config, after []byte, what string) step {
 	if c.mode.Diff {
 		c.reply.Diff = append(c.reply.Diff, ansible.Diff{
 			BeforeHeader: now.Path, AfterHeader: now.Path, Before: string(redact(now.Raw)), After: string(redact(after)),
@@ -82,7 +83,7 @@ func (c *cutover) replaceStep(now cidx.Config, after []byte, what string) step {
 			// Where config.json is lost, its backup tells owner and mode.
 			info, err := os.Stat(now.Path)
 			if errors.Is(err, fs.ErrNotExist) {
-				info, err = os.Stat(now.Path + cidx.PreCluster)
+				info, err = os.Stat(now.Path + home.PreCluster)
 			}
 			if err != nil {
 				return fmt.Errorf("write configuration: %w", err)
@@ -105,7 +106,7 @@ func (c *cutover) heldSince() time.Time {
 }
 
 // keepStep stores the cluster's configuration for the next migration.
-func (c *cutover) keepStep(now cidx.Config) (step, bool) {
+func (c *cutover) keepStep(now home.Config) (step, bool) {
 	path := c.State().ClusterConfig()
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, now.Raw) {
 		return step{}, false

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 )
 
@@ -24,7 +24,7 @@ func killAt(t *testing.T, h hometest.Home, state string, n int) (at string, died
 		}
 	}()
 	seen := 0
-	if state == cidx.ToCluster {
+	if state == home.ToCluster {
 		h.Stand(t)
 	}
 	_, err := call(h, state, ansible.Mode{}, func(what string) {
@@ -49,28 +49,28 @@ func TestKilledAnywhereItGoesOnOrGoesBack(t *testing.T) {
 func killEverywhere(t *testing.T, again bool) {
 	h := ready(t)
 	if again { // then config.json has to be switched as well
-		to(t, h, cidx.ToCluster)
-		to(t, h, cidx.ToStandalone)
+		to(t, h, home.ToCluster)
+		to(t, h, home.ToStandalone)
 	}
 	standalone := homeNow(t, h)
 	for n := 0; ; n++ {
-		at, died := killAt(t, h, cidx.ToCluster, n)
+		at, died := killAt(t, h, home.ToCluster, n)
 		if !died {
 			if n < 3 {
 				t.Errorf("only %d moments to be killed at", n)
 			}
 			return
 		}
-		to(t, h, cidx.ToCluster)
+		to(t, h, home.ToCluster)
 		if !linked(h) {
 			t.Errorf("killed before %q: not finished", at)
 		}
-		if reply := to(t, h, cidx.ToCluster); reply.Changed {
+		if reply := to(t, h, home.ToCluster); reply.Changed {
 			t.Errorf("killed before %q: changes again: %v", at, reply.Data["plan"])
 		}
 		for m := 0; ; m++ {
-			back, died := killAt(t, h, cidx.ToStandalone, m)
-			to(t, h, cidx.ToStandalone)
+			back, died := killAt(t, h, home.ToStandalone, m)
+			to(t, h, home.ToStandalone)
 			got := homeNow(t, h)
 			delete(got, h.Path("config.json"))
 			want := maps.Clone(standalone)
@@ -81,7 +81,7 @@ func killEverywhere(t *testing.T, again bool) {
 			if !died {
 				break
 			}
-			to(t, h, cidx.ToCluster)
+			to(t, h, home.ToCluster)
 		}
 		if !again {
 			h = ready(t)
@@ -93,20 +93,20 @@ func killEverywhere(t *testing.T, again bool) {
 // What an earlier call has done is not undone by one that goes on and fails: the
 // journal must not say that nothing was begun.
 func TestACutOverThatGoesOnAndFailsIsNotForgotten(t *testing.T) {
-	for _, end := range []string{cidx.ToCluster, cidx.ToStandalone} {
+	for _, end := range []string{home.ToCluster, home.ToStandalone} {
 		t.Run("then to "+end, func(t *testing.T) {
 			t.Parallel()
 			h := ready(t)
-			to(t, h, cidx.ToCluster)
-			to(t, h, cidx.ToStandalone) // then config.json has to be switched as well
+			to(t, h, home.ToCluster)
+			to(t, h, home.ToStandalone) // then config.json has to be switched as well
 			for n := 0; ; n++ {
-				at, died := killAt(t, h, cidx.ToCluster, n)
+				at, died := killAt(t, h, home.ToCluster, n)
 				if !died {
 					break
 				}
 				h.Stand(t)
 				late := false
-				_, err := call(h, cidx.ToCluster, ansible.Mode{}, func(what string) {
+				_, err := call(h, home.ToCluster, ansible.Mode{}, func(what string) {
 					if !late && what != "write the journal" { // where it is found before the start
 						late = true
 						h.Write(t, "data/mfa_key.dat", fmt.Sprintf("another key %d\n", n))
@@ -116,20 +116,20 @@ func TestACutOverThatGoesOnAndFailsIsNotForgotten(t *testing.T) {
 					t.Errorf("killed before %q: %t, but %v", at, late, err)
 				}
 				if !late {
-					to(t, h, cidx.ToStandalone)
+					to(t, h, home.ToStandalone)
 					continue
 				}
-				standing, err := cidx.Common{Home: h.Dir}.Standing()
+				standing, err := home.Common{Home: h.Dir}.Standing()
 				must(t, err)
 				_, err = os.Lstat(h.Path("data/golden-repos.pre-cluster"))
-				if aside := err == nil; aside && standing.Begun != cidx.ToCluster || standing.Migrated() {
+				if aside := err == nil; aside && standing.Begun != home.ToCluster || standing.Migrated() {
 					t.Errorf("killed before %q: folders set aside %t, standing %q, %q", at, aside, standing.Begun, standing.Cutover)
 				}
 				to(t, h, end)
-				if linked(h) != (end == cidx.ToCluster) {
+				if linked(h) != (end == home.ToCluster) {
 					t.Errorf("killed before %q: not %s", at, end)
 				}
-				to(t, h, cidx.ToStandalone)
+				to(t, h, home.ToStandalone)
 			}
 		})
 	}
@@ -150,21 +150,21 @@ func TestEveryIntermediateStateOfALinkIsFinishedOrUndone(t *testing.T) {
 		},
 	}
 	for name, make := range states {
-		for _, end := range []string{cidx.ToCluster, cidx.ToStandalone} {
+		for _, end := range []string{home.ToCluster, home.ToStandalone} {
 			t.Run(name+", to "+end, func(t *testing.T) {
 				t.Parallel()
 				h := ready(t)
 				before := homeNow(t, h)
 				make(t, h.Path("data/golden-repos"), filepath.Join(h.Share, "golden-repos"))
 				to(t, h, end)
-				if end == cidx.ToCluster {
+				if end == home.ToCluster {
 					if !linked(h) {
 						t.Error("not finished")
 					}
 					if _, err := os.Lstat(h.Path("data/golden-repos.cidx-cluster.tmp")); err == nil {
 						t.Error("the spare link is left")
 					}
-					to(t, h, cidx.ToStandalone)
+					to(t, h, home.ToStandalone)
 				}
 				got := homeNow(t, h)
 				delete(got, h.Path("config.json"))
@@ -180,14 +180,14 @@ func TestEveryIntermediateStateOfALinkIsFinishedOrUndone(t *testing.T) {
 
 func TestAFailedEditUndoesTheLinks(t *testing.T) {
 	h := ready(t)
-	to(t, h, cidx.ToCluster)
-	to(t, h, cidx.ToStandalone)
+	to(t, h, home.ToCluster)
+	to(t, h, home.ToStandalone)
 	before := homeNow(t, h)
 	// config.json cannot be replaced: something else sits at the temporary name.
 	obstacle := h.Path(".config.json.cidx-cluster.tmp")
 	must(t, os.MkdirAll(filepath.Join(obstacle, "x"), 0o700))
 	h.Stand(t)
-	reply, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
+	reply, err := call(h, home.ToCluster, ansible.Mode{}, nil)
 	if err == nil || reply.Changed {
 		t.Errorf("error %v, changed %v", err, reply.Changed)
 	}
@@ -195,5 +195,5 @@ func TestAFailedEditUndoesTheLinks(t *testing.T) {
 	if diff := cmp.Diff(before, homeNow(t, h)); diff != "" {
 		t.Error(diff)
 	}
-	to(t, h, cidx.ToCluster)
+	to(t, h, home.ToCluster)
 }

@@ -7,31 +7,31 @@ import (
 	"os"
 	"path/filepath"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
 
 // spare is the name under which a link is made before it is renamed into place.
-func spare(t cidx.Tree) string { return t.Link + ".cidx-cluster.tmp" }
+func spare(t home.Tree) string { return t.Link + ".cidx-cluster.tmp" }
 
 // seen is one tree as it was found.
 type seen struct {
-	cidx.Tree
-	state cidx.LinkState
+	home.Tree
+	state home.LinkState
 	aside bool // a real folder at <link>.pre-cluster
 }
 
 // look finds the state of a tree.
-func look(t cidx.Tree) (seen, error) {
+func look(t home.Tree) (seen, error) {
 	s := seen{Tree: t}
 	var err error
 	if s.state, err = t.LinkState(); err != nil {
 		return s, err
 	}
-	if s.state == cidx.LinkFolder && mountedThere(t) {
-		s.state = cidx.LinkInPlace
+	if s.state == home.LinkFolder && mountedThere(t) {
+		s.state = home.LinkInPlace
 	}
 	info, err := os.Lstat(t.Aside())
 	switch {
@@ -46,7 +46,7 @@ func look(t cidx.Tree) (seen, error) {
 	return s, nil
 }
 
-func lookAt(trees []cidx.Tree) (all []seen, err error) {
+func lookAt(trees []home.Tree) (all []seen, err error) {
 	var problems problem.List
 	for _, t := range trees {
 		one, err := look(t)
@@ -59,7 +59,7 @@ func lookAt(trees []cidx.Tree) (all []seen, err error) {
 // mountedThere reports whether a tree's folder is itself a mount of the share's
 // folder, which serves as well as a link. Mounts of a network file system have
 // their own device numbers, so the source tells.
-func mountedThere(t cidx.Tree) bool {
+func mountedThere(t home.Tree) bool {
 	here, ok, err := share.Find(t.Link)
 	if err != nil || !ok {
 		return false
@@ -72,25 +72,25 @@ func mountedThere(t cidx.Tree) bool {
 // Pure: it looks at nothing but s.
 func linkStep(s seen) (step, bool, error) {
 	move := step{
-		what: fmt.Sprintf("rename %s to %s and link it to %s", s.Link, filepath.Base(s.Aside()), s.Target), event: cidx.ConfigLinked,
+		what: fmt.Sprintf("rename %s to %s and link it to %s", s.Link, filepath.Base(s.Aside()), s.Target), event: home.ConfigLinked,
 		data: map[string]any{"link": s.Link, "target": s.Target, "aside": s.Aside()},
 		do:   func() error { return moveAndLink(s.Tree) }, undo: func() error { return moveBack(s.Tree) },
 	}
 	switch s.state {
-	case cidx.LinkInPlace:
+	case home.LinkInPlace:
 		return step{}, false, nil
-	case cidx.LinkFolder:
+	case home.LinkFolder:
 		if s.aside {
 			return step{}, false, problem.Problem{What: "two folders: this one and its backup " + filepath.Base(s.Aside()), At: s.Link, Fix: "find out which one holds the server's data, and move the other one away"}
 		}
 		return move, true, nil
-	case cidx.LinkMissing:
+	case home.LinkMissing:
 		if !s.aside {
 			return step{}, false, problem.Problem{What: "no such folder", At: s.Link, Fix: "restore it; the cut-over does not make folders up"}
 		}
 		move.what = fmt.Sprintf("link %s to %s (its folder is renamed already)", s.Link, s.Target)
 		return move, true, nil
-	case cidx.LinkForeign:
+	case home.LinkForeign:
 		to, err := os.Readlink(s.Link)
 		if err != nil {
 			return step{}, false, fmt.Errorf("read link: %w", err)
@@ -102,7 +102,7 @@ func linkStep(s seen) (step, bool, error) {
 
 // moveAndLink renames the folder aside and puts a link in its place. Every
 // state in which it can be killed is one from which it goes on.
-func moveAndLink(t cidx.Tree) error {
+func moveAndLink(t home.Tree) error {
 	parent := filepath.Dir(t.Link)
 	if err := makeSpare(t); err != nil {
 		return err
@@ -126,7 +126,7 @@ func moveAndLink(t cidx.Tree) error {
 }
 
 // moveBack is the reverse: our link goes, the folder comes back.
-func moveBack(t cidx.Tree) error {
+func moveBack(t home.Tree) error {
 	if err := dropSpare(t); err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func moveBack(t cidx.Tree) error {
 	return durable.SyncFolder(filepath.Dir(t.Link))
 }
 
-func makeSpare(t cidx.Tree) error {
+func makeSpare(t home.Tree) error {
 	if err := dropSpare(t); err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func makeSpare(t cidx.Tree) error {
 }
 
 // dropSpare removes a link that a killed run left; only ever a link.
-func dropSpare(t cidx.Tree) error {
+func dropSpare(t home.Tree) error {
 	info, err := os.Lstat(spare(t))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -19,10 +19,10 @@ const nodesDeadline = 15 * time.Second
 // unless the operator wants it: they go on with the share and the database, but
 // what this node alone had is the standalone server's from now on. A database
 // that does not answer is a warning: a rollback does without it.
-func (c *cutover) othersWork(ctx context.Context, now cidx.Config) error {
+func (c *cutover) othersWork(ctx context.Context, now home.Config) error {
 	config := now
 	if !config.Cluster() {
-		kept, err := cidx.ReadConfig(ctx, c.State().ClusterConfig())
+		kept, err := home.ReadConfig(ctx, c.State().ClusterConfig())
 		if err != nil {
 			return nil // no cluster is known
 		}
@@ -53,7 +53,7 @@ func (c *cutover) othersWork(ctx context.Context, now cidx.Config) error {
 }
 
 func othersOf(ctx context.Context, dsn, own string) ([]nodes.Node, error) {
-	conn, err := postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	conn, err := postgres.Connect(ctx, dsn, home.ConfigModule)
 	if err != nil {
 		return nil, err
 	}

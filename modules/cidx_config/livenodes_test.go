@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/pgtest"
 )
 
@@ -17,23 +17,23 @@ func TestWhileAnotherNodeWorksNothingIsSwitched(t *testing.T) {
 	pgtest.Exec(t, h.DSN, "CREATE TABLE IF NOT EXISTS cluster_nodes (node_id text PRIMARY KEY, status text, last_heartbeat timestamptz)",
 		"INSERT INTO cluster_nodes (node_id, status, last_heartbeat) VALUES ('node-2', 'online', now() + interval '1 hour')")
 	before := homeNow(t, h)
-	if _, err := call(h, cidx.ToCluster, ansible.Mode{}, nil); err == nil || !strings.Contains(err.Error(), `another node of the cluster is online: "node-2"`) {
+	if _, err := call(h, home.ToCluster, ansible.Mode{}, nil); err == nil || !strings.Contains(err.Error(), `another node of the cluster is online: "node-2"`) {
 		t.Errorf("the cut-over: %v", err)
 	}
 	if after := homeNow(t, h); len(after) != len(before) || linked(h) {
 		t.Error("the refused cut-over has changed the home")
 	}
 	pgtest.Exec(t, h.DSN, "UPDATE cluster_nodes SET node_id = 'node-1'")
-	to(t, h, cidx.ToCluster)
+	to(t, h, home.ToCluster)
 	check := ansible.Mode{Check: true}
-	if _, err := call(h, cidx.ToStandalone, check, nil); err != nil {
+	if _, err := call(h, home.ToStandalone, check, nil); err != nil {
 		t.Errorf("back, while only we are online: %v", err)
 	}
 	pgtest.Exec(t, h.DSN, "UPDATE cluster_nodes SET node_id = 'node-2'")
-	if _, err := call(h, cidx.ToStandalone, check, nil); err == nil || !strings.Contains(err.Error(), "cidx_rollback_with_live_nodes=yes") {
+	if _, err := call(h, home.ToStandalone, check, nil); err == nil || !strings.Contains(err.Error(), "cidx_rollback_with_live_nodes=yes") {
 		t.Errorf("back, while another node is online: %v", err)
 	}
-	wanted := &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: cidx.ToStandalone, LiveNodes: true}, mode: check}
+	wanted := &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: home.ToStandalone, LiveNodes: true}, mode: check}
 	if reply, err := wanted.run(context.Background()); err != nil || len(reply.Warnings) != 1 || !strings.Contains(reply.Warnings[0], `"node-2"`) {
 		t.Errorf("back as the operator wants it: %v, %q", err, reply.Warnings)
 	}
@@ -42,8 +42,8 @@ func TestWhileAnotherNodeWorksNothingIsSwitched(t *testing.T) {
 		t.Errorf("and done: %v, %q", err, reply.Warnings)
 	}
 	pgtest.Exec(t, h.DSN, "DELETE FROM cluster_nodes")
-	to(t, h, cidx.ToCluster)
-	away := &cutover{args: args{Common: cidx.Common{Home: h.Dir}, Wanted: cidx.ToStandalone, DSN: "postgresql://u@127.0.0.1:1/x"}, mode: check}
+	to(t, h, home.ToCluster)
+	away := &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: home.ToStandalone, DSN: "postgresql://u@127.0.0.1:1/x"}, mode: check}
 	if reply, err := away.run(context.Background()); err != nil || len(reply.Warnings) != 1 || !strings.Contains(reply.Warnings[0], "not known") {
 		t.Errorf("back without PostgreSQL: %v, %q", err, reply.Warnings)
 	}

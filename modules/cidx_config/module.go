@@ -20,7 +20,7 @@ import (
 	"maps"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
@@ -28,7 +28,7 @@ import (
 )
 
 type args struct {
-	cidx.Common
+	home.Common
 	Wanted    string         `arg:"state" required:"true" choices:"cluster,proven,accepted,standalone,shared,unshared,node,apart" doc:"C(cluster) makes the server a cluster node. C(proven), directly before the start, looks whether that still stands: what somebody has written to the standalone files since takes it back. C(accepted) makes the migration final: it removes everything that only C(standalone) would need, after it has proven that the cluster node is online and the share has all that is registered; from then on C(standalone) is refused. C(standalone) makes the server standalone again. C(shared), on a node that works, tells what a further one has to share with it, the secrets of it closed with I(seal), and leaves a file on the share by which that node knows it; C(unshared) takes the file away. C(node) makes the server a further node, with I(cluster) from C(shared). C(apart) undoes C(node)."`
 	DSN       string         `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json), or of the copy kept after a rollback."`
 	NodeID    string         `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
@@ -40,7 +40,7 @@ type args struct {
 // Module returns cidx_config.
 func Module() ansible.Module {
 	return ansible.New(ansible.Doc{
-		Name:  cidx.ConfigModule,
+		Name:  home.ConfigModule,
 		Short: "Turn a stopped CIDX server into a cluster node, or back",
 		Description: []string{
 			"Replaces the repositories' folders by links to the share and switches C(config.json), or restores both.",
@@ -54,7 +54,7 @@ func Module() ansible.Module {
     state: cluster`,
 	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		secret.KeepDSN(ctx, a.DSN)
-		if a.Wanted == cidx.ToStandalone || a.Wanted == cidx.Apart {
+		if a.Wanted == home.ToStandalone || a.Wanted == home.Apart {
 			return (&cutover{args: a, mode: mode}).run(ctx) // they do without the share
 		}
 		// A cut-over that hangs on the share ends as if it had been killed there.
@@ -110,7 +110,7 @@ type cutover struct {
 
 	unfinished bool // an earlier run was
 	resumed    bool // a call that was interrupted on its way goes on
-	loaded     bool // as cidx.Standing has it
+	loaded     bool // as home.Standing has it
 	plan       []step
 	done       []string // of plan, told so far
 	unchecked  []string
@@ -132,14 +132,14 @@ type step struct {
 func (c *cutover) run(ctx context.Context) (ansible.Reply, error) {
 	var err error
 	switch c.Wanted {
-	case cidx.ToStandalone:
+	case home.ToStandalone:
 		err = c.toStandalone(ctx)
 	case proven:
-		c.Wanted = cidx.ToCluster // in the journal
+		c.Wanted = home.ToCluster // in the journal
 		err = c.proveDone(ctx)
-	case cidx.ToNode:
+	case home.ToNode:
 		err = (&joining{cutover: c, patience: markerPatience}).join(ctx)
-	case cidx.Apart:
+	case home.Apart:
 		err = c.toApart(ctx)
 	default:
 		err = c.toCluster(ctx)
@@ -169,7 +169,7 @@ func (c *cutover) note(event string, data map[string]any) error {
 		data = map[string]any{}
 	}
 	data["state"] = c.Wanted
-	return journal.Append(c.State().Journal(), cidx.ConfigModule, event, data)
+	return journal.Append(c.State().Journal(), home.ConfigModule, event, data)
 }
 
 // apply performs the plan. When a step fails, those before it are undone, so
@@ -207,13 +207,13 @@ func (c *cutover) undo(cause error, steps []step) error {
 	}
 	if half || c.resumed { // what an earlier call has done is not in steps
 		fix := "run cluster-migrate.yml again to finish it, or cluster-rollback.yml to undo it"
-		if c.Wanted == cidx.ToNode || c.Wanted == cidx.Apart {
+		if c.Wanted == home.ToNode || c.Wanted == home.Apart {
 			fix = "run cluster-node.yml again as it was called to finish it, or with -e cidx_node_state=absent to undo it"
 		}
 		return append(problems, problem.Problem{What: "the change stays half done", At: c.Home, Fix: fix + "; do not start the server by hand"})
 	}
 	c.done = nil
-	problems.Add(c.note(cidx.ConfigUndone, nil))
+	problems.Add(c.note(home.ConfigUndone, nil))
 	return problems
 }
 

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/seal"
@@ -80,7 +80,7 @@ func (j *joining) become(ctx context.Context, found situation) error {
 		if err := errors.Join(j.keepListing(found.trees), j.keepBefore(ctx)); err != nil {
 			return err
 		}
-		if err := j.note(cidx.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
+		if err := j.note(home.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
 			return err
 		}
 	}
@@ -105,7 +105,7 @@ func (j *joining) become(ctx context.Context, found situation) error {
 	j.done = append(j.done, "remember that this home is a node")
 	j.reply.Msg = "the home is a node of the cluster"
 	j.reach("write the journal")
-	return j.note(cidx.ConfigDone, nil)
+	return j.note(home.ConfigDone, nil)
 }
 
 // rests proves that nothing of a server works on the home.
@@ -138,7 +138,7 @@ func (j *joining) find(ctx context.Context) (situation, error) {
 	if s.standing, err = j.Standing(); err != nil {
 		return s, err
 	}
-	j.unfinished, j.resumed = s.standing.Unfinished(), s.standing.Begun == cidx.ToNode
+	j.unfinished, j.resumed = s.standing.Unfinished(), s.standing.Begun == home.ToNode
 	if err := otherWay(s.standing, j.Home); err != nil {
 		return s, err
 	}
@@ -154,11 +154,11 @@ func (j *joining) find(ctx context.Context) (situation, error) {
 	if err := alive(ctx, j.share); err != nil {
 		return s, err
 	}
-	s.layout = cidx.Layout{Home: j.Home, Share: j.share, Kind: "assumed"}
+	s.layout = home.Layout{Home: j.Home, Share: j.share, Kind: "assumed"}
 	if slices.Contains(j.of.Trees, "data/golden-repos") {
 		s.layout.Kind = "real"
 	}
-	s.layout.Trees = slices.DeleteFunc(cidx.AllTrees(j.Home, j.share), func(t cidx.Tree) bool {
+	s.layout.Trees = slices.DeleteFunc(home.AllTrees(j.Home, j.share), func(t home.Tree) bool {
 		return !slices.Contains(j.of.Trees, rel(j.Home, t.Link))
 	})
 	s.trees, err = lookAt(s.layout.Trees)
@@ -184,7 +184,7 @@ func (j *joining) planNode(ctx context.Context, found situation) error {
 	}
 	for _, t := range found.trees {
 		s, needed, err := linkStep(t)
-		if t.state == cidx.LinkMissing && !t.aside {
+		if t.state == home.LinkMissing && !t.aside {
 			s, needed, err = newLink(t.Tree), true, nil
 		}
 		problems.Add(err)
@@ -198,9 +198,9 @@ func (j *joining) planNode(ctx context.Context, found situation) error {
 }
 
 // newLink makes a link where nothing was.
-func newLink(t cidx.Tree) step {
+func newLink(t home.Tree) step {
 	return step{
-		what: "link " + t.Link + " to " + t.Target, event: cidx.ConfigLinked, data: map[string]any{"link": t.Link, "target": t.Target},
+		what: "link " + t.Link + " to " + t.Target, event: home.ConfigLinked, data: map[string]any{"link": t.Link, "target": t.Target},
 		do: func() error {
 			if err := durable.MakeFolder(filepath.Dir(t.Link)); err != nil {
 				return err
@@ -211,7 +211,7 @@ func newLink(t cidx.Tree) step {
 }
 
 // unlink removes a link of ours that has no folder set aside.
-func unlink(t cidx.Tree) error {
+func unlink(t home.Tree) error {
 	if err := dropSpare(t); err != nil || missing(t.Link) {
 		return err
 	}
@@ -222,18 +222,18 @@ func unlink(t cidx.Tree) error {
 }
 
 // otherWay refuses homes that are on another way.
-func otherWay(s cidx.Standing, home string) error {
+func otherWay(s home.Standing, at string) error {
 	switch {
-	case s.Begun == cidx.Apart:
+	case s.Begun == home.Apart:
 		return problem.Problem{
 			What: "a way out of the cluster was interrupted",
-			At:   home,
+			At:   at,
 			Fix:  "finish it: cluster-node.yml with -e cidx_node_state=absent; then add the node again",
 		}
-	case s.Cutover == cidx.ToCluster || s.Begun == cidx.ToCluster || s.Begun == cidx.ToStandalone:
+	case s.Cutover == home.ToCluster || s.Begun == home.ToCluster || s.Begun == home.ToStandalone:
 		return problem.Problem{
 			What: "this server was migrated itself, or is about to be",
-			At:   home,
+			At:   at,
 			Fix:  "leave it as it is (cluster-verify.yml), or undo that first with cluster-rollback.yml",
 		}
 	}
@@ -241,13 +241,13 @@ func otherWay(s cidx.Standing, home string) error {
 }
 
 // furtherNode refuses to treat a further node as the server that was migrated.
-func furtherNode(s cidx.Standing, home string) error {
-	if s.Cutover != cidx.ToNode && s.Begun != cidx.ToNode && s.Begun != cidx.Apart {
+func furtherNode(s home.Standing, at string) error {
+	if s.Cutover != home.ToNode && s.Begun != home.ToNode && s.Begun != home.Apart {
 		return nil
 	}
 	return problem.Problem{
 		What: "this server is a further node of a cluster: nothing of it was migrated",
-		At:   home,
+		At:   at,
 		Fix:  "verify it with cluster-verify.yml, or take it out with cluster-node.yml -e cidx_node_state=absent",
 	}
 }

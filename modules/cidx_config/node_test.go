@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/pgtest"
@@ -34,7 +34,7 @@ type pair struct {
 func newPair(t *testing.T, kind string) pair {
 	t.Helper()
 	p := pair{one: ready(t)}
-	to(t, p.one, cidx.ToCluster)
+	to(t, p.one, home.ToCluster)
 	pgtest.Exec(t, p.one.DSN, "CREATE TABLE cluster_secrets (key_name text PRIMARY KEY, key_value text NOT NULL)",
 		"INSERT INTO cluster_secrets VALUES ('jwt_secret', 'jwt-Secret-Text'), ('mfa_encryption_key', 'mfa-Secret-Key')")
 	p.two = hometest.Home{Dir: filepath.Join(t.TempDir(), ".cidx-server"), Share: p.one.Share, DSN: p.one.DSN}
@@ -57,7 +57,7 @@ func newPair(t *testing.T, kind string) pair {
 // told is what the first node says.
 func (p pair) told(t *testing.T, mode ansible.Mode) map[string]any {
 	t.Helper()
-	f := &first{cutover{args: args{Common: cidx.Common{Home: p.one.Dir}, Wanted: sharing, Seal: sealing}, mode: mode}}
+	f := &first{cutover{args: args{Common: home.Common{Home: p.one.Dir}, Wanted: sharing, Seal: sealing}, mode: mode}}
 	reply, err := f.run(context.Background())
 	must(t, err)
 	raw, err := json.Marshal(reply.Data["cluster"])
@@ -75,7 +75,7 @@ func (p pair) told(t *testing.T, mode ansible.Mode) map[string]any {
 
 // call asks the second one.
 func (p pair) call(of map[string]any, mode ansible.Mode, reached func(string)) (*joining, error) {
-	j := &joining{plain: true, cutover: &cutover{mode: mode, reached: reached, args: args{Common: cidx.Common{Home: p.two.Dir}, Wanted: cidx.ToNode, Cluster: of, Seal: sealing, NodeID: "node-2"}}}
+	j := &joining{plain: true, cutover: &cutover{mode: mode, reached: reached, args: args{Common: home.Common{Home: p.two.Dir}, Wanted: home.ToNode, Cluster: of, Seal: sealing, NodeID: "node-2"}}}
 	return j, j.join(context.Background())
 }
 
@@ -88,7 +88,7 @@ func (p pair) add(t *testing.T) *joining {
 
 func (p pair) takeOut(t *testing.T) ansible.Reply {
 	t.Helper()
-	reply, err := call(p.two, cidx.Apart, ansible.Mode{}, nil)
+	reply, err := call(p.two, home.Apart, ansible.Mode{}, nil)
 	must(t, err)
 	return reply
 }
@@ -155,12 +155,12 @@ func (p pair) isANode(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
-	config, err := cidx.ReadConfig(context.Background(), p.two.Path("config.json"))
+	config, err := home.ReadConfig(context.Background(), p.two.Path("config.json"))
 	must(t, err)
 	if !config.Cluster() || config.DSN != p.one.DSN || config.NodeID != "node-2" || config.Share != p.one.Share {
 		t.Errorf("mode %s, node %s, share %s", config.StorageMode, config.NodeID, config.Share)
 	}
-	standing, err := cidx.Common{Home: p.two.Dir}.Standing()
+	standing, err := home.Common{Home: p.two.Dir}.Standing()
 	must(t, err)
 	if !standing.Node() || standing.Migrated() || standing.Unfinished() {
 		t.Errorf("standing: %+v", standing)
@@ -172,7 +172,7 @@ func (p pair) isANode(t *testing.T) {
 
 func (p pair) isOut(t *testing.T) {
 	t.Helper()
-	config, err := cidx.ReadConfig(context.Background(), p.two.Path("config.json"))
+	config, err := home.ReadConfig(context.Background(), p.two.Path("config.json"))
 	must(t, err)
 	for _, tree := range []string{"golden-repos", "activated-repos"} {
 		if info, err := os.Lstat(p.two.Path("data", tree)); err == nil && !info.IsDir() {
@@ -231,7 +231,7 @@ func TestANodeKilledAnywhereIsFinishedOrTakenOut(t *testing.T) {
 				func() {
 					defer func() { died, _ = recover().(killed) }()
 					seen := 0
-					_, err := call(p.two, cidx.Apart, ansible.Mode{}, func(what string) {
+					_, err := call(p.two, home.Apart, ansible.Mode{}, func(what string) {
 						if seen == m {
 							panic(killed{what})
 						}
@@ -295,8 +295,8 @@ func TestANodeThatDoesNotFitIsRefused(t *testing.T) {
 		}, "no stored token can be opened"},
 		"a marker that is no name of one": {func(_ *testing.T, _ pair, of map[string]any) { of["marker"] = "../../etc/passwd" }, "is no marker of ours"},
 		"what another run has closed":     {func(_ *testing.T, _ pair, of map[string]any) { of["sealed"] = "AAAA" + of["sealed"].(string) }, "closed with another key"},
-		"a server that was migrated":      {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.ToCluster) }, "this server was migrated itself"},
-		"a way out that stopped":          {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, cidx.Apart) }, "a way out of the cluster was interrupted"},
+		"a server that was migrated":      {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, home.ToCluster) }, "this server was migrated itself"},
+		"a way out that stopped":          {func(t *testing.T, p pair, _ map[string]any) { p.begun(t, home.Apart) }, "a way out of the cluster was interrupted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -326,8 +326,8 @@ func (p pair) marker(of map[string]any) string {
 
 func (p pair) begun(t *testing.T, state string) {
 	t.Helper()
-	c := &cutover{args: args{Common: cidx.Common{Home: p.two.Dir}, Wanted: state}}
-	must(t, c.note(cidx.ConfigBegun, nil))
+	c := &cutover{args: args{Common: home.Common{Home: p.two.Dir}, Wanted: state}}
+	must(t, c.note(home.ConfigBegun, nil))
 }
 
 // TestARehearsalKnowsACopyOfTheShare by its alias files, as it leaves no marker.
@@ -387,7 +387,7 @@ func TestAnAdditionThatFailsIsTakenBack(t *testing.T) {
 		t.Fatal("not killed")
 	}
 	fails()
-	if standing, err := (cidx.Common{Home: p.two.Dir}).Standing(); err != nil || standing.Begun != cidx.ToNode {
+	if standing, err := (home.Common{Home: p.two.Dir}).Standing(); err != nil || standing.Begun != home.ToNode {
 		t.Errorf("a way out is needed: %+v, %v", standing, err)
 	}
 	p.takeOut(t)
@@ -409,7 +409,7 @@ func TestANodeMadeByHandIsNotTakenOut(t *testing.T) {
 		if added {
 			p.add(t)
 		}
-		if _, err := call(p.two, cidx.Apart, ansible.Mode{}, nil); err == nil || !strings.Contains(err.Error(), "has not made") {
+		if _, err := call(p.two, home.Apart, ansible.Mode{}, nil); err == nil || !strings.Contains(err.Error(), "has not made") {
 			t.Errorf("added by cluster-node.yml: %v: %v", added, err)
 		}
 	}
@@ -419,12 +419,12 @@ func TestANodeMadeByHandIsNotTakenOut(t *testing.T) {
 func TestAFurtherNodeIsNoMigratedServer(t *testing.T) {
 	p := newPair(t, "joined")
 	p.add(t)
-	for _, state := range []string{cidx.ToCluster, cidx.ToStandalone} {
+	for _, state := range []string{home.ToCluster, home.ToStandalone} {
 		if _, err := call(p.two, state, ansible.Mode{Check: true}, nil); err == nil || !strings.Contains(err.Error(), "further node") {
 			t.Errorf("%s: %v", state, err)
 		}
 	}
-	if _, err := call(p.one, cidx.Apart, ansible.Mode{Check: true}, nil); err == nil || !strings.Contains(err.Error(), "cluster-rollback.yml") {
+	if _, err := call(p.one, home.Apart, ansible.Mode{Check: true}, nil); err == nil || !strings.Contains(err.Error(), "cluster-rollback.yml") {
 		t.Errorf("the first node taken out: %v", err)
 	}
 }
@@ -435,7 +435,7 @@ func TestTheMarkerIsTakenAway(t *testing.T) {
 	before := hometest.Snapshot(t, p.one.Share)
 	of := p.told(t, ansible.Mode{})
 	for range 2 {
-		f := &first{cutover{args: args{Common: cidx.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}}}
+		f := &first{cutover{args: args{Common: home.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}}}
 		_, err := f.run(context.Background())
 		must(t, err)
 	}
@@ -443,7 +443,7 @@ func TestTheMarkerIsTakenAway(t *testing.T) {
 		t.Errorf("the share:\n%s", diff)
 	}
 	of["marker"] = "../" + markerPrefix
-	f := &first{cutover{args: args{Common: cidx.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}}}
+	f := &first{cutover{args: args{Common: home.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}}}
 	if _, err := f.run(context.Background()); err == nil {
 		t.Error("another file's name is taken")
 	}

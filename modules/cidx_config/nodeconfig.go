@@ -9,29 +9,30 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 )
 
 // configNow is config.json, or what a server that never ran would begin with.
-func (j *joining) configNow(ctx context.Context) (cidx.Config, error) {
+func (j *joining) configNow(ctx context.Context) (home.Config, error) {
 	if !missing(j.configPath()) {
-		return cidx.ReadConfig(ctx, j.configPath())
+		return home.ReadConfig(ctx, j.configPath())
 	}
 	if info, err := os.Stat(j.Home); err != nil || !info.IsDir() {
-		return cidx.Config{}, problem.Problem{
+		return home.Config{}, problem.Problem{
 			What: "no such folder",
 			At:   j.Home,
 			Fix:  "install CIDX on this node first, and name the server's data directory (server_dir) in cidx_home",
 		}
 	}
 	raw := fmt.Appendf(nil, "{\n  \"server_dir\": %q,\n  \"storage_mode\": %q\n}\n", j.Home, cidx.ModeSQLite)
-	return cidx.ParseConfig(ctx, j.configPath(), raw)
+	return home.ParseConfig(ctx, j.configPath(), raw)
 }
 
 // wanted is the configuration from which the cluster's values are taken: what
 // cluster-join.sh has left here, else what the other node has, without its name.
-func (j *joining) wanted(ctx context.Context, now cidx.Config) (cidx.Config, error) {
+func (j *joining) wanted(ctx context.Context, now home.Config) (home.Config, error) {
 	kept, err := j.ClusterConfig(ctx)
 	if err == nil {
 		return kept, nil
@@ -46,7 +47,7 @@ func (j *joining) wanted(ctx context.Context, now cidx.Config) (cidx.Config, err
 	if err != nil {
 		return now, fmt.Errorf("encode the cluster's settings: %w", err)
 	}
-	return cidx.ParseConfig(ctx, now.Path, raw)
+	return home.ParseConfig(ctx, now.Path, raw)
 }
 
 // nodeID is the operator's name for this node, else cluster-join.sh's, else the

@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/keys"
 	"cidx-cluster/modules/internal/nodes"
@@ -75,10 +76,10 @@ type database struct {
 }
 
 func (j *joining) sameHome(_ context.Context, found situation, _ database) (string, error) {
-	if home := cidx.ServerDir(j.Home, found.now); home != j.of.Home {
+	if own := home.ServerDir(j.Home, found.now); own != j.of.Home {
 		return "", problem.Problem{
 			What: fmt.Sprintf("this node's home is %s, that of node %s is %s: each writes its own spelling of paths for all, "+
-				"and removes repositories that it does not find", home, j.of.NodeID, j.of.Home), At: j.Home,
+				"and removes repositories that it does not find", own, j.of.NodeID, j.of.Home), At: j.Home,
 			Fix: "give the service user the same home folder on every node, " +
 				"or set CIDX_SERVER_DATA_DIR in every node's unit to one path, and cidx_home to it",
 		}
@@ -198,7 +199,7 @@ func (j *joining) allThere(ctx context.Context, found situation, d database) (st
 }
 
 func linkedAll(found situation) bool {
-	return !slices.ContainsFunc(found.trees, func(t seen) bool { return t.state != cidx.LinkInPlace })
+	return !slices.ContainsFunc(found.trees, func(t seen) bool { return t.state != home.LinkInPlace })
 }
 
 // onShare is the proof of a cut-over, for a share that is complete already.

@@ -16,6 +16,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
@@ -163,7 +164,7 @@ func (c *cutover) databases(end string) []string {
 func (c *cutover) planDatabasesAside() error {
 	for _, name := range c.databases("") {
 		path := filepath.Join(c.Home, name)
-		to := path + cidx.PreCluster
+		to := path + home.PreCluster
 		if !missing(to) {
 			return problem.Problem{
 				What: "two files: this one and its backup " + filepath.Base(to),
@@ -187,7 +188,7 @@ func (c *cutover) planDatabasesAside() error {
 // puts the standalone server's back. One that was there before and has no name with
 // an end was not set aside yet, or is back already.
 func (c *cutover) planDatabasesBack(was []string) {
-	back, stamp := c.databases(cidx.PreCluster), time.Now().UTC().Format("20060102T150405Z")
+	back, stamp := c.databases(home.PreCluster), time.Now().UTC().Format("20060102T150405Z")
 	for _, name := range c.databases("") {
 		if slices.Contains(back, name) || !slices.Contains(was, name) {
 			c.plan = append(c.plan, c.renameStep("aside", filepath.Join(c.Home, name), c.State().Path("after-cluster", stamp, name)))
@@ -195,7 +196,7 @@ func (c *cutover) planDatabasesBack(was []string) {
 	}
 	for _, name := range back {
 		path := filepath.Join(c.Home, name)
-		c.plan = append(c.plan, c.renameStep("back", path+cidx.PreCluster, path))
+		c.plan = append(c.plan, c.renameStep("back", path+home.PreCluster, path))
 	}
 }
 

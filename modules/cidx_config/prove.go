@@ -15,6 +15,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
@@ -135,7 +136,7 @@ func (c *cutover) claims(ctx context.Context, conn *pgconn.PgConn, where string,
 }
 
 // aliasClaims reads the alias files on the share.
-func aliasClaims(golden cidx.Tree, dirs []string, moves map[string]string) ([]claim, map[string]bool, error) {
+func aliasClaims(golden home.Tree, dirs []string, moves map[string]string) ([]claim, map[string]bool, error) {
 	var claims []claim
 	names := map[string]bool{}
 	err := eachAlias(golden.Target, dirs, func(path string, raw []byte) {
@@ -159,7 +160,7 @@ func eachAlias(golden string, dirs []string, do func(path string, raw []byte)) e
 		}
 		for _, e := range entries {
 			path := filepath.Join(golden, dir, e.Name())
-			if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") || !cidx.IsAliasFile(path) {
+			if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") || !home.IsAliasFile(path) {
 				continue
 			}
 			raw, err := os.ReadFile(path)
@@ -177,7 +178,7 @@ func eachAlias(golden string, dirs []string, do func(path string, raw []byte)) e
 
 // registryClaims follows CIDX's rule: clone_path where it exists, else the
 // newest snapshot; index_path only stands in for a missing alias file.
-func registryClaims(known registry.Registry, golden cidx.Tree, aliases map[string]bool, moves map[string]string) []claim {
+func registryClaims(known registry.Registry, golden home.Tree, aliases map[string]bool, moves map[string]string) []claim {
 	var claims []claim
 	for _, r := range known.Repos {
 		cl := claim{

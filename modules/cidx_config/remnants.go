@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/beneath"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/problem"
@@ -42,19 +42,19 @@ var ofState = []struct{ name, what string }{
 // remnants lists what only a rollback needs, in the order in which it goes: the
 // standalone configuration first, so that nobody goes back by hand to what is
 // half removed. The error names everything that would stand in the way.
-func (c *cutover) remnants(ctx context.Context, standing cidx.Standing) ([]cidx.Remnant, error) {
-	found := named(c.Home, "config.json"+cidx.PreCluster, "standalone configuration")
+func (c *cutover) remnants(ctx context.Context, standing home.Standing) ([]home.Remnant, error) {
+	found := named(c.Home, "config.json"+home.PreCluster, "standalone configuration")
 	for _, n := range ofState {
 		found = append(found, named(string(c.State()), n.name, n.what)...)
 	}
 	links := standing.Links()
-	for _, t := range cidx.AllTrees(c.Home, "") {
+	for _, t := range home.AllTrees(c.Home, "") {
 		if _, ours := links[t.Link]; ours && t.Moved() {
-			found = append(found, cidx.Remnant{Path: t.Aside(), What: "folder of the standalone server"})
+			found = append(found, home.Remnant{Path: t.Aside(), What: "folder of the standalone server"})
 		}
 	}
 	for _, path := range job.Caches(c.Home) {
-		found = append(found, cidx.Remnant{Path: path, What: "lists of rehearsals"})
+		found = append(found, home.Remnant{Path: path, What: "lists of rehearsals"})
 	}
 	m := measure{seen: map[[2]uint64]uint64{}}
 	for i := range found {
@@ -67,16 +67,16 @@ func (c *cutover) remnants(ctx context.Context, standing cidx.Standing) ([]cidx.
 }
 
 // named are the entry of that name in a folder and older ones: name.<time>.
-func named(dir, name, what string) []cidx.Remnant {
+func named(dir, name, what string) []home.Remnant {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil // the state folder has been read before
 	}
-	var list []cidx.Remnant
+	var list []home.Remnant
 	for _, e := range entries {
 		stamp, older := strings.CutPrefix(e.Name(), name+".")
 		if e.Name() == name || older && (stamp == "unfinished" || isStamp(stamp)) {
-			list = append(list, cidx.Remnant{Path: filepath.Join(dir, e.Name()), What: what})
+			list = append(list, home.Remnant{Path: filepath.Join(dir, e.Name()), What: what})
 		}
 	}
 	return list
@@ -95,7 +95,7 @@ type measure struct {
 	problems problem.List
 }
 
-func (m *measure) size(ctx context.Context, r *cidx.Remnant) error {
+func (m *measure) size(ctx context.Context, r *home.Remnant) error {
 	info, err := os.Lstat(r.Path)
 	if err != nil {
 		return fmt.Errorf("look at what is to be removed: %w", err)
@@ -125,7 +125,7 @@ func (m *measure) size(ctx context.Context, r *cidx.Remnant) error {
 	})
 }
 
-func (m *measure) add(r *cidx.Remnant, e *tree.Entry) {
+func (m *measure) add(r *home.Remnant, e *tree.Entry) {
 	if !e.IsDir() {
 		r.Files++
 	}
@@ -177,7 +177,7 @@ func (m *measure) mounts(path string) error {
 
 // remove takes one thing away without following a link, entry by entry where it is
 // a folder, so that it can be interrupted.
-func (c *cutover) remove(ctx context.Context, r cidx.Remnant) error {
+func (c *cutover) remove(ctx context.Context, r home.Remnant) error {
 	parent, err := beneath.Open(filepath.Dir(r.Path))
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
@@ -20,7 +20,7 @@ import (
 // back.
 func (c *cutover) replaceable() problem.List {
 	var problems problem.List
-	for _, path := range []string{c.configPath(), c.configPath() + cidx.PreCluster} {
+	for _, path := range []string{c.configPath(), c.configPath() + home.PreCluster} {
 		real, err := filepath.EvalSymlinks(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it will be made, or its absence is told elsewhere

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 )
 
@@ -49,11 +49,11 @@ func TestAConfigurationThatCannotBeReplacedIsFoundBeforeAnythingIsTouched(t *tes
 		"a link to a file that cannot be changed": linked2Immutable,
 	}
 	for name, spoil := range cases {
-		for _, state := range []string{cidx.ToCluster, cidx.ToStandalone} {
+		for _, state := range []string{home.ToCluster, home.ToStandalone} {
 			t.Run(name+", to "+state, func(t *testing.T) {
 				h := ready(t)
-				if state == cidx.ToStandalone {
-					to(t, h, cidx.ToCluster)
+				if state == home.ToStandalone {
+					to(t, h, home.ToCluster)
 				}
 				undo, what := spoil(t, h)
 				before := hometest.Snapshot(t, h.Dir, h.Share)
@@ -94,7 +94,7 @@ func TestATreeThatCannotBeRenamedKeepsItsData(t *testing.T) {
 	defer func() { must(t, unix.Unmount(link, unix.MNT_DETACH)) }()
 	h.Stand(t)
 	before := homeNow(t, h)
-	_, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
+	_, err := call(h, home.ToCluster, ansible.Mode{}, nil)
 	if err == nil || !strings.Contains(err.Error(), "do not unmount it") {
 		t.Errorf("got %v", err)
 	}

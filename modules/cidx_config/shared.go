@@ -17,6 +17,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/postgres"
@@ -117,7 +118,7 @@ func (f *first) works(found situation) error {
 		add("its migration, or its way into the cluster, is not finished", f.State().Journal())
 	}
 	for _, t := range found.trees {
-		if t.state != cidx.LinkInPlace {
+		if t.state != home.LinkInPlace {
 			add("does not lead to the share", t.Link)
 		}
 	}
@@ -127,7 +128,7 @@ func (f *first) works(found situation) error {
 // gather reads what is to be shared.
 func (f *first) gather(ctx context.Context, found situation) (shared, error) {
 	s := shared{
-		Home: cidx.ServerDir(f.Home, found.now), Share: f.share, UID: os.Geteuid(), GID: os.Getegid(),
+		Home: home.ServerDir(f.Home, found.now), Share: f.share, UID: os.Geteuid(), GID: os.Getegid(),
 		NodeID: found.now.NodeID, Backend: found.now.Backend, Time: time.Now().UTC(),
 	}
 	s.Host, _ = os.Hostname() // for messages only

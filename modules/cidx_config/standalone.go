@@ -11,6 +11,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/registry"
@@ -21,7 +22,7 @@ import (
 // toStandalone makes the home a standalone server's again. It works without
 // the share: links are read, never followed.
 func (c *cutover) toStandalone(ctx context.Context) error {
-	now, err := cidx.ReadConfig(ctx, c.configPath())
+	now, err := home.ReadConfig(ctx, c.configPath())
 	if err != nil && !missing(c.configPath()) {
 		return err
 	}
@@ -32,7 +33,7 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	if err := furtherNode(standing, c.Home); err != nil {
 		return err
 	}
-	c.unfinished = standing.Unfinished() || standing.Cutover == cidx.ToCluster
+	c.unfinished = standing.Unfinished() || standing.Cutover == home.ToCluster
 	c.loaded = standing.Loaded
 	switch {
 	case standing.Accepted != nil:
@@ -43,7 +44,7 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 	if err := c.planStandalone(ctx, now, standing); err != nil {
 		return err
 	}
-	if len(c.plan) == 0 && standing.Begun == "" && standing.Cutover != cidx.ToCluster {
+	if len(c.plan) == 0 && standing.Begun == "" && standing.Cutover != home.ToCluster {
 		c.reply.Msg = "the home is standalone already"
 		return nil
 	}
@@ -55,15 +56,15 @@ func (c *cutover) toStandalone(ctx context.Context) error {
 }
 
 // goBack carries the plan out.
-func (c *cutover) goBack(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
+func (c *cutover) goBack(ctx context.Context, now home.Config, standing home.Standing) error {
 	if c.LiveNodes { // Ansible does not show warnings of check modes
 		if err := c.othersWork(ctx, now); err != nil {
 			return err
 		}
 	}
 	// A run that goes on keeps what the first one found; see cidx_backup, ownWrites.
-	if standing.Begun != cidx.ToStandalone {
-		if err := c.note(cidx.ConfigBegun, map[string]any{"config_was": now.StorageMode}); err != nil {
+	if standing.Begun != home.ToStandalone {
+		if err := c.note(home.ConfigBegun, map[string]any{"config_was": now.StorageMode}); err != nil {
 			return err
 		}
 	}
@@ -72,7 +73,7 @@ func (c *cutover) goBack(ctx context.Context, now cidx.Config, standing cidx.Sta
 	}
 	c.reply.Msg = "the home is standalone"
 	c.reach("write the journal")
-	return c.note(cidx.ConfigDone, nil)
+	return c.note(home.ConfigDone, nil)
 }
 
 // noWayBack is the problem of a cluster node of which only the links are left: one
@@ -89,12 +90,12 @@ func (c *cutover) noWayBack() error {
 
 // sharesLinks reports whether the repositories are a link to the share, not to
 // another disk.
-func (c *cutover) sharesLinks(now cidx.Config) bool {
+func (c *cutover) sharesLinks(now home.Config) bool {
 	mount, err := c.MountPoint(now)
 	if err != nil {
 		return true
 	}
-	for _, t := range cidx.AllTrees(c.Home, mount) {
+	for _, t := range home.AllTrees(c.Home, mount) {
 		if t.Name == cidx.GoldenRepos && leads(t) {
 			return true
 		}
@@ -103,18 +104,18 @@ func (c *cutover) sharesLinks(now cidx.Config) bool {
 }
 
 // leads reports whether a tree is a link to the share, without asking the share.
-func leads(t cidx.Tree) bool {
+func leads(t home.Tree) bool {
 	to, err := os.Readlink(t.Link)
 	return err == nil && to == t.Target
 }
 
 // planStandalone plans config.json first and the links last: a standalone
 // server works through the links, a cluster node without them does not.
-func (c *cutover) planStandalone(ctx context.Context, now cidx.Config, standing cidx.Standing) error {
+func (c *cutover) planStandalone(ctx context.Context, now home.Config, standing home.Standing) error {
 	problems := c.lost(standing)
 	problems.Add(c.planConfigBack(ctx, now))
-	var back []cidx.Tree
-	for _, t := range cidx.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
+	var back []home.Tree
+	for _, t := range home.AllTrees(c.Home, c.rollbackShare(ctx, now, standing.Entries)) {
 		s, needed, err := backStep(t)
 		problems.Add(err)
 		if needed {
@@ -127,17 +128,17 @@ func (c *cutover) planStandalone(ctx context.Context, now cidx.Config, standing 
 
 // rollbackShare is the share that our links lead to: what the configuration
 // says, else the copy kept of it, else the journal.
-func (c *cutover) rollbackShare(ctx context.Context, now cidx.Config, entries []journal.Entry) string {
+func (c *cutover) rollbackShare(ctx context.Context, now home.Config, entries []journal.Entry) string {
 	if mount, err := c.MountPoint(now); err == nil {
 		return mount
 	}
-	if kept, err := cidx.ReadConfig(ctx, c.State().ClusterConfig()); err == nil {
+	if kept, err := home.ReadConfig(ctx, c.State().ClusterConfig()); err == nil {
 		if mount, err := c.MountPoint(kept); err == nil {
 			return mount
 		}
 	}
 	for _, e := range entries {
-		if target, ok := e.Data["target"].(string); ok && e.Module == cidx.ConfigModule {
+		if target, ok := e.Data["target"].(string); ok && e.Module == home.ConfigModule {
 			return filepath.Dir(target)
 		}
 	}
@@ -146,7 +147,7 @@ func (c *cutover) rollbackShare(ctx context.Context, now cidx.Config, entries []
 
 // planConfigBack restores config.json.pre-cluster. A run that was stopped before
 // its backup has none yet; it is made then.
-func (c *cutover) planConfigBack(ctx context.Context, now cidx.Config) error {
+func (c *cutover) planConfigBack(ctx context.Context, now home.Config) error {
 	if now.Path != "" && !now.Cluster() {
 		return nil // standalone already, perhaps by the three commands
 	}
@@ -172,10 +173,10 @@ func (c *cutover) planConfigBack(ctx context.Context, now cidx.Config) error {
 }
 
 // standaloneConfig reads config.json.pre-cluster, or plans to write it.
-func (c *cutover) standaloneConfig(ctx context.Context, now cidx.Config) (cidx.Config, error) {
-	path := c.configPath() + cidx.PreCluster
+func (c *cutover) standaloneConfig(ctx context.Context, now home.Config) (home.Config, error) {
+	path := c.configPath() + home.PreCluster
 	if !missing(path) {
-		return cidx.ReadConfig(ctx, path)
+		return home.ReadConfig(ctx, path)
 	}
 	if now.Path == "" {
 		return now, problem.Problem{What: "no such file", At: path, Fix: "restore a standalone configuration (config.json.bak.<timestamp> of cluster-join.sh) under this name"}
@@ -191,13 +192,13 @@ func (c *cutover) standaloneConfig(ctx context.Context, now cidx.Config) (cidx.C
 		}
 		return durable.Write(path, raw, info)
 	}})
-	return cidx.ParseConfig(ctx, path, raw)
+	return home.ParseConfig(ctx, path, raw)
 }
 
 // backStep plans how a tree's folder comes back.
-func backStep(t cidx.Tree) (step, bool, error) {
+func backStep(t home.Tree) (step, bool, error) {
 	back := step{
-		what: fmt.Sprintf("remove the link %s and rename %s back", t.Link, t.Aside()), event: cidx.ConfigFreed,
+		what: fmt.Sprintf("remove the link %s and rename %s back", t.Link, t.Aside()), event: home.ConfigFreed,
 		data: map[string]any{"link": t.Link}, do: func() error { return moveBack(t) }, undo: func() error { return moveAndLink(t) },
 	}
 	aside, err := os.Lstat(t.Aside())
@@ -231,7 +232,7 @@ func backStep(t cidx.Tree) (step, bool, error) {
 // row of the standalone registry has to be in the folders that come back. Rows
 // can be missing there when the standalone server was started by hand while
 // the links led to the share.
-func (c *cutover) complete(ctx context.Context, back []cidx.Tree) error {
+func (c *cutover) complete(ctx context.Context, back []home.Tree) error {
 	moves := map[string]string{}
 	var share string
 	for _, t := range back {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
@@ -71,7 +72,7 @@ func (c *cutover) unchanged(ctx context.Context, ours bool) error {
 
 // saltOfOurs reports whether a difference is the salt file that the load has
 // made for a server that had none.
-func saltOfOurs(d kept.Difference, standing cidx.Standing, places *kept.Places) bool {
+func saltOfOurs(d kept.Difference, standing home.Standing, places *kept.Places) bool {
 	if d.What != kept.New || d.Of.Path != kept.Salt {
 		return false
 	}
@@ -81,7 +82,7 @@ func saltOfOurs(d kept.Difference, standing cidx.Standing, places *kept.Places) 
 		return false
 	}
 	for _, e := range standing.Entries {
-		if e.Module == cidx.DatabaseModule && e.Event == cidx.SaltMade && e.Data["sha256"] == sum {
+		if e.Module == home.DatabaseModule && e.Event == home.SaltMade && e.Data["sha256"] == sum {
 			return true
 		}
 	}
@@ -115,7 +116,7 @@ func (c *cutover) loadStands(ctx context.Context, found situation) error {
 		return err
 	}
 	const fix = "finish the rollback with cluster-rollback.yml, or run cluster-migrate.yml again, which loads the data anew"
-	if !standing.Loaded || standing.Begun == cidx.ToStandalone {
+	if !standing.Loaded || standing.Begun == home.ToStandalone {
 		return problem.Problem{What: "a rollback has given up what was loaded into PostgreSQL", At: c.State().Journal(), Fix: fix}
 	}
 	conn, where, err := c.connect(ctx, found)
@@ -142,7 +143,7 @@ func (c *cutover) hasRun(ctx context.Context, found situation) (bool, error) {
 	if found.standing.Started || c.nobodyWrites() != nil {
 		return true, nil
 	}
-	done, ok := found.standing.Last(cidx.ConfigModule, cidx.ConfigDone)
+	done, ok := found.standing.Last(home.ConfigModule, home.ConfigDone)
 	if !ok {
 		return true, nil
 	}
@@ -164,7 +165,7 @@ func (c *cutover) connect(ctx context.Context, found situation) (conn *pgconn.Pg
 	if dsn == "" {
 		dsn = found.kept.DSN
 	}
-	conn, err = postgres.Connect(ctx, dsn, cidx.ConfigModule)
+	conn, err = postgres.Connect(ctx, dsn, home.ConfigModule)
 	return conn, postgres.WhereDSN(dsn), err
 }
 

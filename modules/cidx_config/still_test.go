@@ -13,6 +13,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
@@ -93,13 +94,13 @@ func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 				switch when {
 				case "before":
 					write()
-					_, err = call(h, cidx.ToCluster, ansible.Mode{}, nil)
+					_, err = call(h, home.ToCluster, ansible.Mode{}, nil)
 				case "after":
-					to(t, h, cidx.ToCluster)
+					to(t, h, home.ToCluster)
 					write()
 					_, err = call(h, proven, ansible.Mode{}, nil)
 				default:
-					_, err = call(h, cidx.ToCluster, ansible.Mode{}, func(what string) {
+					_, err = call(h, home.ToCluster, ansible.Mode{}, func(what string) {
 						if strings.HasPrefix(what, when) || strings.HasPrefix(when, "link") && strings.Contains(what, "activated") {
 							write()
 						}
@@ -120,7 +121,7 @@ func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 				if linked(h) {
 					t.Error("the links are in place")
 				}
-				standing, err := cidx.Common{Home: h.Dir}.Standing()
+				standing, err := home.Common{Home: h.Dir}.Standing()
 				must(t, err)
 				if standing.Migrated() || standing.Begun != "" || standing.Used {
 					t.Errorf("standing %+v", standing)
@@ -133,7 +134,7 @@ func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 				// The next run begins with a new backup and a new load.
 				if !strings.Contains(late.what, "late-global") && !strings.Contains(late.what, "web-global") {
 					h.Remember(t)
-					to(t, h, cidx.ToCluster)
+					to(t, h, home.ToCluster)
 					if !linked(h) {
 						t.Error("the next run does not cut over")
 					}
@@ -150,7 +151,7 @@ func TestAReaderIsNoLateWriter(t *testing.T) {
 	h.Write(t, "groups.db-shm", "an index of nothing")
 	must(t, os.Chtimes(h.Path("oauth.db"), time.Now(), time.Now()))
 	must(t, os.Chmod(h.Path("groups.db"), 0o640))
-	if _, err := call(h, cidx.ToCluster, ansible.Mode{}, nil); err != nil {
+	if _, err := call(h, home.ToCluster, ansible.Mode{}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -164,8 +165,8 @@ func TestTheSaltThatTheLoadMadeIsOurs(t *testing.T) {
 			h.Stand(t)
 			h.Write(t, ".encryption_key_salt", "node1")
 			sum := fmt.Sprintf("%x", sha256.Sum256([]byte(noted)))
-			must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), cidx.DatabaseModule, cidx.SaltMade, map[string]any{"sha256": sum}))
-			_, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
+			must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), home.DatabaseModule, home.SaltMade, map[string]any{"sha256": sum}))
+			_, err := call(h, home.ToCluster, ansible.Mode{}, nil)
 			if (err == nil) != (noted == "node1") {
 				t.Errorf("got %v", err)
 			}
@@ -177,13 +178,13 @@ func TestTheSaltThatTheLoadMadeIsOurs(t *testing.T) {
 // PostgreSQL; or the load went to another database.
 func TestTheLoadMustStandAtTheCutOver(t *testing.T) {
 	given := func(h hometest.Home, event string) error {
-		return journal.Append(h.Path(".cluster-migrate/journal.jsonl"), cidx.DatabaseModule, event, nil)
+		return journal.Append(h.Path(".cluster-migrate/journal.jsonl"), home.DatabaseModule, event, nil)
 	}
 	cases := map[string]struct {
 		spoil func(t *testing.T, h hometest.Home)
 		what  string
 	}{
-		"given up in the journal": {func(t *testing.T, h hometest.Home) { must(t, given(h, cidx.DatabaseRolledBack)) }, "given up"},
+		"given up in the journal": {func(t *testing.T, h hometest.Home) { must(t, given(h, home.DatabaseRolledBack)) }, "given up"},
 		"given up in PostgreSQL": {func(t *testing.T, h hometest.Home) {
 			pgtest.Exec(t, h.DSN, "UPDATE "+cidx.LoadMarker+" SET rolled_back_at = now()")
 		}, "marked as given up"},
@@ -209,10 +210,10 @@ func TestTheLoadMustStandAtTheCutOver(t *testing.T) {
 						}
 					}
 				default:
-					to(t, h, cidx.ToCluster)
+					to(t, h, home.ToCluster)
 					c.spoil(t, h)
 				}
-				state := cidx.ToCluster
+				state := home.ToCluster
 				if when == "before the start" {
 					state = proven
 				}
@@ -233,7 +234,7 @@ func TestTheLoadMustStandAtTheCutOver(t *testing.T) {
 func TestAClusterThatHasRunIsLeftAlone(t *testing.T) {
 	ran := map[string]func(t *testing.T, h hometest.Home){
 		"started by us": func(t *testing.T, h hometest.Home) {
-			must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), cidx.ServiceModule, cidx.ServiceStarting, nil))
+			must(t, journal.Append(h.Path(".cluster-migrate/journal.jsonl"), home.ServiceModule, home.ServiceStarting, nil))
 		},
 		"started by hand": func(t *testing.T, h hometest.Home) {
 			pgtest.Exec(t, h.DSN, "CREATE TABLE cluster_nodes (node_id text, last_heartbeat timestamptz)", "INSERT INTO cluster_nodes VALUES ('node-1', now() + interval '1 s')")
@@ -242,7 +243,7 @@ func TestAClusterThatHasRunIsLeftAlone(t *testing.T) {
 	for name, start := range ran {
 		t.Run(name, func(t *testing.T) {
 			h := ready(t)
-			to(t, h, cidx.ToCluster)
+			to(t, h, home.ToCluster)
 			start(t, h)
 			h.SQL(t, "groups.db", "CREATE TABLE of_the_cluster (x)")
 			if reply, err := call(h, proven, ansible.Mode{}, nil); err != nil || reply.Changed {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -20,7 +21,7 @@ const shownTouched = 10
 func (c *cutover) untouched(ctx context.Context, found situation) error {
 	var problems problem.List
 	for _, t := range found.trees {
-		if t.state == cidx.LinkInPlace && !t.aside {
+		if t.state == home.LinkInPlace && !t.aside {
 			continue // the server has had it on the share from the beginning
 		}
 		now, err := look(t.Tree)

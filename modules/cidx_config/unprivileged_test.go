@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -17,7 +17,7 @@ import (
 func TestTheServiceUserMustReachTheFiles(t *testing.T) {
 	var h hometest.Home
 	if reply, is := hometest.Nobody(t, &h); is {
-		_, err := call(h, cidx.ToCluster, ansible.Mode{}, nil)
+		_, err := call(h, home.ToCluster, ansible.Mode{}, nil)
 		reply("said: " + problem.Of(err).Error())
 		return
 	}

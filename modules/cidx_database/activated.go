@@ -12,7 +12,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/repath"
@@ -38,7 +38,7 @@ type activated struct {
 }
 
 // readActivated fills a table in memory from the files below a tree.
-func readActivated(set *settings, conn *sqlite.Conn, tree cidx.Tree) (a activated, err error) {
+func readActivated(set *settings, conn *sqlite.Conn, tree home.Tree) (a activated, err error) {
 	if err := conn.Exec("CREATE TABLE activated_repos (id INTEGER PRIMARY KEY, " + strings.Join(activatedColumns, ", ") + ")"); err != nil {
 		return a, err
 	}
@@ -73,7 +73,7 @@ func globEscape(path string) string {
 }
 
 // row reads one metadata file.
-func (a *activated) row(set *settings, tree cidx.Tree, user, file string) ([]sqlite.Value, error) {
+func (a *activated) row(set *settings, tree home.Tree, user, file string) ([]sqlite.Value, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, problem.Problem{What: err.Error(), At: file, Fix: "make the file readable for the user that runs the migration"}
@@ -107,12 +107,12 @@ func (a *activated) row(set *settings, tree cidx.Tree, user, file string) ([]sql
 // single one does not: CIDX puts its folder together, as the server spells it,
 // and so does the row, which leads to the share through the link (CIDX 11.79,
 // run: the lists of a cluster call a repository without a path lost).
-func activatedPath(set *settings, tree cidx.Tree, user, alias string, missing bool) string {
+func activatedPath(set *settings, tree home.Tree, user, alias string, missing bool) string {
 	rel, err := filepath.Rel(set.args.Home, tree.Link)
 	if missing || err != nil { // a tree lies below its home by definition
 		return ""
 	}
-	return filepath.Join(cidx.ServerDir(set.args.Home, set.config), rel, user, alias)
+	return filepath.Join(home.ServerDir(set.args.Home, set.config), rel, user, alias)
 }
 
 // activatedValues makes the row of a metadata document. path is its folder,

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/pgtest"
 )
 
@@ -16,7 +16,7 @@ func TestVerifyCountsWhereTheSnapshotIsGone(t *testing.T) {
 	if r := f.run(t, nil); r.Failed {
 		t.Fatal(r.text())
 	}
-	state := cidx.Common{Home: f.home}.State()
+	state := home.Common{Home: f.home}.State()
 	if err := os.RemoveAll(string(state)); err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/postgres"
@@ -82,12 +82,12 @@ func (r *runner) keepRecord(m *marker) error {
 	if err := writeRecord(r.state, m); err != nil {
 		return err
 	}
-	return journal.Append(r.state.Journal(), cidx.DatabaseModule, cidx.DatabaseLoaded,
+	return journal.Append(r.state.Journal(), home.DatabaseModule, home.DatabaseLoaded,
 		map[string]any{"source_id": m.Source, "tables": len(m.Tables), "rows": sumRows(m.Tables)})
 }
 
 // readRecord reads database.json.
-func readRecord(state cidx.State) (m *marker, err error) {
+func readRecord(state home.State) (m *marker, err error) {
 	raw, err := os.ReadFile(state.Database())
 	if err == nil {
 		m = &marker{}
@@ -96,7 +96,7 @@ func readRecord(state cidx.State) (m *marker, err error) {
 	return m, err
 }
 
-func writeRecord(state cidx.State, m *marker) error {
+func writeRecord(state home.State, m *marker) error {
 	raw, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("record what is loaded: %w", err)
@@ -121,7 +121,7 @@ func createSalt(set *settings, text string) (made bool, err error) {
 	path := filepath.Join(set.args.Home, saltFile)
 	// The cut-over proves that nobody has written here since the backup but us.
 	sum := sha256.Sum256([]byte(text))
-	if err := journal.Append(set.state.Journal(), cidx.DatabaseModule, cidx.SaltMade,
+	if err := journal.Append(set.state.Journal(), home.DatabaseModule, home.SaltMade,
 		map[string]any{"sha256": hex.EncodeToString(sum[:])}); err != nil {
 		return false, err
 	}

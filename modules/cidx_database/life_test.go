@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/secret"
@@ -42,7 +42,7 @@ func TestKilledBetweenCommitAndJournal(t *testing.T) {
 	if r := f.run(t, nil); r.Failed {
 		t.Fatal(r.text())
 	}
-	state := cidx.State(f.path(".cluster-migrate"))
+	state := home.State(f.path(".cluster-migrate"))
 	for _, path := range []string{state.Database(), state.Journal()} {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
@@ -156,7 +156,7 @@ func (f *fixture) wrote(t *testing.T, want ...string) {
 // cutOver does what the later steps of a run do: the server is a cluster's now.
 func (f *fixture) cutOver(t *testing.T) {
 	t.Helper()
-	if err := journal.Append(f.path(".cluster-migrate/journal.jsonl"), cidx.ConfigModule, cidx.ConfigDone, map[string]any{"state": cidx.ToCluster}); err != nil {
+	if err := journal.Append(f.path(".cluster-migrate/journal.jsonl"), home.ConfigModule, home.ConfigDone, map[string]any{"state": home.ToCluster}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -219,7 +219,7 @@ func TestRollbackDoesNotNeedPostgreSQL(t *testing.T) {
 		t.Errorf("told is: %s", r.text())
 	}
 	loaded := func() bool {
-		standing, err := cidx.Common{Home: f.path("")}.Standing()
+		standing, err := home.Common{Home: f.path("")}.Standing()
 		if err != nil {
 			t.Fatal(err)
 		}

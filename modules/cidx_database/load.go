@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -124,7 +125,7 @@ func (s *settings) chooseSource(ctx context.Context) (*source, error) {
 // back to standalone mode.
 func (s *settings) loadedBefore(ctx context.Context) bool {
 	// ClusterConfig may have answered from the copy that is kept after a rollback.
-	now, err := cidx.ReadConfig(ctx, filepath.Join(s.args.Home, "config.json"))
+	now, err := home.ReadConfig(ctx, filepath.Join(s.args.Home, "config.json"))
 	return err == nil && s.config.Path != "" && now.StorageMode == cidx.ModePostgres &&
 		snapshotExists(s.state) && exists(s.state.Database())
 }

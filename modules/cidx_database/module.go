@@ -15,7 +15,7 @@ import (
 	"runtime/debug"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/progress"
 )
 
@@ -29,7 +29,7 @@ const (
 
 // args are the module's arguments.
 type args struct {
-	cidx.Common
+	home.Common
 	Phase         string   `arg:"phase" choices:"warm,load,verify,rollback" default:"load" doc:"C(load) moves the data. C(warm) moves it while the server still runs, so that C(load) has only to move what has changed since; a C(load) without it moves everything. C(verify) compares PostgreSQL with what was loaded. C(rollback) writes down what the cluster has changed and marks the data as given up, so that a later C(load) may replace it."`
 	DSN           string   `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json)."`
 	Quarantine    bool     `arg:"quarantine" default:"false" doc:"Put rows that PostgreSQL cannot take into C(report/quarantine.jsonl) and go on, instead of stopping."`

@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/load"
@@ -42,10 +42,10 @@ func (r *runner) rollback(ctx context.Context) error {
 	switch {
 	case m == nil:
 		r.out.Skipped = "no data was loaded into this database"
-		return r.noteRollback(cidx.DatabaseRolledBack, "")
+		return r.noteRollback(home.DatabaseRolledBack, "")
 	case m.RolledBack != "":
 		r.out.Skipped = "the load was marked as given up at " + m.RolledBack
-		return r.noteRollback(cidx.DatabaseRolledBack, m.Source)
+		return r.noteRollback(home.DatabaseRolledBack, m.Source)
 	}
 	list, err := r.reviewTables(ctx, m, true)
 	if err := errors.Join(r.explain(err), r.lists.save()); err != nil {
@@ -73,7 +73,7 @@ func (r *runner) unreached(err error) error {
 		"run the rollback again when it is back, otherwise a later migration will stop", err)
 	r.out.Data["reachable"] = false
 	r.out.Msg = "PostgreSQL cannot be reached; its data is left as it is"
-	return r.noteRollback(cidx.DatabaseUnreached, "")
+	return r.noteRollback(home.DatabaseUnreached, "")
 }
 
 // giveUp marks the load.
@@ -97,7 +97,7 @@ func (r *runner) giveUp(ctx context.Context, m *marker, list []*review) error {
 			return err
 		}
 	}
-	return r.noteRollback(cidx.DatabaseRolledBack, m.Source)
+	return r.noteRollback(home.DatabaseRolledBack, m.Source)
 }
 
 // noteRollback keeps in the journal whether PostgreSQL knows of the rollback,
@@ -108,7 +108,7 @@ func (s *settings) noteRollback(event, source string) error {
 	}
 	standing, err := s.args.Standing()
 	known := !standing.Loaded
-	if event == cidx.DatabaseUnreached {
+	if event == home.DatabaseUnreached {
 		known = standing.Loaded && standing.Source == ""
 	}
 	if err != nil || known {
@@ -118,5 +118,5 @@ func (s *settings) noteRollback(event, source string) error {
 	if source != "" {
 		data = map[string]any{"source_id": source}
 	}
-	return journal.Append(s.state.Journal(), cidx.DatabaseModule, event, data)
+	return journal.Append(s.state.Journal(), home.DatabaseModule, event, data)
 }

@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -22,11 +23,11 @@ import (
 type settings struct {
 	args   args
 	mode   ansible.Mode
-	state  cidx.State
+	state  home.State
 	dsn    string
 	where  string // the database, without its password
-	config cidx.Config
-	layout cidx.Layout
+	config home.Config
+	layout home.Layout
 	moves  map[string]string // path prefixes, old to new
 	zone   *time.Location
 	moment time.Time // of this call
@@ -93,7 +94,7 @@ func newSettings(ctx context.Context, a args, mode ansible.Mode) (*settings, err
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	if s.layout, err = cidx.Detect(a.Home, share); err != nil {
+	if s.layout, err = home.Detect(a.Home, share); err != nil {
 		return nil, err
 	}
 	if a.PathSpelling == "mount" {

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/keys"
 	"cidx-cluster/modules/internal/postgres"
@@ -97,7 +98,7 @@ func (s *secrets) begin(from *source) {
 
 // readJWT reads the secret that signs sessions. CIDX 11.79 keeps it in the
 // service user's ~/.cidx-server whatever the data directory is.
-func (s *secrets) readJWT(c cidx.Common, n *notes) error {
+func (s *secrets) readJWT(c home.Common, n *notes) error {
 	own := filepath.Join(s.home, jwtFile)
 	text, found, err := readSecret(own)
 	if err != nil {

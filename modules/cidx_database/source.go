@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/sqlite"
@@ -63,7 +64,7 @@ func (s *source) table(entry cidx.Table, from sqlite.Table) *table {
 }
 
 // snapshotExists reports whether the backup step has left its copies.
-func snapshotExists(state cidx.State) bool {
+func snapshotExists(state home.State) bool {
 	for _, f := range cidx.DatabaseFiles() {
 		if f.Migrates && f.Required {
 			if _, err := os.Stat(state.Snapshot(f.Path)); err != nil {

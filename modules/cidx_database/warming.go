@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/loaded"
@@ -239,5 +240,5 @@ func (r *runner) finishWarm(ctx context.Context, w *warmth) error {
 	if err := r.lists.save(); err != nil {
 		return err
 	}
-	return journal.Append(r.state.Journal(), cidx.DatabaseModule, cidx.DatabaseWarm, map[string]any{"rows": rows})
+	return journal.Append(r.state.Journal(), home.DatabaseModule, home.DatabaseWarm, map[string]any{"rows": rows})
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -13,5 +14,5 @@ import (
 // they are recorded here, so that a late change shows, and not copied.
 func (p *part) alias(root, dir string, e *tree.Entry) bool {
 	return p.name == cidx.GoldenRepos && (dir == "aliases" || dir == "") && e.IsRegular() && strings.HasSuffix(e.Name, ".json") &&
-		cidx.IsAliasFile(filepath.Join(root, dir, e.Name))
+		home.IsAliasFile(filepath.Join(root, dir, e.Name))
 }

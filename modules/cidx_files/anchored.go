@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
@@ -19,7 +19,7 @@ import (
 // the machine, is found here: it can be looked at without changing anything.
 
 // anchored are the reasons for which a tree cannot be renamed.
-func anchored(trees []cidx.Tree) (problems problem.List) {
+func anchored(trees []home.Tree) (problems problem.List) {
 	mounts, err := share.Mounts()
 	if err != nil {
 		problems.Add(err)

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -52,7 +52,7 @@ func (p *pass) evict(entry string) error {
 func (c *copier) immovable(full string) error {
 	return problem.Problem{
 		What: "not of this server's copy, and may not be moved aside", At: full,
-		Fix: cidx.MoveAside(full, filepath.Join(c.share, tree.AsideFolder)),
+		Fix: home.MoveAside(full, filepath.Join(c.share, tree.AsideFolder)),
 	}
 }
 

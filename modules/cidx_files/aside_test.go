@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -66,8 +66,8 @@ func TestAfterARollbackTheCopyBecomesTheSourceAgain(t *testing.T) {
 	s.do(os.MkdirAll(filepath.Dir(foreign), 0o755))
 	s.do(os.WriteFile(foreign, []byte("theirs"), 0o644))
 	s.must(phaseDelta)
-	state := cidx.Common{Home: s.home}.State()
-	s.do(journal.Append(state.Journal(), cidx.ConfigModule, cidx.ConfigDone, map[string]any{"state": cidx.ToCluster}))
+	state := home.Common{Home: s.home}.State()
+	s.do(journal.Append(state.Journal(), home.ConfigModule, home.ConfigDone, map[string]any{"state": home.ToCluster}))
 
 	// The cluster refreshes a repository, without and with changed size and time.
 	golden := filepath.Join(s.share, "golden-repos")

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
@@ -29,7 +29,7 @@ type copier struct {
 	settings settings
 	share    string
 	info     share.Info
-	layout   cidx.Layout
+	layout   home.Layout
 	parts    []*part
 	jobs     []*job
 	rsync    *rsync
@@ -140,7 +140,7 @@ func (c *copier) choose() error {
 		if err != nil {
 			return err
 		}
-		inPlace[t.Local] = t.Moved() || state == cidx.LinkInPlace
+		inPlace[t.Local] = t.Moved() || state == home.LinkInPlace
 	}
 	for _, p := range partsOf(c.layout, c.args.Parts) {
 		tree := p.source
@@ -157,7 +157,7 @@ func (c *copier) choose() error {
 // standing are the reasons for which the trees that are copied cannot become
 // links to the share.
 func (c *copier) standing() problem.List {
-	var trees []cidx.Tree
+	var trees []home.Tree
 	for _, t := range c.layout.Trees {
 		if slices.ContainsFunc(c.parts, func(p *part) bool { return p.source == t.Local || p.inside && filepath.Dir(p.source) == t.Local }) {
 			trees = append(trees, t)

@@ -13,8 +13,8 @@ import (
 	"strconv"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 )
 
@@ -39,14 +39,14 @@ const (
 // findings are those of a part by their folder; nil where nothing is known.
 type findings map[string][]finding
 
-func findingsPath(s cidx.State, part string) string {
+func findingsPath(s home.State, part string) string {
 	return filepath.Join(s.Files(), part+".findings")
 }
 
 // readFindings reads what earlier looks have found. A line is folder, kind, path
 // and detail, each quoted as in Go, with tabs between. A file that is missing or damaged is nil:
 // then every folder is looked at.
-func readFindings(s cidx.State, part string) (findings, error) {
+func readFindings(s home.State, part string) (findings, error) {
 	raw, err := os.ReadFile(findingsPath(s, part))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -84,7 +84,7 @@ func parseFinding(line string) (folder string, one finding, ok bool) {
 
 // write keeps the findings, durably; they have to be there before the manifest
 // says that their folders need no further look.
-func (f findings) write(s cidx.State, part string) error {
+func (f findings) write(s home.State, part string) error {
 	var b bytes.Buffer
 	for _, folder := range slices.Sorted(maps.Keys(f)) {
 		for _, one := range f[folder] {

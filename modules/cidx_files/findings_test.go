@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 )
 
 // spoil gives the source one of each loss that a copy can have.
@@ -98,7 +98,7 @@ func TestNoListIsCapped(t *testing.T) {
 		s.do(err)
 		counts := r.Data["lists"].(map[string]any)["golden-repos"].(map[string]any)
 		file := counts["file"].(string)
-		if inState := strings.HasPrefix(file, string(cidx.Common{Home: s.home}.State())); inState == check {
+		if inState := strings.HasPrefix(file, string(home.Common{Home: s.home}.State())); inState == check {
 			t.Errorf("check %v: the list is %s", check, file)
 		}
 		if _, err := os.Stat(s.path(".cluster-migrate")); check && err == nil {

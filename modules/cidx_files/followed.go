@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/tree"
@@ -39,7 +40,7 @@ func (p *part) followed(dir string, e *tree.Entry) *problem.Problem {
 	case err == nil && !isDir && !strings.HasSuffix(e.Name, ".json"):
 		return nil
 	}
-	link := cidx.FollowedLink(at, e.Link)
+	link := home.FollowedLink(at, e.Link)
 	return &link
 }
 
@@ -96,9 +97,9 @@ func leads(path string) (isDir bool, err error) {
 
 // dangling are the folders of a server that are links to nothing: what was
 // behind them would be missing without a word.
-func dangling(home, share string) (problems problem.List) {
+func dangling(root, share string) (problems problem.List) {
 	var paths []string
-	for _, t := range cidx.AllTrees(home, share) {
+	for _, t := range home.AllTrees(root, share) {
 		if t.Moved() || goesTo(t.Link, t.Target) {
 			continue
 		}

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/tree"
@@ -97,7 +97,7 @@ func (s *server) git(rel string, arguments ...string) string {
 
 // args are the module's arguments with their defaults.
 func (s *server) args(phase string) args {
-	return args{Common: cidx.Common{Home: s.home}, Phase: phase, Compare: compareChanged, SamplePercent: 1, Fsck: true, DeletePercent: 50, Processes: 2}
+	return args{Common: home.Common{Home: s.home}, Phase: phase, Compare: compareChanged, SamplePercent: 1, Fsck: true, DeletePercent: 50, Processes: 2}
 }
 
 // run calls the module and keeps its lines.

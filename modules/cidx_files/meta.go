@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -31,11 +31,11 @@ type meta struct {
 	GitTold map[string]string `json:"git_told,omitempty"` // what there was to tell of them
 }
 
-func metaPath(s cidx.State, part string) string { return filepath.Join(s.Files(), part+".json") }
+func metaPath(s home.State, part string) string { return filepath.Join(s.Files(), part+".json") }
 
 // readMeta returns an empty meta where there is none or a damaged one: then the
 // copy is looked at instead of believed.
-func readMeta(s cidx.State, part string) (meta, error) {
+func readMeta(s home.State, part string) (meta, error) {
 	var m meta
 	raw, err := os.ReadFile(metaPath(s, part))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -51,7 +51,7 @@ func readMeta(s cidx.State, part string) (meta, error) {
 }
 
 // write replaces the record in one step.
-func (m meta) write(s cidx.State, part string) error {
+func (m meta) write(s home.State, part string) error {
 	raw, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode record of the copy: %w", err)
@@ -83,7 +83,7 @@ func bootID() string {
 
 // trustIn compares the record with what is there. A cut-over since the last pass
 // means that the cluster may have written to the share.
-func trustIn(s cidx.State, p *part, m meta) (t trust, err error) {
+func trustIn(s home.State, p *part, m meta) (t trust, err error) {
 	if m.Source != p.source || m.Target != p.target {
 		return worthless, nil
 	}
@@ -98,7 +98,7 @@ func trustIn(s cidx.State, p *part, m meta) (t trust, err error) {
 	if m.Open && m.Boot != bootID() { // what it wrote may not have reached the disk
 		return doubted, nil
 	}
-	if last, ok := journal.Last(entries, cidx.ConfigModule); ok && last.Time.After(m.Time) {
+	if last, ok := journal.Last(entries, home.ConfigModule); ok && last.Time.After(m.Time) {
 		return doubted, nil
 	}
 	return trusted, nil

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 )
 
 // Names of phases and of ways to compare.
@@ -35,7 +35,7 @@ const (
 )
 
 type args struct {
-	cidx.Common
+	home.Common
 	Phase         string   `arg:"phase" default:"delta" choices:"warm,delta,proven" doc:"C(warm) copies while the server runs: what changes or vanishes meanwhile is no error. C(delta) runs after the stop and makes both sides equal. C(proven) writes nothing: whatever has changed at the source since it was copied is a problem, named with its place."`
 	Parts         []string `arg:"parts" choices:"golden-repos,versioned,activated-repos" doc:"What to copy. Default: everything that the server has."`
 	Processes     int      `arg:"processes" default:"0" doc:"rsync processes at once. C(0) chooses: few on a local disk, many where every operation takes its time."`

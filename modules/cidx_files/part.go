@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -25,7 +26,7 @@ type part struct {
 }
 
 // partsOf lists the parts of a layout that are wanted, in the order of copying.
-func partsOf(l cidx.Layout, wanted []string) []*part {
+func partsOf(l home.Layout, wanted []string) []*part {
 	var list []*part
 	add := func(p *part) {
 		if len(wanted) == 0 || slices.Contains(wanted, p.name) {

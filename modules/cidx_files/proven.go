@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
@@ -73,7 +73,7 @@ func (c *copier) locate(ctx context.Context) (err error) {
 	if c.share, err = c.args.MountPoint(config); err != nil {
 		return err
 	}
-	if c.layout, err = cidx.Detect(c.args.Home, c.share); err != nil {
+	if c.layout, err = home.Detect(c.args.Home, c.share); err != nil {
 		return err
 	}
 	c.moves = c.layout.Moves(config)
@@ -101,7 +101,7 @@ func (c *copier) copied() (list []copiedPart, err error) {
 		if err != nil {
 			return nil, err
 		}
-		inPlace[t.Target] = state == cidx.LinkInPlace
+		inPlace[t.Target] = state == home.LinkInPlace
 	}
 	before := partsOf(linked, c.args.Parts)
 	own, err := writers()

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -16,7 +16,7 @@ func (s *server) cutOver() {
 	s.t.Helper()
 	for _, name := range []string{"golden-repos", "activated-repos"} {
 		link := s.path("data/" + name)
-		s.do(os.Rename(link, link+cidx.PreCluster))
+		s.do(os.Rename(link, link+home.PreCluster))
 		s.do(os.Symlink(filepath.Join(s.share, name), link))
 	}
 }

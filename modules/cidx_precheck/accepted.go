@@ -5,7 +5,7 @@ import (
 	"os"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
@@ -28,7 +28,7 @@ func (e *examiner) judgeAccepted() {
 			"put the cluster's configuration back (a backup of the node has it, or run cluster-join.sh), then start the server")
 		return
 	}
-	for _, t := range cidx.AllTrees(e.Home, f.mount) {
+	for _, t := range home.AllTrees(e.Home, f.mount) {
 		if target, ours := f.standing.Links()[t.Link]; ours {
 			if to, err := os.Readlink(t.Link); err != nil || to != target {
 				half("the repositories are no link to the share any more", t.Link,

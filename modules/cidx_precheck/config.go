@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -95,7 +96,7 @@ func (e *examiner) settings() problem.List {
 }
 
 // storage checks that mount point, clone backend and their objects agree.
-func (e *examiner) storage(c cidx.Config) problem.List {
+func (e *examiner) storage(c home.Config) problem.List {
 	var problems problem.List
 	add := func(key, what, fix string) {
 		problems = append(problems, problem.Problem{What: key + ": " + what, At: c.Path, Fix: fix})
@@ -118,7 +119,7 @@ func (e *examiner) storage(c cidx.Config) problem.List {
 	default:
 		add("clone_backend", fmt.Sprintf("unknown value %q", c.Backend), "set it to local, ontap or cow-daemon")
 	}
-	if dir := jsonfile.Get(c.Raw, "server_dir").String(); dir != "" && filepath.IsAbs(dir) && !slices.Contains(cidx.Spellings(e.Home, c), filepath.Clean(dir)) {
+	if dir := jsonfile.Get(c.Raw, "server_dir").String(); dir != "" && filepath.IsAbs(dir) && !slices.Contains(home.Spellings(e.Home, c), filepath.Clean(dir)) {
 		add("server_dir", fmt.Sprintf("%q is another folder", dir), "set cidx_home to the folder that the server uses")
 	}
 	return problems

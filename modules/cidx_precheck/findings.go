@@ -6,23 +6,23 @@ import (
 	"os"
 	"path/filepath"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/registry"
 )
 
 // findings are what several checks need; look gathers them once.
 type findings struct {
-	now       cidx.Config // config.json
+	now       home.Config // config.json
 	nowErr    error
-	cluster   cidx.Config // the cluster's settings: config.json, or the copy kept after a rollback
+	cluster   home.Config // the cluster's settings: config.json, or the copy kept after a rollback
 	err       error       // of cluster
 	mount     string
 	mountErr  error
 	hung      error // the share does not answer
-	standing  cidx.Standing
+	standing  home.Standing
 	standErr  error
-	layout    cidx.Layout
+	layout    home.Layout
 	layoutErr error
 	looked    bool // layout was looked for
 	migrated  bool
@@ -38,7 +38,7 @@ type findings struct {
 // look reads configuration and journal; nothing of the share is touched.
 func (e *examiner) look(ctx context.Context) {
 	f := &e.found
-	f.now, f.nowErr = cidx.ReadConfig(ctx, filepath.Join(e.Home, "config.json"))
+	f.now, f.nowErr = home.ReadConfig(ctx, filepath.Join(e.Home, "config.json"))
 	f.cluster, f.err = e.ClusterConfig(ctx)
 	f.mount, f.mountErr = e.MountPoint(f.cluster)
 	f.closed = e.closed()
@@ -52,7 +52,7 @@ func (e *examiner) look(ctx context.Context) {
 
 // where looks which layout the home has. It may touch the share, through links
 // that somebody else has made, so it asks first whether the share answers.
-func (e *examiner) where(ctx context.Context) (cidx.Layout, error) {
+func (e *examiner) where(ctx context.Context) (home.Layout, error) {
 	f := &e.found
 	if f.looked {
 		return f.layout, f.layoutErr
@@ -63,7 +63,7 @@ func (e *examiner) where(ctx context.Context) (cidx.Layout, error) {
 			return f.layout, f.layoutErr
 		}
 	}
-	f.layout, f.layoutErr = cidx.Detect(e.Home, f.mount)
+	f.layout, f.layoutErr = home.Detect(e.Home, f.mount)
 	if f.layoutErr == nil {
 		e.reply.Data["layout"] = f.layout.Kind
 	}
@@ -72,7 +72,7 @@ func (e *examiner) where(ctx context.Context) (cidx.Layout, error) {
 
 // linked reports whether any tree is a link that no cut-over has made.
 func (e *examiner) linked() bool {
-	for _, t := range cidx.AllTrees(e.Home, e.found.mount) {
+	for _, t := range home.AllTrees(e.Home, e.found.mount) {
 		if info, err := os.Lstat(t.Link); err == nil && info.Mode()&os.ModeSymlink != 0 && !t.Moved() {
 			return true
 		}
@@ -91,9 +91,9 @@ func (e *examiner) judgeStanding(ctx context.Context) {
 	inPlace, moved := e.links()
 	switch {
 	case f.standErr != nil || f.nowErr != nil:
-	case f.standing.Begun == cidx.ToStandalone:
+	case f.standing.Begun == home.ToStandalone:
 		half("a rollback was interrupted", "finish it with cluster-rollback.yml, then migrate again")
-	case f.standing.Begun == cidx.ToNode || f.standing.Begun == cidx.Apart:
+	case f.standing.Begun == home.ToNode || f.standing.Begun == home.Apart:
 		half("cluster-node.yml was interrupted on this server", "run it again as it was called, which finishes it")
 	case f.standing.Node():
 		f.migrated = true // by another one: there is nothing to move
@@ -102,17 +102,17 @@ func (e *examiner) judgeStanding(ctx context.Context) {
 	case f.standing.Stray && f.now.Cluster():
 		f.migrated = e.loadedFromHere(ctx)
 	case f.standing.Forgotten && !f.now.Cluster():
-		half("config.json is standalone, but the repositories are links to the share, and the record of their migration is gone", "put the state folder and the *"+cidx.PreCluster+" folders back from a backup of the node, then run cluster-rollback.yml")
+		half("config.json is standalone, but the repositories are links to the share, and the record of their migration is gone", "put the state folder and the *"+home.PreCluster+" folders back from a backup of the node, then run cluster-rollback.yml")
 	case f.standing.Forgotten:
 		f.migrated = true
-	case f.standing.Cutover == cidx.ToCluster && !f.now.Cluster():
+	case f.standing.Cutover == home.ToCluster && !f.now.Cluster():
 		half("config.json is standalone again, but the repositories still are links to the share: rolled back by hand", rollback)
-	case f.standing.Cutover == cidx.ToCluster && !inPlace:
+	case f.standing.Cutover == home.ToCluster && !inPlace:
 		half("the home was migrated, but a repository folder is no link to the share any more", rollback)
-	case f.standing.Cutover == cidx.ToCluster:
+	case f.standing.Cutover == home.ToCluster:
 		f.migrated = f.standing.Migrated()
-	case moved && f.standing.Begun != cidx.ToCluster:
-		half("folders were moved aside ("+cidx.PreCluster+"), but the journal "+e.State().Journal()+" knows of no migration", "if cidx_state_dir was changed, set it back; else "+rollback)
+	case moved && f.standing.Begun != home.ToCluster:
+		half("folders were moved aside ("+home.PreCluster+"), but the journal "+e.State().Journal()+" knows of no migration", "if cidx_state_dir was changed, set it back; else "+rollback)
 	}
 }
 
@@ -124,7 +124,7 @@ func (f findings) notMigrated() bool { return f.standErr == nil && f.nowErr == n
 // whether any was moved.
 func (e *examiner) links() (inPlace, moved bool) {
 	inPlace = true
-	for _, t := range cidx.AllTrees(e.Home, e.found.mount) {
+	for _, t := range home.AllTrees(e.Home, e.found.mount) {
 		if !t.Moved() {
 			continue
 		}

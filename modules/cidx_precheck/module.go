@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
@@ -21,7 +21,7 @@ import (
 )
 
 type args struct {
-	cidx.Common
+	home.Common
 	service.Args
 	Checks        []string `arg:"checks" choices:"config,share,postgres,space,service,api,stopped" doc:"What to check, in this order. Default: everything but C(stopped), which is for the time after the stop."`
 	DSN           string   `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json)."`

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/pgtest"
@@ -51,7 +51,7 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(s.api.Close)
 	must(t, os.WriteFile(s.flag, nil, 0o600))
 	s.args = args{
-		Common: cidx.Common{Home: h.Dir},
+		Common: home.Common{Home: h.Dir},
 		Args:   service.Args{Manager: service.ByCommand, StartCommand: "true", StopCommand: "true", StatusCommand: "test -e " + s.flag + " || exit 3", Timeout: 5, URL: s.api.URL},
 		APIKey: apiKey,
 	}
@@ -194,7 +194,7 @@ var faults = map[string]fault{
 		must(t, os.Mkdir(s.Path("data/activated-repos"), 0o700))
 		must(t, os.RemoveAll(s.Path("data/activated-repos")))
 	}, "Cluster config", "no link to the share any more", "/.cidx-server", "cluster-rollback.yml"},
-	"a rollback was interrupted": {func(t *testing.T, s *stage) { note(t, s, cidx.ConfigBegun, cidx.ToStandalone) },
+	"a rollback was interrupted": {func(t *testing.T, s *stage) { note(t, s, home.ConfigBegun, home.ToStandalone) },
 		"Cluster config", "a rollback was interrupted", "/.cidx-server", "cluster-rollback.yml"},
 	"a plain folder as share": {func(_ *testing.T, s *stage) { s.real = true },
 		"NFS mount", "not a mount point", "/share", "mount the shared storage"},
@@ -379,7 +379,7 @@ func TestASecondMigrationTakesTheKeptSettings(t *testing.T) {
 	s := newStage(t)
 	s.Write(t, "config.json", fmt.Sprintf(hometest.Standalone, s.Dir))
 	s.Write(t, ".cluster-migrate/config.json.cluster", fmt.Sprintf(hometest.Cluster, s.Dir, s.DSN, s.Share))
-	note(t, s, cidx.ConfigDone, cidx.ToStandalone)
+	note(t, s, home.ConfigDone, home.ToStandalone)
 	reply, lines, err := s.run(true)
 	must(t, err)
 	if reply.Data["migrated"] != false || reply.Data["resuming"] != false || !strings.Contains(lines[0], "kept from before the rollback") {
@@ -446,12 +446,12 @@ func link(t *testing.T, s *stage) {
 
 func migrated(t *testing.T, s *stage) {
 	link(t, s)
-	note(t, s, cidx.ConfigBegun, cidx.ToCluster)
-	note(t, s, cidx.ConfigDone, cidx.ToCluster)
+	note(t, s, home.ConfigBegun, home.ToCluster)
+	note(t, s, home.ConfigDone, home.ToCluster)
 }
 
 func note(t *testing.T, s *stage, event, state string) {
-	must(t, journal.Append(s.Path(".cluster-migrate/journal.jsonl"), cidx.ConfigModule, event, map[string]any{"state": state}))
+	must(t, journal.Append(s.Path(".cluster-migrate/journal.jsonl"), home.ConfigModule, event, map[string]any{"state": state}))
 }
 
 func edit(t *testing.T, s *stage, old, new string) {

@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/registry"
@@ -19,7 +20,7 @@ import (
 )
 
 // aliases checks that every file in the folder of aliases can be read.
-func (e *examiner) aliases(layout cidx.Layout) problem.List {
+func (e *examiner) aliases(layout home.Layout) problem.List {
 	golden, ok := layout.Tree(cidx.GoldenRepos)
 	if !ok {
 		return nil
@@ -70,7 +71,7 @@ const most = 20
 // registry checks that every registered repository has its files: the
 // reconciler of a cluster node deletes rows whose files it does not find, as
 // that of a standalone server does.
-func (e *examiner) registry(ctx context.Context, layout cidx.Layout) problem.List {
+func (e *examiner) registry(ctx context.Context, layout home.Layout) problem.List {
 	if _, err := os.Stat(cidx.ServerDatabase(e.Home)); err != nil {
 		return nil // told already
 	}
@@ -92,7 +93,7 @@ func (e *examiner) registry(ctx context.Context, layout cidx.Layout) problem.Lis
 			break
 		}
 		if to, err := os.Readlink(filepath.Clean(r.ClonePath)); err == nil { // rather than "restore it"
-			problems = append(problems, cidx.FollowedLink(filepath.Clean(r.ClonePath), to))
+			problems = append(problems, home.FollowedLink(filepath.Clean(r.ClonePath), to))
 			continue
 		}
 		problems = append(problems, problem.Problem{What: "repository " + r.Alias + " is registered, but has no files", At: r.ClonePath, Fix: "restore its folder, or remove the repository in CIDX; a cluster node would delete it at its start"})
@@ -101,7 +102,7 @@ func (e *examiner) registry(ctx context.Context, layout cidx.Layout) problem.Lis
 }
 
 // lost lists the repositories that CIDX would not find.
-func (e *examiner) lost(ctx context.Context, layout cidx.Layout) ([]registry.Repo, error) {
+func (e *examiner) lost(ctx context.Context, layout home.Layout) ([]registry.Repo, error) {
 	known, err := registry.FromSQLite(ctx, e.Home)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/owned"
 	"cidx-cluster/modules/internal/problem"
@@ -32,7 +33,7 @@ func (e *examiner) closed() problem.List {
 	paths := kept.Paths(e.Common, e.ServiceUser)
 	old, _ := filepath.Glob(filepath.Join(e.Home, "config.json.*")) // well-formed unless the home has brackets
 	paths = append(paths, old...)
-	for _, t := range cidx.AllTrees(e.Home, "") {
+	for _, t := range home.AllTrees(e.Home, "") {
 		if t.Name == cidx.GoldenRepos && !leads(t.Local) {
 			paths = append(paths, aliasPaths(t.Local)...)
 		}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -138,7 +139,7 @@ type amount struct{ bytes, files int64 }
 // need adds the trees up, as they will be on the share: apparent sizes, since
 // snapshots that share blocks here do not there. With copied it looks at what
 // is on the share.
-func (e *examiner) need(ctx context.Context, layout cidx.Layout, copied bool) (amount, error) {
+func (e *examiner) need(ctx context.Context, layout home.Layout, copied bool) (amount, error) {
 	var bytes, files atomic.Int64
 	last := atomic.Int64{}
 	for _, t := range layout.Trees {

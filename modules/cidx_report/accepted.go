@@ -3,7 +3,7 @@ package report
 import (
 	"fmt"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 )
 
@@ -17,7 +17,7 @@ func (d *document) finality(a args) {
 		d.Rollback.Final = standing.Final(a.Home)
 	}
 	if s := standing.Accepted; s != nil {
-		d.Acceptance = &acceptance{Time: s.Time, By: s.By, Removed: append([]cidx.Remnant{}, s.Removed...)}
+		d.Acceptance = &acceptance{Time: s.Time, By: s.By, Removed: append([]home.Remnant{}, s.Removed...)}
 		for _, r := range s.Removed {
 			d.Acceptance.Files, d.Acceptance.Bytes = d.Acceptance.Files+r.Files, d.Acceptance.Bytes+r.Bytes
 		}

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -251,7 +251,7 @@ type acceptance struct {
 	By      string         `json:"by"`
 	Files   int64          `json:"files"`
 	Bytes   int64          `json:"bytes"` // that came free
-	Removed []cidx.Remnant `json:"removed"`
+	Removed []home.Remnant `json:"removed"`
 }
 
 // commands bring the standalone server back. Where nothing can, Final says why

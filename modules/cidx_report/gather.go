@@ -14,7 +14,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
@@ -68,11 +68,11 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 
 // mountPoint names the share, and registers the configuration's secrets.
 func (d *document) mountPoint(ctx context.Context, a args) string {
-	config, err := cidx.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
+	config, err := home.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
 	if err != nil && !d.further() { // which may have none yet
 		d.warn("report", err)
 	}
-	if kept, err := cidx.ReadConfig(ctx, a.State().ClusterConfig()); err == nil && config.Share == "" {
+	if kept, err := home.ReadConfig(ctx, a.State().ClusterConfig()); err == nil && config.Share == "" {
 		config.Share = kept.Share
 	}
 	if a.Share != "" {

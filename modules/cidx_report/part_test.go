@@ -8,11 +8,11 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 )
 
 func TestAReportIsReadInPartsAndNothingElseIs(t *testing.T) {
-	a := args{Common: cidx.Common{Home: t.TempDir()}, Outcome: migrated, Read: "report.json"}
+	a := args{Common: home.Common{Home: t.TempDir()}, Outcome: migrated, Read: "report.json"}
 	if err := os.MkdirAll(a.State().Report(), 0o700); err != nil {
 		t.Fatal(err)
 	}

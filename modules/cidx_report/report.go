@@ -20,7 +20,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -51,7 +51,7 @@ const (
 
 // args are the arguments of cidx_report.
 type args struct {
-	cidx.Common
+	home.Common
 	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,refused,failed,rolled-back,verified,accepted,absent" doc:"How the run ended."`
 	Subject string         `arg:"subject" choices:"migration,rollback,verification,acceptance,addition,removal" doc:"What was run, where the outcome does not say it. Default is C(migration)."`
 	Replies map[string]any `arg:"replies" doc:"The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, for example C(files_warm)."`

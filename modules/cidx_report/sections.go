@@ -10,12 +10,12 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 )
 
 // fromDatabase takes the tables from the reply, or from the record of what was
 // loaded where this run did not come to the database.
-func (d *document) fromDatabase(state cidx.State, replies []reply) {
+func (d *document) fromDatabase(state home.State, replies []reply) {
 	for _, r := range of(replies, "database") {
 		if r.Get("phase").Str == "warm" {
 			continue // what counts is what was loaded after the stop
@@ -173,7 +173,7 @@ var beside = []artifact{
 	{Path: "cluster-writes.jsonl", What: "what the cluster has written since the migration, the searches of the verification included"},
 }
 
-func (d *document) artifacts(state cidx.State) {
+func (d *document) artifacts(state home.State) {
 	for _, a := range beside {
 		a.Path = state.Report(a.Path)
 		raw, err := os.ReadFile(a.Path)

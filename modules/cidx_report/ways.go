@@ -10,6 +10,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/service"
 )
@@ -41,8 +42,8 @@ func (d *document) ways(a args, scope service.Scope) {
 	}
 	// Without a standalone configuration the third command would start a server in
 	// cluster mode, on whatever PostgreSQL holds.
-	if !d.further() && leadsBack(config+cidx.PreCluster) {
-		d.Rollback.ByHand = []string{stop, fmt.Sprintf("cp %s %s", human.Word(config+cidx.PreCluster), human.Word(config)), start}
+	if !d.further() && leadsBack(config+home.PreCluster) {
+		d.Rollback.ByHand = []string{stop, fmt.Sprintf("cp %s %s", human.Word(config+home.PreCluster), human.Word(config)), start}
 	}
 }
 
@@ -60,7 +61,7 @@ func (c commands) Joined() string {
 
 // leadsBack reports whether a file is the configuration of a standalone server.
 func leadsBack(path string) bool {
-	config, err := cidx.ReadConfig(context.Background(), path)
+	config, err := home.ReadConfig(context.Background(), path)
 	return err == nil && config.StorageMode == cidx.ModeSQLite
 }
 

@@ -7,13 +7,13 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/service"
 )
 
 // A unit of the user's own systemd is none of root's: what is printed can be pasted.
 func TestTheWayBackByHandIsOfTheSystemdThatRunsTheServer(t *testing.T) {
-	home := newHome(t)
+	dir := newHome(t)
 	for name, row := range map[string]struct {
 		scope service.Scope
 		want  string
@@ -23,7 +23,7 @@ func TestTheWayBackByHandIsOfTheSystemdThatRunsTheServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d document
-			d.ways(args{Common: cidx.Common{Home: home}, Manager: service.BySystemd, Unit: "cidx-server"}, row.scope)
+			d.ways(args{Common: home.Common{Home: dir}, Manager: service.BySystemd, Unit: "cidx-server"}, row.scope)
 			if len(d.Rollback.ByHand) != 3 || d.Rollback.ByHand[0] != row.want {
 				t.Errorf("%q", d.Rollback.ByHand)
 			}

@@ -8,8 +8,8 @@ import (
 	"regexp"
 	"strings"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -71,7 +71,7 @@ func hideAddresses(v any) any {
 
 // write puts the documents into the state folder, each complete or not at all,
 // and a copy under its time, so that every run's report stays.
-func (d *document) write(state cidx.State, page []byte) ([]string, error) {
+func (d *document) write(state home.State, page []byte) ([]string, error) {
 	raw, err := d.encode()
 	if err != nil {
 		return nil, fmt.Errorf("encode report: %w", err)

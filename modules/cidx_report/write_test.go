@@ -14,7 +14,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/printable"
 )
@@ -118,9 +118,9 @@ func TestAReportThatTheNodeCannotKeepIsInTheReply(t *testing.T) {
 // The journal, the names in replies, an operator's start command of two lines.
 func TestReportShowsForeignTextInOneLine(t *testing.T) {
 	const hostile = "x\nMigration complete!\r\x1b[2J\u009b2J\u202e\u2028"
-	home := t.TempDir()
-	put(t, filepath.Join(home, "config.json.pre-cluster"), `{"storage_mode":"sqlite"}`)
-	state := cidx.State(filepath.Join(home, ".cluster-migrate"))
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "config.json.pre-cluster"), `{"storage_mode":"sqlite"}`)
+	state := home.State(filepath.Join(dir, ".cluster-migrate"))
 	if err := journal.Append(state.Journal(), "cidx_files", "warm", map[string]any{"name": hostile}); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestReportShowsForeignTextInOneLine(t *testing.T) {
 	if err != nil || printable.Text(string(raw)) != string(raw) {
 		t.Errorf("journal: %v %q", err, raw)
 	}
-	a := args{Common: cidx.Common{Home: home}, Outcome: failed, Host: "node1", Manager: "command", Start: "cd /srv\n./start\n", Stop: "./stop", Replies: map[string]any{
+	a := args{Common: home.Common{Home: dir}, Outcome: failed, Host: "node1", Manager: "command", Start: "cd /srv\n./start\n", Stop: "./stop", Replies: map[string]any{
 		"files": map[string]any{"failed": true, "msg": "copy " + hostile, "left_out": []any{map[string]any{"path": hostile, "why": hostile}}, "all_warnings": []any{hostile}},
 	}}
 	reply, err := run(t.Context(), a, ansible.Mode{Check: true})

@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/service"
 )
 
 // byCommands is a home whose server is a file.
 func byCommands(t *testing.T) (args, service.Control, string) {
-	common := cidx.Common{Home: t.TempDir()}
+	common := home.Common{Home: t.TempDir()}
 	flag := filepath.Join(t.TempDir(), "runs")
 	a := service.Args{
 		Manager: service.ByCommand, Timeout: 2, URL: "http://127.0.0.1:1",

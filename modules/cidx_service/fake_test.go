@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -179,7 +179,7 @@ func (m *machine) states() map[string]string {
 
 // node is a home on that machine.
 func (m *machine) node(t *testing.T, timeout int) (args, service.Control) {
-	common := cidx.Common{Home: t.TempDir()}
+	common := home.Common{Home: t.TempDir()}
 	a := service.Args{Manager: service.BySystemd, Unit: "cidx-server", Timeout: timeout, URL: "http://127.0.0.1:1"}
 	return args{Common: common, Args: a}, service.Control{Args: a, Common: common, Runner: m, Drops: service.DropIns{Root: m.root}, Scope: service.Scope{Allowed: true}}
 }

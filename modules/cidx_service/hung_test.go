@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hungtest"
 	"cidx-cluster/modules/internal/journal"
 )
@@ -55,12 +55,12 @@ func TestNothingIsStoppedWhileTheShareHangs(t *testing.T) {
 // Who goes back because the share is dead must not need it for the stop.
 func TestANodeOfTheClusterIsStoppedWhileTheShareHangs(t *testing.T) {
 	t.Parallel()
-	for _, state := range []string{cidx.ToCluster, cidx.ToNode} {
+	for _, state := range []string{home.ToCluster, home.ToNode} {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
 			m := newMachine(t)
 			a, c := m.node(t, 5)
-			if err := journal.Append(a.State().Journal(), cidx.ConfigModule, cidx.ConfigDone, map[string]any{"state": state}); err != nil {
+			if err := journal.Append(a.State().Journal(), home.ConfigModule, home.ConfigDone, map[string]any{"state": state}); err != nil {
 				t.Fatal(err)
 			}
 			a.Share = hungtest.Share(t)

@@ -9,20 +9,20 @@ import (
 	"strings"
 	"syscall"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
-// rootPlaces is the folder of root's own places, see cidx.RootFolder.
+// rootPlaces is the folder of root's own places, see home.RootFolder.
 const rootPlaces = "/var/lib/cidx-cluster/"
 
 // rootOwn reports whether a place is root's own.
-func rootOwn(place cidx.State) bool { return strings.HasPrefix(string(place), rootPlaces) }
+func rootOwn(place home.State) bool { return strings.HasPrefix(string(place), rootPlaces) }
 
 // makePlace makes the folder of hold and record. Root's own can be read by
 // everybody: the drop-ins and the other steps look there as the server's user.
-func makePlace(place cidx.State) error {
+func makePlace(place home.State) error {
 	if !rootOwn(place) {
 		return durable.MakeFolder(string(place))
 	}
@@ -46,7 +46,7 @@ func makePlace(place cidx.State) error {
 
 // leavePlace removes root's own folder when nothing is left in it, and the
 // folder of all such when this was the last one.
-func leavePlace(place cidx.State) error {
+func leavePlace(place home.State) error {
 	if !rootOwn(place) {
 		return nil
 	}
@@ -64,7 +64,7 @@ func writeOpen(path string, raw []byte) error {
 	if err := durable.Write(path, raw, nil); err != nil {
 		return err
 	}
-	if !rootOwn(cidx.State(filepath.Dir(path))) {
+	if !rootOwn(home.State(filepath.Dir(path))) {
 		return nil
 	}
 	if err := os.Chmod(path, 0o644); err != nil {

@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/service"
 )
@@ -22,7 +22,7 @@ type record struct {
 }
 
 // readRecord reads the record; known is false where there is none.
-func readRecord(state cidx.State) (r record, known bool, err error) {
+func readRecord(state home.State) (r record, known bool, err error) {
 	raw, err := os.ReadFile(state.Units())
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{}, false, nil
@@ -57,7 +57,7 @@ next:
 }
 
 // write stores the record durably; an equal one is not written again.
-func (r record) write(state cidx.State) error {
+func (r record) write(state home.State) error {
 	raw, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode record of the units: %w", err)
@@ -88,7 +88,7 @@ func (r record) ids() []string {
 	return ids
 }
 
-func forget(state cidx.State) error {
+func forget(state home.State) error {
 	if err := os.Remove(state.Units()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget the record of the units: %w", err)
 	}

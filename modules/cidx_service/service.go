@@ -14,7 +14,7 @@ import (
 	"errors"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/service"
 )
@@ -23,7 +23,7 @@ import (
 const name = "cidx_service"
 
 type args struct {
-	cidx.Common
+	home.Common
 	service.Args
 	Wanted string `arg:"state" required:"true" choices:"stopped,started,freed,released,status" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. It refuses to where the home is neither that of a standalone server nor of a migrated one. C(freed) lets it start, and leaves it as it is. C(released) gives those back, as they were before the stop. C(status) only says whether the server runs now."`
 }
@@ -108,7 +108,7 @@ func status(ctx context.Context, c service.Control) (ansible.Reply, error) {
 type switcher struct {
 	control  service.Control
 	manager  manager
-	state    cidx.State // where hold and record lie
+	state    home.State // where hold and record lie
 	check    bool
 	leave    bool     // start: only let it
 	plan     []string // what was done or would be

@@ -7,6 +7,7 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
@@ -194,11 +195,11 @@ func (s *switcher) unstarted(ctx context.Context, steps []step) ([]step, error) 
 // rests proves again that nothing runs, before the hold goes: what was started
 // behind its back works on a home in the middle of the change.
 func (s *switcher) rests(ctx context.Context) error {
-	home, err := s.control.ReadHome(ctx)
+	now, err := s.control.ReadHome(ctx)
 	if err != nil {
 		return err
 	}
-	held, err := inForce(s.state.Hold(), home.Changed)
+	held, err := inForce(s.state.Hold(), now.Changed)
 	if err != nil || !held {
 		return err
 	}
@@ -210,24 +211,24 @@ func (s *switcher) rests(ctx context.Context) error {
 // runs on an empty PostgreSQL and deletes what it does not find there.
 func (s *switcher) whole(ctx context.Context) error {
 	at := s.control.Common.Home
-	home, err := s.control.ReadHome(ctx)
+	now, err := s.control.ReadHome(ctx)
 	if err == nil {
-		err = home.Problems.Err()
+		err = now.Problems.Err()
 	}
 	if err != nil {
 		return err
 	}
-	standing := home.Standing
+	standing := now.Standing
 	const fix = "run cluster-migrate.yml without --tags to finish the migration, or cluster-rollback.yml to undo it"
 	switch {
-	case standing.Begun == cidx.ToStandalone:
+	case standing.Begun == home.ToStandalone:
 		return problem.Problem{What: "not started: a rollback was interrupted", At: at, Fix: "run cluster-rollback.yml, which finishes it"}
-	case standing.Begun == cidx.ToNode || standing.Begun == cidx.Apart:
+	case standing.Begun == home.ToNode || standing.Begun == home.Apart:
 		return problem.Problem{
 			What: "not started: the change of this node is not finished", At: at,
 			Fix: "run cluster-node.yml again as it was called, which finishes it",
 		}
-	case home.Mode == cidx.ModePostgres && !standing.Migrated() && !standing.Node():
+	case now.Mode == cidx.ModePostgres && !standing.Migrated() && !standing.Node():
 		return problem.Problem{What: "not started: config.json names PostgreSQL, but the data was not migrated", At: at, Fix: fix}
 	case standing.Begun != "":
 		return problem.Problem{What: "not started: the cut-over is not finished", At: at, Fix: fix}

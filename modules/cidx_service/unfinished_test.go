@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -18,23 +18,23 @@ import (
 func TestNoStartBetweenStandaloneAndCluster(t *testing.T) {
 	t.Parallel()
 	const joined, standalone = `{"storage_mode": "postgres"}`, `{"storage_mode": "sqlite"}`
-	begun := func(state string) []string { return []string{cidx.ConfigBegun, state} }
-	done := func(state string) []string { return []string{cidx.ConfigDone, state} }
+	begun := func(state string) []string { return []string{home.ConfigBegun, state} }
+	done := func(state string) []string { return []string{home.ConfigDone, state} }
 	for name, c := range map[string]struct {
 		config  string
 		journal [][]string
 		refused string // "": it starts
 	}{
 		"joined, not migrated":                  {joined, nil, "the data was not migrated"},
-		"the cut-over is not finished":          {joined, [][]string{begun(cidx.ToCluster)}, "the data was not migrated"},
-		"rolled back, joined again":             {joined, [][]string{done(cidx.ToCluster), done(cidx.ToStandalone)}, "the data was not migrated"},
-		"a rollback is not finished":            {standalone, [][]string{done(cidx.ToCluster), begun(cidx.ToStandalone)}, "a rollback was interrupted"},
-		"a rollback has not reached config":     {joined, [][]string{done(cidx.ToCluster), begun(cidx.ToStandalone)}, "a rollback was interrupted"},
+		"the cut-over is not finished":          {joined, [][]string{begun(home.ToCluster)}, "the data was not migrated"},
+		"rolled back, joined again":             {joined, [][]string{done(home.ToCluster), done(home.ToStandalone)}, "the data was not migrated"},
+		"a rollback is not finished":            {standalone, [][]string{done(home.ToCluster), begun(home.ToStandalone)}, "a rollback was interrupted"},
+		"a rollback has not reached config":     {joined, [][]string{done(home.ToCluster), begun(home.ToStandalone)}, "a rollback was interrupted"},
 		"config.json is no JSON":                {"{", nil, "not valid JSON"},
-		"migrated":                              {joined, [][]string{begun(cidx.ToCluster), done(cidx.ToCluster)}, ""},
-		"rolled back":                           {standalone, [][]string{done(cidx.ToCluster), begun(cidx.ToStandalone), done(cidx.ToStandalone)}, ""},
-		"rolled back by hand":                   {standalone, [][]string{done(cidx.ToCluster)}, ""},
-		"standalone, a cut-over was only begun": {standalone, [][]string{begun(cidx.ToCluster)}, "the cut-over is not finished"},
+		"migrated":                              {joined, [][]string{begun(home.ToCluster), done(home.ToCluster)}, ""},
+		"rolled back":                           {standalone, [][]string{done(home.ToCluster), begun(home.ToStandalone), done(home.ToStandalone)}, ""},
+		"rolled back by hand":                   {standalone, [][]string{done(home.ToCluster)}, ""},
+		"standalone, a cut-over was only begun": {standalone, [][]string{begun(home.ToCluster)}, "the cut-over is not finished"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,7 +44,7 @@ func TestNoStartBetweenStandaloneAndCluster(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, e := range c.journal {
-				if err := journal.Append(a.State().Journal(), cidx.ConfigModule, e[0], map[string]any{"state": e[1]}); err != nil {
+				if err := journal.Append(a.State().Journal(), home.ConfigModule, e[0], map[string]any{"state": e[1]}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -34,7 +34,7 @@ func TestAServerIsWaitedForAsLongAsItHasTakenBefore(t *testing.T) {
 
 // TestAStartIsMeasuredOnce: from our own start of the service to health.
 func TestAStartIsMeasuredOnce(t *testing.T) {
-	dir, k := home(t)
+	dir, k := seeded(t)
 	book := filepath.Join(dir, ".cluster-migrate/journal.jsonl")
 	must(t, journal.Append(book, "cidx_service", "started", nil))
 	arguments := map[string]any{"home": dir, "mode": "standalone", "url": serve(t, dir, "-slow-start", "1500ms"), "api_key": k.Admin.Key}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/postgres"
 )
@@ -124,7 +125,7 @@ func (v *verification) aliasFiles() ([]string, error) {
 		}
 		for _, f := range found {
 			path := filepath.Join(tree.Link, sub, f.Name())
-			if strings.HasSuffix(f.Name(), ".json") && cidx.IsAliasFile(path) {
+			if strings.HasSuffix(f.Name(), ".json") && home.IsAliasFile(path) {
 				files = append(files, path)
 			}
 		}

@@ -82,7 +82,7 @@ func TestARepositoryWithoutHitsIsMeasuredByWhatItWasBefore(t *testing.T) {
 
 // TestTheStandaloneServerIsAskedBeforeAndMeasuredAfter goes through the journal.
 func TestTheStandaloneServerIsAskedBeforeAndMeasuredAfter(t *testing.T) {
-	dir, k := home(t)
+	dir, k := seeded(t)
 	empty := k.Repos[0]
 	for _, r := range append(globs(t, filepath.Join(dir, "data/golden-repos/.versioned", empty.Alias, "*")), filepath.Join(dir, "data/golden-repos", empty.Alias)) {
 		must(t, os.RemoveAll(filepath.Join(r, ".code-indexer/tantivy_index")))

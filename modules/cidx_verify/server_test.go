@@ -69,8 +69,8 @@ type account struct {
 	TOTP           string `json:"totp_secret"`
 }
 
-// home makes a standalone home with three repositories and cidx-meta.
-func home(t *testing.T) (string, known) {
+// seeded is a standalone home with three repositories and cidx-meta.
+func seeded(t *testing.T) (string, known) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "home")
 	facts := filepath.Join(t.TempDir(), "facts.json")

@@ -20,6 +20,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -30,7 +31,7 @@ import (
 
 // args are the arguments of cidx_verify.
 type args struct {
-	cidx.Common
+	home.Common
 	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember,session" doc:"The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same searches, and keeps in the journal in which repositories they find nothing: after the migration these only have to answer. C(session), on a node of the cluster, logs in and tells what a further node is compared with; its session is closed with I(seal)."`
 	Manager     string            `arg:"service_manager" default:"systemd" choices:"systemd,command" doc:"What runs the server; its unit tells where it listens."`
 	Unit        string            `arg:"service_unit" default:"cidx-server" doc:"The server's systemd unit."`
@@ -121,8 +122,8 @@ func verify(ctx context.Context, a args) (ansible.Reply, error) {
 // verification is one run.
 type verification struct {
 	args   args
-	config cidx.Config
-	layout cidx.Layout
+	config home.Config
+	layout home.Layout
 	api    *cidxapi.Client
 	known  memory
 	reply  ansible.Reply
@@ -139,7 +140,7 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 		problems.Add(problem.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout", Fix: "give a number of seconds, or leave it out"})
 	}
 	var err error
-	v.config, err = cidx.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
+	v.config, err = home.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
 	problems.Add(err)
 	if err == nil {
 		problems.Add(v.expectMode())
@@ -150,7 +151,7 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 	if a.Mode != modeRemember {
 		v.known = recall(entries)
 	}
-	v.layout, err = cidx.Detect(a.Home, v.config.Share)
+	v.layout, err = home.Detect(a.Home, v.config.Share)
 	problems.Add(err)
 	problems.Add(v.locate(ctx))
 	if v.api != nil && !v.api.Credentials() {

@@ -53,7 +53,7 @@ func want(t *testing.T, reply gjson.Result, failed bool, parts ...string) {
 }
 
 func TestStandalone(t *testing.T) {
-	dir, k := home(t)
+	dir, k := seeded(t)
 	address := serve(t, dir)
 	arguments := func(more map[string]any) map[string]any {
 		a := map[string]any{"home": dir, "mode": "standalone", "url": address, "api_key": k.Admin.Key, "timeout": "20"}
@@ -110,7 +110,7 @@ func TestStandalone(t *testing.T) {
 }
 
 func TestBeforeAnythingIsAsked(t *testing.T) {
-	dir, _ := home(t)
+	dir, _ := seeded(t)
 	for name, c := range map[string]struct {
 		arguments map[string]any
 		want      string
@@ -128,7 +128,7 @@ func TestBeforeAnythingIsAsked(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	dir, k := home(t)
+	dir, k := seeded(t)
 	arguments := func(address string) map[string]any {
 		return map[string]any{"home": dir, "mode": "standalone", "url": address, "api_key": k.Admin.Key, "timeout": "3"}
 	}
@@ -179,7 +179,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestCluster(t *testing.T) {
-	dir, _ := home(t)
+	dir, _ := seeded(t)
 	dsn := cluster(t, dir)
 	address := serve(t, dir)
 	arguments := map[string]any{"home": dir, "mode": "cluster", "url": address, "api_user": "admin", "api_password": "admin", "timeout": 20}

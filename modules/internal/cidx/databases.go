@@ -1,3 +1,8 @@
+// Package cidx holds facts: what a CIDX server's files, databases and settings are
+// called, and what no schema can tell of its tables. It looks at nothing.
+//
+// What it knows of CIDX is release 11.79. Layouts, files and columns are probed
+// for, never derived from a version number.
 package cidx
 
 import "path/filepath"
@@ -36,3 +41,25 @@ func SideFiles(database string) []string {
 
 // ServerDatabase is the main database of a home.
 func ServerDatabase(home string) string { return filepath.Join(home, "data", "cidx_server.db") }
+
+// Storage modes of config.json; any other value keeps CIDX from starting.
+const (
+	ModeSQLite   = "sqlite"
+	ModePostgres = "postgres"
+)
+
+// Tree names.
+const (
+	GoldenRepos    = "golden-repos"
+	Versioned      = "versioned" // a tree of its own only in the assumed layout
+	ActivatedRepos = "activated-repos"
+)
+
+// LoadMarker is the table in PostgreSQL that remembers each load: source_id, and
+// rolled_back_at once it was given up.
+const LoadMarker = "cidx_cluster_migration"
+
+// WarmMarker is the table in PostgreSQL that remembers what was loaded while the
+// server still ran. It is no load: what asks whether a cluster may start asks for
+// a row of LoadMarker, and the load that makes one drops this table.
+const WarmMarker = "cidx_cluster_warm"

@@ -19,6 +19,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/loaded"
@@ -182,7 +183,7 @@ func (h Home) Copy(t testing.TB) {
 // Remember writes the manifests of a copy of the trees as they are.
 func (h Home) Remember(t testing.TB) {
 	t.Helper()
-	state := cidx.Common{Home: h.Dir}.State()
+	state := home.Common{Home: h.Dir}.State()
 	must(t, os.MkdirAll(state.Files(), 0o700))
 	for _, part := range []string{cidx.GoldenRepos, cidx.ActivatedRepos} {
 		m, err := manifest.Open(state.Manifest(part))
@@ -213,7 +214,7 @@ func (h Home) Load(t testing.TB) {
 // found: the marker in PostgreSQL and the journal's line.
 func (h Home) Stand(t testing.TB) {
 	t.Helper()
-	common := cidx.Common{Home: h.Dir}
+	common := home.Common{Home: h.Dir}
 	must(t, os.MkdirAll(string(common.State()), 0o700))
 	places, err := kept.Open(common, "")
 	must(t, err)
@@ -242,7 +243,7 @@ func (h Home) Stand(t testing.TB) {
 	must(t, err)
 	pgtest.Exec(t, h.DSN, "CREATE TABLE IF NOT EXISTS "+cidx.LoadMarker+" "+loaded.Columns,
 		fmt.Sprintf("INSERT INTO %s VALUES ('of-this-home', '%s', '%s', now(), now(), '', '{\"users\": {\"rows\": 2, \"digest\": \"d1\"}}') ON CONFLICT", cidx.LoadMarker, h.Dir, host)+" (source_id) DO UPDATE SET rolled_back_at = NULL")
-	must(t, journal.Append(common.State().Journal(), cidx.DatabaseModule, cidx.DatabaseLoaded, map[string]any{"source_id": "of-this-home"}))
+	must(t, journal.Append(common.State().Journal(), home.DatabaseModule, home.DatabaseLoaded, map[string]any{"source_id": "of-this-home"}))
 }
 
 // Snapshot lists everything below dirs: path, type, mode, link target or

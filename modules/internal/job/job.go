@@ -23,7 +23,7 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -79,7 +79,7 @@ func (r Request) key() string {
 // properly is the module's business; what has the wrong type counts as absent.
 func NewRequest(module string, arguments map[string]any) Request {
 	r := Request{Module: module, Time: time.Now().UTC(), Hash: Fingerprint(arguments)}
-	c := cidx.Common{}
+	c := home.Common{}
 	c.Home, _ = arguments["home"].(string)
 	c.StateDir, _ = arguments["state_dir"].(string)
 	r.Home, r.State = filepath.Clean(c.Home), filepath.Clean(string(c.State()))

@@ -15,8 +15,8 @@ import (
 	"os"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -84,7 +84,7 @@ func Read(p *Places) (r Record, ok bool, err error) {
 }
 
 // Write replaces the record.
-func (r Record) Write(state cidx.State) error {
+func (r Record) Write(state home.State) error {
 	raw, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode record of the backup: %w", err)

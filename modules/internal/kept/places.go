@@ -11,13 +11,14 @@ import (
 
 	"cidx-cluster/modules/internal/beneath"
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
 )
 
 // Places are the folders in which sources and copies lie, opened.
 type Places struct {
-	common  cidx.Common
+	common  home.Common
 	home    *beneath.Folder
 	data    *beneath.Folder // of <home>/data, where that is a link to another disk
 	other   *beneath.Folder // of the service user's own .jwt_secret, where that is not in the home
@@ -40,7 +41,7 @@ var keyFiles = []string{Salt, "data/mfa_key.dat", ".jwt_secret"}
 
 // Open opens the places of a home. user is the one that the server runs as; ""
 // is the owner of the home.
-func Open(c cidx.Common, user string) (*Places, error) {
+func Open(c home.Common, user string) (*Places, error) {
 	p := &Places{common: c}
 	var err error
 	if p.home, err = beneath.Open(c.Home); err != nil {
@@ -95,7 +96,7 @@ func (p *Places) openOther(name string) error {
 }
 
 // Paths lists where the files of Fixed lie, also in a home that cannot be read.
-func Paths(c cidx.Common, user string) []string {
+func Paths(c home.Common, user string) []string {
 	p := &Places{common: c}
 	_ = p.openOther(user) // what cannot be opened has its path all the same
 	defer p.Close()       //nolint:errcheck // nothing was written
@@ -116,7 +117,7 @@ const OwnSecret = "~/.cidx-server/.jwt_secret"
 
 // Keys are the paths of the server's key files, whether they are there or not, by
 // their names: below the home, or OwnSecret.
-func Keys(c cidx.Common, user string) map[string]string {
+func Keys(c home.Common, user string) map[string]string {
 	paths := map[string]string{}
 	for _, name := range keyFiles {
 		paths[name] = filepath.Join(c.Home, name)
@@ -163,7 +164,7 @@ func (p *Places) Fixed() []File {
 // cut-over. Nothing is looked for on the share.
 func (p *Places) Aliases() ([]File, error) {
 	var list []File
-	for _, t := range cidx.AllTrees(p.common.Home, "") {
+	for _, t := range home.AllTrees(p.common.Home, "") {
 		if t.Name != cidx.GoldenRepos || !realFolder(t.Local) {
 			continue
 		}
@@ -183,7 +184,7 @@ func (p *Places) Aliases() ([]File, error) {
 				if err := readable(path); err != nil {
 					return nil, err
 				}
-				if !cidx.IsAliasFile(path) {
+				if !home.IsAliasFile(path) {
 					continue
 				}
 				rel, err := filepath.Rel(p.common.Home, filepath.Join(t.Link, dir, e.Name()))
@@ -264,7 +265,7 @@ func (p *Places) Where(f File) (*beneath.Folder, string) {
 }
 
 func (p *Places) located(path string) string {
-	for _, t := range cidx.AllTrees(p.common.Home, "") {
+	for _, t := range home.AllTrees(p.common.Home, "") {
 		link, errLink := filepath.Rel(p.common.Home, t.Link)
 		local, errLocal := filepath.Rel(p.common.Home, t.Local)
 		if rest, ok := strings.CutPrefix(path, link+"/"); ok && errLink == nil && errLocal == nil {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -58,16 +58,16 @@ func TestTheAddressIsWhereTheServerListens(t *testing.T) {
 		"nothing at all":                             {ByCommand, "", unitRunner{}, false, "", "", "http://127.0.0.1:8000"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			home := t.TempDir()
+			dir := t.TempDir()
 			for file, text := range map[string]string{"launch.json": c.launch, "server.pid": fmt.Sprint(os.Getpid())} {
 				if text == "" || file == "server.pid" && !c.pidFile {
 					continue
 				}
-				if err := os.WriteFile(filepath.Join(home, file), []byte(text), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			common := cidx.Common{Home: home}
+			common := home.Common{Home: dir}
 			if c.before != "" {
 				if err := journal.Append(common.State().Journal(), "cidx_verify", "asked", map[string]any{"url": c.before}); err != nil {
 					t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/errand"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
@@ -30,11 +31,11 @@ type Home struct {
 	Mode     string        // storage mode of config.json
 	Changed  time.Time     // of config.json; zero where there is none
 	Mount    string        // the share, "" where none is named
-	Standing cidx.Standing // without the journal's entries
+	Standing home.Standing // without the journal's entries
 	Problems problem.List  // what could not be read
 }
 
-var readHome = errand.New("home", func(ctx context.Context, c cidx.Common) (Home, error) {
+var readHome = errand.New("home", func(ctx context.Context, c home.Common) (Home, error) {
 	h := Home{Real: c.Home, Mode: cidx.ModeSQLite, Mount: c.KnownMount(ctx)} // a mode as CIDX takes a missing file
 	if real, err := filepath.EvalSymlinks(c.Home); err == nil {
 		h.Real = real
@@ -44,7 +45,7 @@ var readHome = errand.New("home", func(ctx context.Context, c cidx.Common) (Home
 		h.Changed = info.ModTime()
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		config, err := cidx.ReadConfig(ctx, path)
+		config, err := home.ReadConfig(ctx, path)
 		h.Problems.Add(err)
 		h.Mode = config.StorageMode
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 )
 
 // apart starts a shell command that is no child of ours, and returns the process
@@ -42,7 +42,7 @@ func TestForeignHoldersAreTold(t *testing.T) {
 		"nobody":                               {known: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			common := cidx.Common{Home: t.TempDir()}
+			common := home.Common{Home: t.TempDir()}
 			file := filepath.Join(common.Home, "data", "cidx_server.db")
 			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 				t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/errand"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -34,7 +34,7 @@ type File struct {
 // signsOf is a control as it travels to the server's user.
 type signsOf struct {
 	Args   Args
-	Common cidx.Common
+	Common home.Common
 	Scope  Scope
 }
 
@@ -134,7 +134,7 @@ func (s Signs) life() (unseen int, problems problem.List) {
 // that does not heed the hold. It looks with the rights of the caller, who is
 // the server's user, for a process, an answer and open databases. While nothing
 // holds the server there is nothing to prove. The error is problem.List.
-func StillStopped(ctx context.Context, c cidx.Common) error {
+func StillStopped(ctx context.Context, c home.Common) error {
 	standing, err := c.Standing()
 	if err != nil || !standing.Held {
 		return err

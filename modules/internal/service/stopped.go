@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -21,16 +21,16 @@ type State struct {
 // Control is one server under one manager.
 type Control struct {
 	Args
-	Common cidx.Common
+	Common home.Common
 	Runner Runner
 	Drops  DropIns
 	Scope  Scope
-	Own    cidx.State // root's own folder for hold and record, where root works for another user
+	Own    home.State // root's own folder for hold and record, where root works for another user
 }
 
 // Place is the folder in which hold and record lie: root's own, else the state
 // folder.
-func (c Control) Place() cidx.State {
+func (c Control) Place() home.State {
 	if c.Own != "" {
 		return c.Own
 	}
@@ -38,7 +38,7 @@ func (c Control) Place() cidx.State {
 }
 
 // New returns the control of a module's server, with the real Runner.
-func New(a Args, c cidx.Common) Control { return Control{Args: a, Common: c, Runner: Exec{}} }
+func New(a Args, c home.Common) Control { return Control{Args: a, Common: c, Runner: Exec{}} }
 
 // For is the control of root who works for the server's user uid: hold and record
 // lie in root's own folder. With 0 it is c itself.
@@ -46,11 +46,11 @@ func (c Control) For(ctx context.Context, uid int) (Control, error) {
 	if uid == 0 {
 		return c, nil
 	}
-	home, err := c.ReadHome(ctx)
+	now, err := c.ReadHome(ctx)
 	if err != nil {
 		return c, err
 	}
-	c.Own = cidx.RootFolder(uid, home.Real)
+	c.Own = home.RootFolder(uid, now.Real)
 	return c, nil
 }
 

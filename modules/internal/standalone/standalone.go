@@ -11,6 +11,7 @@ import (
 	"sort"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -19,7 +20,7 @@ import (
 // transcript where it is from: now, which is config.json, if it is one; else the
 // newest standalone file that cluster-join.sh kept beside it; else now without
 // its cluster settings.
-func Config(ctx context.Context, now cidx.Config) (raw []byte, from string, err error) {
+func Config(ctx context.Context, now home.Config) (raw []byte, from string, err error) {
 	if !now.Cluster() {
 		return now.Raw, "config.json", nil
 	}
@@ -30,20 +31,20 @@ func Config(ctx context.Context, now cidx.Config) (raw []byte, from string, err 
 	// The names end in the time: config.json.bak.20260102_030405.
 	sort.Sort(sort.Reverse(sort.StringSlice(backups)))
 	for _, path := range backups {
-		old, err := cidx.ReadConfig(ctx, path)
+		old, err := home.ReadConfig(ctx, path)
 		if err == nil && trulyStandalone(old) {
 			return old.Raw, filepath.Base(path), nil
 		}
 	}
 	if raw, err = withoutCluster(now.Raw); err != nil {
-		return nil, "", problem.Problem{What: err.Error(), At: now.Path, Fix: "put a standalone configuration beside it as config.json" + cidx.PreCluster}
+		return nil, "", problem.Problem{What: err.Error(), At: now.Path, Fix: "put a standalone configuration beside it as config.json" + home.PreCluster}
 	}
 	return raw, "config.json without its cluster settings", nil
 }
 
 // trulyStandalone demands more than the mode: a file that still names a
 // database or a cluster was not written by a standalone server.
-func trulyStandalone(c cidx.Config) bool {
+func trulyStandalone(c home.Config) bool {
 	return c.StorageMode == cidx.ModeSQLite && c.DSN == "" && c.NodeID == ""
 }
 

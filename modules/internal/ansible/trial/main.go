@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
 
 type args struct {
-	cidx.Common
+	home.Common
 	Act      string   `arg:"act" choices:"ok,change,fail,panic,crash,print,secret,wait,deaf,become" default:"ok" doc:"What to do."`
 	File     string   `arg:"file" kind:"path" doc:"File to wait for, or to write."`
 	Number   int      `arg:"number" default:"1" doc:"Some number."`

@@ -1,11 +1,13 @@
-package cidx
+package home
 
 import (
-	"cidx-cluster/modules/internal/hungtest"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/hungtest"
 )
 
 // A rollback must find the layout while the share is away.
@@ -33,7 +35,7 @@ func TestDetectDoesNotWaitForTheShareAfterTheCutOver(t *testing.T) {
 			}()
 			select {
 			case l := <-found:
-				if tree, _ := l.Tree(GoldenRepos); l.Kind != kind || tree.Local != link+PreCluster {
+				if tree, _ := l.Tree(cidx.GoldenRepos); l.Kind != kind || tree.Local != link+PreCluster {
 					t.Errorf("found %+v", l)
 				}
 			case <-time.After(5 * time.Second):

@@ -1,10 +1,7 @@
-// Package cidx is the domain: where a CIDX server keeps what (layout, trees,
-// configuration), what this project keeps beside it (the state folder), and how
-// problems are told. It reads; it never writes.
-//
-// What it knows of CIDX is release 11.79. Layouts, files and columns are probed
-// for, never derived from a version number.
-package cidx
+// Package home reads a CIDX server once for every module: its configuration, layout
+// and trees, the spellings of its paths, its alias files, and what this project keeps
+// beside it (the state folder, and how far a migration has come by it). It never writes.
+package home
 
 import "path/filepath"
 
@@ -57,8 +54,8 @@ func (s State) Aliases() string { return s.Path("aliases") }
 // Files is the folder of the copy's records.
 func (s State) Files() string { return s.Path("files") }
 
-// Manifest remembers every folder of one part of the copy: GoldenRepos, Versioned
-// or ActivatedRepos.
+// Manifest remembers every folder of one part of the copy: cidx.GoldenRepos, cidx.Versioned
+// or cidx.ActivatedRepos.
 func (s State) Manifest(part string) string { return filepath.Join(s.Files(), part+".manifest") }
 
 // Units is the record of the units' states before the first change.

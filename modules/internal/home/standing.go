@@ -1,4 +1,4 @@
-package cidx
+package home
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
 )
@@ -50,15 +51,6 @@ const (
 // SaltMade is the entry of cidx_database before it makes the salt file of a
 // server that has none: "sha256" of its content.
 const SaltMade = "salt"
-
-// LoadMarker is the table in PostgreSQL that remembers each load: source_id, and
-// rolled_back_at once it was given up.
-const LoadMarker = "cidx_cluster_migration"
-
-// WarmMarker is the table in PostgreSQL that remembers what was loaded while the
-// server still ran. It is no load: what asks whether a cluster may start asks for
-// a row of LoadMarker, and the load that makes one drops this table.
-const WarmMarker = "cidx_cluster_warm"
 
 // Standing is where a home stands on its way to the cluster, as the state
 // folder tells: the journal, the hold and the record of the units.
@@ -264,10 +256,10 @@ func (s State) Backup() string { return s.Path("backup.json") }
 func AllTrees(home, share string) []Tree {
 	l := Layout{Home: home, Share: share}
 	list := []Tree{
-		{Name: GoldenRepos, Link: "data/golden-repos", Target: "golden-repos"},
-		{Name: GoldenRepos, Link: "golden-repos", Target: "golden-repos"},
-		{Name: Versioned, Link: ".versioned", Target: ".versioned"},
-		{Name: ActivatedRepos, Link: "data/activated-repos", Target: "activated-repos"},
+		{Name: cidx.GoldenRepos, Link: "data/golden-repos", Target: "golden-repos"},
+		{Name: cidx.GoldenRepos, Link: "golden-repos", Target: "golden-repos"},
+		{Name: cidx.Versioned, Link: ".versioned", Target: ".versioned"},
+		{Name: cidx.ActivatedRepos, Link: "data/activated-repos", Target: "activated-repos"},
 	}
 	for i, t := range list {
 		list[i] = Tree{Name: t.Name, Link: filepath.Join(l.Home, t.Link), Target: filepath.Join(l.Share, t.Target)}

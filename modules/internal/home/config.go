@@ -1,4 +1,4 @@
-package cidx
+package home
 
 import (
 	"context"
@@ -10,15 +10,10 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/secret"
-)
-
-// Storage modes of config.json; any other value keeps CIDX from starting.
-const (
-	ModeSQLite   = "sqlite"
-	ModePostgres = "postgres"
 )
 
 // Config is a config.json as it lies on disk. Raw is what to edit (with jsonfile):
@@ -34,7 +29,7 @@ type Config struct {
 }
 
 // Cluster reports whether this is a cluster node's configuration.
-func (c Config) Cluster() bool { return c.StorageMode == ModePostgres }
+func (c Config) Cluster() bool { return c.StorageMode == cidx.ModePostgres }
 
 // ReadConfig reads a config.json and registers its secrets with ctx's keeper.
 // The error is a Problem.
@@ -66,7 +61,7 @@ func ParseConfig(ctx context.Context, path string, raw []byte) (Config, error) {
 	}
 	c := Config{
 		Path: path, Raw: raw,
-		StorageMode: text("storage_mode", ModeSQLite),
+		StorageMode: text("storage_mode", cidx.ModeSQLite),
 		DSN:         text("postgres_dsn", ""),
 		NodeID:      text("cluster.node_id", ""),
 		Share:       text("ontap.mount_point", text("cow_daemon.mount_point", "")),
@@ -86,7 +81,7 @@ func (c Common) ClusterConfig(ctx context.Context) (Config, error) {
 	if err != nil || current.Cluster() {
 		return current, err
 	}
-	if current.StorageMode != ModeSQLite {
+	if current.StorageMode != cidx.ModeSQLite {
 		return current, problem.Problem{What: fmt.Sprintf("storage_mode is %q", current.StorageMode), At: current.Path, Fix: "run cluster-join.sh on this node; CIDX knows sqlite and postgres only"}
 	}
 	kept, err := ReadConfig(ctx, c.State().ClusterConfig())

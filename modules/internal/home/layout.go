@@ -1,4 +1,4 @@
-package cidx
+package home
 
 import (
 	"errors"
@@ -10,18 +10,12 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/problem"
 )
 
 // PreCluster is appended to what the cut-over moves aside.
 const PreCluster = ".pre-cluster"
-
-// Tree names.
-const (
-	GoldenRepos    = "golden-repos"
-	Versioned      = "versioned" // a tree of its own only in the assumed layout
-	ActivatedRepos = "activated-repos"
-)
 
 // Layout says where a home keeps its repositories. CIDX 11.79 keeps everything
 // in data/golden-repos ("real"); older descriptions have golden-repos and
@@ -35,7 +29,7 @@ type Layout struct {
 
 // Tree is a folder that moves to the share.
 type Tree struct {
-	Name   string // GoldenRepos, Versioned or ActivatedRepos
+	Name   string // cidx.GoldenRepos, cidx.Versioned or cidx.ActivatedRepos
 	Link   string // the path CIDX uses; after the cut-over a link to Target
 	Local  string // holds the standalone data: Link, or Link+PreCluster after the cut-over
 	Target string // the folder on the share
@@ -69,17 +63,17 @@ func Detect(home, share string) (Layout, error) {
 	l := Layout{Home: home, Share: share, Kind: "real"}
 	switch {
 	case real || realAliases:
-		l.Trees = []Tree{l.tree(GoldenRepos, "data/golden-repos", "golden-repos")}
+		l.Trees = []Tree{l.tree(cidx.GoldenRepos, "data/golden-repos", "golden-repos")}
 	case old || oldAliases:
 		l.Kind = "assumed"
-		l.Trees = []Tree{l.tree(GoldenRepos, "golden-repos", "golden-repos")}
-		if t := l.tree(Versioned, ".versioned", ".versioned"); isDir(t.Local) {
+		l.Trees = []Tree{l.tree(cidx.GoldenRepos, "golden-repos", "golden-repos")}
+		if t := l.tree(cidx.Versioned, ".versioned", ".versioned"); isDir(t.Local) {
 			l.Trees = append(l.Trees, t)
 		}
 	default:
 		return Layout{}, problem.Problem{What: "no golden repositories", At: realRepos, Fix: "name the server's data directory (server_dir) in cidx_home"}
 	}
-	if t := l.tree(ActivatedRepos, "data/activated-repos", "activated-repos"); isDir(t.Local) {
+	if t := l.tree(cidx.ActivatedRepos, "data/activated-repos", "activated-repos"); isDir(t.Local) {
 		l.Trees = append(l.Trees, t)
 	}
 	return l, nil

@@ -1,4 +1,4 @@
-package cidx
+package home
 
 import (
 	"os"

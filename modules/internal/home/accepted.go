@@ -1,4 +1,4 @@
-package cidx
+package home
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -154,7 +155,7 @@ func (c Common) keptAside() bool {
 func (c Common) linked() bool {
 	for _, t := range AllTrees(c.Home, "") {
 		link, err := os.Lstat(t.Link)
-		if err == nil && link.Mode()&fs.ModeSymlink != 0 && t.Name == GoldenRepos && !t.Moved() {
+		if err == nil && link.Mode()&fs.ModeSymlink != 0 && t.Name == cidx.GoldenRepos && !t.Moved() {
 			return true
 		}
 	}
