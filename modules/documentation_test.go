@@ -63,6 +63,25 @@ func TestEveryModuleIsDelivered(t *testing.T) {
 	}
 }
 
+// TestEveryStepIsTheServersUser: each takes the same user, home and share, and only
+// cidx_service stays root where root has started it.
+func TestEveryStepIsTheServersUser(t *testing.T) {
+	for _, m := range modules() {
+		var names []string
+		for _, a := range m.Arguments() {
+			names = append(names, a.Name)
+		}
+		for _, name := range []string{"home", "share", "state_dir", "service_user"} {
+			if !slices.Contains(names, name) {
+				t.Errorf("%s does not know %s", m.Doc.Name, name)
+			}
+		}
+		if m.Doc.Root != (m.Doc.Name == "cidx_service") {
+			t.Errorf("%s: started by root, it stays root: %v", m.Doc.Name, m.Doc.Root)
+		}
+	}
+}
+
 func stems(t *testing.T, pattern string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(pattern)

@@ -7,8 +7,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -106,6 +108,37 @@ func TestImportsFollowTheArrows(t *testing.T) {
 	}
 	if files < 50 {
 		t.Fatalf("only %d Go files found", files)
+	}
+}
+
+// TestOnlyHomeReadsTheServer: what tells config.json, alias files and the registry
+// apart stands in one package, and in those that judge, write or keep such files.
+func TestOnlyHomeReadsTheServer(t *testing.T) {
+	readers := map[string][]string{
+		`"config.json"`:              {"kept", "cidx_backup"}, // its name in the record and in the transcript
+		`"target_path`:               {"cidx_precheck", "cidx_aliases"},
+		`FROM golden_repos_metadata`: nil,
+		`FROM global_repos`:          nil,
+	}
+	files, err := filepath.Glob("../../modules/*/*.go")
+	inside, err2 := filepath.Glob("../../modules/internal/*/*.go")
+	if files = append(files, inside...); err != nil || err2 != nil || len(files) < 100 {
+		t.Fatal(len(files), err, err2)
+	}
+	for _, name := range files {
+		folder := path.Base(path.Dir(filepath.ToSlash(name)))
+		if strings.HasSuffix(name, "_test.go") || folder == "home" || strings.HasSuffix(folder, "test") {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, others := range readers {
+			if strings.Contains(string(source), text) && !slices.Contains(others, folder) {
+				t.Errorf("%s names %s: ask home", name, text)
+			}
+		}
 	}
 }
 

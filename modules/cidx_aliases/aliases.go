@@ -152,7 +152,7 @@ func (s *step) ready() error {
 	if err != nil {
 		return fmt.Errorf("resolve tree on the share: %w", err)
 	}
-	for _, dir := range s.layout.AliasDirs() {
+	for _, dir := range home.AliasDirs {
 		at := filepath.Join(target, dir)
 		resolved, err := filepath.EvalSymlinks(at)
 		if errors.Is(err, os.ErrNotExist) {

@@ -48,7 +48,7 @@ type leftAlone struct {
 func (s *step) plan() (plan, error) {
 	p := plan{tree: s.tree, leftAlone: []leftAlone{}, stale: []string{}}
 	var problems problem.List
-	for _, dir := range s.layout.AliasDirs() {
+	for _, dir := range home.AliasDirs {
 		entries, err := os.ReadDir(filepath.Join(s.tree.Local, dir))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

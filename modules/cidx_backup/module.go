@@ -84,7 +84,7 @@ func (k *keeper) run(ctx context.Context) (ansible.Reply, error) {
 }
 
 func (k *keeper) do(ctx context.Context) (err error) {
-	if k.places, err = kept.Open(k.Common, k.ServiceUser); err != nil {
+	if k.places, err = kept.Open(k.Common); err != nil {
 		return err
 	}
 	defer k.places.Close() //nolint:errcheck // folders, of which nothing was written

@@ -82,7 +82,7 @@ func (k *keeper) ownWrites(ctx context.Context, standing home.Standing) string {
 		return "no cluster start has happened since they were last as recorded"
 	}
 	if was == "" {
-		if now, err := home.ReadConfig(ctx, filepath.Join(k.Home, "config.json")); err == nil {
+		if now, err := k.Config(ctx); err == nil {
 			was = now.StorageMode
 		}
 	}

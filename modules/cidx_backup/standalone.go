@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
@@ -15,7 +14,6 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/standalone"
 )
 
 // prepare writes the standalone configuration before the server is stopped: from
@@ -37,7 +35,7 @@ func (k *keeper) prepare(ctx context.Context) error {
 // takeConfig writes config.json.pre-cluster, once, and keeps the cluster's
 // configuration in the state folder.
 func (k *keeper) takeConfig(ctx context.Context, standing home.Standing) error {
-	now, err := home.ReadConfig(ctx, filepath.Join(k.Home, "config.json"))
+	now, err := k.Config(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +71,7 @@ func (k *keeper) preCluster(ctx context.Context, now home.Config, info os.FileIn
 	path := now.Path + home.PreCluster
 	there, err := home.ReadConfig(ctx, path)
 	if _, missing := os.Lstat(path); errors.Is(missing, fs.ErrNotExist) {
-		raw, from, err := standalone.Config(ctx, now)
+		raw, from, err := home.Standalone(ctx, now)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,6 @@ import (
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/registry"
 )
 
 // tooEarly is how long after the migration an acceptance is warned of.
@@ -146,7 +145,7 @@ func (a *acceptance) onShare(ctx context.Context, conn *pgconn.PgConn, found sit
 	problems := problem.Of(strict.prove(ctx, found, true))
 	names, err := a.readListing()
 	problems.Add(err)
-	known, err := registry.FromPostgres(ctx, conn)
+	known, err := home.ClusterRegistry(ctx, conn)
 	problems.Add(err)
 	registered := map[string]bool{}
 	for _, r := range known.Repos {

@@ -17,8 +17,8 @@ func (c *cutover) toApart(ctx context.Context) error {
 	c.unfinished = standing.Unfinished()
 	ours := standing.Cutover == home.ToNode || standing.Begun == home.ToNode || standing.Begun == home.Apart
 	c.reply.Data = map[string]any{"stop": ours}
-	now, err := home.ReadConfig(ctx, c.configPath())
-	if err != nil && !missing(c.configPath()) {
+	now, err := c.Config(ctx)
+	if err != nil && !missing(c.ConfigPath()) {
 		return err
 	}
 	switch {
@@ -75,7 +75,7 @@ func (c *cutover) notOurs(ctx context.Context, now home.Config, standing home.St
 	if len(problems) == 0 && c.unfinished {
 		problems.Add(problem.Problem{
 			What: "this server was joined and is no node yet: it was stopped, and would start on what it has not got",
-			At:   c.configPath(),
+			At:   c.ConfigPath(),
 			Fix: "run cluster-node.yml again, which makes it one; " +
 				"or put config.json.bak.<timestamp> in its place, then run this again",
 		})

@@ -111,7 +111,7 @@ func (c *cutover) find(ctx context.Context) (situation, error) {
 	var s situation
 	var problems problem.List
 	var err error
-	if s.now, err = home.ReadConfig(ctx, c.configPath()); err != nil {
+	if s.now, err = c.Config(ctx); err != nil {
 		return s, err
 	}
 	if s.kept, err = c.ClusterConfig(ctx); err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -152,5 +151,3 @@ func hideDSN(dsn string) string {
 	}
 	return secret.Mask // too short a password to be found in the text
 }
-
-func (c *cutover) configPath() string { return filepath.Join(c.Home, "config.json") }

@@ -100,8 +100,8 @@ func (j *joining) sameOwner(path string) error {
 // sameAliases stands in for the marker in check mode, where nothing is written on
 // the share: the alias files must be those that the other node sees. One that was
 // replaced since it was read there may differ.
-func (j *joining) sameAliases(golden string, dirs []string) error {
-	here, err := aliasDigests(golden, dirs)
+func (j *joining) sameAliases(golden string) error {
+	here, err := aliasDigests(golden)
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: golden, Fix: "make the share readable for the service user"}
 	}

@@ -16,8 +16,8 @@ import (
 
 // configNow is config.json, or what a server that never ran would begin with.
 func (j *joining) configNow(ctx context.Context) (home.Config, error) {
-	if !missing(j.configPath()) {
-		return home.ReadConfig(ctx, j.configPath())
+	if !missing(j.ConfigPath()) {
+		return j.Config(ctx)
 	}
 	if info, err := os.Stat(j.Home); err != nil || !info.IsDir() {
 		return home.Config{}, problem.Problem{
@@ -27,7 +27,7 @@ func (j *joining) configNow(ctx context.Context) (home.Config, error) {
 		}
 	}
 	raw := fmt.Appendf(nil, "{\n  \"server_dir\": %q,\n  \"storage_mode\": %q\n}\n", j.Home, cidx.ModeSQLite)
-	return home.ParseConfig(ctx, j.configPath(), raw)
+	return home.ParseConfig(ctx, j.ConfigPath(), raw)
 }
 
 // wanted is the configuration from which the cluster's values are taken: what

@@ -19,7 +19,6 @@ import (
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/share"
 )
 
@@ -157,7 +156,7 @@ func (j *joining) sameShare(ctx context.Context, found situation, _ database) (s
 	if j.of.Marker != "" {
 		problems.Add(j.findMarker(ctx, golden.Target))
 	} else {
-		problems.Add(j.sameAliases(golden.Target, found.layout.AliasDirs()))
+		problems.Add(j.sameAliases(golden.Target))
 		detail += "; a real run proves it with a file of its own"
 	}
 	return detail, problems.Err()
@@ -211,9 +210,9 @@ func (j *joining) onShare(ctx context.Context, found situation, d database, move
 			Fix:  "mount on this node what is mounted on " + j.of.Host,
 		}
 	}
-	user, err := reach.Service(j.ServiceUser, j.Home)
+	user, err := j.User()
 	if err != nil {
-		return problem.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
+		return err
 	}
 	claims, err := j.claims(ctx, d.conn, d.where, found, moved)
 	if err != nil {

@@ -31,7 +31,7 @@ type keyFiles map[string][]byte
 // readKeys reads the key files.
 func (c *cutover) readKeys(ctx context.Context) (keyFiles, error) {
 	found := keyFiles{}
-	for name, path := range kept.Keys(c.Common, c.ServiceUser) {
+	for name, path := range kept.Keys(c.Common) {
 		raw, err := os.ReadFile(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user"}
@@ -72,7 +72,7 @@ func (j *joining) planKeys(ctx context.Context) error {
 
 // putKey writes a key file; nil removes it.
 func (c *cutover) putKey(name string, content []byte) error {
-	path := kept.Keys(c.Common, c.ServiceUser)[name]
+	path := kept.Keys(c.Common)[name]
 	info, err := os.Stat(path) // where there is none, it gets mode 0600
 	switch {
 	case content == nil && err != nil:

@@ -8,7 +8,6 @@ import (
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
-	"cidx-cluster/modules/internal/registry"
 )
 
 // warn tells what a node does not get from the cluster, or loses to it.
@@ -17,7 +16,7 @@ func (j *joining) warn(ctx context.Context, found situation, d database) {
 		j.reply.Warnings = append(j.reply.Warnings, fmt.Sprintf(format, values...))
 	}
 	if path := cidx.ServerDatabase(j.Home); !missing(path) && !j.working(found) && !found.standing.Node() {
-		own, err := registry.FromSQLite(ctx, j.Home)
+		own, err := j.Registry(ctx)
 		if err != nil {
 			add("which repositories this server had of its own is not known: %v", err)
 		}

@@ -2,9 +2,7 @@ package config
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,14 +10,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/reach"
-	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/share"
 )
@@ -62,9 +58,9 @@ func (c *cutover) prove(ctx context.Context, found situation, moved bool) error 
 	if len(missing) > 0 {
 		return problem.Problem{What: "no such folder on the share", At: strings.Join(missing, ", "), Fix: "run cluster-migrate.yml as a whole: the files are copied before the cut-over"}
 	}
-	user, err := reach.Service(c.ServiceUser, c.Home)
+	user, err := c.User()
 	if err != nil {
-		return problem.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
+		return err
 	}
 	conn, where, err := c.connect(ctx, found)
 	if err != nil {
@@ -106,7 +102,7 @@ func (c *cutover) targets(found situation) []string {
 
 // claims gathers what PostgreSQL and the alias files say.
 func (c *cutover) claims(ctx context.Context, conn *pgconn.PgConn, where string, found situation, moved bool) ([]claim, error) {
-	known, err := registry.FromPostgres(ctx, conn)
+	known, err := home.ClusterRegistry(ctx, conn)
 	if err != nil {
 		return nil, problem.Problem{What: err.Error(), At: where, Fix: "run cluster-migrate.yml as a whole: the database is loaded before the cut-over"}
 	}
@@ -115,7 +111,7 @@ func (c *cutover) claims(ctx context.Context, conn *pgconn.PgConn, where string,
 	if !moved {
 		moves = found.layout.Moves(found.now)
 	}
-	claims, aliases, err := aliasClaims(golden, found.layout.AliasDirs(), moves)
+	claims, aliases, err := aliasClaims(golden, moves)
 	if err != nil {
 		return nil, err
 	}
@@ -136,49 +132,23 @@ func (c *cutover) claims(ctx context.Context, conn *pgconn.PgConn, where string,
 }
 
 // aliasClaims reads the alias files on the share.
-func aliasClaims(golden home.Tree, dirs []string, moves map[string]string) ([]claim, map[string]bool, error) {
+func aliasClaims(golden home.Tree, moves map[string]string) ([]claim, map[string]bool, error) {
 	var claims []claim
 	names := map[string]bool{}
-	err := eachAlias(golden.Target, dirs, func(path string, raw []byte) {
-		name := strings.TrimSuffix(filepath.Base(path), ".json")
-		names[name] = true
-		target := gjson.GetBytes(raw, "target_path").Str
+	aliases, err := home.Aliases(golden.Target)
+	for _, a := range aliases {
+		names[a.Name] = true
 		claims = append(claims, claim{
-			what: "alias " + name, at: path, look: repath.Rewrite(target, moves),
-			fix: "see whether the copy is complete (" + target + "); run cluster-migrate.yml again",
+			what: "alias " + a.Name, at: filepath.Join(golden.Target, a.Rel), look: repath.Rewrite(a.Target, moves),
+			fix: "see whether the copy is complete (" + a.Target + "); run cluster-migrate.yml again",
 		})
-	})
-	return claims, names, err
-}
-
-// eachAlias reads the alias files below a folder.
-func eachAlias(golden string, dirs []string, do func(path string, raw []byte)) error {
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(filepath.Join(golden, dir))
-		if err != nil && dir == "." {
-			return fmt.Errorf("read aliases: %w", err)
-		}
-		for _, e := range entries {
-			path := filepath.Join(golden, dir, e.Name())
-			if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") || !home.IsAliasFile(path) {
-				continue
-			}
-			raw, err := os.ReadFile(path)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // it has just gone
-			}
-			if err != nil {
-				return fmt.Errorf("read alias: %w", err)
-			}
-			do(path, raw)
-		}
 	}
-	return nil
+	return claims, names, err
 }
 
 // registryClaims follows CIDX's rule: clone_path where it exists, else the
 // newest snapshot; index_path only stands in for a missing alias file.
-func registryClaims(known registry.Registry, golden home.Tree, aliases map[string]bool, moves map[string]string) []claim {
+func registryClaims(known home.Registry, golden home.Tree, aliases map[string]bool, moves map[string]string) []claim {
 	var claims []claim
 	for _, r := range known.Repos {
 		cl := claim{

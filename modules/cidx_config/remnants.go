@@ -43,7 +43,7 @@ var ofState = []struct{ name, what string }{
 // standalone configuration first, so that nobody goes back by hand to what is
 // half removed. The error names everything that would stand in the way.
 func (c *cutover) remnants(ctx context.Context, standing home.Standing) ([]home.Remnant, error) {
-	found := named(c.Home, "config.json"+home.PreCluster, "standalone configuration")
+	found := named(c.Home, filepath.Base(c.ConfigPath())+home.PreCluster, "standalone configuration")
 	for _, n := range ofState {
 		found = append(found, named(string(c.State()), n.name, n.what)...)
 	}

@@ -20,7 +20,7 @@ import (
 // back.
 func (c *cutover) replaceable() problem.List {
 	var problems problem.List
-	for _, path := range []string{c.configPath(), c.configPath() + home.PreCluster} {
+	for _, path := range []string{c.ConfigPath(), c.ConfigPath() + home.PreCluster} {
 		real, err := filepath.EvalSymlinks(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it will be made, or its absence is told elsewhere
@@ -39,7 +39,7 @@ func (c *cutover) replaceable() problem.List {
 // standalone version are replaced.
 func (c *cutover) foldersOfConfig() (problems problem.List) {
 	dirs := []string{c.Home}
-	if real, err := filepath.EvalSymlinks(c.configPath()); err == nil && filepath.Dir(real) != c.Home {
+	if real, err := filepath.EvalSymlinks(c.ConfigPath()); err == nil && filepath.Dir(real) != c.Home {
 		dirs = append(dirs, filepath.Dir(real))
 	}
 	for _, dir := range dirs {

@@ -75,7 +75,7 @@ func (f *first) run(ctx context.Context) (ansible.Reply, error) {
 	}
 	golden, _ := found.layout.Tree(cidx.GoldenRepos)
 	if f.mode.Check {
-		s.Aliases, err = aliasDigests(golden.Target, found.layout.AliasDirs())
+		s.Aliases, err = aliasDigests(golden.Target)
 	} else {
 		s.Marker, s.Proof, err = leaveMarker(golden.Target)
 	}
@@ -205,12 +205,13 @@ func ahead(ctx context.Context, conn *pgconn.PgConn) (float64, error) {
 }
 
 // aliasDigests reads the alias files on the share.
-func aliasDigests(golden string, dirs []string) (map[string]string, error) {
+func aliasDigests(golden string) (map[string]string, error) {
 	digests := map[string]string{}
-	err := eachAlias(golden, dirs, func(path string, raw []byte) {
-		sum := sha256.Sum256(raw)
-		digests[rel(golden, path)] = hex.EncodeToString(sum[:8])
-	})
+	aliases, err := home.Aliases(golden)
+	for _, a := range aliases {
+		sum := sha256.Sum256(a.Raw)
+		digests[a.Rel] = hex.EncodeToString(sum[:8])
+	}
 	return digests, err
 }
 

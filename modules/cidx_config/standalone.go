@@ -14,16 +14,14 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
-	"cidx-cluster/modules/internal/standalone"
 )
 
 // toStandalone makes the home a standalone server's again. It works without
 // the share: links are read, never followed.
 func (c *cutover) toStandalone(ctx context.Context) error {
-	now, err := home.ReadConfig(ctx, c.configPath())
-	if err != nil && !missing(c.configPath()) {
+	now, err := c.Config(ctx)
+	if err != nil && !missing(c.ConfigPath()) {
 		return err
 	}
 	standing, err := c.Standing()
@@ -159,7 +157,7 @@ func (c *cutover) planConfigBack(ctx context.Context, now home.Config) error {
 		return problem.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration", before.StorageMode), At: before.Path, Fix: "put a standalone configuration there (config.json.bak.<timestamp> of cluster-join.sh)"}
 	}
 	if now.Path == "" {
-		now.Path = c.configPath()
+		now.Path = c.ConfigPath()
 	} else if s, needed := c.keepStep(now); needed {
 		c.plan = append(c.plan, s)
 	}
@@ -174,14 +172,14 @@ func (c *cutover) planConfigBack(ctx context.Context, now home.Config) error {
 
 // standaloneConfig reads config.json.pre-cluster, or plans to write it.
 func (c *cutover) standaloneConfig(ctx context.Context, now home.Config) (home.Config, error) {
-	path := c.configPath() + home.PreCluster
+	path := c.ConfigPath() + home.PreCluster
 	if !missing(path) {
 		return home.ReadConfig(ctx, path)
 	}
 	if now.Path == "" {
 		return now, problem.Problem{What: "no such file", At: path, Fix: "restore a standalone configuration (config.json.bak.<timestamp> of cluster-join.sh) under this name"}
 	}
-	raw, from, err := standalone.Config(ctx, now)
+	raw, from, err := home.Standalone(ctx, now)
 	if err != nil {
 		return now, err
 	}
@@ -243,7 +241,7 @@ func (c *cutover) complete(ctx context.Context, back []home.Tree) error {
 	if len(moves) == 0 || missing(cidx.ServerDatabase(c.Home)) {
 		return nil
 	}
-	known, err := registry.FromSQLite(ctx, c.Home)
+	known, err := c.Registry(ctx)
 	if err != nil {
 		return err
 	}

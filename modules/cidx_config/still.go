@@ -40,7 +40,7 @@ func (c *cutover) still(ctx context.Context, found situation, ours bool) error {
 // unchanged compares databases, keys, alias files and config.json with what the
 // backup took.
 func (c *cutover) unchanged(ctx context.Context, ours bool) error {
-	places, err := kept.Open(c.Common, c.ServiceUser)
+	places, err := kept.Open(c.Common)
 	if err != nil {
 		return err
 	}

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
-	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -125,7 +123,7 @@ func (s *settings) chooseSource(ctx context.Context) (*source, error) {
 // back to standalone mode.
 func (s *settings) loadedBefore(ctx context.Context) bool {
 	// ClusterConfig may have answered from the copy that is kept after a rollback.
-	now, err := home.ReadConfig(ctx, filepath.Join(s.args.Home, "config.json"))
+	now, err := s.args.Config(ctx)
 	return err == nil && s.config.Path != "" && now.StorageMode == cidx.ModePostgres &&
 		snapshotExists(s.state) && exists(s.state.Database())
 }

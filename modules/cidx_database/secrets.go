@@ -104,7 +104,7 @@ func (s *secrets) readJWT(c home.Common, n *notes) error {
 	if err != nil {
 		return err
 	}
-	if path := kept.Keys(c, c.ServiceUser)[kept.OwnSecret]; path != "" {
+	if path := kept.Keys(c)[kept.OwnSecret]; path != "" {
 		if other, ok, err := readSecret(path); err == nil && ok {
 			if found && strings.TrimSpace(other) != strings.TrimSpace(text) {
 				n.warnings.add("%s and %s differ; CIDX signs with the first, which is carried over", path, own)

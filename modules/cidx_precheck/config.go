@@ -35,10 +35,10 @@ func (e *examiner) config(ctx context.Context) outcome {
 	if !f.migrated {
 		problems = append(problems, f.closed...)
 	}
-	if !f.hidden(e.Home) {
+	if !f.hidden(e.ConfigPath()) {
 		problems.Add(f.err)
 	}
-	if f.err == nil || f.nowErr == nil && !f.hidden(e.Home) {
+	if f.err == nil || f.nowErr == nil && !f.hidden(e.ConfigPath()) {
 		problems = append(problems, e.settings()...)
 	}
 	layout, err := e.where(ctx)

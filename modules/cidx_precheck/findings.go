@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/registry"
 )
 
 // findings are what several checks need; look gathers them once.
@@ -30,15 +28,15 @@ type findings struct {
 	nodes     []string // of the cluster, that were alive within the last minutes
 	beats     bool     // our own node is alive, as PostgreSQL knows it
 	halfway   problem.List
-	unclean   bool           // the state folder holds what no release puts there: nothing in it is believed
-	closed    problem.List   // files of the server that its user cannot read
-	jobs      []registry.Job // that have not ended
+	unclean   bool         // the state folder holds what no release puts there: nothing in it is believed
+	closed    problem.List // files of the server that its user cannot read
+	jobs      []home.Job   // that have not ended
 }
 
 // look reads configuration and journal; nothing of the share is touched.
 func (e *examiner) look(ctx context.Context) {
 	f := &e.found
-	f.now, f.nowErr = home.ReadConfig(ctx, filepath.Join(e.Home, "config.json"))
+	f.now, f.nowErr = e.Config(ctx)
 	f.cluster, f.err = e.ClusterConfig(ctx)
 	f.mount, f.mountErr = e.MountPoint(f.cluster)
 	f.closed = e.closed()

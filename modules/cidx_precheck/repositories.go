@@ -15,7 +15,6 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/registry"
 	"cidx-cluster/modules/internal/repath"
 )
 
@@ -102,8 +101,8 @@ func (e *examiner) registry(ctx context.Context, layout home.Layout) problem.Lis
 }
 
 // lost lists the repositories that CIDX would not find.
-func (e *examiner) lost(ctx context.Context, layout home.Layout) ([]registry.Repo, error) {
-	known, err := registry.FromSQLite(ctx, e.Home)
+func (e *examiner) lost(ctx context.Context, layout home.Layout) ([]home.Repo, error) {
+	known, err := e.Registry(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +114,7 @@ func (e *examiner) lost(ctx context.Context, layout home.Layout) ([]registry.Rep
 	}
 	inside, snapshots := realPath(golden.Local), realPath(filepath.Join(golden.Local, ".versioned")) // which may be links
 	below := func(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
-	var lost []registry.Repo
+	var lost []home.Repo
 	for _, r := range known.Repos {
 		real, err := filepath.EvalSymlinks(repath.Rewrite(r.ClonePath, moves))
 		if err == nil && (below(real, inside) || below(real, snapshots)) {

@@ -30,7 +30,7 @@ func (e *examiner) stateFolder() error {
 // closed finds, all at once, the files outside the repositories that the steps
 // read and the server's user cannot: configurations, databases, keys, aliases.
 func (e *examiner) closed() problem.List {
-	paths := kept.Paths(e.Common, e.ServiceUser)
+	paths := kept.Paths(e.Common)
 	old, _ := filepath.Glob(filepath.Join(e.Home, "config.json.*")) // well-formed unless the home has brackets
 	paths = append(paths, old...)
 	for _, t := range home.AllTrees(e.Home, "") {
@@ -43,9 +43,9 @@ func (e *examiner) closed() problem.List {
 
 // hidden reports whether the cluster's settings are missing only because the file
 // that may hold them is not looked at.
-func (f findings) hidden(home string) bool {
+func (f findings) hidden(config string) bool {
 	if f.nowErr != nil {
-		return owned.Blocked(filepath.Join(home, "config.json"))
+		return owned.Blocked(config)
 	}
 	return f.unclean && !f.now.Cluster()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -68,7 +67,7 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 
 // mountPoint names the share, and registers the configuration's secrets.
 func (d *document) mountPoint(ctx context.Context, a args) string {
-	config, err := home.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
+	config, err := a.Config(ctx)
 	if err != nil && !d.further() { // which may have none yet
 		d.warn("report", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,7 +31,7 @@ func (d *document) ways(a args, scope service.Scope) {
 		systemctl := scope.Systemctl("sudo ")
 		stop, start = systemctl+" stop "+human.Word(a.Unit), systemctl+" start "+human.Word(a.Unit)
 	}
-	config := filepath.Join(a.Home, "config.json")
+	config := a.ConfigPath()
 	if d.Rollback.Final != "" {
 		d.Rollback.ByHand = []string{}
 		return

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -86,7 +85,7 @@ func (m bySystemd) rules(ctx context.Context, r record) (map[string]service.Rule
 	return rules, nil
 }
 
-func (m bySystemd) config() string { return filepath.Join(m.Common.Home, "config.json") }
+func (m bySystemd) config() string { return m.Common.ConfigPath() }
 
 // shareAnswers must hold before a daemon-reload: systemd looks at every mount
 // then, and a share that hangs makes it deaf for a minute or more.

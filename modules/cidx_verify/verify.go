@@ -14,7 +14,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"cidx-cluster/modules/internal/ansible"
@@ -140,7 +139,7 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 		problems.Add(problem.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout", Fix: "give a number of seconds, or leave it out"})
 	}
 	var err error
-	v.config, err = home.ReadConfig(ctx, filepath.Join(a.Home, "config.json"))
+	v.config, err = a.Config(ctx)
 	problems.Add(err)
 	if err == nil {
 		problems.Add(v.expectMode())

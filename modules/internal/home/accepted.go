@@ -146,7 +146,7 @@ func worked(entries []journal.Entry) bool {
 // keptAside looks for the standalone configuration that every run keeps before
 // its cut-over.
 func (c Common) keptAside() bool {
-	kept, err := os.Lstat(filepath.Join(c.Home, "config.json"+PreCluster))
+	kept, err := os.Lstat(c.ConfigPath() + PreCluster)
 	return err == nil && kept.Mode().IsRegular()
 }
 

@@ -3,7 +3,12 @@
 // beside it (the state folder, and how far a migration has come by it). It never writes.
 package home
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/reach"
+)
 
 // Common are the arguments that every module takes; embed it.
 type Common struct {
@@ -14,6 +19,16 @@ type Common struct {
 	Step        string `arg:"step" doc:"Heading to print before the first line of progress."`
 
 	Settings map[string]any `arg:"settings" doc:"Values for arguments that the task does not give, by their names. Meant for C(module_defaults) of the group C(cidx.cluster.all): names that are no argument of this module are passed over."`
+}
+
+// User is the server's user: the operator's word, else the owner of the home. The
+// error is a Problem.
+func (c Common) User() (reach.Identity, error) {
+	user, err := reach.Service(c.ServiceUser, c.Home)
+	if err != nil {
+		err = problem.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
+	}
+	return user, err
 }
 
 // State returns the state folder.

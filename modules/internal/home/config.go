@@ -31,6 +31,12 @@ type Config struct {
 // Cluster reports whether this is a cluster node's configuration.
 func (c Config) Cluster() bool { return c.StorageMode == cidx.ModePostgres }
 
+// ConfigPath is where the server's configuration lies.
+func (c Common) ConfigPath() string { return filepath.Join(c.Home, "config.json") }
+
+// Config reads the server's configuration as it is now. The error is a Problem.
+func (c Common) Config(ctx context.Context) (Config, error) { return ReadConfig(ctx, c.ConfigPath()) }
+
 // ReadConfig reads a config.json and registers its secrets with ctx's keeper.
 // The error is a Problem.
 func ReadConfig(ctx context.Context, path string) (Config, error) {
@@ -77,7 +83,7 @@ func ParseConfig(ctx context.Context, path string, raw []byte) (Config, error) {
 // state folder (after a rollback config.json is a standalone one again).
 // The error is a Problem.
 func (c Common) ClusterConfig(ctx context.Context) (Config, error) {
-	current, err := ReadConfig(ctx, filepath.Join(c.Home, "config.json"))
+	current, err := c.Config(ctx)
 	if err != nil || current.Cluster() {
 		return current, err
 	}

@@ -6,9 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/problem"
@@ -52,8 +49,9 @@ func Detect(home, share string) (Layout, error) {
 	if err != nil {
 		return Layout{}, err
 	}
-	realAliases, oldAliases := holdsAliases(localOf(realRepos)), holdsAliases(localOf(oldRepos))
-	if realAliases && oldAliases {
+	realAliases, _ := Aliases(localOf(realRepos)) // what cannot be read is told by who needs it
+	oldAliases, _ := Aliases(localOf(oldRepos))
+	if len(realAliases) > 0 && len(oldAliases) > 0 {
 		return Layout{}, problem.Problem{
 			What: "alias files in both data/golden-repos and golden-repos",
 			At:   home,
@@ -62,9 +60,9 @@ func Detect(home, share string) (Layout, error) {
 	}
 	l := Layout{Home: home, Share: share, Kind: "real"}
 	switch {
-	case real || realAliases:
+	case real || len(realAliases) > 0:
 		l.Trees = []Tree{l.tree(cidx.GoldenRepos, "data/golden-repos", "golden-repos")}
-	case old || oldAliases:
+	case old || len(oldAliases) > 0:
 		l.Kind = "assumed"
 		l.Trees = []Tree{l.tree(cidx.GoldenRepos, "golden-repos", "golden-repos")}
 		if t := l.tree(cidx.Versioned, ".versioned", ".versioned"); isDir(t.Local) {
@@ -103,11 +101,6 @@ func (l Layout) Tree(name string) (t Tree, ok bool) {
 	return Tree{}, false
 }
 
-// AliasDirs are the folders, relative to the golden-repos tree, in which alias
-// files may lie: CIDX keeps them in aliases/, older descriptions at the top.
-// Never look deeper: index trees hold millions of JSON files.
-func (l Layout) AliasDirs() []string { return []string{"aliases", "."} }
-
 // holdsRepositories reports whether dir (or its moved-aside original) holds an
 // aliases folder or at least one git repository. A path that is no folder is a
 // Problem.
@@ -137,34 +130,6 @@ func holdsRepositories(dir string) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// holdsAliases reports whether dir has at least one alias file, at its top or
-// in aliases/.
-func holdsAliases(dir string) bool {
-	for _, sub := range []string{"aliases", "."} {
-		entries, err := os.ReadDir(filepath.Join(dir, sub))
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".json") && IsAliasFile(filepath.Join(dir, sub, e.Name())) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// IsAliasFile reports whether path is a JSON object with a string target_path,
-// which is what makes an alias file.
-func IsAliasFile(path string) bool {
-	raw, err := os.ReadFile(path)
-	if err != nil || !gjson.ValidBytes(raw) {
-		return false
-	}
-	doc := gjson.ParseBytes(raw)
-	return doc.IsObject() && doc.Get("target_path").Type == gjson.String
 }
 
 func isDir(path string) bool {

@@ -216,7 +216,7 @@ func (h Home) Stand(t testing.TB) {
 	t.Helper()
 	common := home.Common{Home: h.Dir}
 	must(t, os.MkdirAll(string(common.State()), 0o700))
-	places, err := kept.Open(common, "")
+	places, err := kept.Open(common)
 	must(t, err)
 	defer places.Close() //nolint:errcheck // folders
 	aliases, err := places.Aliases()

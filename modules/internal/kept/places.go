@@ -13,7 +13,6 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/reach"
 )
 
 // Places are the folders in which sources and copies lie, opened.
@@ -39,9 +38,8 @@ const Salt = ".encryption_key_salt"
 
 var keyFiles = []string{Salt, "data/mfa_key.dat", ".jwt_secret"}
 
-// Open opens the places of a home. user is the one that the server runs as; ""
-// is the owner of the home.
-func Open(c home.Common, user string) (*Places, error) {
+// Open opens the places of a home.
+func Open(c home.Common) (*Places, error) {
 	p := &Places{common: c}
 	var err error
 	if p.home, err = beneath.Open(c.Home); err != nil {
@@ -52,7 +50,7 @@ func Open(c home.Common, user string) (*Places, error) {
 			return nil, errors.Join(problem.Problem{What: err.Error(), At: filepath.Join(c.Home, "data"), Fix: "mount the disk that this link leads to"}, p.Close())
 		}
 	}
-	if err := p.openOther(user); err != nil {
+	if err := p.openOther(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	p.state, err = beneath.Open(string(c.State()))
@@ -64,8 +62,8 @@ func Open(c home.Common, user string) (*Places, error) {
 
 // openOther opens the place of .jwt_secret: CIDX 11.79 keeps it in the service
 // user's ~/.cidx-server, wherever the home is.
-func (p *Places) openOther(name string) error {
-	user, err := reach.Service(name, p.common.Home)
+func (p *Places) openOther() error {
+	user, err := p.common.User()
 	if err != nil || user.Home == "" {
 		return nil // a user without an entry has no such folder
 	}
@@ -96,10 +94,10 @@ func (p *Places) openOther(name string) error {
 }
 
 // Paths lists where the files of Fixed lie, also in a home that cannot be read.
-func Paths(c home.Common, user string) []string {
+func Paths(c home.Common) []string {
 	p := &Places{common: c}
-	_ = p.openOther(user) // what cannot be opened has its path all the same
-	defer p.Close()       //nolint:errcheck // nothing was written
+	_ = p.openOther() // what cannot be opened has its path all the same
+	defer p.Close()   //nolint:errcheck // nothing was written
 	var paths []string
 	for _, f := range p.Fixed() {
 		if !filepath.IsAbs(f.Path) {
@@ -117,14 +115,14 @@ const OwnSecret = "~/.cidx-server/.jwt_secret"
 
 // Keys are the paths of the server's key files, whether they are there or not, by
 // their names: below the home, or OwnSecret.
-func Keys(c home.Common, user string) map[string]string {
+func Keys(c home.Common) map[string]string {
 	paths := map[string]string{}
 	for _, name := range keyFiles {
 		paths[name] = filepath.Join(c.Home, name)
 	}
 	p := &Places{common: c}
-	_ = p.openOther(user) // what cannot be opened has its path all the same
-	defer p.Close()       //nolint:errcheck // nothing was written
+	_ = p.openOther() // what cannot be opened has its path all the same
+	defer p.Close()   //nolint:errcheck // nothing was written
 	if p.otherAt != "" {
 		paths[OwnSecret] = p.otherAt
 	}
@@ -168,46 +166,19 @@ func (p *Places) Aliases() ([]File, error) {
 		if t.Name != cidx.GoldenRepos || !realFolder(t.Local) {
 			continue
 		}
-		for _, dir := range []string{"aliases", "."} {
-			entries, err := os.ReadDir(filepath.Join(t.Local, dir))
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return nil, fmt.Errorf("list aliases: %w", err)
-			}
-			for _, e := range entries {
-				path := filepath.Join(t.Local, dir, e.Name())
-				if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".json") {
-					continue
-				}
-				if err := readable(path); err != nil {
-					return nil, err
-				}
-				if !home.IsAliasFile(path) {
-					continue
-				}
-				rel, err := filepath.Rel(p.common.Home, filepath.Join(t.Link, dir, e.Name()))
-				if err != nil {
-					return nil, fmt.Errorf("name alias: %w", err)
-				}
-				list = append(list, File{rel, Alias})
-			}
+		link, err := filepath.Rel(p.common.Home, t.Link)
+		if err != nil {
+			return nil, fmt.Errorf("name alias: %w", err)
+		}
+		aliases, err := home.Aliases(t.Local)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range aliases {
+			list = append(list, File{filepath.Join(link, a.Rel), Alias})
 		}
 	}
 	return list, nil
-}
-
-// readable tells a file that cannot be read from one that is no alias file.
-func readable(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it has just gone
-	}
-	if err != nil {
-		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user; the server reads it, too"}
-	}
-	return f.Close()
 }
 
 func realFolder(path string) bool {

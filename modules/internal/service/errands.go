@@ -40,12 +40,12 @@ var readHome = errand.New("home", func(ctx context.Context, c home.Common) (Home
 	if real, err := filepath.EvalSymlinks(c.Home); err == nil {
 		h.Real = real
 	}
-	path := filepath.Join(c.Home, "config.json")
+	path := c.ConfigPath()
 	if info, err := os.Stat(path); err == nil {
 		h.Changed = info.ModTime()
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		config, err := home.ReadConfig(ctx, path)
+		config, err := c.Config(ctx)
 		h.Problems.Add(err)
 		h.Mode = config.StorageMode
 	}

@@ -1,4 +1,4 @@
-package registry
+package home_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/postgres"
@@ -35,8 +36,8 @@ func TestBothSidesAgreeAndNothingIsWritten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cases[name]()
 			before := hometest.Snapshot(t, h.Dir)
-			r, err := FromSQLite(context.Background(), h.Dir)
-			if err != nil || len(r.Repos) != 3 || len(r.Globals) != 3 || r.Globals[0] != (Global{"billing-global", "billing", h.Path("data/golden-repos/billing")}) {
+			r, err := home.Common{Home: h.Dir}.Registry(t.Context())
+			if err != nil || len(r.Repos) != 3 || len(r.Globals) != 3 || r.Globals[0] != (home.Global{"billing-global", "billing", h.Path("data/golden-repos/billing")}) {
 				t.Errorf("read %+v, %v", r, err)
 			}
 			if diff := cmp.Diff(before, hometest.Snapshot(t, h.Dir)); diff != "" {
@@ -50,7 +51,7 @@ func TestBothSidesAgreeAndNothingIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	r, err := FromPostgres(context.Background(), conn)
+	r, err := home.ClusterRegistry(t.Context(), conn)
 	if err != nil || len(r.Repos) != 3 || r.Repos[0].Alias != "billing" || len(r.Globals) != 3 {
 		t.Errorf("read %+v, %v", r, err)
 	}
@@ -58,15 +59,15 @@ func TestBothSidesAgreeAndNothingIsWritten(t *testing.T) {
 
 // TestAnEmptiedDatabaseIsAProblem: with its place and the way out.
 func TestAnEmptiedDatabaseIsAProblem(t *testing.T) {
-	home := t.TempDir()
-	path := cidx.ServerDatabase(home)
+	dir := t.TempDir()
+	path := cidx.ServerDatabase(dir)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := FromSQLite(t.Context(), home)
+	_, err := home.Common{Home: dir}.Registry(t.Context())
 	var p problem.Problem
 	if !errors.As(err, &p) || p.At != path || p.Fix == "" {
 		t.Errorf("told is: %v", err)

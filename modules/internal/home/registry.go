@@ -1,11 +1,4 @@
-// Package registry reads which repositories a server knows: tables
-// golden_repos_metadata and global_repos, from SQLite or from PostgreSQL. It
-// never writes.
-//
-// CIDX 11.79 uses clone_path where it exists, and then it has to lie below
-// data/golden-repos; otherwise the newest snapshot of the alias. A row that
-// leads nowhere is deleted by its reconciler at the next start.
-package registry
+package home
 
 import (
 	"context"
@@ -41,7 +34,10 @@ type Job struct {
 	What   string // e.g. "refresh_golden_repo billing alice"
 }
 
-// Registry is what a server knows.
+// Registry is which repositories a server knows. CIDX 11.79 uses clone_path where
+// it exists, and then it has to lie below data/golden-repos; otherwise the newest
+// snapshot of the alias. A row that leads nowhere is deleted by its reconciler at
+// the next start.
 type Registry struct {
 	Repos   []Repo
 	Globals []Global
@@ -53,39 +49,39 @@ const (
 	selectGlobals = `SELECT alias_name, repo_name, index_path FROM global_repos ORDER BY 1`
 )
 
-// FromSQLite reads the registry of a home's main database from a private copy:
-// even a read-only open can leave files beside a WAL database, and those of root
-// would lock the server's user out. The server may be running.
-func FromSQLite(ctx context.Context, home string) (Registry, error) {
+// Registry reads the registry of the main database from a private copy: even a
+// read-only open can leave files beside a WAL database. The server may be running.
+func (c Common) Registry(ctx context.Context) (Registry, error) {
 	dir, err := sqlite.CopyFolder()
 	if err != nil {
 		return Registry{}, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	path := filepath.Join(dir, filepath.Base(cidx.ServerDatabase(home)))
-	if err := sqlite.Copy(ctx, cidx.ServerDatabase(home), path); err != nil {
+	database := cidx.ServerDatabase(c.Home)
+	path := filepath.Join(dir, filepath.Base(database))
+	if err := sqlite.Copy(ctx, database, path); err != nil {
 		return Registry{}, err
 	}
-	c, err := sqlite.OpenCopy(path, cidx.ServerDatabase(home))
+	copied, err := sqlite.OpenCopy(path, database)
 	if err != nil {
 		return Registry{}, err
 	}
-	defer c.Close()
+	defer copied.Close()
 	var r Registry
-	err = each(c, selectRepos, func(row *sqlite.Rows) {
+	err = each(copied, selectRepos, func(row *sqlite.Rows) {
 		r.Repos = append(r.Repos, Repo{Alias: row.Text(0), ClonePath: row.Text(1)})
 	})
 	if err == nil {
-		err = each(c, selectGlobals, func(row *sqlite.Rows) {
+		err = each(copied, selectGlobals, func(row *sqlite.Rows) {
 			r.Globals = append(r.Globals, Global{Alias: row.Text(0), Repo: row.Text(1), IndexPath: row.Text(2)})
 		})
 	}
 	if err == nil {
-		r.Jobs, err = jobs(c)
+		r.Jobs, err = jobs(copied)
 	}
 	var told problem.Problem
 	if err != nil && !errors.As(err, &told) {
-		err = problem.Problem{What: "read the registry of repositories: " + err.Error(), At: cidx.ServerDatabase(home),
+		err = problem.Problem{What: "read the registry of repositories: " + err.Error(), At: database,
 			Fix: "restore the file from a backup, with its -wal if there is one: it was emptied, or the tables were dropped"}
 	}
 	return r, err
@@ -103,17 +99,17 @@ func each(c *sqlite.Conn, sql string, do func(*sqlite.Rows)) error {
 	return rows.Err()
 }
 
-// FromPostgres reads the registry of a cluster.
-func FromPostgres(ctx context.Context, conn *pgconn.PgConn) (Registry, error) {
+// ClusterRegistry reads the registry of a cluster.
+func ClusterRegistry(ctx context.Context, conn *pgconn.PgConn) (Registry, error) {
 	var r Registry
-	rows, err := postgres.Rows(ctx, conn, selectRepos)
+	rows, err := postgres.Read(ctx, conn, selectRepos)
 	if err != nil {
 		return Registry{}, fmt.Errorf("read golden_repos_metadata: %w", err)
 	}
 	for _, row := range rows {
 		r.Repos = append(r.Repos, Repo{Alias: string(row[0]), ClonePath: string(row[1])})
 	}
-	if rows, err = postgres.Rows(ctx, conn, selectGlobals); err != nil {
+	if rows, err = postgres.Read(ctx, conn, selectGlobals); err != nil {
 		return Registry{}, fmt.Errorf("read global_repos: %w", err)
 	}
 	for _, row := range rows {
