@@ -60,12 +60,16 @@ func ground(folder string) bool {
 
 // engine are the packages that move rows and files, whoever's.
 func engine(folder string) bool {
-	return within(folder, "modules/internal/load") || within(folder, "modules/internal/mirror")
+	switch strings.TrimPrefix(folder, "modules/internal/") {
+	case "load", "warm", "review", "copies", "pages", "sqlite", "postgres", "convert", "digest", "mirror":
+		return true
+	}
+	return false
 }
 
 func knowsCIDX(target string) bool {
 	switch strings.TrimPrefix(target, "modules/internal/") {
-	case "home", "cidx", "ansible":
+	case "home", "cidx", "ansible", "plan", "origin", "keyring", "loaded", "pgcheck", "nodes", "service":
 		return true
 	}
 	return false

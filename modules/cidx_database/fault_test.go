@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/postgres"
@@ -101,15 +103,15 @@ func named(t *testing.T, hindrances map[string]hindrance) {
 }
 
 func TestSessionsInTheWayAreNamed(t *testing.T) {
-	old := lockTimeout
-	lockTimeout = "300ms"
-	t.Cleanup(func() { lockTimeout = old })
+	old := limits.Patience
+	limits.Patience = "300ms"
+	t.Cleanup(func() { limits.Patience = old })
 	named(t, map[string]hindrance{
 		"a session that writes": {
 			func(t *testing.T, f *fixture) { f.session(t, "BEGIN; DELETE FROM groups") },
 			[]string{"other sessions hold locks on CIDX's tables: process", "somebody else", "stop every cluster node, end these sessions"}},
 		"another migration": {
-			func(t *testing.T, f *fixture) { f.session(t, "BEGIN; SELECT pg_advisory_xact_lock("+lockKey+")") },
+			func(t *testing.T, f *fixture) { f.session(t, "BEGIN; SELECT pg_advisory_xact_lock("+load.LockKey+")") },
 			[]string{"another migration holds the lock"}},
 	})
 }
@@ -133,15 +135,15 @@ func TestTriggersInTheWayAreNamed(t *testing.T) {
 			[]string{"a trigger puts off what it does until after the comparison", "nothing was committed"}},
 		"a trigger on the record of the load": {
 			func(t *testing.T, f *fixture) {
-				pgtest.Exec(t, f.dsn, "CREATE TABLE "+markerTable+" "+loaded.Columns)
-				f.late(t, markerTable, "INSERT", "DELETE FROM groups WHERE id = 2")
+				pgtest.Exec(t, f.dsn, "CREATE TABLE "+cidx.LoadMarker+" "+loaded.Columns)
+				f.late(t, cidx.LoadMarker, "INSERT", "DELETE FROM groups WHERE id = 2")
 			},
 			[]string{"row id=2 is lost after the load"}},
 		"a trigger that changes a key": {
 			func(t *testing.T, f *fixture) {
-				f.write(t, mfaFile, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
-				pgtest.Exec(t, f.dsn, fmt.Sprintf(createSecrets, secretsTable))
-				f.late(t, secretsTable, "INSERT", "UPDATE cluster_secrets SET key_value = 'x'")
+				f.write(t, "data/mfa_key.dat", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+				pgtest.Exec(t, f.dsn, "CREATE TABLE cluster_secrets (key_name text PRIMARY KEY, key_value text, updated_at timestamptz)")
+				f.late(t, "cluster_secrets", "INSERT", "UPDATE cluster_secrets SET key_value = 'x'")
 			},
 			[]string{"mfa_encryption_key is not what was stored", "cluster_secrets"}},
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/progress"
 )
@@ -53,7 +54,7 @@ func TestKilledAnywhere(t *testing.T) {
 func (f *fixture) awaitNobody(t *testing.T) {
 	t.Helper()
 	for until := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if f.query(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = '"+application+"'") == "0" {
+		if f.query(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = '"+load.Application+"'") == "0" {
 			return
 		}
 		if time.Now().After(until) {
@@ -123,7 +124,7 @@ func loseConnection(t *testing.T, statement string, mode map[string]any, network
 			proxy.Cut()
 			return
 		}
-		pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+application+"'")
+		pgtest.Exec(t, f.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+load.Application+"'")
 		f.awaitNobody(t) // PostgreSQL 13 does not wait itself
 	})
 	r := f.run(t, mode)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/pgtest"
 )
 
@@ -12,7 +13,7 @@ import (
 // wait for the commit, do not keep the indexes of a large table from being
 // rebuilt.
 func TestLargeTablesWithWhatWaits(t *testing.T) {
-	const rows = largeTable + 1
+	const rows = load.LargeTable + 1
 	f := auditFixture(t, rows)
 	f.sqlite(t, "data/cidx_server.db", fmt.Sprintf(`CREATE TABLE embedding_call_stats (id INTEGER PRIMARY KEY AUTOINCREMENT, provider TEXT NOT NULL);
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO embedding_call_stats SELECT i, 'voyage' FROM n`, rows))
@@ -45,7 +46,7 @@ func TestLargeTablesWithWhatWaits(t *testing.T) {
 // TestWithoutOwnership: a role that owns nothing loads a large table as well,
 // and says that it takes longer.
 func TestWithoutOwnership(t *testing.T) {
-	const rows = largeTable + 1
+	const rows = load.LargeTable + 1
 	f := auditFixture(t, rows)
 	definitions := "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'cidx_cluster_migration' ORDER BY 1"
 	before := f.query(t, definitions)
@@ -62,7 +63,7 @@ func TestWithoutOwnership(t *testing.T) {
 
 // TestLargeTablesAreRebuilt: every definition is as before.
 func TestLargeTablesAreRebuilt(t *testing.T) {
-	const rows = largeTable + 1
+	const rows = load.LargeTable + 1
 	f := auditFixture(t, rows)
 	pgtest.Exec(t, f.dsn, "COMMENT ON INDEX idx_audit_lower IS 'kept'", "CREATE UNIQUE INDEX uq ON audit_logs (timestamp) INCLUDE (details)", "ALTER TABLE audit_logs ADD CONSTRAINT named UNIQUE (id, admin_id)",
 		"CREATE TABLE notes (id serial PRIMARY KEY, audit integer REFERENCES audit_logs(id) ON DELETE SET NULL)")

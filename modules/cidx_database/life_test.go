@@ -9,6 +9,8 @@ import (
 
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/keyring"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/pgtest"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -236,21 +238,21 @@ func TestRollbackDoesNotNeedPostgreSQL(t *testing.T) {
 func TestSaltFileIsMadeForTheOtherNodes(t *testing.T) {
 	f := newFixture(t)
 	token := encryptToken(t, "jwt-text", "glpat-token")
-	f.write(t, jwtFile, " jwt-text\n")
+	f.write(t, ".jwt_secret", " jwt-text\n")
 	f.sqlite(t, "data/cidx_server.db", "CREATE TABLE ci_tokens (platform TEXT PRIMARY KEY, encrypted_token TEXT NOT NULL); INSERT INTO ci_tokens VALUES ('gitlab', '"+token+"')")
 	pgtest.Exec(t, f.dsn, "CREATE TABLE ci_tokens (platform text PRIMARY KEY, encrypted_token text NOT NULL)")
 	f.backup(t)
 	if r := f.run(t, check(nil)); r.Failed || !strings.Contains(r.text(), "will be created with the text under which the tokens decrypt (JWT secret)") {
 		t.Errorf("rehearsal: %s", r.text())
 	}
-	if _, err := os.Stat(f.path(saltFile)); err == nil {
+	if _, err := os.Stat(f.path(keyring.SaltFile)); err == nil {
 		t.Fatal("the rehearsal has made the file")
 	}
 	if r := f.run(t, nil); r.Failed || strings.Contains(r.raw, "jwt-text") || strings.Contains(r.raw, token) {
 		t.Fatalf("told is: %s", r.raw)
 	}
-	raw, err := os.ReadFile(f.path(saltFile))
-	info, _ := os.Stat(f.path(saltFile))
+	raw, err := os.ReadFile(f.path(keyring.SaltFile))
+	info, _ := os.Stat(f.path(keyring.SaltFile))
 	if err != nil || string(raw) != "jwt-text" || info.Mode().Perm() != 0o600 {
 		t.Errorf("salt file is %q, %v, %v", raw, info, err)
 	}
@@ -260,7 +262,7 @@ func TestSaltFileIsMadeForTheOtherNodes(t *testing.T) {
 // shows a value.
 func TestUnopenedTokensAreAllListed(t *testing.T) {
 	f := newFixture(t)
-	f.write(t, saltFile, "new-host")
+	f.write(t, keyring.SaltFile, "new-host")
 	token := encryptToken(t, "old-host", "x")
 	f.sqlite(t, "data/cidx_server.db", "CREATE TABLE ci_tokens (platform TEXT PRIMARY KEY, encrypted_token TEXT NOT NULL); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO ci_tokens SELECT 'p'||i, '"+token+"' FROM n")
 	pgtest.Exec(t, f.dsn, "CREATE TABLE ci_tokens (platform text PRIMARY KEY, encrypted_token text NOT NULL)")
@@ -277,7 +279,7 @@ func TestUnopenedTokensAreAllListed(t *testing.T) {
 
 func TestOldHostNameOpensTokens(t *testing.T) {
 	f := newFixture(t)
-	f.write(t, saltFile, "new-host")
+	f.write(t, keyring.SaltFile, "new-host")
 	f.sqlite(t, "data/cidx_server.db", "CREATE TABLE ci_tokens (platform TEXT PRIMARY KEY, encrypted_token TEXT NOT NULL); INSERT INTO ci_tokens VALUES ('gitlab', '"+encryptToken(t, "old-host", "x")+"')")
 	pgtest.Exec(t, f.dsn, "CREATE TABLE ci_tokens (platform text PRIMARY KEY, encrypted_token text NOT NULL)")
 	f.backup(t)
@@ -324,7 +326,7 @@ func TestLongListsAreCut(t *testing.T) {
 	pgtest.Exec(t, f.dsn, "CREATE TABLE token_blacklist (jti text PRIMARY KEY, blacklisted_at double precision NOT NULL)")
 	f.backup(t)
 	r := f.run(t, nil)
-	if !r.Failed || len(r.Problems) != listed+1 || !strings.Contains(r.text(), "and 150 more") || len(r.Reports) != 1 {
+	if !r.Failed || len(r.Problems) != load.Listed+1 || !strings.Contains(r.text(), "and 150 more") || len(r.Reports) != 1 {
 		t.Fatalf("%d problems: %s", len(r.Problems), r.text())
 	}
 	raw, _ := os.ReadFile(r.Reports[0])

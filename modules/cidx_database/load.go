@@ -11,7 +11,12 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/keyring"
+	"cidx-cluster/modules/internal/load"
+	"cidx-cluster/modules/internal/origin"
+	"cidx-cluster/modules/internal/pgcheck"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -23,7 +28,7 @@ func (r *runner) load(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	r.clock.lap("prepare")
+	r.Clock.Lap("prepare")
 	if done, err := r.alreadyLoaded(ctx); done || err != nil {
 		return err
 	}
@@ -32,28 +37,29 @@ func (r *runner) load(ctx context.Context) error {
 	}
 	var problems problem.List
 	problems.Add(r.lookAhead(ctx))
-	r.plan.tellLacking(ctx)
-	r.clock.lap("plan")
+	r.plan.TellLacking(ctx)
+	r.Clock.Lap("plan")
 	if r.mode.Check {
 		return r.rehearse(ctx, problems)
 	}
 	if len(problems) == 0 {
 		if done, err := r.fromWarm(ctx); done || err != nil {
-			return r.explain(err)
+			return r.Explain(err)
 		}
 	}
 	problems.Add(r.checked())
 	if err := problems.Err(); err != nil {
-		return errors.Join(err, r.lists.save())
+		return errors.Join(err, r.Lists.Save())
 	}
-	if err := r.lists.removeOld(); err != nil {
+	if err := r.Lists.RemoveOld(); err != nil {
 		return err
 	}
-	if err := r.move(ctx); err != nil {
-		if n := r.finds.total(); n > 0 && !r.committed {
+	var err error
+	if r.loaded, err = r.order().Move(ctx); err != nil {
+		if n := r.loaded.Finds.Total(); n > 0 && !r.Committed {
 			r.out.Msg = fmt.Sprintf("%s values or rows do not fit; PostgreSQL is as it was", human.Number(n))
 		}
-		return errors.Join(err, r.lists.save())
+		return errors.Join(err, r.Lists.Save())
 	}
 	return r.finish(ctx)
 }
@@ -62,14 +68,12 @@ func (r *runner) load(ctx context.Context) error {
 func (r *runner) prepare(ctx context.Context) error {
 	var problems problem.List
 	var err error
-	r.secrets, err = openSecrets(ctx, r.settings, r.notes)
+	r.keys, err = keyring.Open(ctx, r.args.Common, hostName(), r.args.OldHostNames, r.Notes)
 	problems.Add(err)
 	opening := make(chan error, 1)
 	go func() {
 		source, err := r.chooseSource(ctx)
-		if r.source = source; err == nil {
-			r.secrets.begin(source)
-		}
+		r.source = source
 		opening <- err
 	}()
 	problems.Add(r.connect(ctx))
@@ -78,45 +82,57 @@ func (r *runner) prepare(ctx context.Context) error {
 		return err
 	}
 	if !r.mode.Check { // a rehearsal checks all
-		r.checked = checkSmall(r.source)
-	} else if r.source.temporary {
-		r.warnings.add("rehearsed on copies of databases that may be in use: only as consistent as a running server allows")
+		r.checked = r.source.CheckSmall()
+	} else if r.source.Temporary {
+		r.Warnings.Add("rehearsed on copies of databases that may be in use: only as consistent as a running server allows")
 	}
-	if len(r.source.dangling) > 0 {
-		r.warnings.add("activated repositories without a folder, which the cluster will list all the same: %s",
-			head(r.source.dangling, 10))
+	if len(r.source.Dangling) > 0 {
+		r.Warnings.Add("activated repositories without a folder, which the cluster will list all the same: %s",
+			load.Head(r.source.Dangling, 10))
 	}
-	pooled, err := r.fit(ctx)
-	if pooled {
-		r.warnings.add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
+	return r.fit(ctx)
+}
+
+// fit finds what makes a server unfit for a load, as the precheck does.
+func (r *runner) fit(ctx context.Context) error {
+	pooled, err := pgcheck.Fit(ctx, r.Conn, r.dsn)
+	if pooled && err == nil {
+		r.Warnings.Add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
 	}
-	return err
+	problems := problem.Of(r.Explain(err))
+	if r.Catalog.Server.Schema == "" {
+		problems = append(problems, problem.Problem{What: "no schema of search_path exists", At: r.Where,
+			Fix: "create schema public, or correct search_path"})
+	}
+	return problems.Err()
 }
 
 // lookAhead makes the plan, finds what an earlier warm load has left, and tries
 // the keys.
 func (r *runner) lookAhead(ctx context.Context) error {
 	var problems problem.List
-	var err error
-	r.plan, err = makePlan(r.work, r.moment)
+	err := r.makePlan(r.moment)
 	problems.Add(err)
-	r.held.warm, r.held.database, err = findWarmth(ctx, r.session, r.notes)
-	problems.Add(r.explain(err))
-	r.trial, err = r.secrets.try(ctx, r.settings, r.notes, r.plan)
+	r.held.warm, err = r.terms().Find(ctx, r.Session, r.Notes)
+	problems.Add(r.Explain(err))
+	r.trial, err = r.keys.Try(ctx, r.plan.Tables, r.accepted, r.Notes)
 	problems.Add(err)
+	if text, from := r.trial.SaltToCreate(); text != "" && r.mode.Check {
+		r.Warnings.Add("%s is absent; it will be created with the text under which the tokens decrypt (%s)", keyring.SaltFile, from)
+	}
 	return problems.Err()
 }
 
 // chooseSource takes the private snapshot of the backup step. A rehearsal takes
 // copies of its own, unless the snapshot is what the cluster was loaded from.
-func (s *settings) chooseSource(ctx context.Context) (*source, error) {
+func (s *settings) chooseSource(ctx context.Context) (*origin.Source, error) {
 	switch {
 	case s.args.Phase == phaseWarm:
-		return openWarm(ctx, s)
+		return s.Warm(ctx)
 	case s.mode.Check && !s.loadedBefore(ctx):
-		return openCopies(ctx, s)
+		return s.Copies(ctx)
 	}
-	return openSnapshot(ctx, s)
+	return s.Snapshot(ctx)
 }
 
 // loadedBefore reports whether this home is a migrated one that has not gone
@@ -124,8 +140,21 @@ func (s *settings) chooseSource(ctx context.Context) (*source, error) {
 func (s *settings) loadedBefore(ctx context.Context) bool {
 	// ClusterConfig may have answered from the copy that is kept after a rollback.
 	now, err := s.args.Config(ctx)
-	return err == nil && s.config.Path != "" && now.StorageMode == cidx.ModePostgres &&
-		snapshotExists(s.state) && exists(s.state.Database())
+	if err != nil || s.Config.Path == "" || now.StorageMode != cidx.ModePostgres || !s.HasSnapshot() {
+		return false
+	}
+	there, err := durable.Exists(s.State.Database())
+	return there || err != nil
+}
+
+// hasSchema reports whether the target has any table of CIDX's.
+func (r *runner) hasSchema() bool {
+	for _, t := range cidx.Catalogue {
+		if t.Copied() && r.Catalog.Tables[t.Name] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // ensureSchema makes CIDX's schema with the operator's command if there is
@@ -136,25 +165,25 @@ func (r *runner) ensureSchema(ctx context.Context) (none bool, err error) {
 	}
 	const runner = "python3 -m code_indexer.server.storage.postgres.migrations.runner --connection-string <dsn>"
 	if r.args.SchemaCommand == "" {
-		return false, problem.Problem{What: "the database has none of CIDX's tables", At: r.where,
+		return false, problem.Problem{What: "the database has none of CIDX's tables", At: r.Where,
 			Fix: "create the schema as the server's user with CIDX's own runner (" + runner + "), or set cidx_schema_command"}
 	}
 	if r.mode.Check {
 		r.out.Changed = true
 		r.out.Msg = "would create CIDX's schema with cidx_schema_command, then load"
-		r.warnings.add("the database has none of CIDX's tables: " +
+		r.Warnings.Add("the database has none of CIDX's tables: " +
 			"only the SQLite files were rehearsed, run the schema command and the rehearsal again to see the rest")
-		return true, r.source.integrity(ctx, r.meter)
+		return true, r.source.Integrity(ctx, r.checking)
 	}
 	progress.Line(ctx, "  Creating CIDX's schema...")
 	if err := runSchemaCommand(ctx, r.settings); err != nil {
 		return false, err
 	}
-	if err := r.inspect(ctx); err != nil {
+	if err := r.Inspect(ctx); err != nil {
 		return false, err
 	}
 	if r.out.Changed = r.hasSchema(); !r.out.Changed {
-		return false, problem.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.where,
+		return false, problem.Problem{What: "the schema command ended without an error, but CIDX's tables are still missing", At: r.Where,
 			Fix: "correct cidx_schema_command: it must use the connection in CIDX_POSTGRES_DSN"}
 	}
 	return false, nil
@@ -182,9 +211,6 @@ func runSchemaCommand(ctx context.Context, set *settings) error {
 		return nil
 	}
 	text := strings.TrimSpace(output.String())
-	if len(text) > 2000 {
-		text = "…" + text[len(text)-2000:]
-	}
-	return problem.Problem{What: "the schema command failed: " + err.Error() + ": " + secret.From(ctx).Hide(text),
+	return problem.Problem{What: "the schema command failed: " + err.Error() + ": " + human.Clip(secret.From(ctx).Hide(text), 2000),
 		At: "cidx_schema_command", Fix: "run it by hand as the server's user, then run again"}
 }

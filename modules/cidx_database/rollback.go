@@ -2,7 +2,6 @@ package database
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +11,8 @@ import (
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/load"
-	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/loaded"
+	"cidx-cluster/modules/internal/review"
 )
 
 // rollback writes down what the cluster has written and marks the load as given
@@ -20,7 +20,7 @@ import (
 // that cannot be reached does not keep the standalone server from coming back.
 func (r *runner) rollback(ctx context.Context) error {
 	if !r.mode.Check {
-		if err := os.RemoveAll(r.state.Warm()); err != nil {
+		if err := os.RemoveAll(r.State.Warm()); err != nil {
 			return fmt.Errorf("remove the copies of a warm load: %w", err)
 		}
 	}
@@ -28,15 +28,15 @@ func (r *runner) rollback(ctx context.Context) error {
 	if err == nil && m != nil {
 		err = r.openLoaded(ctx, m)
 	}
-	if r.session == nil && err != nil && ctx.Err() == nil {
+	if r.Session == nil && err != nil && ctx.Err() == nil {
 		return r.unreached(err)
 	}
 	if err != nil {
 		return err
 	}
 	if !r.mode.Check {
-		if r.out.Changed, err = giveUpWarm(ctx, r.session, r.notes); err != nil {
-			return r.explain(err)
+		if r.out.Changed, err = r.terms().GiveUp(ctx, r.Session, r.Notes); err != nil {
+			return r.Explain(err)
 		}
 	}
 	switch {
@@ -47,29 +47,29 @@ func (r *runner) rollback(ctx context.Context) error {
 		r.out.Skipped = "the load was marked as given up at " + m.RolledBack
 		return r.noteRollback(home.DatabaseRolledBack, m.Source)
 	}
-	list, err := r.reviewTables(ctx, m, true)
-	if err := errors.Join(r.explain(err), r.lists.save()); err != nil {
+	list, err := review.Tables(ctx, r.engine(), m.Tables, true)
+	if err := errors.Join(r.Explain(err), r.Lists.Save()); err != nil {
 		return err
 	}
-	changed, added, lost := r.summarize(list)
+	sum := r.summarize(list)
 	r.out.Changed = true
 	r.out.Msg = fmt.Sprintf("the cluster has changed %s rows, added %s and deleted %s since the load; "+
 		"they are not in the standalone server",
-		human.Number(changed), human.Number(added), human.Number(lost))
-	if changed+added+lost == 0 {
+		human.Number(sum.Changed), human.Number(sum.Added), human.Number(sum.Lost))
+	if sum.Changed+sum.Added+sum.Lost == 0 {
 		r.out.Msg = "the cluster has written nothing into the loaded tables"
-	} else if len(r.lists.files) > 0 {
-		r.out.Hint = "see " + head(r.lists.files, 3)
+	} else if len(r.Lists.Files) > 0 {
+		r.out.Hint = "see " + load.Head(r.Lists.Files, 3)
 	}
 	if r.mode.Check {
 		return nil
 	}
-	return r.explain(r.giveUp(ctx, m, list))
+	return r.Explain(r.giveUp(ctx, m, list))
 }
 
 // unreached lets the standalone server come back without PostgreSQL.
 func (r *runner) unreached(err error) error {
-	r.warnings.add("PostgreSQL was not asked what the cluster has written (%v); "+
+	r.Warnings.Add("PostgreSQL was not asked what the cluster has written (%v); "+
 		"run the rollback again when it is back, otherwise a later migration will stop", err)
 	r.out.Data["reachable"] = false
 	r.out.Msg = "PostgreSQL cannot be reached; its data is left as it is"
@@ -77,23 +77,17 @@ func (r *runner) unreached(err error) error {
 }
 
 // giveUp marks the load.
-func (r *runner) giveUp(ctx context.Context, m *marker, list []*review) error {
-	now := map[string]tableMark{}
+func (r *runner) giveUp(ctx context.Context, m *loaded.Marker, list []*review.Table) error {
+	now := map[string]load.Mark{}
 	for _, v := range list {
-		now[v.Table] = tableMark{Rows: v.sum.Rows, Digest: v.sum.String()}
+		now[v.Table] = v.Mark()
 	}
-	raw, err := json.Marshal(now)
-	if err != nil {
-		return fmt.Errorf("mark the load as given up: %w", err)
+	if err := m.GiveUp(ctx, r.Session, now); err != nil {
+		return err
 	}
-	_, err = postgres.Rows(ctx, r.conn, "UPDATE "+r.table(markerTable)+
-		" SET rolled_back_at = clock_timestamp(), rolled_back = $2 WHERE source_id = $1", m.Source, string(raw))
-	if err != nil {
-		return fmt.Errorf("mark the load as given up: %w", err)
-	}
-	if record, err := readRecord(r.state); err == nil {
+	if record, err := readRecord(r.State); err == nil {
 		record.RolledBack = load.StampText(time.Now())
-		if err := writeRecord(r.state, record); err != nil {
+		if err := writeRecord(r.State, record); err != nil {
 			return err
 		}
 	}
@@ -118,5 +112,5 @@ func (s *settings) noteRollback(event, source string) error {
 	if source != "" {
 		data = map[string]any{"source_id": source}
 	}
-	return journal.Append(s.state.Journal(), home.DatabaseModule, event, data)
+	return journal.Append(s.State.Journal(), home.DatabaseModule, event, data)
 }

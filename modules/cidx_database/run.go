@@ -13,22 +13,22 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/keyring"
 	"cidx-cluster/modules/internal/load"
-	"cidx-cluster/modules/internal/postgres"
+	"cidx-cluster/modules/internal/loaded"
+	"cidx-cluster/modules/internal/origin"
+	"cidx-cluster/modules/internal/plan"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/warm"
 )
 
 // settings are what a call was told, and what it found of the server when it
 // began. They never change.
 type settings struct {
+	origin.Server
 	args   args
 	mode   ansible.Mode
-	state  home.State
 	dsn    string
-	where  string // the database, without its password
-	config home.Config
-	layout home.Layout
-	moves  map[string]string // path prefixes, old to new
 	zone   *time.Location
 	moment time.Time // of this call
 }
@@ -37,21 +37,21 @@ type settings struct {
 // and is what it is from then on.
 type work struct {
 	*settings
-	*notes
-	*session // with PostgreSQL
-	source   *source
-	checked  func() error // waits for the check of the source's small databases
-	secrets  *secrets
-	plan     *plan
-	held     holding
+	*load.Notes
+	*load.Session // with PostgreSQL
+	source        *origin.Source
+	checked       func() error // waits for the check of the source's small databases
+	keys          *keyring.Ring
+	trial         *keyring.Trial // of the keys
+	plan          *plan.Plan
+	held          holding
 }
 
 // holding is what the target holds of earlier runs.
 type holding struct {
-	marker   *marker // of the migration; nil if none
-	replaces string  // source_id of an earlier load that no server has worked on
-	warm     *warmth // of a warm load; nil if nothing
-	database string  // which one of PostgreSQL's it is: see warm.Database
+	marker   *loaded.Marker // of the migration; nil if none
+	replaces string         // source_id of an earlier load that no server has worked on
+	warm     warm.Found
 }
 
 // rolledBack reports whether what the target holds was given up.
@@ -60,27 +60,23 @@ func (h *holding) rolledBack() bool { return h.marker != nil && h.marker.RolledB
 // runner is one call of the module: its work, and what came of it.
 type runner struct {
 	work
-	out         ansible.Reply
-	trial       *trial     // of its keys
-	done        transfers  // of the last passage
-	kept        storedKeys // by the last passage
-	finds       finds
-	quarantined int64
+	out    ansible.Reply
+	loaded load.Outcome
+	stored *keyring.Stored // by the last passage
 }
 
 // newSettings reads configuration and layout. The error is a problem.Problem or more.
 func newSettings(ctx context.Context, a args, mode ansible.Mode) (*settings, error) {
-	s := &settings{args: a, mode: mode, state: a.State(), zone: time.Local, moment: time.Now().UTC().Truncate(time.Microsecond)}
+	s := &settings{Server: origin.Server{Home: a.Home, State: a.State()}, args: a, mode: mode, zone: time.Local, moment: time.Now().UTC().Truncate(time.Microsecond)}
 	var problems problem.List
 	config, err := a.ClusterConfig(ctx)
 	if a.DSN == "" || config.Path == "" {
 		problems.Add(err)
 	}
-	s.config, s.dsn = config, config.DSN
+	s.Config, s.dsn = config, config.DSN
 	if a.DSN != "" {
 		s.dsn = a.DSN
 	}
-	s.where = postgres.WhereDSN(s.dsn)
 	share, err := a.MountPoint(config)
 	if err != nil && a.PathSpelling == "mount" && config.Path != "" {
 		problems.Add(err)
@@ -94,11 +90,11 @@ func newSettings(ctx context.Context, a args, mode ansible.Mode) (*settings, err
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	if s.layout, err = home.Detect(a.Home, share); err != nil {
+	if s.Layout, err = home.Detect(a.Home, share); err != nil {
 		return nil, err
 	}
 	if a.PathSpelling == "mount" {
-		s.moves = s.layout.Moves(s.config)
+		s.Moves = s.Layout.Moves(s.Config)
 	}
 	return s, nil
 }
@@ -108,15 +104,14 @@ func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &notes{meter: load.StartMeter(ctx), lists: lists{dir: s.listsFolder()},
-		clock: stopwatch{time.Now(), map[string]float64{}}}
-	return &runner{work: work{settings: s, notes: n}, out: ansible.Reply{Data: map[string]any{}}}, nil
+	n := &load.Notes{Meter: load.StartMeter(ctx), Lists: load.Lists{Dir: s.listsFolder()}, Clock: load.StartStopwatch()}
+	return &runner{work: work{settings: s, Notes: n}, out: ansible.Reply{Data: map[string]any{}}}, nil
 }
 
 // listsFolder is where the complete lists of what is found go; "" if nowhere.
 func (s *settings) listsFolder() string {
 	if !s.mode.Check {
-		return s.state.Report()
+		return s.State.Report()
 	}
 	if cache := os.Getenv("CIDX_HELPER_DIR"); cache != "" {
 		return filepath.Join(cache, "rehearsal")
@@ -125,109 +120,94 @@ func (s *settings) listsFolder() string {
 }
 
 func (r *runner) connect(ctx context.Context) (err error) {
-	if r.session, err = connect(ctx, r.settings); err == nil {
-		r.out.Data["postgres_version"] = r.catalog.Server.Release()
+	r.Session, err = load.Connect(ctx, r.dsn, r.args.loading())
+	if err == nil {
+		r.out.Data["postgres_version"] = r.Catalog.Server.Release()
 	}
 	return err
 }
 
 func (r *runner) close() {
-	r.meter.Stop()
-	r.session.close()
-	r.source.close()
+	r.Meter.Stop()
+	r.Session.Close()
+	r.source.Close()
 }
-
-// notes are what a call tells while it works, and keeps for its reply.
-type notes struct {
-	warnings warnings
-	clock    stopwatch
-	meter    *load.Meter
-	lists    lists
-}
-
-// stopwatch collects how long each part took.
-type stopwatch struct {
-	last  time.Time
-	parts map[string]float64
-}
-
-// lap books the time since the last call under a name.
-func (s *stopwatch) lap(name string) {
-	now := time.Now()
-	s.parts[name] += float64(now.Sub(s.last).Milliseconds()) / 1000
-	s.last = now
-}
-
-// warnings are told once each.
-type warnings []string
-
-func (w *warnings) add(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if !slices.Contains(*w, text) {
-		*w = append(*w, text)
-	}
-}
-
-// listed is how many problems stand in a reply; the complete list is in
-// report/problems.jsonl.
-const listed = 50
 
 // reply puts together what is told, also after a failure.
 func (r *runner) reply() ansible.Reply {
 	out := r.out
-	out.Warnings = r.warnings
+	out.Warnings = r.Warnings
 	if r.plan != nil {
 		r.describePlan(out.Data)
 	}
-	if r.secrets != nil {
+	if r.keys != nil {
 		keys := map[string]any{}
-		maps.Copy(keys, r.kept.report)
+		if r.stored != nil {
+			maps.Copy(keys, r.stored.Report)
+		}
 		if r.trial != nil {
-			maps.Copy(keys, r.trial.report())
+			maps.Copy(keys, r.trial.Report())
 		}
 		out.Data["secrets"] = keys
 	}
-	if len(r.finds.counts) > 0 {
-		out.Data["problem_counts"] = r.finds.counts
+	if len(r.loaded.Finds.Counts) > 0 {
+		out.Data["problem_counts"] = r.loaded.Finds.Counts
 	}
-	if len(r.lists.files) > 0 {
-		out.Data["reports"] = r.lists.files
+	if len(r.Lists.Files) > 0 {
+		out.Data["reports"] = r.Lists.Files
 	}
-	out.Data["seconds_by_part"] = r.clock.parts
+	out.Data["seconds_by_part"] = r.Clock.Parts
 	return out
 }
 
 func (r *runner) describePlan(data map[string]any) {
-	if r.done == nil { // it did not come to a passage
-		r.done = r.plan.transfers()
+	tables := r.loaded.Tables
+	if tables == nil { // it did not come to a passage
+		tables = r.engine().Passage().Every
 	}
-	sum := r.done.totals()
+	sum := tables.Totals()
 	if data["tables"] == nil {
-		tables := []map[string]any{}
-		for _, t := range r.done {
+		list := []map[string]any{}
+		for _, t := range tables {
 			if t.Conn == nil {
 				continue
 			}
-			item := map[string]any{"table": t.Name, "file": t.File, "rows": t.rows, "status": t.status}
-			if t.guests != nil {
-				item["kept_rows"] = int64(len(t.guests.ids)) + t.guests.beside
+			item := map[string]any{"table": t.Name, "file": t.File, "rows": t.Rows, "status": t.Status}
+			if t.Guests != nil {
+				item["kept_rows"] = t.Guests.Stay()
 			}
-			tables = append(tables, item)
+			list = append(list, item)
 		}
-		data["tables"], data["rows"] = tables, sum.rows
+		data["tables"], data["rows"] = list, sum.Rows
 	}
-	data["skipped_tables"] = r.plan.skipped
-	data["jobs_failed"], data["paths_rewritten"], data["defaults_set"] = sum.changes.Jobs, sum.changes.Paths, sum.changes.Nulls
-	data["quarantined"] = r.quarantined
+	data["skipped_tables"] = r.plan.Skipped
+	data["jobs_failed"], data["paths_rewritten"], data["defaults_set"] = sum.Changes.Jobs, sum.Changes.Paths, sum.Changes.Nulls
+	data["quarantined"] = r.loaded.Quarantined
 }
 
 // listMarks tells what an earlier load has done.
-func (r *runner) listMarks(m *marker, status string) {
+func (r *runner) listMarks(m *loaded.Marker, status string) {
 	tables := []map[string]any{}
 	for _, entry := range cidx.Catalogue {
 		if mark, ok := m.Tables[entry.Name]; ok {
 			tables = append(tables, map[string]any{"table": entry.Name, "file": entry.File, "rows": mark.Rows, "status": status})
 		}
 	}
-	r.out.Data["tables"], r.out.Data["rows"] = tables, sumRows(m.Tables)
+	r.out.Data["tables"], r.out.Data["rows"] = tables, m.Rows()
+}
+
+// makePlan plans a load of that moment.
+func (r *runner) makePlan(moment time.Time) (err error) {
+	r.plan, err = plan.Make(r.source, r.Catalog, plan.Rules{Home: r.Home, Moves: r.Moves, Zone: r.zone, Moment: moment,
+		Accepted: r.accepted}, r.Notes)
+	return err
+}
+
+// loading reports whether rows are to move.
+func (a args) loading() bool { return a.Phase == phaseLoad || a.Phase == phaseWarm }
+
+// accepted reports whether the operator lets something stay behind. After the
+// load that is no longer the question.
+func (s *settings) accepted(name string) bool {
+	return !s.args.loading() || slices.Contains(s.args.Accept, name)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/pgtest"
 )
 
@@ -18,7 +19,7 @@ import (
 // runs, and triggers and defaults that draw from sequences.
 func watchedFixture(t *testing.T) *fixture {
 	t.Helper()
-	const rows = largeTable + 1
+	const rows = load.LargeTable + 1
 	f := auditFixture(t, rows)
 	f.sqlite(t, "data/cidx_server.db", fmt.Sprintf(`DROP TABLE sync_jobs; CREATE TABLE sync_jobs (job_id TEXT PRIMARY KEY, status TEXT NOT NULL); INSERT INTO sync_jobs VALUES ('a', 'completed'), ('b', 'running');
 		CREATE TABLE embedding_call_stats (id INTEGER PRIMARY KEY AUTOINCREMENT, provider TEXT NOT NULL);
@@ -134,9 +135,9 @@ func TestIndexRunsDoNotWaitForARehearsal(t *testing.T) {
 // TestARehearsalDoesNotQueue behind a session that reads, for others would wait
 // behind it; the session is named.
 func TestARehearsalDoesNotQueue(t *testing.T) {
-	old := trialTimeout
-	trialTimeout = "300ms"
-	t.Cleanup(func() { trialTimeout = old })
+	old := limits.Haste
+	limits.Haste = "300ms"
+	t.Cleanup(func() { limits.Haste = old })
 	f := watchedFixture(t)
 	f.session(t, "BEGIN; SELECT count(*) FROM audit_logs")
 	r := f.run(t, check(nil))
@@ -148,9 +149,9 @@ func TestARehearsalDoesNotQueue(t *testing.T) {
 // TestARefusedTableIsNotSearchedForEver: after some rows the rest is not tried,
 // and that is told.
 func TestARefusedTableIsNotSearchedForEver(t *testing.T) {
-	old := mostRefused
-	mostRefused = 60
-	t.Cleanup(func() { mostRefused = old })
+	old := limits.Most
+	limits.Most = 60
+	t.Cleanup(func() { limits.Most = old })
 	f := auditFixture(t, 3000)
 	pgtest.Exec(t, f.dsn, "ALTER TABLE audit_logs ADD CONSTRAINT few CHECK (id < 100)")
 	r := f.run(t, check(nil))

@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,13 @@ type Argument struct {
 }
 
 // Arguments lists the arguments of m in the order of the struct.
-func (m Module) Arguments() []Argument { return argumentsOf(m.args, nil) }
+func (m Module) Arguments() []Argument {
+	list := argumentsOf(m.args, nil)
+	for i := range list {
+		list[i].Doc = cmp.Or(list[i].Doc, m.Doc.Arguments[list[i].Name])
+	}
+	return list
+}
 
 func argumentsOf(t reflect.Type, index []int) []Argument {
 	var list []Argument

@@ -27,12 +27,13 @@ type Mode struct {
 
 // Doc describes a module; arguments document themselves in their struct tags.
 type Doc struct {
-	Name        string   // e.g. "cidx_aliases"
-	Short       string   // one line without a full stop
-	Description []string // sentences, in ansible-doc's markup
-	Check       string   // what check mode does, a sentence
-	Returns     []Return // the module's own reply keys
-	Example     string   // YAML of one task
+	Name        string            // e.g. "cidx_aliases"
+	Short       string            // one line without a full stop
+	Description []string          // sentences, in ansible-doc's markup
+	Check       string            // what check mode does, a sentence
+	Arguments   map[string]string // docs that are too long for a tag, by the argument's name
+	Returns     []Return          // the module's own reply keys
+	Example     string            // YAML of one task
 
 	// Root modules stay root where root has started them. Errands are what they
 	// let the server's user do instead.

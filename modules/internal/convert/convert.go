@@ -68,7 +68,8 @@ func (c *Column) Append(dst []byte, v *sqlite.Value) ([]byte, *Fault) {
 	case Timestamptz, Timestamp, Date:
 		return c.appendTime(dst, v)
 	}
-	return dst, &Fault{Reason: "columns of type " + c.Type.Name + " are not supported", Fix: "name the column in cidx_database_accept to leave it behind"}
+	return dst, &Fault{Reason: "columns of type " + c.Type.Name + " are not supported",
+		Fix: "name the column in cidx_database_accept to leave it behind"}
 }
 
 func (c *Column) appendBytes(dst []byte, v *sqlite.Value) ([]byte, *Fault) {
@@ -168,7 +169,7 @@ func (c *Column) appendInteger(dst []byte, v *sqlite.Value) ([]byte, *Fault) {
 	if fault != nil {
 		return dst, fault
 	}
-	bits := c.Type.Kind.bits()
+	bits := widths[c.Type.Kind]
 	if shift := 64 - bits; n<<shift>>shift != n {
 		return dst, &Fault{Reason: fmt.Sprintf("out of range of a %d-bit integer", bits), Fix: "set a smaller value", Show: true}
 	}

@@ -91,7 +91,11 @@ func (n *Normalizer) value(depth int) bool {
 	case c == '{':
 		return n.object(depth)
 	case c == '[':
-		return n.array(depth)
+		if !n.list(']', "missing comma or bracket", n.value, depth) {
+			return false
+		}
+		n.out = append(n.out, ']')
+		return true
 	case c == '"':
 		return n.str(false)
 	case c == '-' || c >= '0' && c <= '9':
@@ -115,55 +119,37 @@ func (n *Normalizer) value(depth int) bool {
 	return n.fail("unexpected character")
 }
 
-func (n *Normalizer) array(depth int) bool {
+// list reads items up to end.
+func (n *Normalizer) list(end byte, missing string, item func(depth int) bool, depth int) bool {
+	n.out = append(n.out, n.src[n.at])
 	n.at++
-	n.out = append(n.out, '[')
 	for first := true; ; first = false {
 		n.space()
-		if first && n.peek() == ']' {
+		if first && n.peek() == end {
 			break
 		}
-		if !n.value(depth + 1) {
+		if !item(depth + 1) {
 			return false
 		}
 		n.space()
-		if n.peek() == ']' {
+		if n.peek() == end {
 			break
 		}
 		if n.peek() != ',' {
-			return n.fail("missing comma or bracket")
+			return n.fail(missing)
 		}
 		n.at++
 		n.out = append(n.out, ", "...)
 	}
 	n.at++
-	n.out = append(n.out, ']')
 	return true
 }
 
 func (n *Normalizer) object(depth int) bool {
-	n.at++
 	start, base, keyBase := len(n.out), len(n.members), len(n.keys)
-	n.out = append(n.out, '{')
-	for first := true; ; first = false {
-		n.space()
-		if first && n.peek() == '}' {
-			break
-		}
-		if !n.member(depth) {
-			return false
-		}
-		n.space()
-		if n.peek() == '}' {
-			break
-		}
-		if n.peek() != ',' {
-			return n.fail("missing comma or brace")
-		}
-		n.at++
-		n.out = append(n.out, ", "...)
+	if !n.list('}', "missing comma or brace", n.member, depth) {
+		return false
 	}
-	n.at++
 	n.arrange(start, n.members[base:])
 	n.out = append(n.out, '}')
 	n.members, n.keys = n.members[:base], n.keys[:keyBase]
@@ -186,7 +172,7 @@ func (n *Normalizer) member(depth int) bool {
 	n.at++
 	n.out = append(n.out, ": "...)
 	n.space()
-	if !n.value(depth + 1) {
+	if !n.value(depth) {
 		return false
 	}
 	m.to = len(n.out)

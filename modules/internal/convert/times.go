@@ -28,6 +28,9 @@ func (c *Column) appendTime(dst []byte, v *sqlite.Value) ([]byte, *Fault) {
 	return binary.BigEndian.AppendUint32(append(dst, 0, 0, 0, 4), uint32(int32(micros/day))), nil
 }
 
+// wanted is the way out for what is no time.
+const wanted = "set an ISO 8601 time such as 2026-01-02T03:04:05+00:00"
+
 // time returns microseconds after 1970, UTC; for a column without a zone those
 // of the UTC wall clock.
 func (c *Column) time(v *sqlite.Value) (int64, *Fault) {
@@ -37,14 +40,14 @@ func (c *Column) time(v *sqlite.Value) (int64, *Fault) {
 		}
 	}
 	if v.Class != sqlite.Text {
-		return 0, &Fault{Reason: "not a time (stored as " + v.Class.String() + ")", Fix: "set an ISO 8601 time such as 2026-01-02T03:04:05+00:00", Show: true}
+		return 0, &Fault{Reason: "not a time (stored as " + v.Class.String() + ")", Fix: wanted, Show: true}
 	}
 	wall, offset, zoned, ok := parseTime(v.Bytes)
 	switch {
 	case !ok && len(v.Bytes) == 0:
 		return 0, &Fault{Reason: "empty text where a time should be", Fix: "set NULL or an ISO 8601 time"}
 	case !ok:
-		return 0, &Fault{Reason: "not a time", Fix: "set an ISO 8601 time such as 2026-01-02T03:04:05+00:00", Show: true}
+		return 0, &Fault{Reason: "not a time", Fix: wanted, Show: true}
 	case zoned:
 		return wall - int64(offset)*1e6, nil
 	case c.Type.Kind == Timestamptz && c.Zone != nil:
@@ -118,10 +121,11 @@ func parseTime(b []byte) (wall int64, offset int32, zoned, ok bool) {
 	year, ok1 := digits(b[0:4])
 	month, ok2 := digits(b[5:7])
 	day, ok3 := digits(b[8:10])
-	if !ok1 || !ok2 || !ok3 || year == 0 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
-		return 0, 0, false, false
+	date := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+	if !ok1 || !ok2 || !ok3 || year == 0 || int(date.Month()) != month || date.Day() != day {
+		return 0, 0, false, false // no such day: time.Date goes on into the next month
 	}
-	wall = int64(daysSince1970(year, month, day)) * 86400 * 1e6
+	wall = date.Unix() * 1e6
 	if len(b) == 10 {
 		return wall, 0, false, true
 	}
@@ -214,26 +218,4 @@ func digits(b []byte) (n int, ok bool) {
 		n = n*10 + int(c-'0')
 	}
 	return n, true
-}
-
-func daysIn(year, month int) int {
-	switch month {
-	case 2:
-		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
-			return 29
-		}
-		return 28
-	case 4, 6, 9, 11:
-		return 30
-	}
-	return 31
-}
-
-// daysSince1970 counts days of the proleptic Gregorian calendar, with years
-// that start in March so that the leap day comes last.
-func daysSince1970(year, month, day int) int {
-	if month <= 2 {
-		year, month = year-1, month+12
-	}
-	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 719469
 }

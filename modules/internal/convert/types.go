@@ -1,7 +1,7 @@
 package convert
 
 import (
-	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -57,14 +57,11 @@ func ParseType(name string) Type {
 	return t
 }
 
-func (k Kind) bits() int {
-	switch k {
-	case Int2:
-		return 16
-	case Int4:
-		return 32
-	case Int8:
-		return 64
-	}
-	panic(fmt.Sprintf("convert: kind %d has no width", k))
-}
+// widths are the bits of the kinds that are whole numbers.
+var widths = [...]int{Int2: 16, Int4: 32, Int8: 64, Bytea: 0}
+
+// Whole reports whether values of the kind are whole numbers.
+func (k Kind) Whole() bool { return widths[k] > 0 }
+
+// Largest is the highest integer of a kind.
+func (k Kind) Largest() int64 { return math.MaxInt64 >> ((64 - widths[k]) % 64) }

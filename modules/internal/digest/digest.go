@@ -11,7 +11,6 @@ package digest
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math/bits"
 
@@ -51,19 +50,16 @@ func (s Sum) Minus(t Sum) Sum {
 
 // String is the digest without the number of rows, 32 hexadecimal digits.
 func (s Sum) String() string {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], s.hi)
-	binary.BigEndian.PutUint64(b[8:], s.lo)
-	return hex.EncodeToString(b[:])
+	return fmt.Sprintf("%016x%016x", s.hi, s.lo)
 }
 
 // Parse reads a digest that String wrote.
 func Parse(text string, rows int64) (Sum, error) {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != 16 {
+	s := Sum{Rows: rows}
+	if n, err := fmt.Sscanf(text, "%16x%16x", &s.hi, &s.lo); n != 2 || err != nil || len(text) != 32 {
 		return Sum{}, fmt.Errorf("read digest: not 32 hexadecimal digits: %q", text)
 	}
-	return Sum{Rows: rows, hi: binary.BigEndian.Uint64(b[:8]), lo: binary.BigEndian.Uint64(b[8:])}, nil
+	return s, nil
 }
 
 // Column is one column of the compared rows.

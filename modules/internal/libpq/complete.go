@@ -2,6 +2,7 @@ package libpq
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
@@ -65,11 +66,9 @@ func home(path ...string) string {
 // libpq does: a certificate of ours is not sent, a root certificate is needed
 // only by sslmode verify-ca and verify-full.
 func (s Settings) files() {
-	for name, file := range map[string]string{"sslcert": "postgresql.crt", "sslkey": "postgresql.key", "sslrootcert": "root.crt", "sslcrl": "root.crl"} {
-		if s[name] == "" {
-			if name == "sslcrl" && s["sslcrldir"] != "" {
-				continue
-			}
+	for name, file := range map[string]string{"sslcert": "postgresql.crt", "sslkey": "postgresql.key",
+		"sslrootcert": "root.crt", "sslcrl": "root.crl"} {
+		if s[name] == "" && (name != "sslcrl" || s["sslcrldir"] == "") {
 			s[name] = home(".postgresql", file)
 		}
 	}
@@ -100,20 +99,11 @@ func missing(path string) bool {
 
 // service adds the parameters of the service that is named, if one is.
 func (s Settings) service() error {
-	name := s["service"]
-	if name == "" {
-		name = os.Getenv("PGSERVICE")
-	}
+	name := cmp.Or(s["service"], os.Getenv("PGSERVICE"))
 	if name == "" {
 		return nil
 	}
-	own := s["servicefile"]
-	if own == "" {
-		own = os.Getenv("PGSERVICEFILE")
-	}
-	if own == "" {
-		own = home(".pg_service.conf")
-	}
+	own := cmp.Or(s["servicefile"], os.Getenv("PGSERVICEFILE"), home(".pg_service.conf"), "~/.pg_service.conf") // which is not there
 	files := []string{own}
 	if dir := os.Getenv("PGSYSCONFDIR"); dir != "" {
 		files = append(files, filepath.Join(dir, "pg_service.conf"))
@@ -130,27 +120,11 @@ func (s Settings) service() error {
 			return nil
 		}
 	}
-	return &Fault{Parameter: "service", Reason: "no service of that name in " + strings.Join(present(files), ", ")}
-}
-
-func present(files []string) []string {
-	var list []string
-	for _, f := range files {
-		if f != "" && !missing(f) {
-			list = append(list, f)
-		}
-	}
-	if list == nil {
-		return []string{"~/.pg_service.conf, which is not there (see PGSERVICEFILE)"}
-	}
-	return list
+	return &Fault{Parameter: "service", Reason: "no service of that name in " + strings.Join(files, ", ") + " (see PGSERVICEFILE)"}
 }
 
 // serviceIn adds the parameters of one service of one file.
 func (s Settings) serviceIn(file, name string) (found bool, err error) {
-	if file == "" {
-		return false, nil
-	}
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -183,7 +157,8 @@ func (s Settings) serviceIn(file, name string) (found bool, err error) {
 func (s Settings) serviceLine(file, line string) error {
 	name, value, ok := strings.Cut(line, "=")
 	if _, known := parameters[name]; !ok || !known || name == "service" || name == "servicefile" {
-		return &Fault{Parameter: "service", Reason: file + ": a line of the service is not a parameter that PostgreSQL's client library knows: " + printable(name)}
+		return &Fault{Parameter: "service", Reason: file +
+			": a line of the service is not a parameter that PostgreSQL's client library knows: " + printable(name)}
 	}
 	s.add(name, value)
 	return nil

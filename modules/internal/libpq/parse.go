@@ -1,6 +1,7 @@
 package libpq
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -129,10 +130,7 @@ func (t Target) Socket() bool {
 
 // Name is what messages call it, e.g. "db1:5432" or "/run/postgresql:5432".
 func (t Target) Name() string {
-	host := t.Host
-	if host == "" {
-		host = t.Address
-	}
+	host := cmp.Or(t.Host, t.Address)
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}

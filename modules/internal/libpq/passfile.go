@@ -1,6 +1,7 @@
 package libpq
 
 import (
+	"cmp"
 	"os"
 	"strconv"
 	"strings"
@@ -37,11 +38,7 @@ func (s Settings) Password(t Target) (password, ignored string) {
 	if err != nil {
 		return "", err.Error()
 	}
-	database := s["dbname"]
-	if database == "" {
-		database = s["user"]
-	}
-	want := []string{t.passHost(), strconv.Itoa(int(t.Port)), database, s["user"]}
+	want := []string{t.passHost(), strconv.Itoa(int(t.Port)), cmp.Or(s["dbname"], s["user"]), s["user"]}
 	for line := range strings.Lines(string(raw)) {
 		if password, ok := fits(strings.TrimRight(line, "\r\n"), want); ok {
 			return password, ""

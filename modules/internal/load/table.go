@@ -5,7 +5,6 @@ package load
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +25,16 @@ type Table struct {
 	Columns []Column
 	Key     []int // indexes into Columns; empty if nothing identifies a row
 	Active  *Active
-	Moment  time.Time // that rows carry where the load is what they tell of
-	Moved   int64     // paths that were rewritten before
+	Moment  time.Time           // that rows carry where the load is what they tell of
+	Moved   int64               // paths that were rewritten before
+	Guess   int64               // how many rows it may have, from the highest row id
+	Large   bool                // worth rebuilding its indexes
+	Unfit   bool                // not to be loaded, not even in a rehearsal
+	Grows   bool                // others write to it while it is loaded, and must not wait
+	Wanes   bool                // rows of it go by themselves
+	Checked map[string]string   // column → column of another table, "table.column", that only SQLite references
+	Seeds   []map[string]string // rows that may be replaced: columns as PostgreSQL prints them, "" for NULL, "=column" for the moment there
+	SeedsOf string              // table: Seeds count only where it has such rows
 }
 
 // Column is one column that moves.
@@ -79,21 +86,9 @@ func (t *Table) FindKey() {
 // At names the table's place in the source.
 func (t *Table) At() string { return t.File + ": " + t.Name }
 
-// Number is what a query for one number gives, Count the number of rows.
-func (t *Table) Number(sql string) (int64, error) {
-	rows, err := t.Conn.Query(sql)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		return rows.Int(0), nil
-	}
-	return 0, rows.Err()
-}
-
+// Count is the number of rows in SQLite.
 func (t *Table) Count() (int64, error) {
-	return t.Number("SELECT count(*) FROM " + sqlite.Quote(t.From.Name))
+	return t.Conn.Number("SELECT count(*) FROM " + sqlite.Quote(t.From.Name))
 }
 
 // Index is the index of a column by its name in PostgreSQL, or -1.
@@ -122,10 +117,6 @@ func (t *Table) Identified() string {
 	return "(SELECT row_number() OVER (ORDER BY " + Join(t.From.Key, ", ", sqlite.Quote) + ") AS " + RowID + ", * FROM " + name + ")"
 }
 
-func (t *Table) selection() string {
-	return RowID + ", " + Join(t.Columns, ", ", func(c Column) string { return sqlite.Quote(c.Source) })
-}
-
 // KeyOf names a row for a report: its key columns, or the row id where these are
 // secret or do not exist.
 func (t *Table) KeyOf(id int64, row []sqlite.Value) string {
@@ -144,23 +135,6 @@ func (t *Table) KeyOf(id int64, row []sqlite.Value) string {
 	return strings.ToValidUTF8(strings.Join(parts, ", "), "\ufffd")
 }
 
-// Row is a row of SQLite as it is there, by its id.
-func (t *Table) Row(id int64) ([]sqlite.Value, error) {
-	rows, err := t.Conn.Query("SELECT "+t.selection()+" FROM "+t.Identified()+" WHERE "+RowID+" = ?", sqlite.IntegerValue(id))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	all := make([]sqlite.Value, len(t.Columns)+1)
-	if rows.Next() {
-		rows.Read(all)
-		for i := range all {
-			all[i].Bytes = []byte(string(all[i].Bytes)) // SQLite's are gone with the next row
-		}
-	}
-	return all[1:], rows.Err()
-}
-
 // Highest is the highest id of a column that SQLite has or has given out.
 func (t *Table) Highest(column string) (int64, error) {
 	given, err := t.Conn.Sequence(t.From.Name)
@@ -175,7 +149,7 @@ func (t *Table) Highest(column string) (int64, error) {
 	if t.isRowID(source) {
 		where = "" // SQLite lets nothing else in, and knows the highest
 	}
-	there, err := t.Number("SELECT coalesce(max(" + source + "), 0) FROM " + sqlite.Quote(t.From.Name) + where)
+	there, err := t.Conn.Number("SELECT coalesce(max(" + source + "), 0) FROM " + sqlite.Quote(t.From.Name) + where)
 	return max(given, there), err
 }
 
@@ -188,24 +162,12 @@ func (t *Table) isRowID(source string) bool {
 	return strings.EqualFold(c.Type, "INTEGER")
 }
 
-// Largest is the highest integer of a kind.
-func Largest(k convert.Kind) int64 {
-	switch k {
-	case convert.Int2:
-		return math.MaxInt16
-	case convert.Int4:
-		return math.MaxInt32
-	}
-	return math.MaxInt64
-}
-
 // Numbered reports whether one integer that a sequence fills identifies a row.
 func (t *Table) Numbered() bool {
 	if len(t.Key) != 1 || t.Columns[t.Key[0]].Sequence == "" {
 		return false
 	}
-	kind := t.Columns[t.Key[0]].Type.Kind
-	return slices.Contains([]convert.Kind{convert.Int2, convert.Int4, convert.Int8}, kind)
+	return t.Columns[t.Key[0]].Type.Kind.Whole()
 }
 
 // IDName spells the column that Numbered is about.

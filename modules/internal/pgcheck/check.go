@@ -45,6 +45,7 @@ type Facts struct {
 
 	Alive []nodes.Node `json:"alive"` // cluster nodes that are alive now
 
+	dsn      string
 	number   int  // server_version_num
 	replica  bool // in recovery
 	readOnly bool // transactions are read-only by default
@@ -56,7 +57,7 @@ type Facts struct {
 // that the schema will be made if it is missing. Everything that is wrong is in
 // the error, a problem.Problem or problem.List; warnings are what works for now.
 func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnings []string, err error) {
-	f.Address = postgres.WhereDSN(dsn)
+	f.Address, f.dsn = postgres.WhereDSN(dsn), dsn
 	conn, err := postgres.Connect(ctx, dsn, application)
 	if err != nil {
 		return f, nil, err
@@ -65,16 +66,10 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var problems problem.List
-	for _, ask := range []func(context.Context, *pgconn.PgConn) (problem.List, error){
-		f.server,
-		func(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
-			return f.pooling(ctx, dsn, conn)
-		},
-		func(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
-			return f.schema(ctx, conn, schemaCommand)
-		},
-		f.nodes,
-	} {
+	schema := func(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
+		return f.schema(ctx, conn, schemaCommand)
+	}
+	for _, ask := range []func(context.Context, *pgconn.PgConn) (problem.List, error){f.server, f.pooling, schema, f.nodes} {
 		more, err := ask(ctx, conn)
 		problems = append(problems, more...)
 		if err != nil {
@@ -91,12 +86,12 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 // Fit is the part of Check that is about the server and what stands before it, on
 // a connection of the caller's. pooled reports a pooler that does no harm.
 func Fit(ctx context.Context, conn *pgconn.PgConn, dsn string) (pooled bool, err error) {
-	f := Facts{Address: postgres.WhereDSN(dsn)}
+	f := Facts{Address: postgres.WhereDSN(dsn), dsn: dsn}
 	problems, err := f.server(ctx, conn)
 	if err != nil {
 		return false, err
 	}
-	more, err := f.pooling(ctx, dsn, conn)
+	more, err := f.pooling(ctx, conn)
 	if err != nil {
 		return false, err
 	}
@@ -123,12 +118,11 @@ func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (problem.List, 
 	if err != nil {
 		return nil, err
 	}
-	row := texts(rows[0])
-	f.Version, _, _ = strings.Cut(row[0], " ")
-	f.number, _ = strconv.Atoi(row[1])
-	f.Encoding, f.replica, f.readOnly, f.user = row[2], row[3] == "t", row[4] == "t", row[5]
-	f.Free, _ = strconv.Atoi(row[6])
-	f.limit = row[7]
+	text := func(i int) string { return string(rows[0][i]) }
+	f.Version, _, _ = strings.Cut(text(0), " ")
+	f.number, _ = strconv.Atoi(text(1))
+	f.Encoding, f.replica, f.readOnly, f.user, f.limit = text(2), text(3) == "t", text(4) == "t", text(5), text(7)
+	f.Free, _ = strconv.Atoi(text(6))
 	return f.judge(), nil
 }
 
@@ -154,7 +148,7 @@ func (f *Facts) judge() problem.List {
 
 // pooling finds a pooler, and whether it pools transactions: a setting of one
 // connection is then seen by another one, which got the same server process.
-func (f *Facts) pooling(ctx context.Context, dsn string, conn *pgconn.PgConn) (problem.List, error) {
+func (f *Facts) pooling(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT pg_backend_pid()`)
 	if err != nil {
 		return nil, err
@@ -167,7 +161,7 @@ func (f *Facts) pooling(ctx context.Context, dsn string, conn *pgconn.PgConn) (p
 		return nil, err
 	}
 	defer postgres.Run(ctx, conn, `RESET cidx_cluster.probe`) //nolint:errcheck // the connection ends anyway
-	second, err := postgres.Connect(ctx, dsn, application)
+	second, err := postgres.Connect(ctx, f.dsn, application)
 	if err != nil {
 		return nil, err
 	}
@@ -246,14 +240,6 @@ func (f *Facts) nodes(ctx context.Context, conn *pgconn.PgConn) (problem.List, e
 	f.Nodes = column(rows)
 	f.Alive, err = nodes.Alive(ctx, conn)
 	return nil, err
-}
-
-func texts(row [][]byte) []string {
-	list := make([]string, len(row))
-	for i, v := range row {
-		list[i] = string(v)
-	}
-	return list
 }
 
 func column(rows [][][]byte) []string {

@@ -2,9 +2,9 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -13,10 +13,9 @@ import (
 
 // Server is what there is to know of the server and the session.
 type Server struct {
-	Schema     string // where CIDX's tables are, normally public: see Visible; "" if search_path names no schema that exists
-	User       string
-	Version    int // 150018
-	BackendPID uint32
+	Schema  string // where CIDX's tables are, normally public: see Visible; "" if search_path names no schema that exists
+	User    string
+	Version int // 150018
 }
 
 // Release is the version as people write it: "15.18".
@@ -59,10 +58,9 @@ type Unique struct {
 
 // ForeignKey is a reference between tables of the schema.
 type ForeignKey struct {
-	Name       string
-	Columns    []string
-	Table      string
-	RefColumns []string
+	Name    string
+	Columns []string
+	Table   string
 }
 
 // Qualified spells the table for SQL.
@@ -90,11 +88,12 @@ const Schema = `coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n O
 	WHERE c.oid = coalesce(to_regclass('schema_migrations'), to_regclass('users')) AND ` + Visible + `), current_schema())`
 
 const (
-	serverSQL = `SELECT ` + Schema + `, current_user, current_setting('server_version_num'), pg_backend_pid()`
+	serverSQL = `SELECT ` + Schema + `, current_user, current_setting('server_version_num')`
 
 	columnsSQL = `SELECT c.relname, c.oid, pg_has_role(c.relowner, 'USAGE'), c.relkind = 'p',
-		CASE WHEN c.relhastriggers OR c.relhasrules THEN (SELECT string_agg(name, ', ') FROM (SELECT 'trigger ' || quote_ident(t.tgname) FROM pg_trigger t
-			WHERE t.tgrelid = c.oid AND NOT t.tgisinternal UNION ALL SELECT 'rule ' || quote_ident(w.rulename) FROM pg_rewrite w WHERE w.ev_class = c.oid ORDER BY 1) x(name)) END,
+		CASE WHEN c.relhastriggers OR c.relhasrules THEN (SELECT string_agg(name, ', ') FROM (
+			SELECT 'trigger ' || quote_ident(t.tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+			UNION ALL SELECT 'rule ' || quote_ident(w.rulename) FROM pg_rewrite w WHERE w.ev_class = c.oid ORDER BY 1) x(name)) END,
 		a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '',
 		CASE WHEN a.atthasdef OR a.attidentity <> '' THEN coalesce(
 			pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
@@ -105,17 +104,17 @@ const (
 		WHERE ` + Visible + ` ORDER BY c.relname, a.attnum`
 
 	uniquesSQL = `SELECT c.relname, i.relname, x.indisprimary, pg_get_expr(x.indpred, x.indrelid),
-		(SELECT string_agg(quote_ident(a.attname), ',' ORDER BY k.n) FROM unnest(x.indkey[0:x.indnkeyatts-1]) WITH ORDINALITY k(num, n)
+		(SELECT json_agg(a.attname ORDER BY k.n) FROM unnest(x.indkey[0:x.indnkeyatts-1]) WITH ORDINALITY k(num, n)
 			JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.num)
-		FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class i ON i.oid = x.indexrelid
+		FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		JOIN pg_class i ON i.oid = x.indexrelid
 		WHERE x.indisunique AND x.indexprs IS NULL AND ` + Visible + ` ORDER BY c.relname, i.relname`
 
 	referencesOfSQL = `SELECT c.relname, k.conname, f.relname,
-		(SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u(num, n)
-			JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num),
-		(SELECT string_agg(quote_ident(a.attname), ',' ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY u(num, n)
-			JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num)
-		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class f ON f.oid = k.confrelid
+		(SELECT json_agg(a.attname ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u(num, n)
+			JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num)
+		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		LEFT JOIN pg_class f ON f.oid = k.confrelid
 		WHERE k.contype = 'f' AND ` + Visible + ` ORDER BY c.relname, k.conname`
 )
 
@@ -128,7 +127,8 @@ func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
 	c := &Catalog{Server: server(answers[0][0]), Tables: map[string]*Table{}}
 	for _, r := range answers[1] {
 		t := c.table(r)
-		column := Column{Name: string(r[5]), Type: convert.ParseType(string(r[6])), NotNull: yes(r[7]), Default: yes(r[8]), Sequence: string(r[9])}
+		column := Column{Name: string(r[5]), Type: convert.ParseType(string(r[6])),
+			NotNull: yes(r[7]), Default: yes(r[8]), Sequence: string(r[9])}
 		column.Number, _ = strconv.Atoi(string(r[11]))
 		t.Columns = append(t.Columns, column)
 	}
@@ -137,16 +137,15 @@ func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
 		if t == nil {
 			continue
 		}
-		u := Unique{Where: string(r[3]), Columns: Names(string(r[4]))}
+		u := Unique{Where: string(r[3]), Columns: names(r[4])}
 		t.Uniques = append(t.Uniques, u)
 		if yes(r[2]) {
 			t.Key = u.Columns
 		}
 	}
 	for _, r := range answers[3] {
-		t := c.Tables[string(r[0])]
-		if t != nil {
-			t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Name: string(r[1]), Table: string(r[2]), Columns: Names(string(r[3])), RefColumns: Names(string(r[4]))})
+		if t := c.Tables[string(r[0])]; t != nil {
+			t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Name: string(r[1]), Table: string(r[2]), Columns: names(r[3])})
 		}
 	}
 	return c, nil
@@ -154,10 +153,7 @@ func Inspect(ctx context.Context, conn *pgconn.PgConn) (*Catalog, error) {
 
 func server(r [][]byte) Server {
 	version, _ := strconv.Atoi(string(r[2]))
-	pid, _ := strconv.ParseUint(string(r[3]), 10, 32)
-	return Server{
-		Schema: string(r[0]), User: string(r[1]), Version: version, BackendPID: uint32(pid),
-	}
+	return Server{Schema: string(r[0]), User: string(r[1]), Version: version}
 }
 
 // table returns the table of a row of columnsSQL, made if it is new.
@@ -173,29 +169,8 @@ func (c *Catalog) table(r [][]byte) *Table {
 
 func yes(b []byte) bool { return string(b) == "t" }
 
-// Names splits a list of names as quote_ident() spells them.
-func Names(list string) []string {
-	var names []string
-	for list != "" {
-		var name string
-		if list[0] != '"' {
-			name, list, _ = strings.Cut(list, ",")
-			names = append(names, name)
-			continue
-		}
-		end := 1
-		for end < len(list) {
-			if list[end] == '"' {
-				if end+1 < len(list) && list[end+1] == '"' {
-					end += 2
-					continue
-				}
-				break
-			}
-			end++
-		}
-		names = append(names, strings.ReplaceAll(list[1:end], `""`, `"`))
-		list = strings.TrimPrefix(list[min(end+1, len(list)):], ",")
-	}
+// names reads a list of names that is JSON.
+func names(list []byte) (names []string) {
+	_ = json.Unmarshal(list, &names) // PostgreSQL wrote it
 	return names
 }

@@ -5,6 +5,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,8 @@ import (
 func Connect(ctx context.Context, dsn, application string) (*pgconn.PgConn, error) {
 	secret.KeepDSN(ctx, dsn)
 	if dsn == "" {
-		return nil, problem.Problem{What: "no PostgreSQL connection string", At: "postgres_dsn", Fix: "run cluster-join.sh so that config.json has postgres_dsn, or set cidx_postgres_dsn"}
+		return nil, problem.Problem{What: "no PostgreSQL connection string", At: "postgres_dsn",
+			Fix: "run cluster-join.sh so that config.json has postgres_dsn, or set cidx_postgres_dsn"}
 	}
 	settings, err := read(ctx, dsn)
 	if err != nil {
@@ -63,7 +65,8 @@ func refused(err error) error {
 	if errors.As(err, &fault) && fault.Parameter != "" {
 		fix = "correct or remove " + fault.Parameter + " in postgres_dsn (" + fix + ")"
 		if fault.Parameter == "service" {
-			fix = "put the service into ~/.pg_service.conf of the server's user (a PGSERVICEFILE of the server's unit is not read here), or give cidx_postgres_dsn without a service"
+			fix = "put the service into ~/.pg_service.conf of the server's user " +
+				"(a PGSERVICEFILE of the server's unit is not read here), or give cidx_postgres_dsn without a service"
 		}
 	}
 	return problem.Problem{What: "not a PostgreSQL connection string: " + err.Error(), At: "postgres_dsn", Fix: fix}
@@ -75,15 +78,9 @@ func where(s libpq.Settings) string {
 	if err != nil {
 		return "PostgreSQL"
 	}
-	database := s["dbname"]
-	if database == "" {
-		database = s["user"]
-	}
+	database := cmp.Or(s["dbname"], s["user"])
 	if len(targets) == 1 && targets[0].Socket() {
-		host := targets[0].Host
-		if host == "" {
-			host = libpq.DefaultSocket()
-		}
+		host := cmp.Or(targets[0].Host, libpq.DefaultSocket())
 		return fmt.Sprintf("postgresql://%s@/%s?host=%s&port=%d", s["user"], database, host, targets[0].Port)
 	}
 	names := make([]string, len(targets))
@@ -114,15 +111,11 @@ func Environment(ctx context.Context, dsn string) ([]string, error) {
 		return nil, err
 	}
 	var list []string
-	for _, name := range []string{"host", "hostaddr", "port", "user", "password", "dbname"} {
-		if s[name] == "" {
-			continue
+	for name, variable := range map[string]string{"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "user": "PGUSER",
+		"password": "PGPASSWORD", "dbname": "PGDATABASE"} {
+		if s[name] != "" {
+			list = append(list, variable+"="+s[name])
 		}
-		variable := "PG" + strings.ToUpper(name)
-		if name == "dbname" {
-			variable = "PGDATABASE"
-		}
-		list = append(list, variable+"="+s[name])
 	}
 	return list, nil
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,10 +75,12 @@ func dial(ctx context.Context, s libpq.Settings, application string) (*pgconn.Pg
 // unable names what this client cannot do, where the connection string insists.
 func unable(s libpq.Settings) error {
 	if s["gssencmode"] == "require" {
-		return problem.Problem{What: "gssencmode=require: this program cannot encrypt with GSSAPI", At: "postgres_dsn", Fix: "set cidx_postgres_dsn to the same database with gssencmode=disable and sslmode=require for the migration"}
+		return problem.Problem{What: "gssencmode=require: this program cannot encrypt with GSSAPI", At: "postgres_dsn",
+			Fix: "set cidx_postgres_dsn to the same database with gssencmode=disable and sslmode=require for the migration"}
 	}
 	if r := s["replication"]; r != "" && r != "0" && r != "false" && r != "off" && r != "no" {
-		return problem.Problem{What: "replication: CIDX cannot work over a replication connection", At: "postgres_dsn", Fix: "remove replication from postgres_dsn"}
+		return problem.Problem{What: "replication: CIDX cannot work over a replication connection", At: "postgres_dsn",
+			Fix: "remove replication from postgres_dsn"}
 	}
 	return nil
 }
@@ -99,15 +102,12 @@ func together(faults []error, s libpq.Settings, targets []libpq.Target) error {
 	var said []string
 	var fix string
 	for i, err := range faults {
-		var p problem.Problem
-		if errors.As(err, &p) {
-			said = append(said, targets[i].Name()+": "+p.What)
-			fix = p.Fix
-		} else {
-			said = append(said, targets[i].Name()+": "+cause(err))
-		}
+		p := problem.Problem{What: cause(err), Fix: fix}
+		errors.As(err, &p)
+		said, fix = append(said, targets[i].Name()+": "+p.What), p.Fix
 	}
-	return problem.Problem{What: fmt.Sprintf("none of %d servers can be used: %s", len(targets), strings.Join(said, "; ")), At: where(s), Fix: fix}
+	return problem.Problem{What: fmt.Sprintf("none of %d servers can be used: %s", len(targets), strings.Join(said, "; ")),
+		At: where(s), Fix: fix}
 }
 
 // configure is pgconn's configuration for one target.
@@ -119,7 +119,8 @@ func configure(ctx context.Context, s libpq.Settings, t libpq.Target) (*pgconn.C
 	secret.Keep(ctx, password)
 	config, err := pgconn.ParseConfig(spelled(s, t, password))
 	if err != nil {
-		return nil, problem.Problem{What: "not a PostgreSQL connection string: " + cause(err), At: "postgres_dsn", Fix: "correct the certificates and the other parameters in postgres_dsn"}
+		return nil, problem.Problem{What: "not a PostgreSQL connection string: " + cause(err), At: "postgres_dsn",
+			Fix: "correct the certificates and the other parameters in postgres_dsn"}
 	}
 	config.RuntimeParams = map[string]string{}
 	if o := s["options"]; o != "" {
@@ -164,11 +165,7 @@ func spelled(s libpq.Settings, t libpq.Target, password string) string {
 	put("password", password)
 	put("passfile", "")
 	put("target_session_attrs", "any")
-	mode := s["sslcertmode"]
-	if mode == "" {
-		mode = "allow"
-	}
-	put("sslcertmode", mode)
+	put("sslcertmode", cmp.Or(s["sslcertmode"], "allow"))
 	if s["service"] != "" { // or pgconn looks for $PGSERVICE in one file only
 		put("service", s["service"])
 		put("servicefile", s["servicefile"])

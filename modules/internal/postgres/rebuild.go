@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,6 +55,7 @@ func PlanRebuild(ctx context.Context, conn *pgconn.PgConn, tables []*Table) (*Re
 		return nil, err
 	}
 	kept := map[string]bool{}
+	var last []string // what refers to the others
 	for _, r := range references {
 		if !yes(r[3]) || r[5] != nil || !yes(r[6]) {
 			kept[string(r[4])] = true // its index cannot go either
@@ -63,15 +63,12 @@ func PlanRebuild(ctx context.Context, conn *pgconn.PgConn, tables []*Table) (*Re
 			continue
 		}
 		b.drop = append(b.drop, fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", r[0], r[1]))
+		last = append(last, fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s", r[0], r[1], r[2]))
 	}
 	for _, r := range indexes {
 		b.index(r, kept[string(r[1])])
 	}
-	for _, r := range references {
-		if yes(r[3]) && r[5] == nil && yes(r[6]) {
-			b.create = append(b.create, fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s", r[0], r[1], r[2]))
-		}
-	}
+	b.create = append(b.create, last...)
 	return b, nil
 }
 
@@ -103,7 +100,11 @@ func (b *Rebuild) read(ctx context.Context, conn *pgconn.PgConn) (indexes, refer
 	if b.before == nil {
 		b.before = definitions(answers)
 	} else if after := definitions(answers); !slices.Equal(after, b.before) {
-		return nil, nil, errors.New("rebuild indexes: the definitions differ from those before: " + difference(b.before, after))
+		without := func(lines, other []string) []string {
+			return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return slices.Contains(other, line) })
+		}
+		return nil, nil, fmt.Errorf("rebuild indexes: the definitions differ from those before: missing: %q; new: %q",
+			without(b.before, after), without(after, b.before))
 	}
 	return answers[0], answers[1], nil
 }
@@ -123,26 +124,8 @@ func definitions(answers [][][][]byte) []string {
 	return lines
 }
 
-func difference(before, after []string) string {
-	var out []string
-	for _, line := range before {
-		if !slices.Contains(after, line) {
-			out = append(out, "missing: "+line)
-		}
-	}
-	for _, line := range after {
-		if !slices.Contains(before, line) {
-			out = append(out, "new: "+line)
-		}
-	}
-	return strings.Join(out, "; ")
-}
-
 // Drop drops everything that was planned, foreign keys first.
 func (b *Rebuild) Drop(ctx context.Context, conn *pgconn.PgConn) error {
-	if len(b.drop) == 0 {
-		return nil
-	}
 	if err := Run(ctx, conn, strings.Join(b.drop, ";\n")); err != nil {
 		return fmt.Errorf("drop indexes: %w", err)
 	}
@@ -152,7 +135,6 @@ func (b *Rebuild) Drop(ctx context.Context, conn *pgconn.PgConn) error {
 // Create makes everything again, foreign keys last, and proves that all
 // definitions are what they were. tell is called before each statement.
 func (b *Rebuild) Create(ctx context.Context, conn *pgconn.PgConn, tell func(statement string)) error {
-	slices.SortStableFunc(b.create, func(x, y string) int { return rank(x) - rank(y) })
 	for _, sql := range b.create {
 		tell(sql)
 		if err := Run(ctx, conn, sql); err != nil {
@@ -161,12 +143,4 @@ func (b *Rebuild) Create(ctx context.Context, conn *pgconn.PgConn, tell func(sta
 	}
 	_, _, err := b.read(ctx, conn)
 	return err
-}
-
-// rank orders what is created: keys and indexes first, then what refers to them.
-func rank(sql string) int {
-	if strings.HasPrefix(sql, "ALTER TABLE") && strings.Contains(sql, " FOREIGN KEY ") {
-		return 1
-	}
-	return 0
 }

@@ -42,7 +42,8 @@ func OpenCopy(path, name string) (*Conn, error) {
 		return nil, err
 	}
 	// The first read makes SQLite recover the WAL.
-	for _, sql := range []string{"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA mmap_size=0", "PRAGMA trusted_schema=OFF", "SELECT 1 FROM sqlite_master LIMIT 1"} {
+	for _, sql := range []string{"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA mmap_size=0", "PRAGMA trusted_schema=OFF",
+		"SELECT 1 FROM sqlite_master LIMIT 1"} {
 		if err := c.Exec(sql); err != nil {
 			c.Close()
 			return nil, err
@@ -118,6 +119,19 @@ func (c *Conn) Exec(sql string, args ...Value) error {
 	for rows.Next() {
 	}
 	return rows.Err()
+}
+
+// Number is the whole number that a statement gives, 0 if it gives no row.
+func (c *Conn) Number(sql string, args ...Value) (int64, error) {
+	rows, err := c.Query(sql, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	if rows.Next() {
+		return rows.Int(0), nil
+	}
+	return 0, rows.Err()
 }
 
 // Quote spells a name or a table for SQL.

@@ -23,6 +23,12 @@ const copyAttempts = 20
 // writer's does within moments, that of a writer that died stays.
 const patience = 6
 
+// Ways out that several problems have.
+const (
+	space    = "free space in the folder for temporary files (cidx_helper_dir)"
+	readable = "make the file readable for the user that runs the migration"
+)
+
 // CopyFolder makes a private folder for copies in the helper's folder, else in the
 // system's temporary one. What a killed run has left on another day goes.
 func CopyFolder() (string, error) {
@@ -42,7 +48,7 @@ func CopyFolder() (string, error) {
 	}
 	dir, err := os.MkdirTemp(base, prefix)
 	if err != nil {
-		return "", problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+		return "", problem.Problem{What: err.Error(), At: base, Fix: space}
 	}
 	return dir, nil
 }
@@ -72,14 +78,18 @@ func Copy(ctx context.Context, from, to string) error {
 				return err
 			}
 			if before == after {
-				return rollBack(to, from, before.hot)
+				if !before.hot {
+					return nil
+				}
+				return rollBack(to, from)
 			}
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return err
 		}
 	}
-	return problem.Problem{What: "the database changes faster than it can be copied", At: from, Fix: "run the rehearsal at a quieter time; the real run stops the server first"}
+	return problem.Problem{What: "the database changes faster than it can be copied", At: from,
+		Fix: "run the rehearsal at a quieter time; the real run stops the server first"}
 }
 
 // copyFiles copies a database with what belongs to it, and looks at the source
@@ -128,9 +138,9 @@ func footprint(path string) (p print, err error) {
 		log.Close()
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return p, problem.Problem{What: "read write-ahead log: " + err.Error(), At: path + "-wal", Fix: "make the file readable for the user that runs the migration"}
+		return p, problem.Problem{What: "read write-ahead log: " + err.Error(), At: path + "-wal", Fix: readable}
 	}
-	if p.hot, err = hotJournal(path + "-journal"); err == nil && p.hot {
+	if p.hot, err = HasHotJournal(path); err == nil && p.hot {
 		if info, err := os.Stat(path + "-journal"); err == nil { // else it has just gone
 			p.way = [2]int64{info.Size(), info.ModTime().UnixNano()}
 		}
@@ -138,15 +148,17 @@ func footprint(path string) (p print, err error) {
 	return p, err
 }
 
-// hotJournal reports whether path is a rollback journal that a reader would
-// have to play back: its header is not zeroed.
-func hotJournal(path string) (bool, error) {
+// HasHotJournal reports whether a writer died in the middle of a transaction on
+// the database at path, so that its file alone is half old and half new: it has a
+// rollback journal whose header is not zeroed.
+func HasHotJournal(path string) (bool, error) {
+	path += "-journal"
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, problem.Problem{What: "read rollback journal: " + err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+		return false, problem.Problem{What: "read rollback journal: " + err.Error(), At: path, Fix: readable}
 	}
 	defer f.Close()
 	head := make([]byte, 8)
@@ -156,29 +168,20 @@ func hotJournal(path string) (bool, error) {
 	return head[0] != 0, nil
 }
 
-// HasHotJournal reports whether a writer died in the middle of a transaction on
-// the database at path, so that its file alone is half old and half new.
-func HasHotJournal(path string) (bool, error) { return hotJournal(path + "-journal") }
-
 // Recover copies a database with its hot journal to another place and rolls the
 // unfinished transaction back there. Messages call the database name.
 func Recover(ctx context.Context, from, to, name string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("make folder for copies: %w", err)
 	}
-	for _, suffix := range []string{"", "-wal", "-journal"} {
-		if err := copyFile(ctx, from+suffix, to+suffix); err != nil {
-			return err
-		}
+	if _, err := copyFiles(ctx, from, to, true); err != nil {
+		return err
 	}
-	return rollBack(to, name, true)
+	return rollBack(to, name)
 }
 
 // rollBack has SQLite play back the hot journal of a private copy.
-func rollBack(path, name string, hot bool) error {
-	if !hot {
-		return nil
-	}
+func rollBack(path, name string) error {
 	c, err := open(path, path, name, lib.SQLITE_OPEN_READWRITE)
 	if err != nil {
 		return err
@@ -187,8 +190,9 @@ func rollBack(path, name string, hot bool) error {
 	if err := c.Exec("SELECT 1 FROM sqlite_master LIMIT 1"); err != nil {
 		return err
 	}
-	if left, err := hotJournal(path + "-journal"); left || err != nil {
-		return problem.Problem{What: "its rollback journal cannot be played back", At: name, Fix: "restore the database from a backup, and move the -journal file beside it away"}
+	if left, err := HasHotJournal(path); left || err != nil {
+		return problem.Problem{What: "its rollback journal cannot be played back", At: name,
+			Fix: "restore the database from a backup, and move the -journal file beside it away"}
 	}
 	return nil
 }
@@ -203,32 +207,20 @@ func copyFile(ctx context.Context, from, to string) error {
 		return nil
 	}
 	if err != nil {
-		return problem.Problem{What: err.Error(), At: from, Fix: "make the file readable for the user that runs the migration"}
+		return problem.Problem{What: err.Error(), At: from, Fix: readable}
 	}
 	defer in.Close()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("create copy: %w", err)
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{out}, &guarded{ctx, in}, make([]byte, 1<<20))
+	defer context.AfterFunc(ctx, func() { in.Close() })()
+	_, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{in}, make([]byte, 1<<20))
 	if closing := out.Close(); err == nil {
 		err = closing
 	}
 	if err != nil {
-		return problem.Problem{What: "copy database: " + err.Error(), At: to, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+		return problem.Problem{What: "copy database: " + err.Error(), At: to, Fix: space}
 	}
 	return nil
-}
-
-// guarded ends a copy when its context does.
-type guarded struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (g *guarded) Read(p []byte) (int, error) {
-	if err := g.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return g.r.Read(p)
 }

@@ -21,10 +21,11 @@ const magic = "SQLite format 3\x00"
 func checkHeader(path, name string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return problem.Problem{What: "database file is missing", At: name, Fix: "restore the file, or name the server's data directory in cidx_home"}
+		return problem.Problem{What: "database file is missing", At: name,
+			Fix: "restore the file, or name the server's data directory in cidx_home"}
 	}
 	if err != nil {
-		return problem.Problem{What: err.Error(), At: name, Fix: "make the file readable for the user that runs the migration"}
+		return problem.Problem{What: err.Error(), At: name, Fix: readable}
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -40,7 +41,8 @@ func checkHeader(path, name string) error {
 		return nil // an empty file is an empty database
 	}
 	if string(head[:n]) != magic {
-		return problem.Problem{What: "not a SQLite database", At: name, Fix: "restore the file from a backup; it is not what the CIDX server writes"}
+		return problem.Problem{What: "not a SQLite database", At: name,
+			Fix: "restore the file from a backup; it is not what the CIDX server writes"}
 	}
 	return nil
 }
@@ -54,11 +56,12 @@ func (c *Conn) fault(rc int32) error {
 	fix := ""
 	switch rc & 0xff {
 	case lib.SQLITE_CORRUPT:
-		fix = "the file is damaged: restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"
+		fix = "the file is damaged: restore a backup of it, " +
+			"or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"
 	case lib.SQLITE_NOTADB:
 		fix = "restore the file from a backup; it is not a SQLite database, or an encrypted one"
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH:
-		fix = "make the file readable for the user that runs the migration"
+		fix = readable
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		fix = "stop what still uses the file (fuser shows it) and run again"
 	case lib.SQLITE_IOERR:

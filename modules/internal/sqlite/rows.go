@@ -29,11 +29,9 @@ func (c *Conn) Query(sql string, args ...Value) (*Rows, error) {
 	}
 	r := &Rows{c: c, stmt: *(*uintptr)(pointer(out))}
 	r.width = int(lib.Xsqlite3_column_count(c.tls, r.stmt))
-	for i, v := range args {
-		if err := r.bind(i+1, v); err != nil {
-			r.Close()
-			return nil, err
-		}
+	if err := r.Again(args...); err != nil {
+		r.Close()
+		return nil, err
 	}
 	return r, nil
 }

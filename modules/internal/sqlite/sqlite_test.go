@@ -239,14 +239,14 @@ func TestTables(t *testing.T) {
 	}
 	var got []string
 	for _, x := range tables {
-		got = append(got, fmt.Sprintf("%s key=%v rowid=%s columns=%d fk=%v", x.Name, x.Key, x.RowID, len(x.Columns), x.ForeignKeys))
+		got = append(got, fmt.Sprintf("%s key=%v rowid=%s columns=%d", x.Name, x.Key, x.RowID, len(x.Columns)))
 	}
 	want := []string{
-		"child key=[] rowid=rowid columns=2 fk=[{[p] shadowed [x]} {[q] flat []}]",
-		"computed key=[] rowid=rowid columns=2 fk=[]",
-		"flat key=[k] rowid= columns=1 fk=[]",
-		"plain key=[b c a] rowid=rowid columns=2 fk=[]",
-		"shadowed key=[x] rowid=oid columns=3 fk=[]",
+		"child key=[] rowid=rowid columns=2",
+		"computed key=[] rowid=rowid columns=2",
+		"flat key=[k] rowid= columns=1",
+		"plain key=[b c a] rowid=rowid columns=2",
+		"shadowed key=[x] rowid=oid columns=3",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -1,9 +1,8 @@
-// Package warm brings rows that were loaded while a server ran up to what the
-// server left when it stopped: it finds the rows of a SQLite table that differ
-// between two copies of the database, applies them to PostgreSQL, and proves
-// that nobody else has written there since.
+// Package warm loads rows while a server runs and brings them up to what the
+// server left when it stopped: it applies the rows that differ between two copies
+// of the databases to PostgreSQL, and proves that nobody else has written there
+// since.
 //
-// It promises: a row that it does not name is the same in both copies; what it
-// counts in PostgreSQL is every row of the table. It knows tables, not CIDX; it
-// never writes to SQLite.
+// It promises: what it counts in PostgreSQL is every row of the table; what does
+// not fit is Unfit, and everything is loaded anew. It knows tables, not CIDX.
 package warm
