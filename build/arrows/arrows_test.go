@@ -61,7 +61,8 @@ func ground(folder string) bool {
 // engine are the packages that move rows and files, whoever's.
 func engine(folder string) bool {
 	switch strings.TrimPrefix(folder, "modules/internal/") {
-	case "load", "warm", "review", "copies", "pages", "sqlite", "postgres", "convert", "digest", "mirror":
+	case "load", "warm", "review", "copies", "pages", "sqlite", "postgres", "convert", "digest",
+		"mirror", "manifest", "rsync", "destination", "tree":
 		return true
 	}
 	return false

@@ -43,8 +43,10 @@ func Module() ansible.Module {
 		Name:  "cidx_aliases",
 		Short: "Point alias files at the share",
 		Description: []string{
-			"Writes the alias files on the share: C(target_path) and C(previous_path) point there; every other byte, mode, owner and modification time are the originals'.",
-			"The originals in the server's own tree are never touched. Alias files on the share that have no original are moved to C(.cidx-aside) at its top.",
+			"Writes the alias files on the share: C(target_path) and C(previous_path) point there; " +
+				"every other byte, mode, owner and modification time are the originals'.",
+			"The originals in the server's own tree are never touched. " +
+				"Alias files on the share that have no original are moved to C(.cidx-aside) at its top.",
 			"Files that are not alias files are left alone and named. After the cut-over nothing is done: the files belong to the cluster.",
 		},
 		Check: "Plans from the originals, and checks that every target exists among them; the share may still be empty.",
@@ -147,7 +149,8 @@ func (s *step) notOurs() string {
 func (s *step) ready() error {
 	target, err := filepath.EvalSymlinks(s.tree.Target)
 	if errors.Is(err, os.ErrNotExist) {
-		return problem.Problem{What: "no such folder", At: s.tree.Target, Fix: "copy the golden repositories first: run cluster-migrate.yml, which does the steps in order"}
+		fix := "copy the golden repositories first: run cluster-migrate.yml, which does the steps in order"
+		return problem.Problem{What: "no such folder", At: s.tree.Target, Fix: fix}
 	}
 	if err != nil {
 		return fmt.Errorf("resolve tree on the share: %w", err)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/durable"
-	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/tree"
@@ -94,7 +93,7 @@ func (s *step) moveAside(p plan) (moved bool, err error) {
 		if errors.Is(err, fs.ErrPermission) {
 			return moved, problem.Problem{
 				What: "an alias file of no repository of this server, and may not be moved aside", At: path,
-				Fix: home.MoveAside(path, filepath.Join(s.share, tree.AsideFolder)),
+				Fix: tree.Immovable(s.share, path),
 			}
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -54,7 +54,8 @@ func (s *step) plan() (plan, error) {
 			continue
 		}
 		if err != nil {
-			problems.Add(problem.Problem{What: err.Error(), At: filepath.Join(s.tree.Local, dir), Fix: "make the folder readable for the user that runs the migration"})
+			fix := "make the folder readable for the user that runs the migration"
+			problems.Add(problem.Problem{What: err.Error(), At: filepath.Join(s.tree.Local, dir), Fix: fix})
 			continue
 		}
 		for _, e := range entries {
@@ -105,7 +106,8 @@ func (s *step) add(p *plan, rel string) error {
 // because writing through its copy would reach the original.
 func (s *step) irregular(p *plan, path string) error {
 	if home.IsAliasFile(path) {
-		return problem.Problem{What: "the alias file is a symbolic link", At: path, Fix: "replace the link with a copy of the file that it points at"}
+		fix := "replace the link with a copy of the file that it points at"
+		return problem.Problem{What: "the alias file is a symbolic link", At: path, Fix: fix}
 	}
 	p.leftAlone = append(p.leftAlone, leftAlone{path, "is not a regular file"})
 	return nil
@@ -119,7 +121,8 @@ func (s *step) doubtful(p *plan, rel, path string, why error) error {
 		p.leftAlone = append(p.leftAlone, leftAlone{path, "is " + why.Error()})
 		return nil
 	}
-	return problem.Problem{What: why.Error(), At: path, Fix: "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"}
+	fix := "repair the file; or delete it and restart the standalone server, which writes a new one that points at the clone"
+	return problem.Problem{What: why.Error(), At: path, Fix: fix}
 }
 
 // strangers are alias files on the share without an original: of a repository
@@ -150,7 +153,8 @@ func (s *step) warnings(p plan) (list []string) {
 		verb = "will be"
 	}
 	for _, path := range p.stale {
-		list = append(list, fmt.Sprintf("%s: an alias file without an original in %s; it %s moved to %s", path, s.tree.Local, verb, filepath.Join(s.share, tree.AsideFolder)))
+		list = append(list, fmt.Sprintf("%s: an alias file without an original in %s; it %s moved to %s",
+			path, s.tree.Local, verb, filepath.Join(s.share, tree.AsideFolder)))
 	}
 	return list
 }

@@ -3,212 +3,187 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
+	"os"
 	"path/filepath"
-	"slices"
-	"sync"
-	"time"
 
-	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
-
-	"cidx-cluster/modules/internal/manifest"
-	"cidx-cluster/modules/internal/tree"
+	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/service"
 )
 
-// copyBig gives a large file a process of its own, so that a repository with a
-// few huge packs is not left to one.
-func (p *pass) copyBig(ctx context.Context, f *folder, b *big) error {
-	defer close(b.done)
-	path := tree.Join(f.path, b.name)
-	e, err := p.original(path)
-	if errors.Is(err, unix.ENOENT) {
-		return nil
+// copy does the real run: look at all parts, then apply them one after another.
+func (c *step) copy(ctx context.Context) (ansible.Reply, error) {
+	if err := durable.MakeFolder(c.Scratch); err != nil {
+		return ansible.Reply{}, err
 	}
+	unlock, err := c.Lock(ctx, filepath.Join(c.Scratch, "lock"))
 	if err != nil {
-		return fault("look at", filepath.Join(p.part.source, path), err)
+		return ansible.Reply{}, err
 	}
-	// An earlier run may have come as far as this.
-	if c, err := p.target.lstat(path); err == nil && f.list && p.whole(&e, &c) {
-		return nil
+	defer unlock()
+	if err := c.lookAtAll(ctx); err != nil {
+		return c.reply(), err
 	}
-	err = p.transfer(ctx, transfer{names: []string{path}, inPlace: f.made, sparse: e.Sparse()})
-	var failed *rsyncError
-	switch {
-	case errors.As(err, &failed) && failed.partial():
-		b.again = true
-		return nil
-	case errors.As(err, &failed):
-		return failed.problem()
+	if c.others() > 0 { // only an owner may leave the access time alone
+		c.Rsync.TouchTimes()
 	}
-	b.copied = err == nil
-	return err
-}
-
-// attempts bounds how often a transfer is started anew because folders vanished.
-const attempts = 5
-
-// transfer runs one rsync of this part. rsync gives a whole transfer up when a
-// folder vanishes under it: then it is started anew with what still exists.
-func (p *pass) transfer(ctx context.Context, t transfer) error {
-	t.source, t.target = p.part.source, p.target
-	if !t.inPlace && len(t.names) > 0 {
-		if err := p.target.openWork(); err != nil {
-			return err
+	if c.Work() {
+		if err := c.admit(ctx); err != nil {
+			return c.reply(), err
 		}
 	}
-	for i := 1; len(t.names) > 0; i++ {
-		p.target.writes.Add(int64(len(t.names)))
-		err := p.rsync.run(ctx, t, p.meter)
-		var failed *rsyncError
-		if i == attempts || !errors.As(err, &failed) || !failed.uprooted() {
-			return err
-		}
-		t.names = slices.DeleteFunc(t.names, func(path string) bool {
-			e, err := p.source.Lstat(path)
-			return err != nil || !e.IsRegular()
-		})
+	apply := c.apply
+	if c.Live {
+		apply = c.applyWarm
 	}
-	return nil
-}
-
-// copyFolders copies files, folder by folder, several folders at a time in one
-// process, and never one folder in two. While some are copied, the next ones are
-// made. Folders with further names of hard links come again after all others,
-// since their first names must be there; so do those in which folders are still made.
-func (p *pass) copyFolders(ctx context.Context) error {
-	var mu sync.Mutex
-	var late []int64
-	p.made.Store(false)
-	stages, working := errgroup.WithContext(ctx)
-	windows := make(chan []*folder, 1)
-	stages.Go(func() error {
-		defer close(windows)
-		return p.makeAhead(working, windows)
-	})
-	stages.Go(func() error {
-		return inStream(working, p.workers, p.portions(working, windows), func(ctx context.Context, c portion) error {
-			if c.big != nil {
-				return p.copyBig(ctx, c.folders[0], c.big)
-			}
-			later, err := p.copyChunk(ctx, c.folders)
-			mu.Lock()
-			defer mu.Unlock()
-			late = append(late, later...)
-			return err
-		})
-	})
-	if err := stages.Wait(); err != nil {
-		return err
+	err = c.Run(ctx, apply)
+	if err == nil && !c.Live { // what was copied under a living server is not the last word
+		err = service.StillStopped(ctx, c.args.Common)
 	}
-	slices.Sort(late)
-	return inParallel(ctx, p.workers, late, p.copyLate)
-}
-
-// copyLate finishes a folder that was set back.
-func (p *pass) copyLate(ctx context.Context, place int64) error {
-	f, err := p.scan.plan.at(place)
-	if err != nil {
-		return err
-	}
-	f.again = true
-	t, err := p.open(f)
-	if err != nil {
-		return err
-	}
-	tasks := []*task{t}
-	if err := errors.Join(p.copyFiles(ctx, tasks), p.makeLinks(t)); err != nil {
-		return err
-	}
-	if err := p.linkLate(ctx, t); err != nil {
-		return err
-	}
-	return p.complete(ctx, tasks)
-}
-
-// copyChunk does everything for some folders; those that are not finished
-// are returned by their place in the plan.
-func (p *pass) copyChunk(ctx context.Context, folders []*folder) (late []int64, err error) {
-	tasks := make([]*task, 0, len(folders))
-	for _, f := range folders {
-		for _, b := range f.big {
-			select {
-			case <-b.done:
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}
-		t, err := p.open(f)
+	reply := c.reply()
+	if reply.Changed {
+		event := c.args.Phase
 		if err != nil {
-			return nil, err
+			event += " interrupted"
 		}
-		if err := p.removeLost(t); err != nil {
-			return nil, err
-		}
-		tasks = append(tasks, t)
+		err = errors.Join(err, journal.Append(c.args.State().Journal(), "cidx_files", event, c.record()))
 	}
-	if err := p.copyFiles(ctx, tasks); err != nil {
-		return nil, err
-	}
-	var ready []*task
-	for _, t := range tasks {
-		if err := p.makeLinks(t); err != nil {
-			return nil, err
-		}
-		if len(t.late) == 0 && (p.made.Load() || !t.hasFolders()) {
-			ready = append(ready, t)
-			continue
-		}
-		late = append(late, t.place)
-		if err := p.setBack(ctx, t); err != nil {
-			return nil, err
-		}
-	}
-	return late, p.complete(ctx, ready)
+	return reply, err
 }
 
-// hasFolders reports whether there are folders in a folder: while they are made
-// it does not keep its time.
-func (t *task) hasFolders() bool {
-	return slices.ContainsFunc(t.now.Entries, func(e tree.Entry) bool { return e.IsDir() })
+// lookAtAll looks at every part before anything is changed.
+func (c *step) lookAtAll(ctx context.Context) error {
+	var problems problem.List
+	for _, p := range c.parts {
+		j, err := c.Open(ctx, &p.Part)
+		if err != nil {
+			return err
+		}
+		c.jobs = append(c.jobs, &job{Job: j, part: p})
+		problems = append(problems, c.faults(c.jobs[len(c.jobs)-1])...)
+	}
+	return problems.Err()
 }
 
-// setBack records what is done of a folder that waits for hard links, or for the
-// folders in it.
-func (p *pass) setBack(ctx context.Context, t *task) error {
-	if t.later = true; len(t.found) > 0 { // who made those is known only now
-		if err := p.compare(ctx, []*task{t}); err != nil {
-			return err
-		}
+// faults are reasons not to copy that show in the source.
+func (c *step) faults(j *job) problem.List {
+	var problems problem.List
+	for _, u := range j.Scan.Census.Unreadable {
+		problems = append(problems, j.part.unreadable(u))
 	}
-	t.flags[0] = 0
-	return p.commit(t)
+	problems = append(problems, j.seen().followed...)
+	if j.Scan.Census.Folders == 0 && j.Copied() > 0 {
+		return append(problems, problem.Problem{
+			What: "the folder has vanished, although it was copied before", At: j.part.Source,
+			Fix: "find out where it is; to give the copy up, remove it from the share and " + j.part.Manifest,
+		})
+	}
+	gone, all := j.Scan.Vanished, j.Scan.Known
+	if percent := 100 * float64(gone) / float64(max(1, all)); percent > c.args.DeletePercent && gone > 10 {
+		problems = append(problems, problem.Problem{
+			What: fmt.Sprintf("%.0f %% of what was copied (%d of %d files) has vanished at the source", percent, gone, all),
+			At:   j.part.Source, Fix: "check that the folder is complete; if it is, allow the deletion with cidx_files delete_percent: 100",
+		})
+	}
+	return problems
 }
 
-// complete finishes folders whose entries are all there: attributes,
-// comparison, record.
-func (p *pass) complete(ctx context.Context, tasks []*task) error {
-	for _, t := range tasks {
-		if err := p.target.settle(t.path, &t.now.Self); err != nil {
+// apply brings every part to the share.
+func (c *step) apply(ctx context.Context) error {
+	for _, j := range c.jobs {
+		if !c.Live {
+			progress.Line(ctx, "  rsync %s -> %s/", j.part.label, j.part.Target)
+		}
+		if err := c.Apply(ctx, j.Job, func(ctx context.Context) error { return c.checkGit(ctx, j) }); err != nil {
 			return err
 		}
-		if t.flags[0] = manifest.Copied; t.rested {
-			t.flags[0] |= manifest.Rested
-		}
-		p.meter.moved()
-	}
-	if p.args.Compare != compareNone || slices.ContainsFunc(tasks, func(t *task) bool { return len(t.found) > 0 }) {
-		if err := p.compare(ctx, tasks); err != nil {
-			return err
-		}
-	}
-	for _, t := range tasks {
-		if err := p.commit(t); err != nil {
-			return err
-		}
+		c.tell(ctx, j)
 	}
 	return nil
 }
 
-// rested reports whether a file has been left alone for so long that any later
-// change shows in its ctime.
-func rested(e *tree.Entry) bool { return time.Since(time.Unix(0, e.Ctime)) > racyWindow }
+const (
+	rounds = 3 // at most, while the server runs; each makes the next shorter
+	short  = 5 // seconds of downtime that another pass would not shorten noticeably
+)
+
+// applyWarm copies until little is left to do, and says how long the rest will
+// take after the stop.
+func (c *step) applyWarm(ctx context.Context) error {
+	for round := 1; ; round++ {
+		err := c.apply(ctx)
+		if err == nil {
+			c.downtime, err = c.lookAgain(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if c.downtime <= short || round == rounds || !c.Work() {
+			break
+		}
+		c.Meter.Add(c.Total())
+	}
+	what := "Expected downtime for the rest"
+	if standing, err := c.args.Standing(); err == nil && standing.Stopped {
+		what = "Left for the second copy" // it is down already
+	}
+	progress.Line(ctx, "  %s: about %.0f s", what, math.Ceil(c.downtime))
+	return nil
+}
+
+// lookAgain looks at every part anew and returns the seconds that a delta pass
+// would take now.
+func (c *step) lookAgain(ctx context.Context) (seconds float64, err error) {
+	speed := c.Speed()
+	for _, j := range c.jobs {
+		gone, err := c.Again(ctx, j.Job)
+		if err != nil {
+			return 0, err
+		}
+		if gone {
+			return 0, c.faults(j).Err()
+		}
+		seconds += speed.Left(j.Job) + j.Scan.Took.Seconds()
+	}
+	return seconds, nil
+}
+
+// forecast is the rehearsal.
+func (c *step) forecast(ctx context.Context) (ansible.Reply, error) {
+	var err error
+	if c.Scratch, err = c.listFolder(); err != nil { // told where the lists are written
+		c.Scratch = os.TempDir()
+	}
+	if err := c.lookAtAll(ctx); err != nil {
+		return c.reply(), err
+	}
+	c.uncheckedClones(ctx)
+	problems, err := c.Leftovers(ctx)
+	r := c.reply()
+	if err != nil {
+		return r, err
+	}
+	problems = append(problems, c.room()...)
+	r.Changed = c.Work()
+	speed := c.Speed()
+	bytes, files := c.Total()
+	scan, inodes := 0.0, int64(0)
+	for _, j := range c.jobs {
+		scan += j.Scan.Took.Seconds()
+		inodes += j.Scan.Census.Entries()
+	}
+	// After a warm pass about one file in a hundred has changed.
+	const share = 0.01
+	all := r.Data["census"].(*census)
+	r.Data["forecast"] = map[string]any{
+		"bytes": all.Bytes, "inodes": inodes, "copy_bytes": bytes, "copy_files": files,
+		"warm_seconds":  math.Ceil(scan + speed.Seconds(files, bytes)),
+		"delta_seconds": math.Ceil(scan + share*speed.Seconds(all.Files, all.Bytes)),
+	}
+	return r, problems.Err()
+}

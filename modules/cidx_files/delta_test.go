@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/mirror"
 )
 
 const repo = "data/golden-repos/flask/"
@@ -157,7 +159,7 @@ func TestLocksCachesAndSpecialFilesAreLeftOut(t *testing.T) {
 		}
 	}
 	told := map[string]string{}
-	for _, l := range r.Data["left_out"].([]leftOut) {
+	for _, l := range r.Data["left_out"].([]mirror.Omission) {
 		told[l.Path] = l.Why
 	}
 	for path, why := range map[string]string{

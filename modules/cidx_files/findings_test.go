@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/mirror"
 )
 
 // spoil gives the source one of each loss that a copy can have.
@@ -121,7 +122,7 @@ func TestNoListIsCapped(t *testing.T) {
 		if n := strings.Count(string(raw), "\n"); n < len(want)*many {
 			t.Errorf("check %v: the list has %d lines, want %d", check, n, len(want)*many)
 		}
-		left := r.Data["left_out"].([]leftOut)
+		left := r.Data["left_out"].([]mirror.Omission)
 		if len(left) != listed+1 || !strings.Contains(left[listed].Path, file) || !strings.Contains(left[listed].Path, fmt.Sprint(many)) {
 			t.Errorf("check %v: %d are left out, the last %+v", check, len(left), left[len(left)-1])
 		}

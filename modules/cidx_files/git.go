@@ -8,14 +8,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/git"
-	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/tree"
 )
 
 // gitCheck is the outcome for one base clone.
@@ -26,151 +25,104 @@ type gitCheck struct {
 	warning    string
 }
 
+// clones are the base clones of a job that git is asked about.
+func (c *step) clones(j *job) []string {
+	clones := slices.Sorted(slices.Values(j.seen().clones))
+	if !c.args.Fsck || j.part.Name != cidx.GoldenRepos || len(clones) == 0 {
+		return nil
+	}
+	if !git.Installed() {
+		j.Result.Warn("git is not installed: the copied clones were compared byte by byte, but not checked with git fsck")
+		return nil
+	}
+	return clones
+}
+
 // checkGit proves of each base clone that every object that its refs need is in
 // the copy, and that the refs are the source's. Clones that were checked before
 // and have not changed since are left alone. While the server runs a failure
 // only means that the delta pass checks again.
-func (p *pass) checkGit(ctx context.Context, j *job) error {
-	if !p.args.Fsck || p.part.name != cidx.GoldenRepos {
+func (c *step) checkGit(ctx context.Context, j *job) error {
+	clones := c.clones(j)
+	if len(clones) == 0 {
 		return nil
 	}
-	if !git.Installed() {
-		p.result.warn("git is not installed: the copied clones were compared byte by byte, but not checked with git fsck")
-		return nil
-	}
-	var todo []string
-	checked, said := map[string]bool{}, map[string]string{}
-	for _, repo := range p.scan.census.clones {
-		if j.meta.Git[repo] && !p.scan.touched(repo) {
-			checked[repo], said[repo] = true, j.meta.GitTold[repo]
-		} else {
-			todo = append(todo, repo)
-		}
-	}
-	slices.Sort(todo)
 	var mu sync.Mutex
 	var problems problem.List
-	err := inParallel(ctx, runtime.NumCPU(), todo, func(ctx context.Context, repo string) error {
-		c, err := p.checkClone(ctx, repo)
-		mu.Lock()
-		defer mu.Unlock()
-		p.result.git = append(p.result.git, c)
-		checked[repo], said[repo] = c.OK, c.warning
-		problems.Add(err)
-		p.meter.moved()
-		return nil
-	})
-	j.meta.Git, j.meta.GitTold = checked, said
-	for _, repo := range slices.Sorted(maps.Keys(said)) {
-		if said[repo] == "" {
-			delete(said, repo)
+	all, working := errgroup.WithContext(ctx)
+	all.SetLimit(runtime.NumCPU())
+	now := map[string]string{}
+	for _, repo := range clones {
+		if text, ok := j.Checked[repo]; ok && !j.Touched(repo) {
+			mu.Lock()
+			now[repo] = text
+			mu.Unlock()
 			continue
 		}
-		p.result.warn(said[repo])
+		all.Go(func() error {
+			checked, err := c.checkClone(working, j.part, repo)
+			mu.Lock()
+			defer mu.Unlock()
+			if j.git = append(j.git, checked); checked.OK {
+				now[repo] = checked.warning
+			}
+			problems.Add(err)
+			c.Meter.Moved()
+			return working.Err()
+		})
 	}
-	if p.args.Phase == phaseWarm {
+	err := all.Wait()
+	j.Checked = now
+	for _, repo := range slices.Sorted(maps.Keys(now)) {
+		if now[repo] != "" {
+			j.Result.Warn(now[repo])
+		}
+	}
+	if c.Live {
 		problems = nil
 	}
 	return errors.Join(err, problems.Err())
 }
 
-// concernsGit reports whether there is work in a folder in what git fsck and the
-// refs are read from: a fetch that brings nothing, and an index of CIDX's, are none.
-func (s *scan) concernsGit(now, old *tree.Dir, known *manifest.Group) bool {
-	repo := s.part.repository(now.Path)
-	below, inside := strings.CutPrefix(now.Path, tree.Join(repo, ".git"))
-	names := git.Reads()
-	switch {
-	case now.Path == repo:
-		names = []string{".git"}
-	case !inside || repo == "":
-		return false
-	case below != "":
-		first, _, _ := strings.Cut(below[1:], "/")
-		return slices.Contains(names, first)
-	}
-	return slices.ContainsFunc(names, func(name string) bool {
-		i, k := now.Find(name), old.Find(name)
-		if i < 0 || k < 0 {
-			return i != k
-		}
-		return !tree.SameSource(&now.Entries[i], &old.Entries[k]) || known.Flags[k+1]&s.want != s.want || !known.Settled(k)
-	})
-}
-
-// touched reports whether there is work in a repository that its check concerns.
-func (s *scan) touched(repo string) bool {
-	return s.repos[repo] || slices.ContainsFunc(s.gone, func(path string) bool { return path == repo || strings.HasPrefix(path, repo+"/") })
-}
-
 // checkClone compares a copied clone with its source. One that git must not read
 // at the source (git.Unusual) is compared byte by byte only, and told.
-func (p *pass) checkClone(ctx context.Context, repo string) (gitCheck, error) {
-	source, target := filepath.Join(p.part.source, repo), p.target.path(repo)
-	c := gitCheck{Repository: repo}
-	before, err := git.Look(ctx, p.part.source, repo, gitFolders(p.moves)...)
+func (c *step) checkClone(ctx context.Context, p *part, repo string) (g gitCheck, err error) {
+	source, target := filepath.Join(p.Source, repo), filepath.Join(p.Target, repo)
+	g.Repository = repo
+	clone, err := c.look(ctx, p.Source, repo)
 	if unusual, ok := git.IsUnusual(err); ok {
-		c.OK, c.Detail, c.warning = true, "not checked: "+unusual.Error(), unchecked(source, unusual)
-		return c, nil
+		g.OK, g.Detail, g.warning = true, "not checked: "+unusual.Error(), unchecked(source, unusual)
+		return g, nil
 	}
 	if err != nil {
-		return c, fmt.Errorf("look at clone %s: %w", source, err)
+		return g, fmt.Errorf("look at clone %s: %w", source, err)
 	}
-	defer before.Close()
-	after, err := git.Look(ctx, p.target.root, repo, gitFolders(p.moves)...)
-	if err != nil {
-		c.Detail = "the copy is not readable: " + err.Error()
-		return c, problem.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
-	}
-	defer after.Close()
-	return p.compareClones(ctx, c, before, after)
-}
-
-// compareClones asks git about source and copy.
-func (p *pass) compareClones(ctx context.Context, c gitCheck, before, after *git.Clone) (gitCheck, error) {
-	source, target := filepath.Join(p.part.source, c.Repository), p.target.path(c.Repository)
-	out, err := after.Fsck(ctx)
-	if err != nil {
-		was, errBefore := before.Fsck(ctx)
-		if errBefore != nil && was == out {
-			c.OK, c.Detail = true, "as broken as at the source: "+firstLines(out, 2)
-			c.warning = fmt.Sprintf("%s: git fsck finds faults that the source has, too: %s", source, firstLines(out, 2))
-			return c, nil
+	defer clone.Close()
+	fix := "run again with cidx_files_compare=all"
+	if copied, err := c.look(ctx, p.Target, repo); err != nil {
+		g.Detail = "the copy is not readable: " + err.Error()
+	} else {
+		defer copied.Close()
+		found := git.Compare(ctx, clone, copied)
+		g.OK, g.Detail = found.OK, found.Detail
+		if found.Faults != "" {
+			g.warning = fmt.Sprintf("%s: git fsck finds faults that the source has, too: %s", source, found.Faults)
 		}
-		c.Detail = firstLines(out, 3)
-		return c, problem.Problem{What: "git fsck: " + c.Detail, At: target, Fix: "run again with cidx_files_compare=all; compare with git fsck in " + source}
+		fix += "; compare with git fsck in " + source
 	}
-	was, errA := before.Refs(ctx)
-	is, errB := after.Refs(ctx)
-	switch {
-	case errA != nil || errB != nil:
-		c.Detail = "refs are not readable: " + firstLines(was+is, 2)
-	case was != is:
-		c.Detail = "refs differ: " + changedLine(is, was)
-	default:
-		c.OK = true
-		return c, nil
+	if g.OK {
+		return g, nil
 	}
-	return c, problem.Problem{What: c.Detail, At: target, Fix: "run again with cidx_files_compare=all"}
+	return g, problem.Problem{What: g.Detail, At: target, Fix: fix}
 }
 
-// changedLine is the first line of a that b has otherwise.
-func changedLine(a, b string) string {
-	other := strings.Split(b, "\n")
-	for i, line := range strings.Split(a, "\n") {
-		if i >= len(other) || other[i] != line {
-			return strings.TrimSpace(line)
-		}
-	}
-	return ""
-}
-
-// gitFolders are those from which a clone may borrow objects.
-func gitFolders(moves map[string]string) (folders []string) {
-	for from, to := range moves {
+// look prepares a clone for git, which may borrow objects from the moved folders.
+func (c *step) look(ctx context.Context, tree, repo string) (*git.Clone, error) {
+	var folders []string
+	for from, to := range c.moves {
 		folders = append(folders, from, to)
 	}
-	return folders
+	return git.Look(ctx, tree, repo, folders...)
 }
 
 func unchecked(clone string, why git.Unusual) string {
@@ -178,23 +130,16 @@ func unchecked(clone string, why git.Unusual) string {
 }
 
 // uncheckedClones tells before the copy which clones git will not be asked about.
-func (c *copier) uncheckedClones(ctx context.Context) (warnings []string) {
-	if !c.args.Fsck || !git.Installed() {
-		return nil
-	}
+func (c *step) uncheckedClones(ctx context.Context) {
 	for _, j := range c.jobs {
-		if j.part.name != cidx.GoldenRepos {
-			continue
-		}
-		for _, repo := range slices.Sorted(slices.Values(j.scan.census.clones)) {
-			clone, err := git.Look(ctx, j.part.source, repo, gitFolders(c.moves)...)
+		for _, repo := range c.clones(j) {
+			clone, err := c.look(ctx, j.part.Source, repo)
 			if unusual, ok := git.IsUnusual(err); ok {
-				warnings = append(warnings, unchecked(filepath.Join(j.part.source, repo), unusual))
+				j.Result.Warn(unchecked(filepath.Join(j.part.Source, repo), unusual))
 			}
 			if err == nil {
 				clone.Close()
 			}
 		}
 	}
-	return warnings
 }

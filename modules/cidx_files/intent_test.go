@@ -151,7 +151,7 @@ func resumes(t *testing.T, delta bool, nth int, fault string, mutate func(*serve
 // for no comparison: equal size and time prove nothing.
 func TestContentOfOthersNeverCountsAsCopied(t *testing.T) {
 	s := newServer(t)
-	s.write(repo+"large", strings.Repeat("0123456789abcdef", bigFile/16))
+	s.write(repo+"large", strings.Repeat("0123456789abcdef", 4<<20))
 	for _, rel := range []string{"large", "app.py"} {
 		path := filepath.Join(s.share, "golden-repos/flask", rel)
 		s.do(os.MkdirAll(filepath.Dir(path), 0o755))

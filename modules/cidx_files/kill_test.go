@@ -16,7 +16,6 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/child"
-	"cidx-cluster/modules/internal/hungtest"
 	helper "cidx-cluster/modules/internal/job"
 )
 
@@ -211,21 +210,5 @@ func TestAPlainFolderIsRefused(t *testing.T) {
 	mustSay(t, err, "not a mount point")
 	if left, err := os.ReadDir(s.share); err != nil || len(left) > 0 {
 		t.Errorf("on the share: %v, %v", left, err)
-	}
-}
-
-func TestAHungShareEndsTheRun(t *testing.T) {
-	s := newServer(t)
-	hungtest.Over(t, s.share)
-	c := &copier{settings: settings{silence: time.Second, patience: time.Second}, share: s.share, meter: newMeter(context.Background(), "files", 0, 0)}
-	defer c.meter.end()
-	begun := time.Now()
-	err := c.watched(context.Background(), func(ctx context.Context) error {
-		<-make(chan struct{}) // a call that never comes back
-		return nil
-	})
-	mustSay(t, err, "does not answer")
-	if took := time.Since(begun); took > 6*time.Second {
-		t.Errorf("took %v", took)
 	}
 }

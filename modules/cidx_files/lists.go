@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/durable"
 	helper "cidx-cluster/modules/internal/job"
+	"cidx-cluster/modules/internal/mirror"
 	"cidx-cluster/modules/internal/printable"
 )
 
@@ -29,25 +30,25 @@ type line struct{ what, path, detail string }
 // lines is everything that a part's list holds.
 func (j *job) lines() (all []line) {
 	add := func(what, path, detail string) { all = append(all, line{what, path, detail}) }
-	for _, l := range j.scan.census.leftOut {
-		add("left out", filepath.Join(j.part.source, l.Path), l.Why)
+	for _, l := range j.Scan.Census.Omitted {
+		add("left out", filepath.Join(j.part.Source, l.Path), l.Why)
 	}
-	for _, folder := range slices.Sorted(maps.Keys(j.part.found)) {
-		for _, f := range j.part.found[folder] {
-			root := j.part.source
-			if f.kind == findForeign {
-				root = j.part.target
+	for _, folder := range slices.Sorted(maps.Keys(j.part.Found)) {
+		for _, f := range j.part.Found[folder] {
+			root := j.part.Source
+			if f.Kind == mirror.Foreign {
+				root = j.part.Target
 			}
-			add(f.kind, filepath.Join(root, f.path), f.detail)
+			add(f.Kind, filepath.Join(root, f.Path), f.Detail)
 		}
 	}
-	for _, path := range j.scan.census.sqlite {
-		add("SQLite file", filepath.Join(j.part.source, path), "")
+	for _, path := range j.seen().sqlite {
+		add("SQLite file", filepath.Join(j.part.Source, path), "")
 	}
-	for _, path := range j.result.aside {
+	for _, path := range j.Result.Aside {
 		add("moved aside", path, "")
 	}
-	for _, text := range j.result.repaired {
+	for _, text := range j.Result.Repaired {
 		add("copied again", text, "")
 	}
 	slices.SortStableFunc(all, func(a, b line) int { return cmp.Or(strings.Compare(a.what, b.what), strings.Compare(a.path, b.path)) })
@@ -56,24 +57,24 @@ func (j *job) lines() (all []line) {
 
 // writeLists writes each part's list; the answer maps parts to files. A part
 // about which there is nothing to tell has none.
-func (c *copier) writeLists(r *ansible.Reply) map[string]string {
+func (c *step) writeLists(r *ansible.Reply) map[string]string {
 	files := map[string]string{}
 	for _, j := range c.jobs {
 		all := j.lines()
 		if len(all) == 0 {
 			continue
 		}
-		path, err := c.writeList(j.part.name, all)
+		path, err := c.writeList(j.part.Name, all)
 		if err != nil {
 			r.Warnings = append(r.Warnings, "the complete list of "+j.part.label+" could not be kept: "+err.Error())
 			continue
 		}
-		files[j.part.name] = path
+		files[j.part.Name] = path
 	}
 	return files
 }
 
-func (c *copier) writeList(part string, all []line) (string, error) {
+func (c *step) writeList(part string, all []line) (string, error) {
 	dir, err := c.listFolder()
 	if err != nil {
 		return "", err
@@ -90,8 +91,8 @@ func (c *copier) writeList(part string, all []line) (string, error) {
 }
 
 // listFolder is where lists are kept; a rehearsal writes nothing below the home.
-func (c *copier) listFolder() (string, error) {
-	if !c.check {
+func (c *step) listFolder() (string, error) {
+	if !c.Check {
 		dir := c.args.State().Report()
 		return dir, durable.MakeFolder(dir)
 	}
@@ -102,15 +103,16 @@ func (c *copier) listFolder() (string, error) {
 	return store.Lists(c.args.Home)
 }
 
-// examples are the first of a list; where there are more, the last entry says
-// where all of them stand.
-func examples[T any](all []T, more func(string) T, file string) []T {
-	if len(all) <= listed {
-		return list(all)
+// extend adds to a list of a reply the first of what there is of a part; where
+// there is more, the last entry says where all of it stands.
+func extend[T any](data map[string]any, name string, all []T, more func(string) T, file string) int {
+	data[name] = append(data[name].([]T), all[:min(listed, len(all))]...)
+	if len(all) > listed {
+		note := fmt.Sprintf("… %d in all", len(all))
+		if file != "" {
+			note += ": " + file
+		}
+		data[name] = append(data[name].([]T), more(note))
 	}
-	note := fmt.Sprintf("… %d in all", len(all))
-	if file != "" {
-		note += ": " + file
-	}
-	return append(slices.Clone(all[:listed]), more(note))
+	return len(all)
 }

@@ -1,21 +1,10 @@
 // Package files is cidx_files: it brings the repositories of a standalone CIDX
 // server to the shared storage, with rsync, so that almost everything is copied
 // and compared while the server still answers.
-//
-// It promises:
-//   - The source is only read.
-//   - What is copied is remembered in a manifest; a later pass looks for changes
-//     on the local disk only and gives rsync nothing but those.
-//   - On the share it removes only what an earlier pass of its own has put there
-//     and the source no longer has. What others have put into its folders is told
-//     and moved aside, never deleted.
-//   - A run that is killed leaves nothing that a later run takes for complete.
-//   - A second run without changes writes nothing.
 package files
 
 import (
 	"context"
-	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -83,22 +72,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 
 // settings are what only tests change.
 type settings struct {
-	plainFolder bool  // the share need not be a mount point
-	window      int64 // bytes of the plan that are worked at together
-	silence     time.Duration
-	rest        time.Duration // instead of racyWindow, for folders
-	patience    time.Duration
-}
-
-// processes chooses how many rsync run at once. Measured on two cores: on a
-// local disk more than one process per core only adds seeks, while on a share
-// every process mostly waits.
-func (a args) processes(network bool) int {
-	switch {
-	case a.Processes > 0:
-		return a.Processes
-	case network:
-		return min(32, max(16, 4*runtime.NumCPU()))
-	}
-	return max(2, runtime.NumCPU())
+	plainFolder bool          // the share need not be a mount point
+	window      int64         // bytes of the plan that are worked at together
+	rest        time.Duration // how long a folder must have been left alone to be believed; 0: as long as it takes
 }

@@ -4,114 +4,128 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"sync"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/git"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/manifest"
+	"cidx-cluster/modules/internal/mirror"
+	"cidx-cluster/modules/internal/obstacle"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/tree"
 )
 
-// part is what is copied as one: a tree, or the snapshots inside one.
+// part is what is copied as one: a tree, or the snapshots inside one. Its name is
+// golden-repos, versioned or activated-repos.
 type part struct {
-	name   string // golden-repos, versioned or activated-repos
-	label  string // as the transcript calls it: "golden-repos/"
-	source string
-	target string
-	inside bool // the snapshots lie inside the golden-repos tree
-	owners *owners
-	moves  map[string]string // prefixes of paths that change in the copy
-	share  string
-	found  findings // by the last look; nil before the first
+	mirror.Part
+	label string            // as the transcript calls it: "golden-repos/"
+	moves map[string]string // prefixes of paths that change in the copy
+	share string
 }
 
 // partsOf lists the parts of a layout that are wanted, in the order of copying.
-func partsOf(l home.Layout, wanted []string) []*part {
+func (c *step) partsOf(l home.Layout, wanted []string) []*part {
 	var list []*part
-	add := func(p *part) {
-		if len(wanted) == 0 || slices.Contains(wanted, p.name) {
-			list = append(list, p)
+	add := func(name, label, source, target string, inside bool) {
+		if len(wanted) > 0 && !slices.Contains(wanted, name) {
+			return
 		}
+		p := &part{label: label + "/", moves: c.moves, share: c.Mount}
+		p.Part = mirror.Part{
+			Name: name, Source: source, Target: target, Inside: inside,
+			Manifest: c.args.State().Manifest(name), Rules: p, Owners: c.owners,
+		}
+		list = append(list, p)
 	}
 	for _, t := range l.Trees {
-		p := &part{name: t.Name, label: filepath.Base(t.Link) + "/", source: t.Local, target: t.Target}
-		add(p)
+		add(t.Name, filepath.Base(t.Link), t.Local, t.Target, false)
 		if t.Name == cidx.GoldenRepos && l.Kind == "real" {
-			add(&part{
-				name: cidx.Versioned, label: versionedFolder + "/", inside: true,
-				source: filepath.Join(t.Local, versionedFolder), target: filepath.Join(t.Target, versionedFolder),
-			})
+			in := func(tree string) string { return filepath.Join(tree, versionedFolder) }
+			add(cidx.Versioned, versionedFolder, in(t.Local), in(t.Target), true)
 		}
 	}
 	return list
 }
 
-const (
-	versionedFolder = ".versioned"
-	// workFolder holds rsync's temporary files; it is at the top of a target so
-	// that a rename out of it never crosses file systems.
-	workFolder = ".cidx-copy"
-	// snapshotFolder is the file server's own.
-	snapshotFolder = ".snapshot"
-)
+const versionedFolder = ".versioned"
 
-// leaveOut says why an entry is not copied; "" if it is.
+// LeaveOut says why an entry is not copied; "" if it is.
 //
 // CIDX 11.79 judges locks and markers by host name and process; copied, they
 // would look like another node's and block it for hours. Its .cache and .trash
 // are rebuilt. Git's lock files would stop every git command in the copy.
-func (p *part) leaveOut(dir string, e *tree.Entry) string {
-	switch e.Type() {
-	case unix.S_IFREG, unix.S_IFLNK, unix.S_IFDIR:
-	default:
-		return e.Kind()
+func (p *part) LeaveOut(dir string, e *tree.Entry) string {
+	is := func(prefix, suffix string) bool {
+		return strings.HasPrefix(e.Name, prefix) && strings.HasSuffix(e.Name, suffix)
 	}
-	if dir == "" {
-		if why := p.leaveOutTop(e.Name); why != "" {
-			return why
-		}
-	}
+	golden := p.Name == cidx.GoldenRepos
 	switch {
-	case p.name == cidx.GoldenRepos && dir == "cidx-meta/dependency-map" && strings.HasPrefix(e.Name, "_active_") && strings.HasSuffix(e.Name, ".lock"):
+	case dir == "" && p.Name == cidx.ActivatedRepos && e.Name == ".trash":
+		return "trash"
+	case dir == "" && golden && top[e.Name] != "":
+		return top[e.Name]
+	case golden && dir == "cidx-meta/dependency-map" && is("_active_", ".lock"):
 		return "lock of a running dependency map"
-	case p.name == cidx.GoldenRepos && (dir == "aliases" || dir == "") && e.IsRegular() && strings.HasPrefix(e.Name, ".") && strings.HasSuffix(e.Name, ".tmp"):
+	case golden && (dir == "aliases" || dir == "") && e.IsRegular() && is(".", ".tmp"):
 		return "temporary alias file"
-	case e.IsRegular() && inGit(dir) && (strings.HasSuffix(e.Name, ".lock") || e.Name == "gc.pid"):
+	case e.IsRegular() && (is("", ".lock") || e.Name == "gc.pid") && git.Within(dir):
 		return "git lock"
 	}
 	return ""
 }
 
-// ownPart marks what is not copied here because it is a part of its own, or
-// ours: nothing to tell.
-const ownPart = "-"
+// top is what is left out at the top of the golden repositories.
+var top = map[string]string{versionedFolder: mirror.Own, ".cache": "cache", ".locks": "locks", ".write_mode": "write-mode markers"}
 
-func (p *part) leaveOutTop(name string) string {
-	switch {
-	case name == snapshotFolder:
-		return "snapshot folder of the file server"
-	case name == workFolder:
-		return ownPart
-	case p.name == cidx.ActivatedRepos && name == ".trash":
-		return "trash"
-	case p.name != cidx.GoldenRepos:
-		return ""
-	case name == versionedFolder:
-		return ownPart
-	case name == ".cache":
-		return "cache"
-	case name == ".locks":
-		return "locks"
-	case name == ".write_mode":
-		return "write-mode markers"
-	}
-	return ""
+// Apart reports whether an entry below root, the source or the share, is an alias
+// file. cidx_aliases writes those on the share and takes away what is stale there.
+func (p *part) Apart(root, dir string, e *tree.Entry) bool {
+	return p.Name == cidx.GoldenRepos && (dir == "aliases" || dir == "") && e.IsRegular() && strings.HasSuffix(e.Name, ".json") &&
+		home.IsAliasFile(filepath.Join(root, dir, e.Name))
 }
 
-// inGit reports whether a folder is a git directory or inside one.
-func inGit(dir string) bool {
-	for name := range strings.SplitSeq(dir, "/") {
-		if strings.HasSuffix(name, ".git") {
+// Kinds of findings, besides those of the copy itself.
+const (
+	outside = "points out of the copied folders"
+	served  = "served by the link in the folder's old place"
+)
+
+// Find tells the absolute paths in an entry, the target of a link or those that
+// git keeps: which lead into the moved folders, and which out of them.
+func (p *part) Find(source *tree.Root, dir string, e *tree.Entry) (list []manifest.Finding) {
+	path := tree.Join(dir, e.Name)
+	add := func(kind, to, detail string) {
+		if kind == served || !p.everywhere(to) {
+			list = append(list, manifest.Finding{Kind: kind, Path: path, Detail: detail + " " + to})
+		}
+	}
+	if e.IsSymlink() {
+		switch {
+		case !strings.HasPrefix(e.Link, "/"):
+		case repath.Rewrite(e.Link, p.moves) != e.Link:
+			add(served, e.Link, "symbolic link to")
+		default:
+			add(outside, e.Link, "symbolic link to")
+		}
+		return list
+	}
+	kind, inside, out := git.Paths(source, dir, e, p.moves)
+	for _, to := range out {
+		add(outside, to, "git's "+kind+" has")
+	}
+	for _, to := range inside {
+		add(served, to, "git's "+kind+" has")
+	}
+	return list
+}
+
+// everywhere reports whether a path exists on every node.
+func (p *part) everywhere(path string) bool {
+	for _, common := range []string{"/usr/", "/bin/", "/dev/null", "/etc/", "/lib/", "/proc/", p.share + "/"} {
+		if strings.HasPrefix(path, common) {
 			return true
 		}
 	}
@@ -121,7 +135,7 @@ func inGit(dir string) bool {
 // Repositories lie at a depth that depends on the part: golden-repos/<alias>,
 // .versioned/<alias>/v_<time>, activated-repos/<user>/<alias>.
 func (p *part) depth() int {
-	if p.name == cidx.GoldenRepos {
+	if p.Name == cidx.GoldenRepos {
 		return 1
 	}
 	return 2
@@ -136,14 +150,95 @@ func (p *part) repository(dir string) string {
 	return strings.Join(names[:p.depth()], "/")
 }
 
-// noun is what the part's repositories are called in the transcript.
-func (p *part) noun(n int) string {
-	one := map[string]string{cidx.GoldenRepos: "repository", cidx.Versioned: "snapshot", cidx.ActivatedRepos: "activated repository"}[p.name]
-	if n == 1 {
-		return one
-	}
-	if strings.HasSuffix(one, "y") {
-		return strings.TrimSuffix(one, "y") + "ies"
-	}
-	return one + "s"
+// nouns are what a part's repositories are called in the transcript, one and several.
+var nouns = map[string][2]string{
+	cidx.GoldenRepos: {"repository", "repositories"}, cidx.Versioned: {"snapshot", "snapshots"},
+	cidx.ActivatedRepos: {"activated repository", "activated repositories"},
 }
+
+// seen is what a look has seen of CIDX.
+type seen struct {
+	part *part
+
+	mu           sync.Mutex
+	repositories int
+	clones       []string        // repositories that git made
+	worked       map[string]bool // repositories with work of which git knows
+	sqlite       []string
+	followed     problem.List // links that CIDX follows and the copy does not
+}
+
+// Look begins a look.
+func (p *part) Look() mirror.Observer { return &seen{part: p, worked: map[string]bool{}} }
+
+// Folder notes repositories, SQLite files and links.
+func (s *seen) Folder(d *tree.Dir) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.part.isRepository(d) {
+		s.repositories++
+		if d.Find(".git") >= 0 {
+			s.clones = append(s.clones, d.Path)
+		}
+	}
+	for i := range d.Entries {
+		e := &d.Entries[i]
+		switch filepath.Ext(e.Name) {
+		case ".db", ".sqlite", ".sqlite3":
+			if e.IsRegular() {
+				s.sqlite = append(s.sqlite, tree.Join(d.Path, e.Name))
+			}
+		}
+		if link := obstacle.Followed(s.part.Name, s.part.Source, s.part.Target, s.part.moves, d.Path, e); link != nil {
+			s.followed = append(s.followed, *link)
+		}
+	}
+}
+
+// isRepository reports whether d is a repository's own folder: git or CIDX have
+// put theirs into it. Snapshots are recognised by their place.
+func (p *part) isRepository(d *tree.Dir) bool {
+	if d.Path == "" || p.repository(d.Path) != d.Path {
+		return false
+	}
+	_, name := tree.Parent(d.Path)
+	if p.Name == cidx.Versioned {
+		return strings.HasPrefix(name, "v_")
+	}
+	return d.Find(".git") >= 0 || d.Find(".code-indexer") >= 0
+}
+
+// Work notes repositories with work that concerns git.
+func (s *seen) Work(now, old *tree.Dir, done func(int) bool) {
+	if repo := s.part.repository(now.Path); concernsGit(repo, now, old, done) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.worked[repo] = true
+	}
+}
+
+// concernsGit reports whether there is work in a folder in what git fsck and the
+// refs are read from: a fetch that brings nothing, and an index of CIDX's, are none.
+func concernsGit(repo string, now, old *tree.Dir, done func(int) bool) bool {
+	below, inside := strings.CutPrefix(now.Path, tree.Join(repo, ".git"))
+	names := git.Reads()
+	switch {
+	case now.Path == repo:
+		names = []string{".git"}
+	case !inside || repo == "":
+		return false
+	case below != "":
+		first, _, _ := strings.Cut(below[1:], "/")
+		return slices.Contains(names, first)
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		i, k := now.Find(name), old.Find(name)
+		if i < 0 || k < 0 {
+			return i != k
+		}
+		return !tree.SameSource(&now.Entries[i], &old.Entries[k]) || !done(k)
+	})
+}
+
+// Touched reports whether there is work in a repository that its check concerns.
+func (s *seen) Touched(repo string) bool { return s.worked[repo] }

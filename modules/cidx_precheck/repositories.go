@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
+	"cidx-cluster/modules/internal/obstacle"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/repath"
 )
@@ -92,7 +93,7 @@ func (e *examiner) registry(ctx context.Context, layout home.Layout) problem.Lis
 			break
 		}
 		if to, err := os.Readlink(filepath.Clean(r.ClonePath)); err == nil { // rather than "restore it"
-			problems = append(problems, home.FollowedLink(filepath.Clean(r.ClonePath), to))
+			problems = append(problems, obstacle.Link(filepath.Clean(r.ClonePath), to))
 			continue
 		}
 		problems = append(problems, problem.Problem{What: "repository " + r.Alias + " is registered, but has no files", At: r.ClonePath, Fix: "restore its folder, or remove the repository in CIDX; a cluster node would delete it at its start"})

@@ -276,7 +276,7 @@ func (p *source) texts() []string {
 			switch {
 			case wraps && i < len(call.Args):
 				add(&ast.CallExpr{Fun: &ast.Ident{Name: "Sprintf"}, Args: call.Args[i:]})
-			case name == "warn", strings.EqualFold(name, "add") && strings.HasSuffix(of, "arnings"):
+			case strings.EqualFold(name, "warn"), strings.EqualFold(name, "add") && strings.HasSuffix(of, "arnings"):
 				add(&ast.CallExpr{Fun: &ast.Ident{Name: "Sprintf"}, Args: call.Args})
 			case name == "append" && len(call.Args) > 1 && !call.Ellipsis.IsValid():
 				if last, _ := called(call.Args[0]); strings.HasSuffix(last, "arnings") || strings.HasSuffix(f.Name.Name, "arnings") {

@@ -177,7 +177,8 @@ func configuration(kept map[string]string) []byte {
 		version = "0"
 	}
 	b.WriteString("[core]\n\trepositoryformatversion = " + version + "\n\tbare = true\n\tfsmonitor = false\n\thooksPath = /dev/null\n" +
-		"\tlogAllRefUpdates = false\n\tattributesFile = /dev/null\n\texcludesFile = /dev/null\n[protocol]\n\tallow = never\n[gc]\n\tauto = 0\n")
+		"\tlogAllRefUpdates = false\n\tattributesFile = /dev/null\n\texcludesFile = /dev/null\n" +
+		"[protocol]\n\tallow = never\n[gc]\n\tauto = 0\n")
 	if kept[promisor] != "" {
 		b.WriteString("[remote \"nobody\"]\n\tpromisor = true\n")
 	}
@@ -191,3 +192,46 @@ func configuration(kept map[string]string) []byte {
 
 // IsUnusual returns the Unusual that err is.
 func IsUnusual(err error) (Unusual, bool) { return errors.AsType[Unusual](err) }
+
+// Comparison is what git says of a clone and its copy.
+type Comparison struct {
+	OK     bool   // every object that the copy's refs need is there, and the refs are the same; or both have the same faults
+	Faults string // that both have
+	Detail string // what there is to say
+}
+
+// Compare asks git about a clone and its copy.
+func Compare(ctx context.Context, clone, copied *Clone) Comparison {
+	if out, err := copied.Fsck(ctx); err != nil {
+		if was, err := clone.Fsck(ctx); err != nil && was == out {
+			faults := firstLines(out, 2)
+			return Comparison{OK: true, Faults: faults, Detail: "as broken as at the source: " + faults}
+		}
+		return Comparison{Detail: "git fsck: " + firstLines(out, 3)}
+	}
+	was, errA := clone.Refs(ctx)
+	is, errB := copied.Refs(ctx)
+	switch {
+	case errA != nil || errB != nil:
+		return Comparison{Detail: "refs are not readable: " + firstLines(was+is, 2)}
+	case was != is:
+		return Comparison{Detail: "refs differ: " + changedLine(is, was)}
+	}
+	return Comparison{OK: true}
+}
+
+// changedLine is the first line of a that b has otherwise.
+func changedLine(a, b string) string {
+	other := strings.Split(b, "\n")
+	for i, line := range strings.Split(a, "\n") {
+		if i >= len(other) || other[i] != line {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+func firstLines(text string, n int) string {
+	lines := strings.SplitN(text, "\n", n+1)
+	return strings.Join(lines[:min(n, len(lines))], "; ")
+}

@@ -113,3 +113,71 @@ func (r records) at(offset int64) (path string, g *Group, err error) {
 	}
 	return parse(b[recordHead : recordHead+length])
 }
+
+// Spool is a file of records that has no name, for what is too much to keep in
+// memory: it goes with its process. Several goroutines may read, while none adds.
+type Spool struct {
+	dir string
+	in  records
+	out *bufio.Writer
+}
+
+// NewSpool is a spool whose file lies in dir; it is made with the first record.
+func NewSpool(dir string) *Spool { return &Spool{dir: dir} }
+
+// Add appends a record and returns its place.
+func (s *Spool) Add(path string, stats, flags []byte) (place int64, err error) {
+	if s.in.f == nil {
+		f, err := os.CreateTemp(s.dir, ".plan-*")
+		if err != nil {
+			return 0, err
+		}
+		if err := os.Remove(f.Name()); err != nil {
+			return 0, errors.Join(err, f.Close())
+		}
+		s.in.f, s.out = f, bufio.NewWriterSize(f, 64<<10)
+		n, _ := s.out.WriteString(magic) // a fault shows with the next bytes
+		s.in.size = int64(n)
+	}
+	place = s.in.size
+	n, err := s.out.Write(record(path, stats, flags))
+	s.in.size += int64(n)
+	return place, err
+}
+
+// Each calls f for every record, in the order in which they were added, until it
+// returns an error.
+func (s *Spool) Each(f func(place int64, path string, g *Group) error) error {
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	whole, err := s.in.each(s.in.size, f)
+	if err == nil && !whole {
+		return errBroken
+	}
+	return err
+}
+
+// At reads the record at a place.
+func (s *Spool) At(place int64) (path string, g *Group, err error) {
+	if err := s.Flush(); err != nil {
+		return "", nil, err
+	}
+	return s.in.at(place)
+}
+
+// Flush writes what was added so far.
+func (s *Spool) Flush() error {
+	if s.out == nil {
+		return nil
+	}
+	return s.out.Flush()
+}
+
+// Close gives the room back.
+func (s *Spool) Close() {
+	if s.in.f != nil {
+		s.in.f.Close()
+		*s = Spool{dir: s.dir}
+	}
+}

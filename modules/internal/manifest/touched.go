@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -27,34 +28,23 @@ func (m *Manifest) Touched(ctx context.Context, root string) ([]string, error) {
 	if fd >= 0 {
 		defer unix.Close(fd)
 	}
-	type kept struct {
-		path  string
-		mtime int64
-	}
-	queue := make(chan kept, 1<<10)
-	lists := make([][]string, runtime.NumCPU())
+	var mu sync.Mutex
+	var list []string
 	all, working := errgroup.WithContext(ctx)
-	for i := range lists {
+	all.SetLimit(runtime.NumCPU())
+	err = m.Each(func(path string, g *Group) error {
 		all.Go(func() error {
-			for k := range queue {
-				if now, err := tree.Lstat(fd, cmp.Or(k.path, ".")); err != nil || !now.IsDir() || now.Mtime != k.mtime {
-					lists[i] = append(lists[i], k.path)
-				}
+			now, err := tree.Lstat(fd, cmp.Or(path, "."))
+			if err != nil || !now.IsDir() || now.Mtime != tree.Mtime(g.Stats) {
+				mu.Lock()
+				defer mu.Unlock()
+				list = append(list, path)
 			}
 			return nil
 		})
-	}
-	all.Go(func() error {
-		defer close(queue)
-		return m.Each(func(path string, g *Group) error {
-			select {
-			case queue <- kept{path, tree.Mtime(g.Stats)}:
-				return nil
-			case <-working.Done():
-				return working.Err()
-			}
-		})
+		return working.Err()
 	})
-	err = all.Wait()
-	return slices.Sorted(slices.Values(slices.Concat(lists...))), err
+	err = errors.Join(all.Wait(), err)
+	slices.Sort(list)
+	return list, err
 }

@@ -27,8 +27,6 @@ type Info struct {
 	BytesFree   uint64   `json:"bytes_free"`   // for an ordinary user, as df shows it
 	InodesTotal uint64   `json:"inodes_total"` // 0: the file system does not count them
 	InodesFree  uint64   `json:"inodes_free"`
-	BlockSize   uint64   `json:"block_size"`
-	NameMax     uint64   `json:"name_max"` // longest file name in bytes
 	ReadOnly    bool     `json:"read_only"`
 	HardLinks   bool     `json:"hard_links"`
 	Granularity int64    `json:"time_granularity"` // of mtimes, in ns; 0: not probed

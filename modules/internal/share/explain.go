@@ -1,8 +1,12 @@
 package share
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -85,4 +89,61 @@ func (p *prober) meaning(r Result) (problem.Problem, bool) {
 		fix = "see the share's mount options and the server's export"
 	}
 	return problem.Problem{What: what, At: at, Fix: fix}, true
+}
+
+// Fault tells what an operation on the share failed with, with the remedy where
+// there is one.
+func Fault(verb, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if fix := remedy(err); fix != "" {
+		return problem.Problem{What: fmt.Sprintf("%s: %v", verb, Cause(err)), At: path, Fix: fix}
+	}
+	return fmt.Errorf("%s %q: %w", verb, path, Cause(err))
+}
+
+// Cause is the error without the path that the problem names already.
+func Cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
+}
+
+// What an operator does about a share that takes nothing more.
+const (
+	FixFull     = "free space (or inodes) on the share, or enlarge it, and run again: what is copied stays copied"
+	FixReadOnly = "mount the share read-write (mount -o remount,rw) and run again: what is copied stays copied"
+	FixGone     = "check the file server and the mount, and run again: what is copied stays copied"
+	FixRights   = "let the server's user write there (chown the exported folder to it; no all_squash to another id), and run again"
+)
+
+func remedy(err error) string {
+	var number syscall.Errno
+	if !errors.As(err, &number) {
+		return ""
+	}
+	switch number {
+	case unix.ENOSPC, unix.EDQUOT:
+		return FixFull
+	case unix.EROFS:
+		return FixReadOnly
+	case unix.EIO, unix.ESTALE, unix.ENOTCONN, unix.EHOSTDOWN, unix.EHOSTUNREACH, unix.ETIMEDOUT, unix.ENODEV, unix.ENXIO, unix.ESHUTDOWN:
+		return FixGone
+	case unix.EACCES, unix.EPERM:
+		return FixRights
+	case unix.ENAMETOOLONG, unix.EINVAL, unix.EILSEQ:
+		return "the share refuses this name: rename it at the source, or choose a share that takes it"
+	case unix.EFBIG:
+		return "the share's file system does not take files of this size: choose another one"
+	case unix.EMFILE, unix.ENFILE:
+		return "raise the limit of open files (ulimit -n) for this run"
+	}
+	return ""
 }

@@ -1,13 +1,13 @@
 package share
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Mount is one line of /proc/self/mountinfo.
@@ -46,44 +46,38 @@ func (m Mount) Network() bool {
 }
 
 // Find returns the mount at point, the topmost one where several are stacked.
-// It reads /proc/self/mountinfo only: a dead NFS server cannot make it hang.
 func Find(point string) (m Mount, ok bool, err error) {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return m, false, fmt.Errorf("read mounts: %w", err)
-	}
-	defer f.Close()
-	return find(f, filepath.Clean(point))
+	list, err := Mounts()
+	m, ok = topmost(list, filepath.Clean(point))
+	return m, ok, err
 }
 
-// Mounts lists all mounts, in the order of mounting, as Find does without looking
-// at any of them.
+func topmost(list []Mount, point string) (m Mount, ok bool) {
+	for _, next := range list {
+		if next.Point == point {
+			m, ok = next, true
+		}
+	}
+	return m, ok
+}
+
+// Mounts lists all mounts, in the order of mounting. It reads /proc/self/mountinfo
+// only: a dead NFS server cannot make it hang.
 func Mounts() (list []Mount, err error) {
 	raw, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("read mounts: %w", err)
 	}
-	for line := range strings.Lines(string(raw)) {
+	return parseMounts(string(raw)), nil
+}
+
+func parseMounts(text string) (list []Mount) {
+	for line := range strings.Lines(text) {
 		if m, ok := parseMount(strings.TrimSuffix(line, "\n")); ok {
 			list = append(list, m)
 		}
 	}
-	return list, nil
-}
-
-// find is Find for any text in mountinfo's format.
-func find(r io.Reader, point string) (m Mount, ok bool, err error) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 16<<10), 1<<20)
-	for lines.Scan() {
-		if next, valid := parseMount(lines.Text()); valid && next.Point == point {
-			m, ok = next, true
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return m, false, fmt.Errorf("read mounts: %w", err)
-	}
-	return m, ok, nil
+	return list
 }
 
 // parseMount reads
@@ -122,4 +116,34 @@ func unescape(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
+}
+
+// Attribute is a file attribute of chattr(1) that forbids to rename or replace
+// what has it, or the entries of a folder that has it.
+type Attribute struct {
+	Name   string // "immutable"
+	Letter string // as chattr takes it: "i"
+}
+
+// Attributes are those that path has. how is added to the flags of open(2):
+// O_NOFOLLOW or O_DIRECTORY. What cannot be opened, and file systems without
+// attributes, answer none.
+func Attributes(path string, how int) (list []Attribute) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|how, 0)
+	if err != nil {
+		return nil // told by whoever reads it
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return nil
+	}
+	const immutable, appendOnly = 0x10, 0x20 // FS_IMMUTABLE_FL, FS_APPEND_FL of linux/fs.h
+	if flags&immutable != 0 {
+		list = append(list, Attribute{"immutable", "i"})
+	}
+	if flags&appendOnly != 0 {
+		list = append(list, Attribute{"append-only", "a"})
+	}
+	return list
 }

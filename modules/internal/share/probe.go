@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"cidx-cluster/modules/internal/problem"
@@ -91,7 +92,8 @@ func (p *prober) mount() {
 	case err != nil:
 		p.problem("make /proc available", "%v", err)
 	case !ok && !p.request.folder:
-		p.problem("mount the shared storage (cluster-join.sh does), or correct cidx_share", "not a mount point: it would fill the disk it lies on")
+		p.problem("mount the shared storage (cluster-join.sh does), or correct cidx_share",
+			"not a mount point: it would fill the disk it lies on")
 	}
 	p.info.Mount, p.info.Mounted = m, ok
 }
@@ -123,7 +125,7 @@ func (p *prober) look() {
 // write runs the probes that write.
 func (p *prober) write() {
 	if !p.request.Write {
-		p.info.Untested = []string{"create", "write", "fsync", "chmod", "chown", "mtime", "rename", "symlink", "hard link", "names", "lock", "ids"}
+		p.info.Untested = strings.Split("create,write,fsync,chmod,chown,mtime,rename,symlink,hard link,names,lock,ids", ",")
 		return
 	}
 	a := p.run("write", p.request)

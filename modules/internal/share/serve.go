@@ -2,7 +2,6 @@ package share
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -48,22 +47,9 @@ func (s *server) step(name string, probe func() error) bool {
 func (s *server) result(name string, err error) {
 	r := Result{Name: name, As: userName(os.Geteuid()), OK: err == nil}
 	if err != nil {
-		r.Detail = reason(err)
+		r.Detail = Cause(err).Error() // without the temporary path
 	}
 	s.answer.Results = append(s.answer.Results, r)
-}
-
-// reason is the cause without the probe's temporary path.
-func reason(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err.Error()
-	}
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		return link.Err.Error()
-	}
-	return err.Error()
 }
 
 // look fills in what can be seen without writing.
@@ -102,7 +88,6 @@ func (s *server) statfs() error {
 		size = uint64(st.Bsize)
 	}
 	i := &s.answer.Info
-	i.BlockSize, i.NameMax = size, uint64(st.Namelen)
 	i.BytesTotal, i.BytesFree = st.Blocks*size, st.Bavail*size
 	i.InodesTotal, i.InodesFree = st.Files, st.Ffree
 	i.ReadOnly = st.Flags&unix.ST_RDONLY != 0

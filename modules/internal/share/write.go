@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -177,12 +179,82 @@ func locks(path string) error {
 	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 }
 
+// abandoned is the age at which a probe folder of another node is stale.
+const abandoned = time.Hour
+
+// workFolder is the name of a new probe folder. It names the node and the
+// process that asked for the probe, which outlives its children: a folder
+// without it is stale.
+func workFolder(dir string) string {
+	return filepath.Join(dir, fmt.Sprintf("%s%s-%d-%d", workPrefix, node(), os.Getppid(), time.Now().UnixNano()))
+}
+
+func node() string {
+	name, err := os.Hostname()
+	if err != nil || strings.ContainsAny(name, "/") {
+		return "node"
+	}
+	return name
+}
+
+// sweep removes what killed probes left behind: at once where this node can see
+// that the process is gone, after an hour otherwise.
+func sweep(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !e.IsDir() || !strings.HasPrefix(e.Name(), workPrefix) {
+			continue
+		}
+		if widowed(e.Name()) || time.Since(info.ModTime()) > abandoned {
+			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // the next probe tries again
+		}
+	}
+}
+
+// widowed reports whether the folder is of a process of this node that is gone.
+func widowed(name string) bool {
+	rest, ours := strings.CutPrefix(name, workPrefix+node()+"-")
+	if !ours {
+		return false
+	}
+	text, _, _ := strings.Cut(rest, "-")
+	pid, err := strconv.Atoi(text)
+	return err == nil && unix.Kill(pid, 0) == unix.ESRCH
+}
+
+// kinds of names that some file systems refuse, each with an example.
+var kinds = []struct{ name, example string }{
+	{"newline", "n\nn"},
+	{"not UTF-8", "n\xffn"},
+	{"255 bytes", strings.Repeat("n", 255)},
+	{"colon", "n:n"},
+	{"backslash", `n\n`},
+}
+
+// NameKinds are the kinds, as Info.BadNames has them, of which a name is.
+func NameKinds(name string) (list []string) {
+	special := func(r rune) bool { return r < ' ' || r >= utf8.RuneSelf || r == ':' || r == '\\' }
+	if len(name) < 250 && strings.IndexFunc(name, special) < 0 {
+		return nil
+	}
+	has := func(text string) bool { return strings.Contains(name, text) }
+	for i, is := range []bool{has("\n"), !utf8.ValidString(name), len(name) >= 250, has(":"), has(`\`)} {
+		if is {
+			list = append(list, kinds[i].name)
+		}
+	}
+	return list
+}
+
 // names finds kinds of names that the share refuses or folds.
 func (s *server) names(work string) error {
-	kinds := map[string]string{"newline": "n\nn", "not UTF-8": "n\xffn", "255 bytes": strings.Repeat("n", 255), "colon": "n:n", "backslash": `n\n`}
-	for _, kind := range []string{"newline", "not UTF-8", "255 bytes", "colon", "backslash"} {
-		if os.Mkdir(filepath.Join(work, kinds[kind]), 0o700) != nil {
-			s.answer.Info.BadNames = append(s.answer.Info.BadNames, kind)
+	for _, kind := range kinds {
+		if os.Mkdir(filepath.Join(work, kind.example), 0o700) != nil {
+			s.answer.Info.BadNames = append(s.answer.Info.BadNames, kind.name)
 		}
 	}
 	if err := os.Mkdir(filepath.Join(work, "case"), 0o700); err != nil {

@@ -1,11 +1,12 @@
 package tree
 
 import (
-	"errors"
 	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cidx-cluster/modules/internal/human"
 )
 
 // AsideFolder, at the top of the share, takes what lies in the folders of the
@@ -37,10 +38,14 @@ func (a *Aside) Move(root *Root, entry string) (to string, err error) {
 		return "", err
 	}
 	defer unix.Close(fd)
-	err = unix.EINTR
-	for errors.Is(err, unix.EINTR) {
-		err = root.At(entry, func(from int, name string) error { return unix.Renameat(from, name, fd, name) })
-	}
+	err = root.At(entry, func(from int, name string) error { return unix.Renameat(from, name, fd, name) })
 	root.Forget(entry)
 	return path.Join(a.Under, entry), err
+}
+
+// Immovable is the fix for an entry of the share at mount that this user may not
+// move there.
+func Immovable(mount, path string) string {
+	folder := human.Word(mount + "/" + AsideFolder)
+	return "move it there as its owner or root: mkdir -p " + folder + " && mv " + human.Word(path) + " " + folder + "/; then run again"
 }

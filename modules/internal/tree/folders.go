@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,10 +86,35 @@ func (r *Root) In(dir string, f func(fd int) error) error {
 	return f(h.fd)
 }
 
-// At calls f with the open folder that holds path, and path's last name.
+// At calls f with the open folder that holds path, and path's last name; again
+// where a signal has interrupted it: Go's runtime sends itself some, and network
+// file systems pass them on.
 func (r *Root) At(path string, f func(fd int, name string) error) error {
 	dir, name := Parent(path)
-	return r.In(dir, func(fd int) error { return f(fd, name) })
+	return r.In(dir, func(fd int) error {
+		for {
+			if err := f(fd, name); !errors.Is(err, unix.EINTR) {
+				return err
+			}
+		}
+	})
+}
+
+// OpenFile opens a file to read it, without following a link and, where we may,
+// without touching its access time.
+func (r *Root) OpenFile(path string) (file *os.File, err error) {
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
+	err = r.At(path, func(at int, name string) error {
+		fd, err := unix.Openat(at, name, flags|unix.O_NOATIME, 0)
+		if errors.Is(err, unix.EPERM) {
+			fd, err = unix.Openat(at, name, flags, 0)
+		}
+		if err == nil {
+			file = os.NewFile(uintptr(fd), path)
+		}
+		return err
+	})
+	return file, err
 }
 
 // Lstat reads an entry, "" for the root itself.

@@ -1,0 +1,135 @@
+package obstacle
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/repath"
+	"cidx-cluster/modules/internal/share"
+	"cidx-cluster/modules/internal/tree"
+)
+
+// CIDX follows symbolic links on its way to a repository; a copy of such a link
+// leads nowhere on another node. Links above a tree, a tree that is a link, and
+// .versioned are followed here, too. Below them nothing can be: which of the two
+// places is the repository's, only the operator knows. Those are refused by name.
+
+// Followed is the problem of a link that CIDX follows and the copy does not; nil
+// for every other entry. dir is where the entry lies in a tree or in the snapshots,
+// which are called name, from source to target. Links inside the moved folders work
+// on the share as they do here.
+func Followed(name, source, target string, moves map[string]string, dir string, e *tree.Entry) *problem.Problem {
+	if !e.IsSymlink() || !onTheWay(name, dir, e.Name) {
+		return nil
+	}
+	at := filepath.Join(source, dir, e.Name)
+	// What lies behind a link in the place of a user is another user's, or nobody's.
+	if user := name == cidx.ActivatedRepos && dir == ""; !user {
+		here, there := filepath.Join(source, dir, e.Link), path.Join(target, dir, e.Link)
+		moved := repath.Rewrite(here, moves) == there
+		if filepath.IsAbs(e.Link) {
+			moved = repath.Rewrite(e.Link, moves) != e.Link
+		}
+		if moved {
+			return nil
+		}
+	}
+	isDir, err := leads(at)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // CIDX finds nothing behind it either
+	case err == nil && !isDir && !strings.HasSuffix(e.Name, ".json"):
+		return nil
+	}
+	link := Link(at, e.Link)
+	return &link
+}
+
+// onTheWay reports whether CIDX meets an entry on its way to a repository, an
+// alias or the record of an activation: golden-repos/<alias>, its aliases,
+// .versioned/<alias>/v_<time>, activated-repos/<user>/<alias>.
+func onTheWay(tree, dir, name string) bool {
+	switch depth := strings.Count(dir, "/"); {
+	case dir == "":
+		return true
+	case tree == cidx.GoldenRepos:
+		return dir == "aliases" && strings.HasSuffix(name, ".json")
+	default:
+		return depth == 0
+	}
+}
+
+// lookTime bounds one look behind a link, which may lead to a dead mount.
+const lookTime = 3 * time.Second
+
+var errNoAnswer = errors.New("no answer")
+
+// leads reports whether a folder is at the end of a link.
+func leads(path string) (isDir bool, err error) {
+	type answer struct {
+		isDir bool
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		info, err := os.Stat(path)
+		answers <- answer{err == nil && info.IsDir(), err}
+	}()
+	select {
+	case a := <-answers:
+		return a.isDir, a.err
+	case <-time.After(lookTime):
+		return false, errNoAnswer
+	}
+}
+
+// Dangling are the folders of a server that are links to nothing: what was
+// behind them would be missing without a word.
+func Dangling(root, mount string) (problems problem.List) {
+	var paths []string
+	for _, t := range home.AllTrees(root, mount) {
+		if to, err := os.Readlink(t.Link); t.Moved() || err == nil && to == t.Target {
+			continue
+		}
+		paths = append(paths, t.Link, filepath.Join(t.Link, ".versioned"))
+	}
+	for _, path := range paths {
+		to, err := os.Readlink(path)
+		if err != nil {
+			continue
+		}
+		if _, err := leads(path); err != nil {
+			problems = append(problems, problem.Problem{
+				What: fmt.Sprintf("a symbolic link to %q, where nothing is (%v)", to, share.Cause(err)), At: path,
+				Fix: "mount or restore what it led to; if the server never had anything there, remove the link",
+			})
+		}
+	}
+	return problems
+}
+
+// Link is the problem of a symbolic link to something that CIDX follows
+// on its way to a repository, and that a copy of the link would not lead to on
+// another node. It looks at nothing.
+func Link(at, to string) problem.Problem {
+	from := to
+	if !filepath.IsAbs(from) {
+		from = filepath.Join(filepath.Dir(at), from)
+	}
+	return problem.Problem{
+		What: fmt.Sprintf("%s is a symbolic link to %q: CIDX follows it, but on other nodes a copy of it leads nowhere", filepath.Base(at), to),
+		At:   at,
+		Fix: fmt.Sprintf("with the server stopped, put what it leads to in its place: rm %[1]s && mv %[2]s %[1]s "+
+			"(or cp -a in place of mv, if it is needed there, too), start the server, and run again", human.Word(at), human.Word(from)),
+	}
+}
