@@ -94,14 +94,14 @@ func (r *runner) prepare(ctx context.Context) error {
 }
 
 // fit finds what makes a server unfit for a load, as the precheck does.
-func (r *runner) fit(ctx context.Context) error {
-	pooled, err := pgcheck.Fit(ctx, r.Conn, r.dsn)
+func (w *work) fit(ctx context.Context) error {
+	pooled, err := pgcheck.Fit(ctx, w.Conn, w.dsn)
 	if pooled && err == nil {
-		r.Warnings.Add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
+		w.Warnings.Add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
 	}
-	problems := problem.Of(r.Explain(err))
-	if r.Catalog.Server.Schema == "" {
-		problems = append(problems, problem.Problem{What: "no schema of search_path exists", At: r.Where,
+	problems := problem.Of(w.Explain(err))
+	if w.Catalog.Server.Schema == "" {
+		problems = append(problems, problem.Problem{What: "no schema of search_path exists", At: w.Where,
 			Fix: "create schema public, or correct search_path"})
 	}
 	return problems.Err()
@@ -148,9 +148,9 @@ func (s *settings) loadedBefore(ctx context.Context) bool {
 }
 
 // hasSchema reports whether the target has any table of CIDX's.
-func (r *runner) hasSchema() bool {
+func (w *work) hasSchema() bool {
 	for _, t := range cidx.Catalogue {
-		if t.Copied() && r.Catalog.Tables[t.Name] != nil {
+		if t.Copied() && w.Catalog.Tables[t.Name] != nil {
 			return true
 		}
 	}

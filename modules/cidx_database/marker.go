@@ -56,18 +56,18 @@ func (r *runner) alreadyLoaded(ctx context.Context) (bool, error) {
 }
 
 // foreign is the problem of a marker of another server, or nil.
-func (r *runner) foreign(m *loaded.Marker) error {
-	if m.Home == r.Home && m.Host == hostName() {
+func (w *work) foreign(m *loaded.Marker) error {
+	if m.Home == w.Home && m.Host == hostName() {
 		return nil
 	}
 	return problem.Problem{What: fmt.Sprintf("this database holds the data of another server: %s on %s, migrated %s",
 		m.Home, m.Host, m.Committed),
-		At: r.Where, Fix: "name the right database in postgres_dsn; a cluster is seeded from one server only"}
+		At: w.Where, Fix: "name the right database in postgres_dsn; a cluster is seeded from one server only"}
 }
 
 // same compares the rows of the source with those of an earlier load.
-func (r *runner) same(ctx context.Context, m *loaded.Marker) (bool, error) {
-	for _, t := range r.plan.Tables {
+func (w *work) same(ctx context.Context, m *loaded.Marker) (bool, error) {
+	for _, t := range w.plan.Tables {
 		mark, loaded := m.Tables[t.Name]
 		if loaded != (t.Conn != nil) {
 			return false, nil
@@ -75,7 +75,7 @@ func (r *runner) same(ctx context.Context, m *loaded.Marker) (bool, error) {
 		if !loaded {
 			continue
 		}
-		sum, err := t.SourceSum(ctx, mark.Left, r.Meter)
+		sum, err := t.SourceSum(ctx, mark.Left, w.Meter)
 		if err != nil {
 			return false, err
 		}

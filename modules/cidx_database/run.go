@@ -59,15 +59,15 @@ func (h *holding) rolledBack() bool { return h.marker != nil && h.marker.RolledB
 
 // runner is one call of the module: its work, and what came of it.
 type runner struct {
-	work
+	crossing
 	out    ansible.Reply
 	loaded load.Outcome
-	stored *keyring.Stored // by the last passage
 }
 
 // newSettings reads configuration and layout. The error is a problem.Problem or more.
 func newSettings(ctx context.Context, a args, mode ansible.Mode) (*settings, error) {
-	s := &settings{Server: origin.Server{Home: a.Home, State: a.State()}, args: a, mode: mode, zone: time.Local, moment: time.Now().UTC().Truncate(time.Microsecond)}
+	s := &settings{Server: origin.Server{Home: a.Home, State: a.State()}, args: a, mode: mode,
+		zone: time.Local, moment: time.Now().UTC().Truncate(time.Microsecond)}
 	var problems problem.List
 	config, err := a.ClusterConfig(ctx)
 	if a.DSN == "" || config.Path == "" {
@@ -105,7 +105,7 @@ func newRun(ctx context.Context, a args, mode ansible.Mode) (*runner, error) {
 		return nil, err
 	}
 	n := &load.Notes{Meter: load.StartMeter(ctx), Lists: load.Lists{Dir: s.listsFolder()}, Clock: load.StartStopwatch()}
-	return &runner{work: work{settings: s, Notes: n}, out: ansible.Reply{Data: map[string]any{}}}, nil
+	return &runner{crossing: crossing{work: work{settings: s, Notes: n}}, out: ansible.Reply{Data: map[string]any{}}}, nil
 }
 
 // listsFolder is where the complete lists of what is found go; "" if nowhere.
@@ -197,9 +197,9 @@ func (r *runner) listMarks(m *loaded.Marker, status string) {
 }
 
 // makePlan plans a load of that moment.
-func (r *runner) makePlan(moment time.Time) (err error) {
-	r.plan, err = plan.Make(r.source, r.Catalog, plan.Rules{Home: r.Home, Moves: r.Moves, Zone: r.zone, Moment: moment,
-		Accepted: r.accepted}, r.Notes)
+func (w *work) makePlan(moment time.Time) (err error) {
+	w.plan, err = plan.Make(w.source, w.Catalog, plan.Rules{Home: w.Home, Moves: w.Moves, Zone: w.zone, Moment: moment,
+		Accepted: w.accepted}, w.Notes)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/keyring"
 	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/nodes"
@@ -15,6 +16,12 @@ import (
 
 // limits are those of every load.
 var limits = load.Limits{Patience: "15s", Haste: "2s", Most: 20_000}
+
+// crossing is what the transactions of a call do for CIDX, beside carrying rows.
+type crossing struct {
+	work
+	stored *keyring.Stored // by the last transaction
+}
 
 // engine is what the row engine needs of the work.
 func (w work) engine() load.Work {
@@ -32,15 +39,15 @@ func (w work) engine() load.Work {
 }
 
 // order is the load of everything.
-func (r *runner) order() load.Load {
-	return load.Load{Work: r.engine(), Steps: r.steps, Trial: r.mode.Check, Quarantine: r.args.Quarantine}
+func (c *crossing) order() load.Load {
+	return load.Load{Work: c.engine(), Steps: c.steps, Trial: c.mode.Check, Quarantine: c.args.Quarantine}
 }
 
 // steps are those of a load of everything, or of its rehearsal.
-func (r *runner) steps(*load.Passage) []load.Step {
-	r.stored = r.keys.Stored()
+func (c *crossing) steps(*load.Passage) []load.Step {
+	c.stored = c.keys.Stored()
 	return []load.Step{
-		{Part: "lock", Do: running(r.admit)},
+		{Part: "lock", Do: running(c.admit)},
 		{Part: "lock", Named: true, Do: (*load.Passage).StandIn},
 		{Part: "lock", Named: true, Do: (*load.Passage).LockTables},
 		{Part: "lock", Named: true, Do: (*load.Passage).ClearTarget},
@@ -50,25 +57,25 @@ func (r *runner) steps(*load.Passage) []load.Step {
 		// What waits for the commit keeps tables from being altered, too.
 		{Part: "copy", Named: true, Do: (*load.Passage).RunDeferred},
 		{Part: "indexes", Named: true, Do: (*load.Passage).RebuildIndexes},
-		{Part: "indexes", Named: true, Do: r.stored.Store},
+		{Part: "indexes", Named: true, Do: c.stored.Store},
 		{Part: "indexes", Named: true, Do: (*load.Passage).SetSequences},
-		{Part: "verify", Do: r.sourceUnchanged},
-		{Part: "verify", Named: true, Do: r.terms().Forget},
-		{Part: "verify", Named: true, Do: r.writeMarker},
+		{Part: "verify", Do: c.sourceUnchanged},
+		{Part: "verify", Named: true, Do: c.terms().Forget},
+		{Part: "verify", Named: true, Do: c.writeMarker},
 		{Part: "verify", Named: true, Do: (*load.Passage).RunDeferred},
 		{Part: "verify", Named: true, Do: (*load.Passage).Compare},
-		{Part: "verify", Named: true, Do: r.stored.Prove},
-		{Part: "commit", Do: running(r.alone)},
+		{Part: "verify", Named: true, Do: c.stored.Prove},
+		{Part: "commit", Do: running(c.alone)},
 		{Part: "commit", Named: true, Do: (*load.Passage).Seal},
-		{Part: "commit", Do: running(r.stillStopped)},
+		{Part: "commit", Do: running(c.stillStopped)},
 		{Part: "commit", Do: (*load.Passage).End},
 	}
 }
 
 // warmSteps are those of a load while the server runs.
-func (r *runner) warmSteps(w *warm.Warming) []load.Step {
+func (c *crossing) warmSteps(w *warm.Warming) []load.Step {
 	return []load.Step{
-		{Part: "lock", Do: r.admit},
+		{Part: "lock", Do: c.admit},
 		{Part: "lock", Named: true, Do: (*load.Passage).LockTables},
 		{Part: "lock", Named: true, Do: w.Clear},
 		{Part: "lock", Named: true, Do: tellFirstStart},
@@ -76,42 +83,42 @@ func (r *runner) warmSteps(w *warm.Warming) []load.Step {
 		{Part: "copy", Named: true, Do: (*load.Passage).CopyTables},
 		{Part: "copy", Named: true, Do: (*load.Passage).RunDeferred},
 		{Part: "indexes", Named: true, Do: (*load.Passage).RebuildIndexes},
-		{Part: "verify", Do: r.sourceUnchanged},
+		{Part: "verify", Do: c.sourceUnchanged},
 		{Part: "verify", Named: true, Do: w.Keep},
 		{Part: "verify", Named: true, Do: (*load.Passage).RunDeferred},
 		{Part: "verify", Named: true, Do: (*load.Passage).Compare},
-		{Part: "commit", Do: r.alone},
+		{Part: "commit", Do: c.alone},
 		{Part: "commit", Named: true, Do: (*load.Passage).Seal},
-		{Part: "commit", Do: r.stillStopped},
+		{Part: "commit", Do: c.stillStopped},
 		{Part: "commit", Do: (*load.Passage).End},
 	}
 }
 
 // deltaSteps are those of a load that builds upon one before the stop.
-func (r *runner) deltaSteps(c *warm.CatchUp) []load.Step {
-	r.stored = r.keys.Stored()
+func (c *crossing) deltaSteps(u *warm.CatchUp) []load.Step {
+	c.stored = c.keys.Stored()
 	return []load.Step{
-		{Part: "lock", Do: r.admit},
+		{Part: "lock", Do: c.admit},
 		{Part: "lock", Do: (*load.Passage).LockTables},
-		{Part: "copy", Do: c.Doubted(c.Apply)},
-		{Part: "copy", Do: c.Whole((*load.Passage).ClearTarget)},
-		{Part: "copy", Do: c.Doubted(tellFirstStart)},
-		{Part: "copy", Do: c.Whole((*load.Passage).DropIndexes)},
-		{Part: "copy", Do: c.Whole((*load.Passage).CopyTables)},
-		{Part: "copy", Do: c.Doubted((*load.Passage).RunDeferred)},
-		{Part: "indexes", Do: c.Doubted((*load.Passage).RebuildIndexes)},
-		{Part: "indexes", Do: r.stored.Store},
+		{Part: "copy", Do: u.Doubted(u.Apply)},
+		{Part: "copy", Do: u.Whole((*load.Passage).ClearTarget)},
+		{Part: "copy", Do: u.Doubted(tellFirstStart)},
+		{Part: "copy", Do: u.Whole((*load.Passage).DropIndexes)},
+		{Part: "copy", Do: u.Whole((*load.Passage).CopyTables)},
+		{Part: "copy", Do: u.Doubted((*load.Passage).RunDeferred)},
+		{Part: "indexes", Do: u.Doubted((*load.Passage).RebuildIndexes)},
+		{Part: "indexes", Do: c.stored.Store},
 		{Part: "indexes", Do: (*load.Passage).SetSequences},
-		{Part: "verify", Do: r.sourceUnchanged},
-		{Part: "verify", Do: r.terms().Forget},
-		{Part: "verify", Do: r.writeMarker},
-		{Part: "verify", Do: c.Doubted((*load.Passage).RunDeferred)},
-		{Part: "verify", Do: c.Doubted((*load.Passage).Compare)},
-		{Part: "verify", Do: r.stored.Prove},
-		{Part: "verify", Do: func(*load.Passage, context.Context) error { return r.checked() }},
-		{Part: "commit", Do: r.alone},
-		{Part: "commit", Do: c.Doubted((*load.Passage).Seal)},
-		{Part: "commit", Do: r.stillStopped},
+		{Part: "verify", Do: c.sourceUnchanged},
+		{Part: "verify", Do: c.terms().Forget},
+		{Part: "verify", Do: c.writeMarker},
+		{Part: "verify", Do: u.Doubted((*load.Passage).RunDeferred)},
+		{Part: "verify", Do: u.Doubted((*load.Passage).Compare)},
+		{Part: "verify", Do: c.stored.Prove},
+		{Part: "verify", Do: func(*load.Passage, context.Context) error { return c.checked() }},
+		{Part: "commit", Do: c.alone},
+		{Part: "commit", Do: u.Doubted((*load.Passage).Seal)},
+		{Part: "commit", Do: c.stillStopped},
 		{Part: "commit", Do: (*load.Passage).End},
 	}
 }
@@ -128,48 +135,48 @@ func running(do func(*load.Passage, context.Context) error) func(*load.Passage, 
 
 // admit makes sure, before anything is written, that nobody else works on the
 // database, and that no other run has loaded it while we waited for the lock.
-func (r *runner) admit(p *load.Passage, ctx context.Context) error {
-	if err := r.alone(p, ctx); err != nil {
+func (c *crossing) admit(p *load.Passage, ctx context.Context) error {
+	if err := c.alone(p, ctx); err != nil {
 		return err
 	}
 	// First: a server that was started here beats under this node's id as well.
-	if err := r.stillStopped(p, ctx); err != nil {
+	if err := c.stillStopped(p, ctx); err != nil {
 		return err
 	}
-	if err := nodes.Twin(ctx, p.Conn, r.Config.NodeID, p.Where); err != nil {
+	if err := nodes.Twin(ctx, p.Conn, c.Config.NodeID, p.Where); err != nil {
 		return err
 	}
 	m, err := loaded.Latest(ctx, p.Conn)
 	if err != nil {
 		return err
 	}
-	if m != nil && m.RolledBack == "" && m.Source != r.held.replaces && (r.held.marker == nil || r.held.rolledBack()) {
+	if m != nil && m.RolledBack == "" && m.Source != c.held.replaces && (c.held.marker == nil || c.held.rolledBack()) {
 		return problem.Problem{What: "another run has just finished the load", At: p.Where, Fix: "run again"}
 	}
 	return nil
 }
 
 // alone makes sure that no other node of the cluster works on the database.
-func (r *runner) alone(p *load.Passage, ctx context.Context) error {
-	return nodes.Alone(ctx, p.Conn, r.Config.NodeID, p.Where)
+func (c *crossing) alone(p *load.Passage, ctx context.Context) error {
+	return nodes.Alone(ctx, p.Conn, c.Config.NodeID, p.Where)
 }
 
 // stillStopped makes sure that nothing has started the server meanwhile.
-func (r *runner) stillStopped(_ *load.Passage, ctx context.Context) error {
-	return service.StillStopped(ctx, r.args.Common)
+func (c *crossing) stillStopped(_ *load.Passage, ctx context.Context) error {
+	return service.StillStopped(ctx, c.args.Common)
 }
 
 // sourceUnchanged is an error if something wrote to the copies meanwhile.
-func (r *runner) sourceUnchanged(*load.Passage, context.Context) error { return r.source.Unchanged() }
+func (c *crossing) sourceUnchanged(*load.Passage, context.Context) error { return c.source.Unchanged() }
 
 // writeMarker records the load, in its own transaction.
-func (r *runner) writeMarker(p *load.Passage, ctx context.Context) error {
-	m := r.marker(p.Every)
+func (c *crossing) writeMarker(p *load.Passage, ctx context.Context) error {
+	m := c.marker(p.Every)
 	m.Helper = ansible.Build
 	return loaded.Write(ctx, p.Session, m)
 }
 
 // marker is that of this load.
-func (r *runner) marker(tables load.Transfers) *loaded.Marker {
-	return &loaded.Marker{Source: r.source.ID(), Home: r.Home, Host: hostName(), Started: r.moment, Tables: tables.Marks()}
+func (c *crossing) marker(tables load.Transfers) *loaded.Marker {
+	return &loaded.Marker{Source: c.source.ID(), Home: c.Home, Host: hostName(), Started: c.moment, Tables: tables.Marks()}
 }

@@ -74,8 +74,9 @@ func (r *runner) verify(ctx context.Context) error {
 	var problems problem.List
 	for _, v := range list {
 		if v.Status == review.StatusLost {
-			problems = append(problems, problem.Problem{What: fmt.Sprintf("%d rows that were loaded are gone: %s", v.Lost, load.Head(v.Keys, 5)),
-				At: r.Where + ", table " + v.Table,
+			problems = append(problems, problem.Problem{
+				What: fmt.Sprintf("%d rows that were loaded are gone: %s", v.Lost, load.Head(v.Keys, 5)),
+				At:   r.Where + ", table " + v.Table,
 				Fix: "if nobody deleted them in the cluster on purpose, " +
 					"stop the cluster, run cluster-rollback.yml and migrate again; the standalone server's data is untouched"})
 		}

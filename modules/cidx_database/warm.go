@@ -102,12 +102,12 @@ func (r *runner) warmUp(ctx context.Context) error {
 
 // cold says why a table is loaded after the stop; "" if that is not for the door
 // to say.
-func (r *runner) cold(t *load.Table) string {
+func (w *work) cold(t *load.Table) string {
 	switch {
 	case t.Conn == nil:
 	case t.File == cidx.Activated:
 		return "built from files"
-	case t.Grows && r.held.marker != nil:
+	case t.Grows && w.held.marker != nil:
 		return "index runs write to it"
 	}
 	return ""

@@ -78,7 +78,7 @@ func (c *Column) appendBytes(dst []byte, v *sqlite.Value) ([]byte, *Fault) {
 	switch {
 	case c.Type.Kind == Bytea:
 		if v.Class != sqlite.Blob {
-			return dst, misfit(v, "binary data", "store the value as a BLOB")
+			return dst, Misfit(v, "binary data", "store the value as a BLOB")
 		}
 	case c.Type.Kind == JSON || c.Type.Kind == JSONB:
 		if fault = c.checkJSON(v); fault != nil {
@@ -103,7 +103,7 @@ func (c *Column) appendBytes(dst []byte, v *sqlite.Value) ([]byte, *Fault) {
 
 func (c *Column) checkText(v *sqlite.Value) *Fault {
 	if v.Class != sqlite.Text {
-		return misfit(v, "text", "store the value as TEXT")
+		return Misfit(v, "text", "store the value as TEXT")
 	}
 	if fault := characters(v.Bytes); fault != nil {
 		return fault
@@ -144,7 +144,7 @@ func characters(text []byte) *Fault {
 // checkJSON checks a document unless the caller has done so.
 func (c *Column) checkJSON(v *sqlite.Value) *Fault {
 	if v.Class != sqlite.Text {
-		return misfit(v, "JSON text", "store the value as TEXT")
+		return Misfit(v, "JSON text", "store the value as TEXT")
 	}
 	if c.Parsed {
 		return nil
@@ -205,7 +205,8 @@ func (c *Column) appendFloat(dst []byte, v *sqlite.Value) ([]byte, *Fault) {
 	case v.Class == sqlite.Integer:
 		f = float64(v.Int)
 		if v.Int > 1<<53 || v.Int < -1<<53 {
-			return dst, &Fault{Reason: "an integer that a floating point number cannot hold exactly", Fix: "set a value below 2^53", Show: true}
+			return dst, &Fault{Reason: "an integer that a floating point number cannot hold exactly",
+				Fix: "set a value below 2^53", Show: true}
 		}
 	case v.Class != sqlite.Real:
 		return dst, &Fault{Reason: "not a number (stored as " + v.Class.String() + ")", Fix: "set a number", Show: true}
@@ -221,6 +222,7 @@ func (c *Column) appendFloat(dst []byte, v *sqlite.Value) ([]byte, *Fault) {
 	return binary.BigEndian.AppendUint32(append(dst, 0, 0, 0, 4), math.Float32bits(g)), nil
 }
 
-func misfit(v *sqlite.Value, want, fix string) *Fault {
+// Misfit is the fault of a value of another class than it should have.
+func Misfit(v *sqlite.Value, want, fix string) *Fault {
 	return &Fault{Reason: "stored as " + v.Class.String() + " where " + want + " should be", Fix: fix}
 }

@@ -3,6 +3,8 @@ package convert
 import (
 	"bytes"
 	"fmt"
+	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -105,36 +107,18 @@ func (n *Normalizer) unit() (rune, bool) {
 	if n.at+6 > len(n.src) || n.src[n.at] != '\\' || n.src[n.at+1] != 'u' {
 		return 0, false
 	}
-	var r rune
-	for _, c := range n.src[n.at+2 : n.at+6] {
-		switch {
-		case c >= '0' && c <= '9':
-			r = r<<4 | rune(c-'0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			r = r<<4 | rune(c|0x20-'a'+10)
-		default:
-			return 0, false
-		}
+	r, err := strconv.ParseUint(string(n.src[n.at+2:n.at+6]), 16, 32)
+	if err != nil {
+		return 0, false
 	}
 	n.at += 6
-	return r, true
+	return rune(r), true
 }
 
 // appendEscaped spells a character as PostgreSQL's escape_json does.
 func appendEscaped(dst []byte, r rune) []byte {
-	switch r {
-	case '"', '\\':
-		return append(dst, '\\', byte(r))
-	case '\b':
-		return append(dst, '\\', 'b')
-	case '\f':
-		return append(dst, '\\', 'f')
-	case '\n':
-		return append(dst, '\\', 'n')
-	case '\r':
-		return append(dst, '\\', 'r')
-	case '\t':
-		return append(dst, '\\', 't')
+	if i := strings.IndexRune("\"\\\b\f\n\r\t", r); i >= 0 {
+		return append(dst, '\\', `"\bfnrt`[i])
 	}
 	if r < ' ' {
 		return fmt.Appendf(dst, `\u%04x`, r)

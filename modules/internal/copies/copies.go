@@ -197,22 +197,18 @@ const smallFile = 64 << 20
 // CheckSmall checks the small databases beside what else is going on, on
 // connections of its own. The function that it returns waits for the result.
 func (s *Set) CheckSmall() func() error {
-	names := map[string]string{} // of the databases, by the path of the copy
-	for _, conn := range s.Files {
-		if info, err := os.Stat(conn.Path()); err == nil && info.Size() <= smallFile {
-			names[conn.Path()] = conn.Name()
-		}
-	}
 	check := sync.OnceValue(func() error {
 		var problems problem.List
-		for path, name := range names {
-			conn, err := sqlite.OpenCopy(path, name)
-			if err != nil {
-				problems.Add(err)
+		for _, c := range s.Files {
+			if info, err := os.Stat(c.Path()); err != nil || info.Size() > smallFile {
 				continue
 			}
-			problems.Add(quickCheck(conn))
-			conn.Close()
+			conn, err := sqlite.OpenCopy(c.Path(), c.Name())
+			if err == nil {
+				err = quickCheck(conn)
+				conn.Close()
+			}
+			problems.Add(err)
 		}
 		return problems.Err()
 	})

@@ -28,7 +28,7 @@ func (s *Source) Append(dst []byte, c *Column, v *sqlite.Value) ([]byte, *conver
 	switch c.Type.Kind {
 	case convert.JSONB:
 		if v.Class != sqlite.Text {
-			return dst, &convert.Fault{Reason: "stored as " + v.Class.String() + " where JSON text should be", Fix: "store the value as TEXT"}
+			return dst, convert.Misfit(v, "JSON text", "store the value as TEXT")
 		}
 		var fault *convert.Fault
 		if s.scratch, fault = s.json.Append(s.scratch[:0], v.Bytes); fault != nil {
@@ -119,30 +119,20 @@ func instant(c *Column, layout string, t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// seconds reads an epoch: decimal text digit by digit, numbers through the
-// shortest decimal that means the same number.
+// seconds reads an epoch. Rounding its decimal form to six places and reading it
+// back is the independent way to what convert computes with floats.
 func seconds(v *sqlite.Value) (int64, bool) {
-	var text string
+	f := v.Real
 	switch v.Class {
 	case sqlite.Integer:
 		return v.Int * 1e6, true
-	case sqlite.Real:
-		text = strconv.FormatFloat(v.Real, 'f', -1, 64)
 	case sqlite.Text:
-		f, err := strconv.ParseFloat(string(v.Bytes), 64)
-		if err != nil {
+		var err error
+		if f, err = strconv.ParseFloat(string(v.Bytes), 64); err != nil {
 			return 0, false
 		}
-		text = strconv.FormatFloat(f, 'f', -1, 64)
 	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return 0, false
-	}
-	// Rounding the decimal form to six places and reading it back is the
-	// independent way to what convert computes with floats.
-	rounded := strconv.FormatFloat(f, 'f', 6, 64)
-	whole, fraction, _ := strings.Cut(rounded, ".")
+	whole, fraction, _ := strings.Cut(strconv.FormatFloat(f, 'f', 6, 64), ".")
 	n, err := strconv.ParseInt(whole+fraction, 10, 64)
 	return n, err == nil
 }

@@ -1,7 +1,7 @@
 package libpq
 
 import (
-	"strconv"
+	"net/url"
 	"strings"
 )
 
@@ -114,21 +114,9 @@ func (s Settings) query(part string) error {
 
 // decode resolves %XX; + stays a plus.
 func decode(name, text string) (string, error) {
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] != '%' {
-			b.WriteByte(text[i])
-			continue
-		}
-		if i+2 >= len(text) {
-			return "", &Fault{Parameter: printable(name), Reason: `a "%" that is not followed by two hexadecimal digits (write %25)`}
-		}
-		n, err := strconv.ParseUint(text[i+1:i+3], 16, 8)
-		if err != nil || n == 0 {
-			return "", &Fault{Parameter: printable(name), Reason: `a "%" that is not followed by two hexadecimal digits (write %25)`}
-		}
-		b.WriteByte(byte(n))
-		i += 2
+	value, err := url.PathUnescape(text)
+	if err != nil || strings.ContainsRune(value, 0) {
+		return "", &Fault{Parameter: printable(name), Reason: `a "%" that is not followed by two hexadecimal digits (write %25)`}
 	}
-	return b.String(), nil
+	return value, nil
 }

@@ -13,13 +13,18 @@ import (
 // classify finds out, for every table, what the target holds. Rows that are
 // neither a first start's nor ours stop the run; they are listed by key.
 func (p *Passage) classify(ctx context.Context) error {
-	filled, err := p.filledTables(ctx)
-	if err != nil {
-		return err
+	if len(p.Tables) == 0 {
+		return nil
 	}
-	err = p.each(ctx, p.Tables, func(t *Transfer) error {
+	exists := func(t *Transfer) string { return "EXISTS (SELECT FROM " + t.To.Qualified() + ")" }
+	filled, err := postgres.Rows(ctx, p.Conn, "SELECT "+Join(p.Tables, ", ", exists)) // in one round trip
+	if err != nil {
+		return fmt.Errorf("look into the target's tables: %w", err)
+	}
+	all := p.Tables // leaves may make it shorter
+	err = p.each(ctx, all, func(t *Transfer) error {
 		t.Status = StatusEmpty
-		if !filled[t] {
+		if string(filled[0][slices.Index(all, t)]) != "t" {
 			return nil
 		}
 		return (&inspection{p, t}).classify(ctx)
@@ -43,23 +48,6 @@ func (p *Passage) classify(ctx context.Context) error {
 		}
 	}
 	return p.Strangers(ctx)
-}
-
-// filledTables tells which tables have rows, in one round trip.
-func (p *Passage) filledTables(ctx context.Context) (map[*Transfer]bool, error) {
-	filled := map[*Transfer]bool{}
-	if len(p.Tables) == 0 {
-		return filled, nil
-	}
-	exists := func(t *Transfer) string { return "EXISTS (SELECT FROM " + t.To.Qualified() + ")" }
-	rows, err := postgres.Rows(ctx, p.Conn, "SELECT "+Join(p.Tables, ", ", exists))
-	if err != nil {
-		return nil, fmt.Errorf("look into the target's tables: %w", err)
-	}
-	for i, t := range p.Tables {
-		filled[t] = string(rows[0][i]) == "t"
-	}
-	return filled, nil
 }
 
 // inspection looks at what the target holds of one table.
@@ -155,7 +143,8 @@ func (x *inspection) rows(ctx context.Context) error {
 }
 
 func (x *inspection) foreign(n int64, names []string) error {
-	what := fmt.Sprintf("PostgreSQL has %d rows that are neither this server's nor those of a first start: %s", n, strings.Join(names, "; "))
+	what := fmt.Sprintf("PostgreSQL has %d rows that are neither this server's nor those of a first start: %s",
+		n, strings.Join(names, "; "))
 	if n > int64(len(names)) {
 		what += fmt.Sprintf(" and %d more", n-int64(len(names)))
 	}

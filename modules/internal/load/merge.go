@@ -143,7 +143,7 @@ func (m *merging) row(fields [][]byte) error {
 	for m.more {
 		switch order := m.compareKeys(); {
 		case order > 0:
-			return m.visit(Difference{Kind: Added, Key: m.KeyOf(), Row: m.fields()})
+			return m.visit(Difference{Kind: Added, Key: m.keyOf(), Row: m.fields()})
 		case order == 0:
 			err := m.both()
 			m.advance()
@@ -154,7 +154,7 @@ func (m *merging) row(fields [][]byte) error {
 		}
 		m.advance()
 	}
-	return m.visit(Difference{Kind: Added, Key: m.KeyOf(), Row: m.fields()})
+	return m.visit(Difference{Kind: Added, Key: m.keyOf(), Row: m.fields()})
 }
 
 func (m *merging) lost() error {
@@ -221,7 +221,7 @@ func (m *merging) fields() [][]byte {
 }
 
 // keyOf names their row.
-func (m *merging) KeyOf() string {
+func (m *merging) keyOf() string {
 	row := make([]sqlite.Value, len(m.theirs.ends))
 	for _, k := range m.t.Key {
 		row[k] = m.t.Columns[k].Shown(m.theirs.field(k))

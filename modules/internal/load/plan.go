@@ -12,8 +12,9 @@ func (t *Table) Required() problem.List {
 	var problems problem.List
 	for _, c := range t.To.Columns {
 		if t.Index(c.Name) < 0 && c.NotNull && !c.Default && t.Guess > 0 {
-			problems = append(problems, problem.Problem{What: "PostgreSQL requires column " + c.Name + ", which the source does not have", At: t.At(),
-				Fix: "start the standalone server of the release that the cluster runs once, so that it upgrades its databases"})
+			problems = append(problems, problem.Problem{At: t.At(),
+				What: "PostgreSQL requires column " + c.Name + ", which the source does not have",
+				Fix:  "start the standalone server of the release that the cluster runs once, so that it upgrades its databases"})
 		}
 	}
 	return problems

@@ -79,7 +79,8 @@ func (p *Passage) shield(ctx context.Context) error {
 			}
 		}
 	}
-	rows, err := postgres.Rows(ctx, p.Conn, `SELECT string_agg(format('ALTER SEQUENCE %s INCREMENT BY %s', s.seqrelid::regclass, s.seqincrement), '; ')
+	rows, err := postgres.Rows(ctx, p.Conn, `
+		SELECT string_agg(format('ALTER SEQUENCE %s INCREMENT BY %s', s.seqrelid::regclass, s.seqincrement), '; ')
 		FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid WHERE pg_has_role(c.relowner, 'USAGE') AND c.relpersistence <> 't'
 		AND (c.relnamespace = to_regnamespace($1) OR $2) AND s.seqrelid <> ALL (
 			SELECT coalesce(to_regclass(name), 0) FROM unnest(ARRAY[`+strings.Join(grow, ", ")+`]) name WHERE name <> '')`,

@@ -22,12 +22,11 @@ type sequence struct {
 }
 
 // sequences lists the sequences of the plan, without asking PostgreSQL.
-func (tables Transfers) sequences() []sequence {
-	var list []sequence
+func (tables Transfers) sequences() (list []*sequence) {
 	for _, t := range tables {
 		for i := range t.To.Columns {
 			if c := &t.To.Columns[i]; c.Sequence != "" {
-				list = append(list, sequence{t: t, column: c})
+				list = append(list, &sequence{t: t, column: c})
 			}
 		}
 	}
@@ -38,8 +37,8 @@ func (s *sequence) regclass() string { return postgres.Literal(s.column.Sequence
 
 // sequenceRights finds the rights on sequences that the load and CIDX need and
 // the role lacks.
-func (s *Session) sequenceRights(ctx context.Context, list []sequence) error {
-	names := Join(list, "\n", func(s sequence) string { return s.column.Sequence })
+func (s *Session) sequenceRights(ctx context.Context, list []*sequence) error {
+	names := Join(list, "\n", func(s *sequence) string { return s.column.Sequence })
 	rows, err := postgres.Rows(ctx, s.Conn, `SELECT string_agg(s, ', ' ORDER BY n)
 		FROM unnest(string_to_array($1, chr(10))) WITH ORDINALITY u(s, n)
 		WHERE NOT (has_sequence_privilege(s, 'SELECT') AND has_sequence_privilege(s, 'UPDATE'))`, names)
@@ -53,7 +52,7 @@ func (s *Session) sequenceRights(ctx context.Context, list []sequence) error {
 
 // readSequences reads where every sequence stands and where its table does, on
 // either side.
-func (s *Session) readSequences(ctx context.Context, tables Transfers) ([]sequence, error) {
+func (s *Session) readSequences(ctx context.Context, tables Transfers) ([]*sequence, error) {
 	list := tables.sequences()
 	if len(list) == 0 {
 		return nil, nil
@@ -62,8 +61,7 @@ func (s *Session) readSequences(ctx context.Context, tables Transfers) ([]sequen
 		return nil, err
 	}
 	var parts []string
-	for i := range list {
-		s := &list[i]
+	for _, s := range list {
 		if s.t.Conn != nil {
 			var err error
 			if s.highest, err = s.t.Highest(s.column.Name); err != nil {
@@ -79,8 +77,7 @@ func (s *Session) readSequences(ctx context.Context, tables Transfers) ([]sequen
 	if err != nil {
 		return nil, fmt.Errorf("read sequences: %w", err)
 	}
-	for i := range list {
-		s := &list[i]
+	for i, s := range list {
 		there, _ := strconv.ParseInt(string(rows[0][2*i]), 10, 64)
 		s.highest = max(s.highest, there)
 		var owned int
@@ -128,8 +125,7 @@ func (p *Passage) SetSequences(ctx context.Context) error {
 	}
 	var problems problem.List
 	var statements []string
-	for i := range list {
-		s := &list[i]
+	for _, s := range list {
 		problems.Add(s.fault(p.Where))
 		switch {
 		case !s.due() || p.Trial && s.t.Grows:

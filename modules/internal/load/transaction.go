@@ -106,12 +106,8 @@ func (s *Session) Seal(ctx context.Context) error {
 }
 
 // written is how many rows this transaction has written so far, in all tables.
-func (s *Session) written(ctx context.Context) (string, error) {
-	rows, err := postgres.Rows(ctx, s.Conn, "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_all_tables")
-	if err != nil {
-		return "", fmt.Errorf("count rows written: %w", err)
-	}
-	return string(rows[0][0]), nil
+func (s *Session) written(ctx context.Context) (int64, error) {
+	return postgres.Number(ctx, s.Conn, "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_all_tables")
 }
 
 // End commits, or takes everything back.

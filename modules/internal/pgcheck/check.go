@@ -31,7 +31,8 @@ const perWorker = 26
 const oldest = 120000
 
 // landmarks are tables that every CIDX schema has.
-var landmarks = []string{"schema_migrations", "users", "groups", "golden_repos_metadata", "global_repos", "activated_repos", "server_config", "oauth_clients"}
+var landmarks = []string{"schema_migrations", "users", "groups", "golden_repos_metadata", "global_repos",
+	"activated_repos", "server_config", "oauth_clients"}
 
 // Facts are what Check found out.
 type Facts struct {
@@ -78,7 +79,8 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 		}
 	}
 	if f.Free >= few && f.Free < perWorker {
-		warnings = append(warnings, fmt.Sprintf("%s: %d connections are left; a CIDX node opens up to %d a worker: raise %s before more nodes join", f.Address, f.Free, perWorker, f.limit))
+		warnings = append(warnings, fmt.Sprintf("%s: %d connections are left; a CIDX node opens up to %d a worker: "+
+			"raise %s before more nodes join", f.Address, f.Free, perWorker, f.limit))
 	}
 	return f, warnings, problems.Err()
 }
@@ -108,8 +110,10 @@ func (f *Facts) problem(what, fix string) problem.Problem {
 func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT current_setting('server_version'), current_setting('server_version_num'),
 		current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_user,
-		most - (SELECT count(*)::int FROM pg_stat_activity a WHERE backend_type = 'client backend' AND coalesce(whose IN (usesysid, datid), true)), what
-		FROM (SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int, NULL::oid, 'max_connections'
+		most - (SELECT count(*)::int FROM pg_stat_activity
+			WHERE backend_type = 'client backend' AND coalesce(whose IN (usesysid, datid), true)), what
+		FROM (SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+				NULL::oid, 'max_connections'
 			UNION ALL SELECT rolconnlimit, oid, 'the connection limit of role ' || rolname
 				FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0 AND NOT rolsuper
 			UNION ALL SELECT datconnlimit, d.oid, 'the connection limit of database ' || datname
@@ -126,22 +130,22 @@ func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (problem.List, 
 	return f.judge(), nil
 }
 
-func (f *Facts) judge() problem.List {
-	var problems problem.List
+func (f *Facts) judge() (problems problem.List) {
+	add := func(what, fix string) { problems = append(problems, f.problem(what, fix)) }
 	if f.Encoding != "UTF8" {
-		problems = append(problems, f.problem("the database's encoding is "+f.Encoding+", not UTF8", "create the database anew: createdb -E UTF8 -T template0"))
+		add("the database's encoding is "+f.Encoding+", not UTF8", "create the database anew: createdb -E UTF8 -T template0")
 	}
 	switch {
 	case f.replica:
-		problems = append(problems, f.problem("the server is a replica (in recovery) and cannot be written", "name the primary in postgres_dsn"))
+		add("the server is a replica (in recovery) and cannot be written", "name the primary in postgres_dsn")
 	case f.readOnly:
-		problems = append(problems, f.problem("transactions are read-only", "switch default_transaction_read_only off for this role and database"))
+		add("transactions are read-only", "switch default_transaction_read_only off for this role and database")
 	}
 	if f.number < oldest {
-		problems = append(problems, f.problem("PostgreSQL "+f.Version+" is too old", "use PostgreSQL 12 or newer"))
+		add("PostgreSQL "+f.Version+" is too old", "use PostgreSQL 12 or newer")
 	}
 	if f.Free < few {
-		problems = append(problems, f.problem(fmt.Sprintf("only %d connections are left", max(f.Free, 0)), "close some or raise "+f.limit))
+		add(fmt.Sprintf("only %d connections are left", max(f.Free, 0)), "close some or raise "+f.limit)
 	}
 	return problems
 }
@@ -170,7 +174,8 @@ func (f *Facts) pooling(ctx context.Context, conn *pgconn.PgConn) (problem.List,
 	if err != nil || string(rows[0][0]) != "seen" {
 		return nil, err
 	}
-	return problem.List{f.problem("a pooler in transaction mode stands before the database: CIDX's advisory locks (schema, leader election) break behind it",
+	return problem.List{f.problem("a pooler in transaction mode stands before the database: "+
+		"CIDX's advisory locks (schema, leader election) break behind it",
 		"name the PostgreSQL server itself in postgres_dsn, or a pool in session mode")}, nil
 }
 
@@ -178,18 +183,22 @@ func (f *Facts) pooling(ctx context.Context, conn *pgconn.PgConn) (problem.List,
 // may do with them.
 func (f *Facts) schema(ctx context.Context, conn *pgconn.PgConn, schemaCommand bool) (problem.List, error) {
 	var problems problem.List
-	rows, err := postgres.Rows(ctx, conn, `SELECT s, has_schema_privilege(s, 'CREATE') FROM (SELECT `+postgres.Schema+`) x(s) WHERE s IS NOT NULL`)
+	rows, err := postgres.Rows(ctx, conn, `SELECT s, has_schema_privilege(s, 'CREATE')
+		FROM (SELECT `+postgres.Schema+`) x(s) WHERE s IS NOT NULL`)
 	if err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 {
-		return problem.List{f.problem("no schema of search_path exists", "create schema public, or correct search_path (ALTER ROLE "+postgres.Quote(f.user)+" SET search_path)")}, nil
+		return problem.List{f.problem("no schema of search_path exists",
+			"create schema public, or correct search_path (ALTER ROLE "+postgres.Quote(f.user)+" SET search_path)")}, nil
 	}
 	in := string(rows[0][0])
 	if string(rows[0][1]) != "t" {
-		problems = append(problems, f.problem("the role may not create tables in schema "+in, "as a superuser: GRANT CREATE ON SCHEMA "+postgres.Quote(in)+" TO "+postgres.Quote(f.user)))
+		problems = append(problems, f.problem("the role may not create tables in schema "+in,
+			"as a superuser: GRANT CREATE ON SCHEMA "+postgres.Quote(in)+" TO "+postgres.Quote(f.user)))
 	}
-	rows, err = postgres.Rows(ctx, conn, `SELECT t FROM unnest(string_to_array($1, ',')) t WHERE to_regclass(quote_ident(t)) IS NULL`, strings.Join(landmarks, ","))
+	rows, err = postgres.Rows(ctx, conn, `SELECT t FROM unnest(string_to_array($1, ',')) t
+		WHERE to_regclass(quote_ident(t)) IS NULL`, strings.Join(landmarks, ","))
 	if err != nil {
 		return problems, err
 	}
@@ -206,14 +215,15 @@ func (f *Facts) incomplete() problem.Problem {
 	if len(f.Missing) < len(landmarks) {
 		what = "CIDX's schema is incomplete: no table " + strings.Join(f.Missing, ", ")
 	}
-	return f.problem(what, "run CIDX's migration runner (python3 -m code_indexer.server.storage.postgres.migrations.runner), or name a command in cidx_schema_command")
+	return f.problem(what, "run CIDX's migration runner "+
+		"(python3 -m code_indexer.server.storage.postgres.migrations.runner), or name a command in cidx_schema_command")
 }
 
 // locked names tables that the role may not read and write.
 func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (problem.List, error) {
-	rows, err := postgres.Rows(ctx, conn, `SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE `+postgres.Visible+`
-		AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
-		ORDER BY 1`)
+	rows, err := postgres.Rows(ctx, conn, `SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE `+postgres.Visible+` AND NOT (SELECT bool_and(has_table_privilege(c.oid, may))
+			FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) may) ORDER BY 1`)
 	names := column(rows)
 	if err != nil || len(names) == 0 {
 		return nil, err
@@ -222,7 +232,8 @@ func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (pro
 		names = append(names[:few], fmt.Sprintf("and %d more tables", len(names)-few))
 	}
 	return problem.List{f.problem("the role may not read and write "+strings.Join(names, ", "),
-		fmt.Sprintf("as the tables' owner: GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL SEQUENCES IN SCHEMA %[1]s TO %[2]s", postgres.Quote(in), postgres.Quote(f.user)))}, nil
+		fmt.Sprintf("as the tables' owner: GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s; "+
+			"GRANT ALL ON ALL SEQUENCES IN SCHEMA %[1]s TO %[2]s", postgres.Quote(in), postgres.Quote(f.user)))}, nil
 }
 
 // nodes finds servers that work on this database; CIDX's nodes write a

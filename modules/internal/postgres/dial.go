@@ -126,7 +126,10 @@ func configure(ctx context.Context, s libpq.Settings, t libpq.Target) (*pgconn.C
 	if o := s["options"]; o != "" {
 		config.RuntimeParams["options"] = o
 	}
-	config.ConnectTimeout = attempt(s)
+	config.ConnectTimeout = connectTimeout
+	if seconds := number(s, "connect_timeout"); seconds > 0 {
+		config.ConnectTimeout = time.Duration(max(2, seconds)) * time.Second // libpq takes 1 for 2
+	}
 	config.DialFunc = dialer(s, t)
 	if t.Address != "" { // certificates are still compared with the host's name
 		config.Host = t.Address
@@ -173,31 +176,24 @@ func spelled(s libpq.Settings, t libpq.Target, password string) string {
 	return b.String()
 }
 
-// attempt is how long one server is tried; libpq takes 1 for 2.
-func attempt(s libpq.Settings) time.Duration {
-	seconds, _ := strconv.Atoi(strings.TrimSpace(s["connect_timeout"])) // checked by libpq.Parse
-	if seconds <= 0 {
-		return connectTimeout
-	}
-	return time.Duration(max(2, seconds)) * time.Second
+// number is a parameter that libpq.Parse has checked to be one.
+func number(s libpq.Settings, name string) int {
+	n, _ := strconv.Atoi(strings.TrimSpace(s[name]))
+	return n
 }
 
 // dialer opens connections with the keep-alives that s asks for.
 func dialer(s libpq.Settings, t libpq.Target) pgconn.DialFunc {
-	number := func(name string) int {
-		n, _ := strconv.Atoi(strings.TrimSpace(s[name])) // checked by libpq.Parse
-		return n
-	}
 	d := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable:   strings.TrimSpace(s["keepalives"]) != "0",
-		Idle:     time.Duration(number("keepalives_idle")) * time.Second,
-		Interval: time.Duration(number("keepalives_interval")) * time.Second,
-		Count:    number("keepalives_count"),
+		Idle:     time.Duration(number(s, "keepalives_idle")) * time.Second,
+		Interval: time.Duration(number(s, "keepalives_interval")) * time.Second,
+		Count:    number(s, "keepalives_count"),
 	}}
 	if !d.KeepAliveConfig.Enable {
 		d.KeepAlive = -1
 	}
-	if limit := number("tcp_user_timeout"); limit > 0 {
+	if limit := number(s, "tcp_user_timeout"); limit > 0 {
 		d.Control = func(network, _ string, raw syscall.RawConn) error {
 			if !strings.HasPrefix(network, "tcp") {
 				return nil
@@ -232,11 +228,9 @@ func requirePeer(name string) func(context.Context, *pgconn.Config, net.Conn) (n
 		}
 		var peer *unix.Ucred
 		var asked error
-		if err := raw.Control(func(fd uintptr) { peer, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		err = raw.Control(func(fd uintptr) { peer, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+		if err = cmp.Or(err, asked); err != nil {
 			return conn, err
-		}
-		if asked != nil {
-			return conn, asked
 		}
 		u, err := user.LookupId(strconv.Itoa(int(peer.Uid)))
 		if err != nil || u.Username != name {

@@ -71,7 +71,8 @@ func Explain(err error, at string) error {
 		return problem.Problem{What: "no connection: " + cause(err), At: at, Fix: dialFix(err)}
 	}
 	if Lost(err) {
-		return problem.Problem{What: "connection lost: " + cause(err), At: at, Fix: "wait until PostgreSQL and the network are up, then run again; PostgreSQL has kept nothing of this run"}
+		return problem.Problem{What: "connection lost: " + cause(err), At: at,
+			Fix: "wait until PostgreSQL and the network are up, then run again; PostgreSQL has kept nothing of this run"}
 	}
 	return fmt.Errorf("%s: %w", at, err)
 }

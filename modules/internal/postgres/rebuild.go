@@ -22,25 +22,32 @@ type Rebuild struct {
 const (
 	// Everything that makes an index what it is; reason is why it must not be
 	// dropped, if there is one.
-	indexesSQL = `SELECT c.oid::regclass, i.oid::regclass, pg_get_indexdef(i.oid), coalesce(k.conname, ''), coalesce(k.contype::text, ''), coalesce(pg_get_constraintdef(k.oid), ''),
+	indexesSQL = `SELECT c.oid::regclass, i.oid::regclass, pg_get_indexdef(i.oid),
+		coalesce(k.conname, ''), coalesce(k.contype::text, ''), coalesce(pg_get_constraintdef(k.oid), ''),
 		CASE WHEN NOT x.indisvalid OR NOT x.indisready THEN 'not valid' WHEN i.reltablespace <> 0 THEN 'in a tablespace of its own'
-			WHEN i.reloptions IS NOT NULL THEN 'with storage options' WHEN x.indisclustered THEN 'the table is clustered on it' WHEN x.indisreplident THEN 'replica identity'
+			WHEN i.reloptions IS NOT NULL THEN 'with storage options'
+			WHEN x.indisclustered THEN 'the table is clustered on it' WHEN x.indisreplident THEN 'replica identity'
 			WHEN k.contype = 'x' THEN 'an exclusion constraint' WHEN k.condeferrable THEN 'deferrable'
-			WHEN EXISTS (SELECT FROM pg_description d WHERE (d.objoid = i.oid AND d.classoid = 'pg_class'::regclass) OR (d.objoid = k.oid AND d.classoid = 'pg_constraint'::regclass)) THEN 'with a comment'
-			WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.oid AND coalesce(a.attstattarget, -1) >= 0) THEN 'with statistics targets'
-			WHEN EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_constraint'::regclass AND d.refobjid = k.oid AND d.classid = 'pg_rewrite'::regclass) THEN 'a view depends on it'
-			WHEN EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.oid) OR c.relispartition THEN 'part of a partitioned table' ELSE '' END
+			WHEN EXISTS (SELECT FROM pg_description WHERE objoid IN (i.oid, k.oid)
+				AND classoid IN ('pg_class'::regclass, 'pg_constraint'::regclass)) THEN 'with a comment'
+			WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.oid AND coalesce(a.attstattarget, -1) >= 0)
+				THEN 'with statistics targets'
+			WHEN EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_constraint'::regclass AND refobjid = k.oid
+				AND classid = 'pg_rewrite'::regclass) THEN 'a view depends on it'
+			WHEN EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.oid) OR c.relispartition
+				THEN 'part of a partitioned table' ELSE '' END
 		FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
 		LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x')
 		WHERE x.indrelid IN (%s) ORDER BY 1, 2`
 
-	referencesSQL = `SELECT k.conrelid::regclass, quote_ident(k.conname), pg_get_constraintdef(k.oid), pg_has_role(c.relowner, 'USAGE') AND pg_has_role(f.relowner, 'USAGE'), k.conindid::regclass,
+	referencesSQL = `SELECT k.conrelid::regclass, quote_ident(k.conname), pg_get_constraintdef(k.oid),
+		pg_has_role(c.relowner, 'USAGE') AND pg_has_role(f.relowner, 'USAGE'), k.conindid::regclass,
 		(SELECT description FROM pg_description d WHERE d.objoid = k.oid AND d.classoid = 'pg_constraint'::regclass), k.convalidated
 		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class f ON f.oid = k.confrelid
 		WHERE k.contype = 'f' AND (k.conrelid IN (%[1]s) OR k.confrelid IN (%[1]s)) ORDER BY 1, 2`
 
-	attributesSQL = `SELECT a.attrelid::regclass, quote_ident(a.attname), a.attnotnull, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
-		WHERE a.attrelid IN (%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, a.attnum`
+	attributesSQL = `SELECT a.attrelid::regclass, quote_ident(a.attname), a.attnotnull, format_type(a.atttypid, a.atttypmod)
+		FROM pg_attribute a WHERE a.attrelid IN (%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, a.attnum`
 )
 
 // PlanRebuild reads the definitions of every index and foreign key of tables.

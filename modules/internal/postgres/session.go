@@ -36,5 +36,6 @@ func prepare(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 	return Run(ctx, conn, `SELECT pg_catalog.set_config(s.name, w.value, false) FROM (VALUES `+strings.Join(values, ", ")+`) w(name, value)
 		JOIN pg_catalog.pg_settings s ON s.name OPERATOR(pg_catalog.=) w.name WHERE s.setting OPERATOR(pg_catalog.<>) w.value;
-		SELECT pg_catalog.set_config('synchronous_commit', 'local', false) WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'`)
+		SELECT pg_catalog.set_config('synchronous_commit', 'local', false)
+		WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'`)
 }

@@ -17,14 +17,17 @@ import (
 	"cidx-cluster/modules/internal/problem"
 )
 
-var versions = map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11, "TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13}
+var versions = map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11,
+	"TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13}
 
 // roots refuses what libpq refuses: verifying without a root certificate.
 func roots(s libpq.Settings, t libpq.Target) error {
 	if t.Socket() || !strings.HasPrefix(s["sslmode"], "verify-") || s["sslrootcert"] != "" {
 		return nil
 	}
-	return problem.Problem{What: "sslmode=" + s["sslmode"] + ": there is no root certificate", At: "postgres_dsn", Fix: "name it in sslrootcert, or put it at ~/.postgresql/root.crt of the server's user; sslrootcert=system takes the system's"}
+	return problem.Problem{What: "sslmode=" + s["sslmode"] + ": there is no root certificate", At: "postgres_dsn",
+		Fix: "name it in sslrootcert, or put it at ~/.postgresql/root.crt of the server's user; " +
+			"sslrootcert=system takes the system's"}
 }
 
 // secure adds what pgconn leaves out: bounds of the TLS version, and lists of
@@ -64,12 +67,14 @@ func revocations(s libpq.Settings) ([]*x509.RevocationList, error) {
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		if err != nil {
-			return nil, problem.Problem{What: "list of revoked certificates: " + err.Error(), At: file, Fix: "make it readable for the server's user, or correct sslcrl in postgres_dsn"}
+			return nil, problem.Problem{What: "list of revoked certificates: " + err.Error(), At: file,
+				Fix: "make it readable for the server's user, or correct sslcrl in postgres_dsn"}
 		}
 		for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
 			list, err := x509.ParseRevocationList(block.Bytes)
 			if err != nil {
-				return nil, problem.Problem{What: "not a list of revoked certificates: " + err.Error(), At: file, Fix: "correct sslcrl in postgres_dsn"}
+				return nil, problem.Problem{What: "not a list of revoked certificates: " + err.Error(), At: file,
+					Fix: "correct sslcrl in postgres_dsn"}
 			}
 			lists = append(lists, list)
 		}
