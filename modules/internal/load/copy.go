@@ -18,7 +18,7 @@ func (p *Passage) CopyTables(ctx context.Context) error {
 	var empty []string
 	for _, t := range p.Tables {
 		if t.Status == StatusKept {
-			p.Tell(ctx, "  Keeping %s... %s OK (already there)", t.Name, human.Count(t.Rows, "row", "rows"))
+			p.tell(ctx, "  Keeping %s... %s OK (already there)", t.Name, human.Count(t.Rows, "row", "rows"))
 			continue
 		}
 		if t.Conn == nil {
@@ -32,10 +32,10 @@ func (p *Passage) CopyTables(ctx context.Context) error {
 			empty = append(empty, t.Name)
 			continue
 		}
-		p.Tell(ctx, "  Migrating %s... %s OK", t.Name, human.Count(t.Rows, "row", "rows"))
+		p.tell(ctx, "  Migrating %s... %s OK", t.Name, human.Count(t.Rows, "row", "rows"))
 	}
 	if len(empty) > 0 {
-		p.Tell(ctx, "  %s", EmptyTables("Migrating", empty))
+		p.tell(ctx, "  %s", EmptyTables("Migrating", empty))
 	}
 	return nil
 }
@@ -64,13 +64,13 @@ func (p *Passage) copyTable(ctx context.Context, t *Transfer) error {
 	}
 	defer d.Stop()
 	p.Meter.Begin(t.Name, t.Rows, "")
-	s := StreamRows(ctx, d, p.Meter)
+	s := streamRows(ctx, d, p.Meter)
 	_, err = p.Conn.CopyFrom(ctx, s, t.CopyFrom(t.frozen))
 	if err := s.End(err); err != nil {
 		return fmt.Errorf("copy table %s: %w", t.Name, err)
 	}
-	t.Sum, t.Rows, t.Status, t.Tally = s.Enc.Sum, s.Enc.Sum.Rows, StatusLoaded, d.Tally
-	p.DoubtTimes(t.Table, s.Enc.Columns)
+	t.Sum, t.Rows, t.Status, t.Tally = s.enc.Sum, s.enc.Sum.Rows, StatusLoaded, d.Tally
+	p.DoubtTimes(t.Table, s.enc.Columns)
 	p.DoubtReferences(t)
 	return nil
 }

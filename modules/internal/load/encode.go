@@ -57,8 +57,8 @@ func (e *Encoder) Append(dst []byte, row []sqlite.Value) (out []byte, fault *con
 	return dst, nil
 }
 
-// Faults are the values of a row that do not fit, by the column's index.
-func (e *Encoder) Faults(row []sqlite.Value) []*convert.Fault {
+// faults are the values of a row that do not fit, by the column's index.
+func (e *Encoder) faults(row []sqlite.Value) []*convert.Fault {
 	faults := make([]*convert.Fault, len(row))
 	for i := range row {
 		c := &e.Columns[i]
@@ -93,7 +93,7 @@ const chunk = 64 << 10
 // Stream is a table as the bytes of a binary COPY.
 type Stream struct {
 	ctx   context.Context
-	Enc   Encoder // of the rows of a reader
+	enc   Encoder // of the rows of a reader
 	meter *Meter
 	next  func(dst []byte) ([]byte, error) // appends a tuple, or ends with io.EOF
 	buf   []byte
@@ -133,15 +133,15 @@ func NewStream(ctx context.Context, m *Meter, next func(dst []byte) ([]byte, err
 	return &Stream{ctx: ctx, meter: m, next: next, buf: append(make([]byte, 0, 2*chunk), copyHeader...)}
 }
 
-// StreamRows is all rows of a reader.
-func StreamRows(ctx context.Context, d *Reader, m *Meter) *Stream {
+// streamRows is all rows of a reader.
+func streamRows(ctx context.Context, d *Reader, m *Meter) *Stream {
 	s := NewStream(ctx, m, nil)
-	s.Enc = NewEncoder(d.t, true)
+	s.enc = NewEncoder(d.t, true)
 	s.next = func(dst []byte) ([]byte, error) {
 		if !d.Next() {
 			return dst, cmp.Or(d.Close(), io.EOF)
 		}
-		dst, fault := s.Enc.Append(dst, d.Values())
+		dst, fault := s.enc.Append(dst, d.Values())
 		if fault != nil {
 			return dst, ErrMisfit
 		}
@@ -190,6 +190,6 @@ func (s *Stream) fill() error {
 			return s.err
 		}
 	}
-	s.meter.At(s.Enc.Sum.Rows)
+	s.meter.At(s.enc.Sum.Rows)
 	return nil
 }

@@ -123,7 +123,7 @@ func (x *inspection) rows(ctx context.Context) error {
 			t.Seeded++
 		default:
 			if foreign++; len(names) < 5 {
-				names = append(names, d.Key+map[string]string{Changed: " differs"}[d.Kind]+d.InColumns())
+				names = append(names, d.Key+map[string]string{Changed: " differs"}[d.Kind]+d.inColumns())
 			}
 		}
 		return nil

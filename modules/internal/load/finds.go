@@ -89,7 +89,7 @@ var long = []convert.Kind{convert.Text, convert.Varchar, convert.JSON, convert.J
 
 // misfits are the values of a row that do not fit.
 func misfits(t *Table, id int64, row []sqlite.Value, enc *Encoder) (list []Find) {
-	for i, fault := range enc.Faults(row) {
+	for i, fault := range enc.faults(row) {
 		if fault == nil {
 			continue
 		}
@@ -103,8 +103,8 @@ func misfits(t *Table, id int64, row []sqlite.Value, enc *Encoder) (list []Find)
 	return list
 }
 
-// QuarantineFile has the rows that were left out, with all their values.
-const QuarantineFile = "quarantine.jsonl"
+// quarantineFile has the rows that were left out, with all their values.
+const quarantineFile = "quarantine.jsonl"
 
 // quarantined is a row that was left out.
 type quarantined struct {
@@ -124,7 +124,7 @@ func (n *Notes) writeQuarantine(ctx context.Context, tables Transfers, rows int6
 		}
 	}
 	n.Warnings.Add("%s rows are in quarantine (%s): they are not in PostgreSQL",
-		human.Number(rows), filepath.Join(n.Lists.Dir, QuarantineFile))
+		human.Number(rows), filepath.Join(n.Lists.Dir, quarantineFile))
 	return n.Lists.Save() // before the commit
 }
 
@@ -133,7 +133,7 @@ func (t *Transfer) writeLeft(ctx context.Context, l *Lists) error {
 	if len(t.Left) == 0 {
 		return nil
 	}
-	rows, err := t.Conn.Query("SELECT c." + RowID + ", c.* FROM " + t.Identified() + " c") // id, id, columns
+	rows, err := t.Conn.Query("SELECT c." + RowID + ", c.* FROM " + t.identified() + " c") // id, id, columns
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (t *Transfer) writeLeft(ctx context.Context, l *Lists) error {
 			key[k] = sqlite.TextValue(fmt.Sprint(q.Values[t.Columns[k].Source]))
 		}
 		q.Key = t.KeyOf(q.Row, key)
-		if err := l.Line(QuarantineFile, q); err != nil {
+		if err := l.Line(quarantineFile, q); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ func (g *Guests) String() string {
 
 // add notes the row with the canonical id.
 func (g *Guests) add(field []byte) {
-	if v := CanonicalValue(field); len(v) == 8 {
+	if v := canonicalValue(field); len(v) == 8 {
 		g.ids = append(g.ids, int64(binary.BigEndian.Uint64(v)))
 	}
 }
@@ -75,7 +75,7 @@ func (p *Passage) moveGuests(ctx context.Context, t *Transfer) error {
 	if err != nil {
 		return fmt.Errorf("keep rows of %s under new ids: %w", t.Name, err)
 	}
-	p.Tell(ctx, "  Keeping %s... %s", t.Name, g)
+	p.tell(ctx, "  Keeping %s... %s", t.Name, g)
 	return nil
 }
 

@@ -57,7 +57,7 @@ func (l *Lists) open(path string) (*sink, error) {
 	if err := durable.MakeFolder(l.Dir); err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); err == nil && filepath.Base(path) == ClusterWrites {
+	if info, err := os.Stat(path); err == nil && filepath.Base(path) == clusterWrites {
 		aside := strings.TrimSuffix(path, ".jsonl") + info.ModTime().UTC().Format("-20060102T150405.000Z") + ".jsonl"
 		if err := os.Rename(path, aside); err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (l *Lists) open(path string) (*sink, error) {
 
 // RemoveOld deletes the lists of an earlier run that did not get through.
 func (l *Lists) RemoveOld() error {
-	for _, name := range []string{ProblemsFile, QuarantineFile} {
+	for _, name := range []string{ProblemsFile, quarantineFile} {
 		if err := os.Remove(filepath.Join(l.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove old report: %w", err)
 		}
@@ -108,8 +108,8 @@ func (l *Lists) Save() error {
 	return nil
 }
 
-// ClusterWrites is the file of rows that the cluster has written.
-const ClusterWrites = "cluster-writes.jsonl"
+// clusterWrites is the file of rows that the cluster has written.
+const clusterWrites = "cluster-writes.jsonl"
 
 // Write notes a row that the cluster has added, changed or deleted, without
 // secret values.
@@ -117,7 +117,7 @@ func (l *Lists) Write(t *Table, d Difference, fate string) error {
 	values := map[string]any{}
 	for i, field := range d.Row {
 		c := &t.Columns[i]
-		switch v := c.Shown(field); {
+		switch v := c.shown(field); {
 		case v.IsNull():
 			values[c.Name] = nil
 		case c.Secret:
@@ -126,7 +126,7 @@ func (l *Lists) Write(t *Table, d Difference, fate string) error {
 			values[c.Name] = strings.ToValidUTF8(v.String(), "\ufffd")
 		}
 	}
-	return l.Line(ClusterWrites, struct {
+	return l.Line(clusterWrites, struct {
 		Columns []string       `json:"columns,omitempty"`
 		Fate    string         `json:"fate,omitempty"`
 		Key     string         `json:"key"`

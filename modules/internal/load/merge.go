@@ -33,7 +33,7 @@ type Difference struct {
 	Row     [][]byte // PostgreSQL's fields in canonical form, of an added or changed row
 }
 
-func (d Difference) InColumns() string {
+func (d Difference) inColumns() string {
 	if len(d.Columns) == 0 {
 		return ""
 	}
@@ -178,7 +178,7 @@ func (m *merging) both() error {
 // compareKeys orders our row before (-1), at (0) or after (1) theirs.
 func (m *merging) compareKeys() int {
 	for _, k := range m.t.Key {
-		ours, theirs := CanonicalValue(m.ours.field(k)), CanonicalValue(m.theirs.field(k))
+		ours, theirs := canonicalValue(m.ours.field(k)), canonicalValue(m.theirs.field(k))
 		var order int
 		switch m.t.Columns[k].Type.Kind {
 		case convert.Int2, convert.Int4, convert.Int8:
@@ -201,9 +201,9 @@ func compareNumbers(a, b []byte) int {
 	return cmp.Compare(x, y)
 }
 
-// CanonicalValue is the value of a canonical field without its head; nil for
+// canonicalValue is the value of a canonical field without its head; nil for
 // NULL.
-func CanonicalValue(field []byte) []byte {
+func canonicalValue(field []byte) []byte {
 	if len(field) == 0 || field[0] != 1 {
 		return nil
 	}
@@ -224,7 +224,7 @@ func (m *merging) fields() [][]byte {
 func (m *merging) keyOf() string {
 	row := make([]sqlite.Value, len(m.theirs.ends))
 	for _, k := range m.t.Key {
-		row[k] = m.t.Columns[k].Shown(m.theirs.field(k))
+		row[k] = m.t.Columns[k].shown(m.theirs.field(k))
 		if m.t.Columns[k].Secret {
 			return "with a secret key"
 		}
@@ -232,9 +232,9 @@ func (m *merging) keyOf() string {
 	return m.t.KeyOf(0, row)
 }
 
-// Shown turns a canonical field back into a value that can be printed.
-func (c *Column) Shown(field []byte) sqlite.Value {
-	v := CanonicalValue(field)
+// shown turns a canonical field back into a value that can be printed.
+func (c *Column) shown(field []byte) sqlite.Value {
+	v := canonicalValue(field)
 	if v == nil {
 		return sqlite.NullValue()
 	}

@@ -65,7 +65,7 @@ func (w Work) Passage() *Passage {
 
 // Run begins, and rolls back what does not get to the end of the steps.
 func (p *Passage) Run(ctx context.Context, steps []Step) error {
-	p.Lists.rewind(ClusterWrites) // an earlier passage has found them as well
+	p.Lists.rewind(clusterWrites) // an earlier passage has found them as well
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
@@ -148,8 +148,8 @@ func (p *Passage) leave(t *Transfer) {
 	}
 }
 
-// Tell says something in the transcript, unless all is only tried.
-func (p *Passage) Tell(ctx context.Context, format string, args ...any) {
+// tell says something in the transcript, unless all is only tried.
+func (p *Passage) tell(ctx context.Context, format string, args ...any) {
 	if !p.Trial {
 		progress.Line(ctx, format, args...)
 	}

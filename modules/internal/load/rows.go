@@ -45,7 +45,7 @@ func (t *Table) Read(left []int64, byKey bool) (*Reader, error) {
 // reader reads the rows of a table that rest selects.
 func (t *Table) reader(left []int64, rest string, values ...sqlite.Value) (*Reader, error) {
 	columns := Join(t.Columns, "", func(c Column) string { return ", " + sqlite.Quote(c.Source) })
-	rows, err := t.Conn.Query("SELECT "+RowID+columns+" FROM "+t.Identified()+rest, values...)
+	rows, err := t.Conn.Query("SELECT "+RowID+columns+" FROM "+t.identified()+rest, values...)
 	if err != nil {
 		return nil, err
 	}

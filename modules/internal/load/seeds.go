@@ -77,7 +77,7 @@ func (t *Table) matches(seeds []seed, row [][]byte) bool {
 
 // sameMoment reports whether a text is the moment in column other.
 func (t *Table) sameMoment(text, moment []byte, other int) bool {
-	value := CanonicalValue(text)
+	value := canonicalValue(text)
 	if value == nil {
 		return false
 	}

@@ -107,9 +107,9 @@ func (t *Table) source(name string) string {
 // RowID is the name under which queries find the id of a row.
 const RowID = "cidx_row"
 
-// Identified is the table with the id of every row: its row id, or its place by
+// identified is the table with the id of every row: its row id, or its place by
 // key where it has none. Copies never change, so both are stable.
-func (t *Table) Identified() string {
+func (t *Table) identified() string {
 	name := sqlite.Quote(t.From.Name)
 	if t.From.RowID != "" {
 		return "(SELECT " + t.From.RowID + " AS " + RowID + ", * FROM " + name + ")"

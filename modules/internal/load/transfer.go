@@ -145,10 +145,10 @@ func (p *Passage) Compare(ctx context.Context) error {
 		}
 	}
 	if err := problems.Err(); err != nil {
-		p.Tell(ctx, "  Validation: FAILED")
+		p.tell(ctx, "  Validation: FAILED")
 		return err
 	}
-	p.Tell(ctx, "  Validation: PASSED (%s, %s, every value compared)",
+	p.tell(ctx, "  Validation: PASSED (%s, %s, every value compared)",
 		human.Count(tables, "table", "tables"), human.Count(rows, "row", "rows"))
 	return nil
 }
@@ -190,7 +190,7 @@ func nameDifferences(ctx context.Context, conn *pgconn.PgConn, t *Transfer, got 
 	problems := problem.List{}
 	_, err := t.Merge(ctx, conn, t.Left, t.Ours(), func(d Difference) error {
 		if len(problems) < namedDifferences {
-			what := fmt.Sprintf("row %s is %s after the load%s", d.Key, d.Kind, d.InColumns())
+			what := fmt.Sprintf("row %s is %s after the load%s", d.Key, d.Kind, d.inColumns())
 			problems = append(problems, problem.Problem{What: what, At: t.At(), Fix: fix})
 		}
 		return nil

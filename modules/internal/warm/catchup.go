@@ -79,7 +79,7 @@ func (c *CatchUp) Apply(p *load.Passage, ctx context.Context) (err error) {
 		if err := countGuests(ctx, p.Conn, d.Transfer); err != nil {
 			return err
 		}
-		d.now, d.target.Staged = now, fmt.Sprintf("cidx_delta_%d", i)
+		d.now, d.target.staged = now, fmt.Sprintf("cidx_delta_%d", i)
 		if err := d.stage(ctx, p); err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (c *CatchUp) Apply(p *load.Passage, ctx context.Context) (err error) {
 		if d.leaving.Rows == 0 {
 			continue
 		}
-		if d.deleted, err = d.target.Delete(ctx, p.Conn); err != nil {
+		if d.deleted, err = d.target.delete(ctx, p.Conn); err != nil {
 			return fmt.Errorf("table %s: %w", d.Name, err)
 		}
 	}

@@ -21,7 +21,7 @@ type delta struct {
 	mark   Mark
 	old    load.Table // the table as it was loaded
 	ids    []int64    // SQLite's rows that may have changed
-	target Target
+	target target
 	now    Xid
 
 	leaving, coming            digest.Sum // of the rows that are changed or deleted, changed or added
@@ -90,7 +90,7 @@ func (d *delta) stage(ctx context.Context, p *load.Passage) error {
 		old: load.NewEncoder(d.Table, true), fresh: load.NewEncoder(d.Table, true)}
 	p.Meter.Begin(d.Name, int64(len(d.ids)), "changed since the warm load")
 	s := load.NewStream(ctx, p.Meter, ch.next)
-	if err := s.End(d.target.Stage(ctx, p.Conn, s)); err != nil {
+	if err := s.End(d.target.stage(ctx, p.Conn, s)); err != nil {
 		return err
 	}
 	d.leaving, d.coming = ch.old.Sum, ch.fresh.Sum
@@ -98,7 +98,7 @@ func (d *delta) stage(ctx context.Context, p *load.Passage) error {
 	if d.leaving.Rows == 0 {
 		return nil
 	}
-	there, err := d.SumOf(ctx, p.Conn, p.Meter, d.target.Leaving(d.record.Xid))
+	there, err := d.SumOf(ctx, p.Conn, p.Meter, d.target.leaving(d.record.Xid))
 	if err == nil && there != d.leaving {
 		err = unfit("somebody has written to table %s in PostgreSQL: of %d rows that changed, %d are there as they were loaded",
 			d.Name, d.leaving.Rows, there.Rows)
@@ -156,7 +156,7 @@ func flagged(dst []byte, e *load.Encoder, d *load.Reader, old bool) ([]byte, err
 
 func (d *delta) put(ctx context.Context, conn *pgconn.PgConn) (err error) {
 	if d.coming.Rows > 0 {
-		d.updated, d.inserted, err = d.target.Put(ctx, conn)
+		d.updated, d.inserted, err = d.target.put(ctx, conn)
 	}
 	if err == nil && (d.deleted+d.updated != d.leaving.Rows || d.updated+d.inserted != d.coming.Rows) {
 		err = unfit("PostgreSQL has changed %d, added %d and deleted %d rows where %d were to go and %d to come",
@@ -173,11 +173,11 @@ func (d *delta) arrived(ctx context.Context, p *load.Passage) (digest.Sum, error
 	if err != nil {
 		return sum, err
 	}
-	count, err := d.target.Count(ctx, p.Conn, d.record.Xid, d.now)
+	count, err := d.target.count(ctx, p.Conn, d.record.Xid, d.now)
 	if err != nil {
 		return sum, err
 	}
-	if want := (Counts{Earlier: d.mark.Rows - d.leaving.Rows, Ours: d.coming.Rows}); count != want {
+	if want := (counts{Earlier: d.mark.Rows - d.leaving.Rows, Ours: d.coming.Rows}); count != want {
 		return sum, unfit("somebody has written to table %s in PostgreSQL since it was loaded: "+
 			"%d rows are as they were loaded instead of %d, "+
 			"%d are written by nobody of us", d.Name, count.Earlier, want.Earlier, count.Others+count.Ours-want.Ours)
@@ -185,6 +185,6 @@ func (d *delta) arrived(ctx context.Context, p *load.Passage) (digest.Sum, error
 	if d.changed() == 0 {
 		return sum, nil
 	}
-	came, err := d.old.SumOf(ctx, p.Conn, p.Meter, d.target.Arrived(d.now))
+	came, err := d.old.SumOf(ctx, p.Conn, p.Meter, d.target.arrived(d.now))
 	return sum.Minus(d.leaving).Plus(came), err
 }

@@ -140,9 +140,9 @@ func (f Found) Own(ctx context.Context, w *load.Work, t *load.Transfer) (own boo
 	if f.Record == nil || !f.ours(f.Record) {
 		return false, "", nil
 	}
-	var count Counts
+	var count counts
 	if f.foreign() == "" {
-		if count, err = targetOf(t).Count(ctx, w.Conn, f.Xid, 0); err != nil {
+		if count, err = targetOf(t).count(ctx, w.Conn, f.Xid, 0); err != nil {
 			return false, "", err
 		}
 	}
@@ -193,8 +193,8 @@ func (t Terms) rules(of *load.Table) string {
 }
 
 // targetOf spells a table for SQL.
-func targetOf(t *load.Transfer) Target {
-	to := Target{Table: t.To.Qualified()}
+func targetOf(t *load.Transfer) target {
+	to := target{Table: t.To.Qualified()}
 	for _, c := range t.Columns {
 		to.Columns = append(to.Columns, postgres.Quote(c.Name))
 	}

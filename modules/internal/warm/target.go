@@ -50,10 +50,10 @@ func Database(ctx context.Context, conn *pgconn.PgConn) (string, error) {
 // transaction's, seen from now: the 32 bits of a row have not come round.
 func (x Xid) Known(now Xid) bool { return x > 0 && now > x && now-x < 1<<31 }
 
-// Target is a table of PostgreSQL that is brought up to date, spelled for SQL.
-type Target struct {
+// target is a table of PostgreSQL that is brought up to date, spelled for SQL.
+type target struct {
 	Table   string   // with its schema
-	Staged  string   // name of the temporary table
+	staged  string   // name of the temporary table
 	Columns []string // that are loaded
 	Key     []string // those of them that identify a row
 	Where   string   // condition on rows t that are meant; "" for all
@@ -62,14 +62,14 @@ type Target struct {
 // old marks the rows of the temporary table that are to go.
 const old = "cidx_old"
 
-// Counts are how many rows of a table carry which transaction's id. No row carries
+// counts are how many rows of a table carry which transaction's id. No row carries
 // the id 0.
-type Counts struct{ Earlier, Ours, Others int64 }
+type counts struct{ Earlier, Ours, Others int64 }
 
-// Count looks at every row of the table. A row that was written since carries
+// count looks at every row of the table. A row that was written since carries
 // the id of who wrote it, also where the same values were written; one that was
 // deleted is missing.
-func (t Target) Count(ctx context.Context, conn *pgconn.PgConn, earlier, ours Xid) (c Counts, err error) {
+func (t target) count(ctx context.Context, conn *pgconn.PgConn, earlier, ours Xid) (c counts, err error) {
 	rows, err := postgres.Rows(ctx, conn, "SELECT count(*) FILTER (WHERE t.xmin = "+earlier.SQL()+"), "+
 		"count(*) FILTER (WHERE t.xmin = "+ours.SQL()+"), count(*) FROM "+t.Table+" t"+t.where(" WHERE "))
 	if err != nil {
@@ -82,45 +82,45 @@ func (t Target) Count(ctx context.Context, conn *pgconn.PgConn, earlier, ours Xi
 	return c, nil
 }
 
-func (t Target) where(word string) string {
+func (t target) where(word string) string {
 	if t.Where == "" {
 		return ""
 	}
 	return word + "(" + t.Where + ")"
 }
 
-// Stage makes the temporary table, which ends with the transaction, and fills it
+// stage makes the temporary table, which ends with the transaction, and fills it
 // with tuples of a binary COPY: the table's columns, and whether the row is the
 // one to go (true) or the one to come.
-func (t Target) Stage(ctx context.Context, conn *pgconn.PgConn, tuples io.Reader) error {
+func (t target) stage(ctx context.Context, conn *pgconn.PgConn, tuples io.Reader) error {
 	columns := strings.Join(t.Columns, ", ")
-	err := postgres.Run(ctx, conn, "CREATE TEMPORARY TABLE "+t.Staged+" ON COMMIT DROP AS SELECT "+columns+", false AS "+old+" "+
+	err := postgres.Run(ctx, conn, "CREATE TEMPORARY TABLE "+t.staged+" ON COMMIT DROP AS SELECT "+columns+", false AS "+old+" "+
 		"FROM "+t.Table+" WITH NO DATA")
 	if err != nil {
 		return fmt.Errorf("make temporary table: %w", err)
 	}
-	if _, err := conn.CopyFrom(ctx, tuples, "COPY pg_temp."+t.Staged+" ("+columns+", "+old+") FROM STDIN (FORMAT binary)"); err != nil {
+	if _, err := conn.CopyFrom(ctx, tuples, "COPY pg_temp."+t.staged+" ("+columns+", "+old+") FROM STDIN (FORMAT binary)"); err != nil {
 		return fmt.Errorf("copy changes of %s: %w", t.Table, err)
 	}
-	return postgres.Run(ctx, conn, "ANALYZE pg_temp."+t.Staged)
+	return postgres.Run(ctx, conn, "ANALYZE pg_temp."+t.staged)
 }
 
-// Leaving selects the rows that are to go, as PostgreSQL has them, if
+// leaving selects the rows that are to go, as PostgreSQL has them, if
 // transaction earlier wrote them.
-func (t Target) Leaving(earlier Xid) string { return t.joined("s."+old, earlier) }
+func (t target) leaving(earlier Xid) string { return t.joined("s."+old, earlier) }
 
-// Arrived selects the rows that have come, as PostgreSQL has them, if
+// arrived selects the rows that have come, as PostgreSQL has them, if
 // transaction ours wrote them.
-func (t Target) Arrived(ours Xid) string { return t.joined("NOT s."+old, ours) }
+func (t target) arrived(ours Xid) string { return t.joined("NOT s."+old, ours) }
 
-func (t Target) joined(kind string, by Xid) string {
+func (t target) joined(kind string, by Xid) string {
 	return "SELECT t." + strings.Join(t.Columns, ", t.") + " FROM " + t.Table + " t " +
-		"JOIN pg_temp." + t.Staged + " s ON " + t.same("t", "s") +
+		"JOIN pg_temp." + t.staged + " s ON " + t.same("t", "s") +
 		" WHERE " + kind + " AND t.xmin = " + by.SQL() + t.where(" AND ")
 }
 
 // same is the condition that rows a and b have the same key.
-func (t Target) same(a, b string) string {
+func (t target) same(a, b string) string {
 	parts := make([]string, len(t.Key))
 	for i, k := range t.Key {
 		parts[i] = a + "." + k + " = " + b + "." + k
@@ -128,31 +128,31 @@ func (t Target) same(a, b string) string {
 	return strings.Join(parts, " AND ")
 }
 
-// Delete deletes the rows whose key does not come again.
-func (t Target) Delete(ctx context.Context, conn *pgconn.PgConn) (deleted int64, err error) {
-	return affected(ctx, conn, "DELETE FROM "+t.Table+" t USING pg_temp."+t.Staged+" s "+
+// delete deletes the rows whose key does not come again.
+func (t target) delete(ctx context.Context, conn *pgconn.PgConn) (deleted int64, err error) {
+	return affected(ctx, conn, "DELETE FROM "+t.Table+" t USING pg_temp."+t.staged+" s "+
 		"WHERE s."+old+" AND "+t.same("t", "s")+t.where(" AND ")+
-		" AND NOT EXISTS (SELECT FROM pg_temp."+t.Staged+" n WHERE NOT n."+old+" AND "+t.same("n", "s")+")")
+		" AND NOT EXISTS (SELECT FROM pg_temp."+t.staged+" n WHERE NOT n."+old+" AND "+t.same("n", "s")+")")
 }
 
-// Put updates the rows whose key was there and inserts the others. A key that
+// put updates the rows whose key was there and inserts the others. A key that
 // somebody else has taken is an error of PostgreSQL's.
-func (t Target) Put(ctx context.Context, conn *pgconn.PgConn) (updated, inserted int64, err error) {
-	updated, err = affected(ctx, conn, "UPDATE "+t.Table+" t SET "+t.assignments()+" FROM pg_temp."+t.Staged+" s "+
+func (t target) put(ctx context.Context, conn *pgconn.PgConn) (updated, inserted int64, err error) {
+	updated, err = affected(ctx, conn, "UPDATE "+t.Table+" t SET "+t.assignments()+" FROM pg_temp."+t.staged+" s "+
 		"WHERE NOT s."+old+" AND "+t.same("t", "s")+t.where(" AND "))
 	if err != nil {
 		return 0, 0, err
 	}
 	columns := strings.Join(t.Columns, ", ")
 	inserted, err = affected(ctx, conn, "INSERT INTO "+t.Table+" ("+columns+") OVERRIDING SYSTEM VALUE "+
-		"SELECT "+columns+" FROM pg_temp."+t.Staged+" s WHERE NOT s."+old+
-		" AND NOT EXISTS (SELECT FROM pg_temp."+t.Staged+" o WHERE o."+old+" AND "+t.same("o", "s")+")")
+		"SELECT "+columns+" FROM pg_temp."+t.staged+" s WHERE NOT s."+old+
+		" AND NOT EXISTS (SELECT FROM pg_temp."+t.staged+" o WHERE o."+old+" AND "+t.same("o", "s")+")")
 	return updated, inserted, err
 }
 
 // assignments set every column that is not of the key; the key itself where
 // there is no other.
-func (t Target) assignments() string {
+func (t target) assignments() string {
 	var list []string
 	for _, c := range t.Columns {
 		if !slices.Contains(t.Key, c) || len(t.Key) == len(t.Columns) {

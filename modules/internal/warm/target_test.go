@@ -55,18 +55,18 @@ func run(t *testing.T, conn *pgconn.PgConn, sql string) {
 func TestCountTellsWhoHasWritten(t *testing.T) {
 	for name, c := range map[string]struct {
 		copy, do string
-		want     Counts
+		want     counts
 	}{
-		"nothing":                        {"COPY p FROM STDIN (FORMAT csv)", "SELECT 1", Counts{Earlier: 3}},
-		"nothing, frozen":                {"COPY p FROM STDIN (FORMAT csv, FREEZE true)", "SELECT 1", Counts{Earlier: 3}},
-		"vacuumed":                       {"COPY p FROM STDIN (FORMAT csv)", "VACUUM (FREEZE) p", Counts{Earlier: 3}},
-		"written anew by VACUUM FULL":    {"COPY p FROM STDIN (FORMAT csv)", "VACUUM FULL p", Counts{Earlier: 3}},
-		"locked":                         {"COPY p FROM STDIN (FORMAT csv)", "SELECT * FROM p FOR UPDATE", Counts{Earlier: 3}},
-		"an update that was rolled back": {"COPY p FROM STDIN (FORMAT csv)", "BEGIN; UPDATE p SET v = 'x'; ROLLBACK", Counts{Earlier: 3}},
-		"an update to the same value":    {"COPY p FROM STDIN (FORMAT csv, FREEZE true)", "UPDATE p SET v = v WHERE k = 1", Counts{Earlier: 2, Others: 1}},
-		"a deletion":                     {"COPY p FROM STDIN (FORMAT csv)", "DELETE FROM p WHERE k = 1", Counts{Earlier: 2}},
-		"an insertion":                   {"COPY p FROM STDIN (FORMAT csv)", "INSERT INTO p VALUES (4, 'd')", Counts{Earlier: 3, Others: 1}},
-		"another order of columns":       {"COPY p FROM STDIN (FORMAT csv)", "ALTER TABLE p ALTER v TYPE varchar(5)", Counts{Others: 3}},
+		"nothing":                        {"COPY p FROM STDIN (FORMAT csv)", "SELECT 1", counts{Earlier: 3}},
+		"nothing, frozen":                {"COPY p FROM STDIN (FORMAT csv, FREEZE true)", "SELECT 1", counts{Earlier: 3}},
+		"vacuumed":                       {"COPY p FROM STDIN (FORMAT csv)", "VACUUM (FREEZE) p", counts{Earlier: 3}},
+		"written anew by VACUUM FULL":    {"COPY p FROM STDIN (FORMAT csv)", "VACUUM FULL p", counts{Earlier: 3}},
+		"locked":                         {"COPY p FROM STDIN (FORMAT csv)", "SELECT * FROM p FOR UPDATE", counts{Earlier: 3}},
+		"an update that was rolled back": {"COPY p FROM STDIN (FORMAT csv)", "BEGIN; UPDATE p SET v = 'x'; ROLLBACK", counts{Earlier: 3}},
+		"an update to the same value":    {"COPY p FROM STDIN (FORMAT csv, FREEZE true)", "UPDATE p SET v = v WHERE k = 1", counts{Earlier: 2, Others: 1}},
+		"a deletion":                     {"COPY p FROM STDIN (FORMAT csv)", "DELETE FROM p WHERE k = 1", counts{Earlier: 2}},
+		"an insertion":                   {"COPY p FROM STDIN (FORMAT csv)", "INSERT INTO p VALUES (4, 'd')", counts{Earlier: 3, Others: 1}},
+		"another order of columns":       {"COPY p FROM STDIN (FORMAT csv)", "ALTER TABLE p ALTER v TYPE varchar(5)", counts{Others: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dsn, earlier := loaded(t, c.copy)
@@ -77,7 +77,7 @@ func TestCountTellsWhoHasWritten(t *testing.T) {
 			if err != nil || !earlier.Known(now) {
 				t.Fatalf("Known(%d) of %d: %v", now, earlier, err)
 			}
-			got, err := Target{Table: "p"}.Count(context.Background(), conn, earlier, now)
+			got, err := target{Table: "p"}.count(context.Background(), conn, earlier, now)
 			if err != nil || got != c.want {
 				t.Errorf("Count = %+v, %v, want %+v", got, err, c.want)
 			}
@@ -128,8 +128,8 @@ func TestStagedRowsAreApplied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := Target{Table: "p", Staged: "staged", Columns: []string{"k", "v"}, Key: []string{"k"}}
-	if err := p.Stage(ctx, conn, strings.NewReader(tuples([3]any{1, "a", true}, [3]any{2, "b", true}, [3]any{2, "B", false}, [3]any{4, "D", false}))); err != nil {
+	p := target{Table: "p", staged: "staged", Columns: []string{"k", "v"}, Key: []string{"k"}}
+	if err := p.stage(ctx, conn, strings.NewReader(tuples([3]any{1, "a", true}, [3]any{2, "b", true}, [3]any{2, "B", false}, [3]any{4, "D", false}))); err != nil {
 		t.Fatal(err)
 	}
 	show := func(query string) string {
@@ -140,21 +140,21 @@ func TestStagedRowsAreApplied(t *testing.T) {
 		}
 		return string(rows[0][0])
 	}
-	if got := show(p.Leaving(earlier)); got != "1a,2b" {
+	if got := show(p.leaving(earlier)); got != "1a,2b" {
 		t.Errorf("leaving are %s", got)
 	}
-	deleted, err := p.Delete(ctx, conn)
+	deleted, err := p.delete(ctx, conn)
 	if err != nil || deleted != 1 {
 		t.Errorf("Delete = %d, %v", deleted, err)
 	}
-	updated, inserted, err := p.Put(ctx, conn)
+	updated, inserted, err := p.put(ctx, conn)
 	if err != nil || updated != 1 || inserted != 1 {
 		t.Errorf("Put = %d, %d, %v", updated, inserted, err)
 	}
-	if got := show(p.Arrived(now)); got != "2B,4D" {
+	if got := show(p.arrived(now)); got != "2B,4D" {
 		t.Errorf("arrived are %s", got)
 	}
-	if got, err := p.Count(ctx, conn, earlier, now); err != nil || got != (Counts{Earlier: 1, Ours: 2}) {
+	if got, err := p.count(ctx, conn, earlier, now); err != nil || got != (counts{Earlier: 1, Ours: 2}) {
 		t.Errorf("Count = %+v, %v", got, err)
 	}
 	run(t, conn, "COMMIT")

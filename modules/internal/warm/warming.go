@@ -106,7 +106,7 @@ func (w *Warming) Keep(p *load.Passage, ctx context.Context) (err error) {
 		return err
 	}
 	for _, t := range p.Every {
-		count, err := targetOf(t).Count(ctx, p.Conn, r.Xid, 0)
+		count, err := targetOf(t).count(ctx, p.Conn, r.Xid, 0)
 		if err != nil {
 			return err
 		}
