@@ -42,7 +42,8 @@ func (b *bench) home(ctx context.Context, name string, seedFlags ...string) (str
 		return "", err
 	}
 	calls := [][]string{
-		append([]string{"home", "-home", home, "-repos", "2", "-files-per-repo", "10", "-facts", filepath.Join(b.dir, name+".facts")}, seedFlags...),
+		append([]string{"home", "-home", home, "-repos", "2", "-files-per-repo", "10",
+			"-facts", filepath.Join(b.dir, name+".facts")}, seedFlags...),
 		{"join", "-home", home, "-share", share, "-node-id", "node-1"},
 		{"schema"},
 	}
@@ -105,7 +106,8 @@ func (b *bench) findPeers(ctx context.Context) {
 		return nil
 	}
 	for name, lacks := range map[string]error{
-		"pgloader": peers.Installed("pgloader", "Debian's pgloader"), "rowwise": python(), "limit": peers.Installed("pg_dump", "Debian's postgresql-client"),
+		"pgloader": peers.Installed("pgloader", "Debian's pgloader"), "rowwise": python(),
+		"limit":  peers.Installed("pg_dump", "Debian's postgresql-client"),
 		"duckdb": findDuckDB(ctx), "duckdb-best": findDuckDB(ctx),
 	} {
 		if lacks != nil && b.peer(name) {
@@ -147,7 +149,8 @@ func (b *bench) timedTo(cmd *exec.Cmd, out *strings.Builder) (sample, []byte, er
 	err := cmd.Run()
 	s := sample{seconds: time.Since(begin).Seconds(), mib: peak(cmd)}
 	if err != nil {
-		err = fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, tail(strings.ReplaceAll(out.String(), b.cluster.password, "********"), 1500))
+		said := strings.ReplaceAll(out.String(), b.cluster.password, "********")
+		err = fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, tail(said, 1500))
 	}
 	return s, []byte(out.String()), err
 }

@@ -45,14 +45,17 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	if err := os.WriteFile(pwfile, []byte(c.password), 0o644); err != nil {
 		return nil, err
 	}
-	if err := c.command(ctx, "initdb", "-D", c.data, "-U", "bench", "-A", "scram-sha-256", "--pwfile", pwfile, "-E", "UTF8", "--locale", "C.UTF-8").Run(); err != nil {
+	initdb := c.command(ctx, "initdb", "-D", c.data, "-U", "bench", "-A", "scram-sha-256", "--pwfile", pwfile,
+		"-E", "UTF8", "--locale", "C.UTF-8")
+	if err := initdb.Run(); err != nil {
 		return nil, fmt.Errorf("initdb: %w", err)
 	}
 	var err error
 	if c.port, err = freePort(); err != nil {
 		return nil, err
 	}
-	settings := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c shared_buffers=1GB -c max_wal_size=8GB -c fsync=on", c.port, dir)
+	settings := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s "+
+		"-c shared_buffers=1GB -c max_wal_size=8GB -c fsync=on", c.port, dir)
 	start := c.command(ctx, "pg_ctl", "-D", c.data, "-l", filepath.Join(dir, "log"), "-w", "-o", settings, "start")
 	if err := start.Run(); err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)

@@ -86,7 +86,8 @@ WITH include no drop, create no tables, drop indexes, reset sequences, workers =
 SET timezone TO 'UTC', maintenance_work_mem TO '256MB'
 CAST type real to "double precision" using float-to-string
 INCLUDING ONLY TABLE NAMES LIKE %s;
-`, filepath.Join(home, "data/cidx_server.db"), strings.Replace(b.cluster.dsn(database), "postgresql:", "pgsql:", 1), strings.Join(names, ", "))
+`, filepath.Join(home, "data/cidx_server.db"), strings.Replace(b.cluster.dsn(database), "postgresql:", "pgsql:", 1),
+		strings.Join(names, ", "))
 	path := filepath.Join(b.dir, "pgloader.load")
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
 		return sample{}, err

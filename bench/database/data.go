@@ -32,7 +32,8 @@ func filledTables(ctx context.Context, path string, target map[string]bool, most
 		return nil, err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(ctx, "SELECT m.name, group_concat(c.name) FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' GROUP BY 1 ORDER BY 1")
+	rows, err := db.QueryContext(ctx, `SELECT m.name, group_concat(c.name)
+		FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' GROUP BY 1 ORDER BY 1`)
 	if err != nil {
 		return nil, err
 	}

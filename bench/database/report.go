@@ -34,14 +34,16 @@ func (b *bench) report(w io.Writer) error {
 
 func (b *bench) table() string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%s, %d cores, PostgreSQL data in memory-backed storage, fsync on. Ours finds every problem first, compares every value and commits; the others compare nothing.\n\n",
+	fmt.Fprintf(&t, "%s, %d cores, PostgreSQL data in memory-backed storage, fsync on. "+
+		"Ours finds every problem first, compares every value and commits; the others compare nothing.\n\n",
 		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU())
 	t.WriteString("| contender | rows | best wall time | rows/s | peak memory | time / ours |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, rows := range []int{smallRows, b.middle, b.large} {
 		ours, _ := b.of("ours", rows)
 		for _, name := range []string{"ours", "delta", "delta-0", "limit", "pgloader", "duckdb", "duckdb-best", "rowwise"} {
 			if s, ok := b.of(name, rows); ok {
-				fmt.Fprintf(&t, "| %s | %d | %.2f s | %.0f | %.0f MiB | %.2f |\n", name, rows, s.seconds, float64(rows)/s.seconds, s.mib, s.seconds/ours.seconds)
+				fmt.Fprintf(&t, "| %s | %d | %.2f s | %.0f | %.0f MiB | %.2f |\n",
+					name, rows, s.seconds, float64(rows)/s.seconds, s.mib, s.seconds/ours.seconds)
 			}
 		}
 	}

@@ -142,7 +142,8 @@ func (b *bench) peersOf(ctx context.Context, home string, rows, round int, all b
 // filled names up to most tables of the main file that hold rows and whose
 // columns PostgreSQL all has: pgloader cannot rename one.
 func (b *bench) filled(ctx context.Context, home string, most int) ([]string, error) {
-	out, err := b.cluster.psql(ctx, filepath.Base(home), "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'")
+	out, err := b.cluster.psql(ctx, filepath.Base(home),
+		"SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'")
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +192,8 @@ func counted(tables []string) string {
 }
 
 func (b *bench) definitions(ctx context.Context, database string) string {
-	out, err := b.cluster.psql(ctx, database, "SELECT (SELECT count(*) FROM pg_indexes WHERE schemaname = 'public') + (SELECT count(*) FROM pg_constraint WHERE connamespace = 'public'::regnamespace)")
+	out, err := b.cluster.psql(ctx, database, "SELECT (SELECT count(*) FROM pg_indexes WHERE schemaname = 'public') + "+
+		"(SELECT count(*) FROM pg_constraint WHERE connamespace = 'public'::regnamespace)")
 	if err != nil {
 		return err.Error()
 	}

@@ -57,7 +57,8 @@ func (b *bench) warmPath(ctx context.Context, home string, rows, round int) erro
 		if warm.Rows == 0 || c.change != (warm.Changed+warm.Added+warm.Deleted > int64(rows)/200) {
 			return fmt.Errorf("the warm load did not count: %+v", warm)
 		}
-		s.note = fmt.Sprintf("%d rows there, %d changed, %d added, %d deleted %s", warm.Rows, warm.Changed, warm.Added, warm.Deleted, s.note)
+		s.note = fmt.Sprintf("%d rows there, %d changed, %d added, %d deleted %s",
+			warm.Rows, warm.Changed, warm.Added, warm.Deleted, s.note)
 		b.keep(c.name, rows, s)
 	}
 	return nil
@@ -87,7 +88,8 @@ func edit(ctx context.Context, path string, round int) error {
 		statements := []string{
 			fmt.Sprintf("UPDATE %s SET %s WHERE rowid %% 300 = %d", m.Table, e.change, round),
 			fmt.Sprintf("DELETE FROM %s WHERE rowid %% 300 = %d AND '%s' <> 'research_sessions'", m.Table, 100+round, m.Table),
-			fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE rowid %% 300 = %d", m.Table, m.Columns, strings.Join(columns, ", "), m.Table, 200+round),
+			fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE rowid %% 300 = %d",
+				m.Table, m.Columns, strings.Join(columns, ", "), m.Table, 200+round),
 		}
 		for _, s := range statements {
 			if _, err := tx.ExecContext(ctx, s); err != nil {
