@@ -132,9 +132,13 @@ func (b *bench) one(ctx context.Context, p place, d *dataset, c contender, s ste
 		return err
 	}
 	counts := p.operations()
-	m := sample{contender: c.name, place: p.name(), data: d.name, step: s, seconds: took, operations: counts["total"], entries: d.files + d.folders}
+	m := sample{
+		contender: c.name, place: p.name(), data: d.name, step: s,
+		seconds: took, operations: counts["total"], entries: d.files + d.folders,
+	}
 	b.samples = append(b.samples, m)
-	fmt.Printf("%-15s %-6s %-6s %-10s %8.2f s %8d operations%s\n", m.contender, m.place, m.data, m.step, m.seconds, m.operations, kinds(counts, m.entries))
+	fmt.Printf("%-15s %-6s %-6s %-10s %8.2f s %8d operations%s\n",
+		m.contender, m.place, m.data, m.step, m.seconds, m.operations, kinds(counts, m.entries))
 	return nil
 }
 

@@ -105,7 +105,8 @@ func rclone(ctx context.Context, s step, d *dataset, target string) (bool, error
 	if s == verify {
 		return false, nil
 	}
-	return true, command(ctx, "rclone", "copy", "--config=", "--links", "--transfers", "32", "--checkers", "32", "--create-empty-src-dirs", d.source(), filepath.Join(target, "golden-repos"))
+	return true, command(ctx, "rclone", "copy", "--config=", "--links", "--transfers", "32", "--checkers", "32",
+		"--create-empty-src-dirs", d.source(), filepath.Join(target, "golden-repos"))
 }
 
 // rust is where build/setup.sh bench puts fcp and xcp, from the repository's root.

@@ -192,12 +192,17 @@ func (m *outage) read(path string) error {
 
 func downtimeTable(o options, list []outage) string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%s; the real playbook on a sandbox with a serving stand-in, onto an empty share; %s an operation on the share with latency. "+
-		"The whole run begins with the prechecks and ends with the report; the downtime is from the order to stop to the proof of health, as the report has it; our own share is without the time that the server takes to stop and to start.\n\n", setting(), o.delay)
-	t.WriteString("| place | files | GB | rows | whole run, s | downtime, s | share | our own share | from the stop on |\n|---|---:|---:|---:|---:|---:|---:|---:|---|\n")
+	fmt.Fprintf(&t, "%s; the real playbook on a sandbox with a serving stand-in, onto an empty share; "+
+		"%s an operation on the share with latency. "+
+		"The whole run begins with the prechecks and ends with the report; "+
+		"the downtime is from the order to stop to the proof of health, as the report has it; "+
+		"our own share is without the time that the server takes to stop and to start.\n\n", setting(), o.delay)
+	t.WriteString("| place | files | GB | rows | whole run, s | downtime, s | share | our own share | from the stop on |\n" +
+		"|---|---:|---:|---:|---:|---:|---:|---:|---|\n")
 	for _, m := range list {
 		fmt.Fprintf(&t, "| %s | %d | %.1f | %d | %.1f | %.1f | %.1f %% | %.1f %% | %s |\n",
-			m.place, m.files, float64(m.bytes)/1e9, m.rows, m.whole, m.down, 100*m.share(), 100*m.own(), strings.Join(append(m.copied, m.steps...), ", "))
+			m.place, m.files, float64(m.bytes)/1e9, m.rows, m.whole, m.down, 100*m.share(), 100*m.own(),
+			strings.Join(append(m.copied, m.steps...), ", "))
 	}
 	return t.String()
 }

@@ -36,7 +36,9 @@ func (b *bench) report(w io.Writer) error {
 
 func (b *bench) table() string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%s; %s an operation on the share, %d files of 1–8 KB there and %d on the local disk, %d files of %d MB. Each measurement starts with cold caches of the share. \"ours\" copies like the peers, without reading back; \"ours, compared\" reads everything back, as it does by default.\n\n",
+	fmt.Fprintf(&t, "%s; %s an operation on the share, %d files of 1–8 KB there and %d on the local disk, %d files of %d MB. "+
+		"Each measurement starts with cold caches of the share. \"ours\" copies like the peers, without reading back; "+
+		"\"ours, compared\" reads everything back, as it does by default.\n\n",
 		setting(), b.options.delay, b.options.small, b.options.local, b.options.large, b.options.largeSize>>20)
 	t.WriteString("| place | files | step | contender | seconds | operations | time / ours |\n|---|---|---|---|---:|---:|---:|\n")
 	for _, m := range b.samples {

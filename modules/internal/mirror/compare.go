@@ -77,7 +77,7 @@ func (p *pass) copyAgain(ctx context.Context, tasks []*task, differing []differe
 				continue
 			}
 			e := &t.now.Entries[d.index]
-			further, err := p.decider().further(t, d.index)
+			further, err := p.decider.further(t, d.index)
 			if err != nil {
 				return err
 			}

@@ -18,12 +18,21 @@ import (
 	"cidx-cluster/modules/internal/tree"
 )
 
-// removeFolders follows deletions of whole folders, the deepest first.
-func (p *pass) removeFolders(ctx context.Context) error {
-	slots := make(chan struct{}, p.Workers)
-	remove := func(ctx context.Context, path string) error { return p.removeTree(ctx, path, slots) }
-	for _, level := range slices.Backward(levels(p.scan.gone, func(path string) string { return path })) {
-		if err := inParallel(ctx, p.Workers, level, remove); err != nil {
+// frame are the folders of a copy.
+type frame struct {
+	*finds
+	manifest *manifest.Manifest
+	workers  int
+	recheck  bool // what the manifest says of the copy is not believed
+	all      bool // every folder is looked into
+}
+
+// remove follows deletions of whole folders, the deepest first.
+func (r *frame) remove(ctx context.Context, gone []string) error {
+	slots := make(chan struct{}, r.workers)
+	remove := func(ctx context.Context, path string) error { return r.removeTree(ctx, path, slots) }
+	for _, level := range slices.Backward(levels(gone, func(path string) string { return path })) {
+		if err := inParallel(ctx, r.workers, level, remove); err != nil {
 			return err
 		}
 	}
@@ -31,8 +40,8 @@ func (p *pass) removeFolders(ctx context.Context) error {
 }
 
 // removeTree removes a folder after those in it.
-func (p *pass) removeTree(ctx context.Context, path string, slots chan struct{}) error {
-	g := p.scan.manifest.Group(path)
+func (r *frame) removeTree(ctx context.Context, path string, slots chan struct{}) error {
+	g := r.manifest.Group(path)
 	if g == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -40,9 +49,9 @@ func (p *pass) removeTree(ctx context.Context, path string, slots chan struct{})
 	var others errgroup.Group
 	for i := range old.Entries {
 		below := tree.Join(path, old.Entries[i].Name)
-		remove := func() error { return p.removeFile(below) }
+		remove := func() error { return r.removeFile(below) }
 		if old.Entries[i].IsDir() {
-			remove = func() error { return p.removeTree(ctx, below, slots) }
+			remove = func() error { return r.removeTree(ctx, below, slots) }
 		}
 		select {
 		case slots <- struct{}{}:
@@ -56,59 +65,59 @@ func (p *pass) removeTree(ctx context.Context, path string, slots chan struct{})
 	if err := others.Wait(); err != nil {
 		return err
 	}
-	return p.removeFolder(path)
+	return r.removeFolder(path)
 }
 
-func (p *pass) removeFile(path string) error {
-	removed, err := p.target.Remove(path)
+func (r *frame) removeFile(path string) error {
+	removed, err := r.target.Remove(path)
 	if err != nil && !errors.Is(err, unix.EISDIR) {
-		return share.Fault("remove", p.target.Path(path), err)
+		return share.Fault("remove", r.target.Path(path), err)
 	}
 	if removed {
-		p.result.Deleted.Add(1)
-		p.meter.Moved()
+		r.result.Deleted.Add(1)
+		r.meter.Moved()
 	}
 	return nil
 }
 
-func (p *pass) removeFolder(path string) error {
-	removed, err := p.target.RemoveDir(path)
+func (r *frame) removeFolder(path string) error {
+	removed, err := r.target.RemoveDir(path)
 	switch {
 	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR):
-		if err := p.finds.evict(path); err != nil {
+		if err := r.evict(path); err != nil {
 			return err
 		}
 	case err != nil:
-		return share.Fault("remove folder", p.target.Path(path), err)
+		return share.Fault("remove folder", r.target.Path(path), err)
 	case removed:
-		p.result.Deleted.Add(1)
+		r.result.Deleted.Add(1)
 	}
-	return p.scan.manifest.Drop(path)
+	return r.manifest.Drop(path)
 }
 
-// makeFolders makes those of some folders that the share does not have, the
+// make makes those of some folders that the share does not have, the
 // highest first, and finds out in which others it has to look. The folders above
 // them are made already.
-func (p *pass) makeFolders(ctx context.Context, folders []*folder) error {
-	var make []*folder
+func (r *frame) make(ctx context.Context, folders []*folder) error {
+	var unsure []*folder
 	var still []*folder
 	for _, f := range folders {
 		switch {
 		case f.path == "":
-			f.list = f.unsure || p.recheck || p.Reread
-		case f.unsure || p.recheck || p.Reread:
-			make = append(make, f)
+			f.list = f.unsure || r.all
+		case f.unsure || r.all:
+			unsure = append(unsure, f)
 		default:
 			still = append(still, f)
 		}
 	}
-	if err := inParallel(ctx, p.Workers, still, p.stillFolder); err != nil {
+	if err := inParallel(ctx, r.workers, still, r.stillFolder); err != nil {
 		return err
 	}
-	for _, level := range levels(make, func(f *folder) string { return f.path }) {
-		err := inParallel(ctx, p.Workers, level, func(_ context.Context, f *folder) error {
-			p.meter.Moved()
-			return p.makeFolder(f)
+	for _, level := range levels(unsure, func(f *folder) string { return f.path }) {
+		err := inParallel(ctx, r.workers, level, func(_ context.Context, f *folder) error {
+			r.meter.Moved()
+			return r.makeFolder(f)
 		})
 		if err != nil {
 			return err
@@ -119,30 +128,30 @@ func (p *pass) makeFolders(ctx context.Context, folders []*folder) error {
 
 // stillFolder looks at a folder in which this pass is going to work and which is
 // believed to be there.
-func (p *pass) stillFolder(_ context.Context, f *folder) error {
-	e, err := p.target.Lstat(f.path)
+func (r *frame) stillFolder(_ context.Context, f *folder) error {
+	e, err := r.target.Lstat(f.path)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || err == nil && !e.IsDir() {
-		return fmt.Errorf("look at %q: %w", p.target.Path(f.path), errReplaced)
+		return fmt.Errorf("look at %q: %w", r.target.Path(f.path), errReplaced)
 	}
-	return share.Fault("look at", p.target.Path(f.path), err)
+	return share.Fault("look at", r.target.Path(f.path), err)
 }
 
 // makeFolder makes one folder. When everything is compared again, a folder of
 // ours that has its attributes still, the mtime among them, has no new entries
 // and is not listed.
-func (p *pass) makeFolder(f *folder) error {
-	if !f.unsure && !p.recheck {
-		c, err := p.target.Lstat(f.path)
+func (r *frame) makeFolder(f *folder) error {
+	if !f.unsure && !r.recheck {
+		c, err := r.target.Lstat(f.path)
 		if err == nil && c.IsDir() {
 			now, err := tree.Decode(f.path, f.state)
-			f.list = err != nil || now.Self.Differs(&c, p.target.Grain) != ""
+			f.list = err != nil || now.Self.Differs(&c, r.target.Grain) != ""
 			return nil
 		}
 	}
-	made, err := p.target.Mkdir(f.path, f.mode())
+	made, err := r.target.Mkdir(f.path, f.mode())
 	if errors.Is(err, destination.ErrInTheWay) {
-		if err = p.finds.evict(f.path); err == nil {
-			made, err = p.target.Mkdir(f.path, f.mode())
+		if err = r.evict(f.path); err == nil {
+			made, err = r.target.Mkdir(f.path, f.mode())
 		}
 	}
 	f.made, f.list = made, !made
@@ -153,21 +162,21 @@ func (p *pass) makeFolder(f *folder) error {
 	if err != nil {
 		return err
 	}
-	if !p.recheck && len(p.copiedIn(now)) > 0 {
-		return fmt.Errorf("make folder %q: %w", p.target.Path(f.path), errReplaced)
+	if !r.recheck && len(r.copiedIn(now)) > 0 {
+		return fmt.Errorf("make folder %q: %w", r.target.Path(f.path), errReplaced)
 	}
 	if !f.had {
 		return nil
 	}
 	// What was recorded of it is gone.
-	return p.scan.manifest.Put(f.path, f.state, make([]byte, len(now.Entries)+1))
+	return r.manifest.Put(f.path, f.state, make([]byte, len(now.Entries)+1))
 }
 
 // copiedIn names the folders in a folder that are recorded as copied: where one is
 // not on the share any more, nothing else would look for it.
-func (p *pass) copiedIn(dir *tree.Dir) (names []string) {
+func (r *frame) copiedIn(dir *tree.Dir) (names []string) {
 	for i := range dir.Entries {
-		if e := &dir.Entries[i]; e.IsDir() && p.scan.manifest.Group(tree.Join(dir.Path, e.Name)).Has(manifest.Copied) {
+		if e := &dir.Entries[i]; e.IsDir() && r.manifest.Group(tree.Join(dir.Path, e.Name)).Has(manifest.Copied) {
 			names = append(names, e.Name)
 		}
 	}
@@ -199,39 +208,39 @@ func levels[T any](items []T, path func(T) string) (list [][]T) {
 // intend says, durably and before the first byte, what this pass is going to put
 // on the share: after a kill, a power cut or an error the next pass knows it for
 // ours. It costs one sync for a pass, whatever it copies.
-func (p *pass) intend() error {
-	for f, err := range p.scan.plan.folders() {
+func (r *frame) intend(todo plan) error {
+	for f, err := range todo.folders() {
 		if err == nil && f.unsure {
-			err = p.clearWay(f.path)
+			err = r.clearWay(f.path)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	for f, err := range p.scan.plan.folders() {
+	for f, err := range todo.folders() {
 		if err == nil && f.puts {
-			err = p.scan.manifest.Intend(f.path, f.state)
+			err = r.manifest.Intend(f.path, f.state)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return p.scan.manifest.Sync()
+	return r.manifest.Sync()
 }
 
 // clearWay removes a file of ours that stands where a folder has to be. Once the
 // intent says that a folder will be there, nobody knows of the file any more.
-func (p *pass) clearWay(path string) error {
+func (r *frame) clearWay(path string) error {
 	dir, name := tree.Parent(path)
 	if path == "" {
 		return nil
 	}
-	old := p.scan.manifest.Group(dir).Dir(dir)
+	old := r.manifest.Group(dir).Dir(dir)
 	if i := old.Find(name); i < 0 || old.Entries[i].IsDir() {
 		return nil
 	}
-	if _, err := p.target.Remove(path); err != nil && !errors.Is(err, unix.EISDIR) {
-		return share.Fault("remove", p.target.Path(path), err)
+	if _, err := r.target.Remove(path); err != nil && !errors.Is(err, unix.EISDIR) {
+		return share.Fault("remove", r.target.Path(path), err)
 	}
 	return nil
 }

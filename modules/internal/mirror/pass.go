@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"cidx-cluster/modules/internal/manifest"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
@@ -21,9 +19,11 @@ type pass struct {
 	*Mirror
 	*sides
 	finds   *finds
-	scan    *Scan
 	result  *Result
-	recheck bool        // what the manifest says of the copy is not believed
+	recheck bool // what the manifest says of the copy is not believed
+	scan    *Scan
+	frame   *frame
+	decider *decider
 	made    atomic.Bool // all folders that the share did not have
 }
 
@@ -73,13 +73,18 @@ func (p *pass) applyDoubted(ctx context.Context, j *Job) error {
 
 // apply brings the share into the state that the look saw.
 func (p *pass) apply(ctx context.Context) error {
+	p.frame = &frame{finds: p.finds, manifest: p.scan.manifest, workers: p.Workers, recheck: p.recheck, all: p.recheck || p.Reread}
+	p.decider = &decider{sides: p.sides, links: p.scan.links, recheck: p.recheck, reread: p.Reread}
+	if p.Live {
+		p.decider.late = p.scan.started.Add(-racyWindow).UnixNano()
+	}
 	if err := p.target.CloseWork(); err != nil { // of a run that was killed
 		return err
 	}
-	if err := p.removeFolders(ctx); err != nil {
+	if err := p.frame.remove(ctx, p.scan.gone); err != nil {
 		return err
 	}
-	if err := p.intend(); err != nil {
+	if err := p.frame.intend(p.scan.plan); err != nil {
 		return err
 	}
 	if err := p.copyFolders(ctx); err != nil {
@@ -139,15 +144,6 @@ type task struct {
 	later bool            // something is still to be made in it: nothing can be said of the folder itself
 }
 
-// decider is what decides in this pass.
-func (p *pass) decider() *decider {
-	d := &decider{sides: p.sides, links: p.scan.links, recheck: p.recheck, reread: p.Reread}
-	if p.Live {
-		d.late = p.scan.started.Add(-racyWindow).UnixNano()
-	}
-	return d
-}
-
 // open decides what each entry of a folder needs, after it has looked what the
 // share has in it, where that is not sure. Where only mode or owner of an entry
 // are wrong (a killed run had not come to them), they are put right.
@@ -158,7 +154,7 @@ func (p *pass) open(f *folder) (*task, error) {
 	}
 	known, have := p.scan.manifest.Group(f.path), &tree.Dir{}
 	if f.list {
-		copied := p.copiedIn(now) // before the share is read: others are made meanwhile
+		copied := p.frame.copiedIn(now) // before the share is read: others are made meanwhile
 		if have, err = p.target.Dir.ReadDir(f.path); err != nil {
 			return nil, share.Fault("read folder", p.target.Path(f.path), err)
 		}
@@ -169,7 +165,7 @@ func (p *pass) open(f *folder) (*task, error) {
 			return nil, err
 		}
 	}
-	t, err := p.decider().decide(f, now, known, have)
+	t, err := p.decider.decide(f, now, known, have)
 	if err != nil {
 		return nil, err
 	}
@@ -196,9 +192,8 @@ func (t *task) foundThere(i int) {
 
 // done records entries as copied.
 func (p *pass) done(t *task, indexes []int) {
-	d := p.decider()
 	for _, i := range indexes {
-		t.flags[i+1] = manifest.Copied | d.racy(&t.now.Entries[i])
+		t.flags[i+1] = manifest.Copied | p.decider.racy(&t.now.Entries[i])
 	}
 }
 
@@ -212,25 +207,20 @@ func (p *pass) removeLost(t *task) error {
 			continue
 		}
 		removed, err := p.target.Remove(path)
-		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) && p.isFolder(path) {
-			if err := p.finds.evict(path); err != nil {
-				return err
+		if err != nil {
+			if e, failed := p.target.Lstat(path); failed != nil || !e.IsDir() {
+				return share.Fault("remove", p.target.Path(path), err)
 			}
-			continue
+			err = p.finds.evict(path)
 		}
 		if err != nil {
-			return share.Fault("remove", p.target.Path(path), err)
+			return err
 		}
 		if removed {
 			p.result.Deleted.Add(1)
 		}
 	}
 	return nil
-}
-
-func (p *pass) isFolder(path string) bool {
-	e, err := p.target.Lstat(path)
-	return err == nil && e.IsDir()
 }
 
 // commit records a folder in the manifest. An entry that is not copied yet is

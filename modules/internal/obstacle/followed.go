@@ -1,9 +1,8 @@
 package obstacle
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -14,8 +13,8 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/repath"
-	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -44,11 +43,10 @@ func Followed(name, source, target string, moves map[string]string, dir string, 
 			return nil
 		}
 	}
-	isDir, err := leads(at)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	switch to := behind(at); {
+	case to.Missing:
 		return nil // CIDX finds nothing behind it either
-	case err == nil && !isDir && !strings.HasSuffix(e.Name, ".json"):
+	case to.Fault == "" && !to.Folder && !strings.HasSuffix(e.Name, ".json"):
 		return nil
 	}
 	link := Link(at, e.Link)
@@ -69,28 +67,13 @@ func onTheWay(tree, dir, name string) bool {
 	}
 }
 
-// lookTime bounds one look behind a link, which may lead to a dead mount.
-const lookTime = 3 * time.Second
-
-var errNoAnswer = errors.New("no answer")
-
-// leads reports whether a folder is at the end of a link.
-func leads(path string) (isDir bool, err error) {
-	type answer struct {
-		isDir bool
-		err   error
+// behind looks at what is at the end of a link, which may lead to a dead mount.
+func behind(path string) reach.Answer {
+	answers, err := reach.Resolve(context.Background(), reach.Identity{UID: os.Geteuid()}, 3*time.Second, []string{path})
+	if err != nil {
+		return reach.Answer{Fault: err.Error()}
 	}
-	answers := make(chan answer, 1)
-	go func() {
-		info, err := os.Stat(path)
-		answers <- answer{err == nil && info.IsDir(), err}
-	}()
-	select {
-	case a := <-answers:
-		return a.isDir, a.err
-	case <-time.After(lookTime):
-		return false, errNoAnswer
-	}
+	return answers[0]
 }
 
 // Dangling are the folders of a server that are links to nothing: what was
@@ -108,9 +91,9 @@ func Dangling(root, mount string) (problems problem.List) {
 		if err != nil {
 			continue
 		}
-		if _, err := leads(path); err != nil {
+		if found := behind(path); found.Fault != "" {
 			problems = append(problems, problem.Problem{
-				What: fmt.Sprintf("a symbolic link to %q, where nothing is (%v)", to, share.Cause(err)), At: path,
+				What: fmt.Sprintf("a symbolic link to %q, where nothing is (%s)", to, found.Fault), At: path,
 				Fix: "mount or restore what it led to; if the server never had anything there, remove the link",
 			})
 		}
@@ -127,8 +110,9 @@ func Link(at, to string) problem.Problem {
 		from = filepath.Join(filepath.Dir(at), from)
 	}
 	return problem.Problem{
-		What: fmt.Sprintf("%s is a symbolic link to %q: CIDX follows it, but on other nodes a copy of it leads nowhere", filepath.Base(at), to),
-		At:   at,
+		What: fmt.Sprintf("%s is a symbolic link to %q: CIDX follows it, but on other nodes a copy of it leads nowhere",
+			filepath.Base(at), to),
+		At: at,
 		Fix: fmt.Sprintf("with the server stopped, put what it leads to in its place: rm %[1]s && mv %[2]s %[1]s "+
 			"(or cp -a in place of mv, if it is needed there, too), start the server, and run again", human.Word(at), human.Word(from)),
 	}

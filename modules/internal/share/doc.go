@@ -45,20 +45,6 @@ type Result struct {
 	Detail string `json:"detail,omitempty"` // the cause, or a remark
 }
 
-// OK reports whether every probe of that name succeeded, and at least one ran.
-func (i Info) OK(name string) bool {
-	ran := false
-	for _, r := range i.Results {
-		if r.Name == name {
-			ran = true
-			if !r.OK {
-				return false
-			}
-		}
-	}
-	return ran
-}
-
 // Option changes how Probe works.
 type Option func(*request)
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,19 +21,10 @@ type Mount struct {
 
 // Has reports whether the mount has an option of that name ("ro", "vers").
 func (m Mount) Has(option string) bool {
-	_, ok := m.Option(option)
-	return ok
-}
-
-// Option returns the value of an option ("4.1" for vers=4.1, "" for flags).
-func (m Mount) Option(name string) (value string, ok bool) {
-	for _, o := range m.Options {
-		key, v, _ := strings.Cut(o, "=")
-		if key == name {
-			return v, true
-		}
-	}
-	return "", false
+	return slices.ContainsFunc(m.Options, func(o string) bool {
+		name, _, _ := strings.Cut(o, "=")
+		return name == option
+	})
 }
 
 // Network reports whether operations may take a network's time: everything but

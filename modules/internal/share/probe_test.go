@@ -157,3 +157,17 @@ func TestAFullShareIsToldAsFull(t *testing.T) {
 		})
 	}
 }
+
+// OK reports whether every probe of that name succeeded, and at least one ran.
+func (i Info) OK(name string) bool {
+	ran := false
+	for _, r := range i.Results {
+		if r.Name == name {
+			ran = true
+			if !r.OK {
+				return false
+			}
+		}
+	}
+	return ran
+}
