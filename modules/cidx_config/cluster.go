@@ -31,12 +31,14 @@ func (c *cutover) toCluster(ctx context.Context) error {
 }
 
 // switchOver performs the plan. Nothing is changed before everything is proven
-// to be on the share, and everything that was taken to be as it was then.
+// to be on the share, and the databases to be as they were taken. Whether the
+// trees are as they were copied proveDone looks, when nobody can reach them by
+// their old paths any more.
 func (c *cutover) switchOver(ctx context.Context, found situation) error {
 	if err := c.prove(ctx, found, false); err != nil {
 		return err
 	}
-	if err := c.still(ctx, found, false); err != nil {
+	if err := c.still(ctx, found, false, false); err != nil {
 		return err
 	}
 	if err := c.keepListing(found.trees); err != nil {
@@ -52,7 +54,7 @@ func (c *cutover) switchOver(ctx context.Context, found situation) error {
 	if err := c.prove(ctx, found, true); err != nil {
 		return c.undo(err, c.plan)
 	}
-	if err := c.still(ctx, found, true); err != nil {
+	if err := c.still(ctx, found, true, false); err != nil {
 		return c.undo(err, c.plan)
 	}
 	if err := c.compare(ctx); err != nil {
@@ -86,7 +88,7 @@ func (c *cutover) proveDone(ctx context.Context) error {
 	if ran {
 		return c.loadStands(ctx, found)
 	}
-	cause := c.still(ctx, found, true)
+	cause := c.still(ctx, found, true, true)
 	if cause == nil {
 		return nil
 	}

@@ -22,18 +22,20 @@ import (
 const again = "run cluster-migrate.yml again: it takes it along"
 
 // still proves what a cut-over rests on: the server has not come back, nothing
-// that was taken or copied has changed since, nobody has a database open, and the
-// load in PostgreSQL is the one that this migration made and nobody has given up. ours tells whether config.json is
-// as this cut-over has written it, and the links are made: before, cidx_files has looked at the trees a moment ago.
-func (c *cutover) still(ctx context.Context, found situation, ours bool) error {
+// that was taken has changed since, nobody has a database open, and the load in
+// PostgreSQL is the one that this migration made and nobody has given up. ours
+// tells whether config.json is as this cut-over has written it. The trees take the
+// longest: they are looked at if trees is set, or where something else was found,
+// since all that was written late is told at once.
+func (c *cutover) still(ctx context.Context, found situation, ours, trees bool) error {
 	var problems problem.List
 	problems.Add(service.StillStopped(ctx, c.Common))
 	problems.Add(c.unchanged(ctx, ours))
-	if ours {
-		problems.Add(c.untouched(ctx, found))
-	}
 	problems.Add(c.nobodyWrites())
 	problems.Add(c.loadStands(ctx, found))
+	if trees || len(problems) > 0 {
+		problems.Add(c.untouched(ctx, found))
+	}
 	return problems.Err()
 }
 

@@ -69,13 +69,20 @@ func init() {
 		git := filepath.Join(filepath.Dir(local(h, "")), "billing/.git")
 		must(t, os.WriteFile(git+"/HEAD.lock", []byte("ref: refs/heads/late\n"), 0o600))
 		must(t, os.Rename(git+"/HEAD.lock", git+"/HEAD"))
-	}, "data/golden-repos/billing/.git: written to since the copy"}
+	}, "data/golden-repos/billing/.git/HEAD: changed since the copy"}
+	lateWrites["a file written in place"] = struct {
+		write func(t *testing.T, h hometest.Home)
+		what  string
+	}{func(t *testing.T, h hometest.Home) {
+		must(t, os.WriteFile(filepath.Join(filepath.Dir(local(h, "")), "billing/.git/HEAD"), []byte("ref: refs/heads/late\n"), 0o600))
+	}, "data/golden-repos/billing/.git/HEAD: changed since the copy"}
 }
 
 func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 	for name, late := range lateWrites {
 		for _, when := range []string{"before", "rename", "link data/activated", "write the journal", "after"} {
-			kind := strings.Contains(late.what, "-wal:") || strings.Contains(late.what, "mfa_key") || strings.Contains(late.what, "late-global") || name == "a commit"
+			inTree := strings.Contains(late.what, "since the copy")
+			kind := strings.Contains(late.what, "-wal:") || strings.Contains(late.what, "mfa_key") || strings.Contains(late.what, "late-global") || inTree
 			if when != "before" && !kind {
 				continue // one file of each kind is enough there
 			}
@@ -105,10 +112,10 @@ func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 							write()
 						}
 					})
-					if when == "write the journal" { // the last moment: it is found before the start
-						must(t, err)
-						_, err = call(h, proven, ansible.Mode{}, nil)
-					}
+				}
+				if inTree && when != "after" || when == "write the journal" { // it is found before the start
+					must(t, err)
+					_, err = call(h, proven, ansible.Mode{}, nil)
 				}
 				if err == nil || !strings.Contains(err.Error(), late.what) {
 					t.Errorf("got %v, want %q", err, late.what)

@@ -11,13 +11,12 @@ import (
 	"cidx-cluster/modules/internal/problem"
 )
 
-// shownTouched bounds the folders that are named one by one.
-const shownTouched = 10
+// shownChanges bounds the entries of a part that are named one by one.
+const shownChanges = 50
 
-// untouched proves that nobody has made, renamed or removed a name in the
-// standalone trees since they were copied, as git and CIDX do with whatever they
-// write. A process whose working folder is inside goes on writing there when the
-// tree has been renamed. Whether the copy is complete the file step proves.
+// untouched proves that the standalone trees are as they were copied: every file
+// and every folder. A process whose working folder is inside goes on writing
+// there when the tree has been renamed, and nowhere else when it is linked.
 func (c *cutover) untouched(ctx context.Context, found situation) error {
 	var problems problem.List
 	for _, t := range found.trees {
@@ -48,16 +47,16 @@ func (c *cutover) sinceCopy(ctx context.Context, part, path, now string) error {
 	if err != nil {
 		return err
 	}
-	touched, err := m.Touched(ctx, now)
+	changes, err := m.Changes(ctx, now)
 	if err != nil {
-		return problem.Problem{What: "compare with the copy: " + err.Error(), At: path, Fix: "make the folder readable for the server's user, then " + again}
+		return problem.Problem{What: "compare with the copy: " + err.Error(), At: path, Fix: "make it readable for the server's user, then " + again}
 	}
 	var problems problem.List
-	for _, rel := range touched[:min(len(touched), shownTouched)] {
-		problems = append(problems, problem.Problem{What: "written to since the copy, so the cluster would be without it", At: filepath.Join(path, rel), Fix: again})
+	for _, c := range changes[:min(len(changes), shownChanges)] {
+		problems = append(problems, problem.Problem{What: c.What + " since the copy", At: filepath.Join(path, c.Path), Fix: again})
 	}
-	if more := len(touched) - shownTouched; more > 0 {
-		problems = append(problems, problem.Problem{What: fmt.Sprintf("%d more folders were written to since the copy", more), At: path, Fix: again})
+	if more := len(changes) - shownChanges; more > 0 {
+		problems = append(problems, problem.Problem{What: fmt.Sprintf("%d more entries have changed since the copy", more), At: path, Fix: again})
 	}
 	return problems.Err()
 }

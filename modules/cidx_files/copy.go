@@ -133,7 +133,7 @@ func (c *step) applyWarm(ctx context.Context) error {
 		what = "Left for the second copy" // it is down already
 	}
 	progress.Line(ctx, "  %s: about %.0f s", what, math.Ceil(c.downtime))
-	return nil
+	return c.WriteOut()
 }
 
 // lookAgain looks at every part anew and returns the seconds that a delta pass

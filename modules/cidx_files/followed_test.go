@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -188,5 +189,15 @@ func TestATreeThatCannotBeRenamedIsFound(t *testing.T) {
 			mustMatch(t, withoutAliases(withoutTimes(before)), withoutTimes(snapshot(t, filepath.Join(s.share, "golden-repos"))))
 			s.cutOver()
 		})
+	}
+}
+
+// cutOver renames the trees and links them to the share, as cidx_config does.
+func (s *server) cutOver() {
+	s.t.Helper()
+	for _, name := range []string{"golden-repos", "activated-repos"} {
+		link := s.path("data/" + name)
+		s.do(os.Rename(link, link+home.PreCluster))
+		s.do(os.Symlink(filepath.Join(s.share, name), link))
 	}
 }

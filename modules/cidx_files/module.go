@@ -14,9 +14,8 @@ import (
 
 // Names of phases and of ways to compare.
 const (
-	phaseWarm   = "warm"
-	phaseDelta  = "delta"
-	phaseProven = "proven"
+	phaseWarm  = "warm"
+	phaseDelta = "delta"
 
 	compareNone    = "none"
 	compareChanged = "changed"
@@ -25,7 +24,7 @@ const (
 
 type args struct {
 	home.Common
-	Phase         string   `arg:"phase" default:"delta" choices:"warm,delta,proven"`
+	Phase         string   `arg:"phase" default:"delta" choices:"warm,delta"`
 	Parts         []string `arg:"parts" choices:"golden-repos,versioned,activated-repos"`
 	Processes     int      `arg:"processes" default:"0"`
 	Compare       string   `arg:"compare" default:"changed" choices:"changed,all,none"`
@@ -46,14 +45,11 @@ func Module() ansible.Module {
 			"Lock files, sockets, pipes, devices, caches and the trash are left out and listed. " +
 				"Repositories are copied byte for byte: absolute paths that git and symbolic links keep are listed; " +
 				"those into the moved folders work through the links that the cut-over puts in their place.",
-			"Directly before the cut-over, I(phase=proven) looks at the source once more " +
-				"and refuses where anything has changed since the copy.",
 			"Killed anywhere, the next run continues.",
 		},
 		Arguments: map[string]string{
 			"phase": "C(warm) copies while the server runs: what changes or vanishes meanwhile is no error. " +
-				"C(delta) runs after the stop and makes both sides equal. " +
-				"C(proven) writes nothing: whatever has changed at the source since it was copied is a problem, named with its place.",
+				"C(delta) runs after the stop and makes both sides equal.",
 			"parts":     "What to copy. Default: everything that the server has.",
 			"processes": "rsync processes at once. C(0) chooses: few on a local disk, many where every operation takes its time.",
 			"compare": "What is read back and compared byte by byte: " +

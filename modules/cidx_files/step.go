@@ -49,14 +49,8 @@ func (j *job) seen() *seen { return j.Scan.Seen.(*seen) }
 func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.Reply, error) {
 	c := &step{args: a, settings: s}
 	c.Check = mode.Check
-	if a.Phase == phaseProven && mode.Check {
-		return ansible.Reply{Skipped: "a rehearsal has copied nothing"}, nil
-	}
 	if err := c.locate(ctx); err != nil {
 		return ansible.Reply{}, err
-	}
-	if a.Phase == phaseProven {
-		return c.prove(ctx)
 	}
 	if err := c.prepare(ctx); err != nil {
 		return ansible.Reply{}, err

@@ -96,11 +96,16 @@ func (r Record) compare(p *Places, s Source) (string, error) {
 
 // untouched reports whether a file's numbers prove that nobody has written to
 // it. A file that had been written just before the backup may be written again
-// within the same tick of the clock, so those are read.
+// within the same tick of the clock, so those are read. Linux ticks 100 times a
+// second or more often; a file system that keeps whole seconds or milliseconds
+// shows no smaller digits.
 func (r Record) untouched(s Source, info fs.FileInfo) bool {
-	now := Describe(info)
+	now, tick := Describe(info), 2*time.Second
+	if s.Changed.Nanosecond()%int(time.Millisecond) != 0 {
+		tick = 100 * time.Millisecond
+	}
 	return s.Inode != 0 && s.Inode == now.Inode && s.Time.Equal(now.Time) && s.Changed.Equal(now.Changed) &&
-		s.Changed.Before(r.Time.Add(-2*time.Second))
+		s.Changed.Before(r.Time.Add(-tick))
 }
 
 // Describe is a source without path and content.

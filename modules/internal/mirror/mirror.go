@@ -20,6 +20,7 @@ import (
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/rsync"
 	"cidx-cluster/modules/internal/share"
+	"cidx-cluster/modules/internal/tree"
 )
 
 // Options say how a copy goes.
@@ -97,6 +98,17 @@ func (m *Mirror) Total() (bytes, files int64) {
 		files += j.Scan.Copies
 	}
 	return bytes, files
+}
+
+// WriteOut brings the bulk to the disk while the source still lives: what the
+// next pass has to wait for is little then.
+func (m *Mirror) WriteOut() error {
+	root, err := tree.Open(m.Mount)
+	if err != nil {
+		return share.Fault("open", m.Mount, err)
+	}
+	defer root.Close()
+	return share.Fault("sync", m.Mount, unix.Syncfs(root.FD()))
 }
 
 // wanted are the flags without which an entry needs work.

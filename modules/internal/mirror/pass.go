@@ -48,8 +48,6 @@ func (p *pass) run(ctx context.Context, j *Job, check func(context.Context) erro
 	if err == nil && check != nil {
 		err = check(ctx)
 	}
-	// Only what the server will stand on has to be on the disk; the bulk gets
-	// there by itself while the server still runs.
 	if err != nil || p.target.Writes.Load() == 0 || p.Live {
 		return err
 	}

@@ -1,12 +1,10 @@
 package mirror
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -97,100 +95,4 @@ func (m *Mirror) leftoversIn(t *destination.Folder, j *Job, f *folder) (found []
 		}
 	}
 	return found, stuck, nil
-}
-
-// Proof is what a part's source is to what was copied of it.
-type Proof struct {
-	Copied     bool       // something was, or there is nothing
-	Complete   bool       // the last pass came to its end
-	Unreadable []Omission // what cannot be compared
-	Changed    []Omission // by path: "new", "changed" or "gone"
-}
-
-// Prove compares the source of a part with what was copied of it, as a pass looks
-// for work, and writes nothing. Of a folder that came or went as a whole only the
-// folder is told. was is the path that the source had when it was copied.
-func (m *Mirror) Prove(ctx context.Context, p *Part, was string) (proof Proof, err error) {
-	j := &Job{Part: p}
-	if j.Record, err = readRecord(p); err != nil {
-		return proof, err
-	}
-	if j.manifest, err = manifest.Open(p.Manifest); err != nil {
-		return proof, err
-	}
-	if j.Record.Source != was || j.Record.Target != p.Target {
-		j.manifest = manifest.New()
-	}
-	dir := m.Scratch
-	if _, err := os.Stat(dir); err != nil { // nothing was ever copied
-		dir = os.TempDir()
-	}
-	if j.Scan, err = look(ctx, p, j.manifest, criteria{want: manifest.Copied, dir: dir}); err != nil {
-		return proof, err
-	}
-	defer j.Scan.close()
-	empty := j.Scan.Census.Folders == 0
-	proof.Copied, proof.Complete = empty || j.manifest.Len() > 0, empty || !j.Record.Open
-	if !proof.Copied || !proof.Complete {
-		return proof, nil
-	}
-	proof.Unreadable = j.Scan.Census.Unreadable
-	proof.Changed, err = j.changes()
-	slices.SortStableFunc(proof.Changed, func(a, b Omission) int { return cmp.Compare(a.Path, b.Path) })
-	return proof, err
-}
-
-// changes are the entries of the source that differ from what was copied.
-func (j *Job) changes() (list []Omission, err error) {
-	for f, err := range j.Scan.plan.folders() {
-		if err != nil {
-			return list, err
-		}
-		parent, _ := tree.Parent(f.path)
-		switch known := j.manifest.Group(f.path); {
-		case known != nil:
-			list = append(list, f.changes(known)...)
-		case f.path == "" || j.manifest.Group(parent) != nil:
-			list = append(list, Omission{f.path, "new"})
-		}
-	}
-	gone := map[string]bool{}
-	for _, path := range j.Scan.gone { // a folder comes before those in it
-		gone[path] = true
-		if parent, _ := tree.Parent(path); path == "" || !gone[parent] {
-			list = append(list, Omission{path, "gone"})
-		}
-	}
-	return list, nil
-}
-
-// changes are the entries of a folder that are not as they were copied; the
-// folder itself where none of them tells.
-func (f *folder) changes(known *manifest.Group) (list []Omission) {
-	add := func(name, why string) { list = append(list, Omission{Path: tree.Join(f.path, name), Why: why}) }
-	old := known.Dir(f.path)
-	now, err := f.now()
-	if err != nil {
-		return []Omission{{Path: f.path, Why: "changed"}}
-	}
-	for i := range now.Entries {
-		e := &now.Entries[i]
-		k := old.Find(e.Name)
-		switch {
-		case k < 0 && !e.IsDir():
-			add(e.Name, "new")
-		case k >= 0 && !(e.IsDir() && old.Entries[k].IsDir()) && (!tree.SameSource(e, &old.Entries[k]) || !known.Settled(k)):
-			add(e.Name, "changed")
-		}
-	}
-	for i := range old.Entries {
-		if e := &old.Entries[i]; now.Find(e.Name) < 0 && !e.IsDir() {
-			add(e.Name, "gone")
-		}
-	}
-	same := func(a, b tree.Entry) bool { return a.Name == b.Name }
-	if len(list) == 0 && slices.EqualFunc(old.Entries, now.Entries, same) {
-		list = []Omission{{Path: f.path, Why: "changed (mode, owner or time of the folder)"}}
-	}
-	return list
 }

@@ -140,14 +140,6 @@ func (r *reader) entry() (e Entry) {
 	return e
 }
 
-// Mtime is the folder's own, of what Encode has rendered.
-func Mtime(stats []byte) int64 {
-	r := reader{rest: stats}
-	var self Entry
-	r.owner(&self)
-	return r.varint()
-}
-
 // SameSource reports whether two sightings of an entry are of one and the same
 // state: for files inode and ctime included, so that a rewrite of the same size
 // within the same second is seen.

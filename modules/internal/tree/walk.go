@@ -129,7 +129,7 @@ func (w *walk) done(sub []string, err error) {
 // folder reads one folder, visits it and returns the folders in it.
 func (w *walk) folder(dir string, buffer []byte) ([]string, error) {
 	d, err := w.read(dir, buffer)
-	if gone(err) && dir != "" {
+	if Vanished(err) && dir != "" {
 		return nil, nil
 	}
 	if err != nil {
@@ -200,7 +200,7 @@ func readDir(fd int, dir string, buffer []byte, o Options) (*Dir, error) {
 			e, err = Lstat(fd, name)
 		}
 		switch {
-		case gone(err):
+		case Vanished(err):
 			continue
 		case err != nil && o.Unreadable != nil:
 			o.Unreadable(Join(dir, name), err)
@@ -219,9 +219,9 @@ func readDir(fd int, dir string, buffer []byte, o Options) (*Dir, error) {
 	return d, nil
 }
 
-// gone reports whether an entry has vanished or become something else since its
+// Vanished reports whether an entry has vanished or become something else since its
 // name was read.
-func gone(err error) bool {
+func Vanished(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ESTALE)
 }
 
