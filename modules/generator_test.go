@@ -8,6 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/arguments"
 )
 
 // author stands in every module's documentation.
@@ -75,7 +76,7 @@ func options(m ansible.Module, fold *folder) *yaml.Node {
 }
 
 // typedDefault is the default with the argument's type, as YAML reads it.
-func typedDefault(a ansible.Argument) any {
+func typedDefault(a arguments.Argument) any {
 	if a.Type == "str" || a.Type == "path" {
 		return quoted(a.Default)
 	}

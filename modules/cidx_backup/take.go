@@ -17,8 +17,8 @@ import (
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 	"cidx-cluster/modules/internal/progress"
-	"cidx-cluster/modules/internal/service"
 )
 
 // folders of one set, and where an unfinished one grows.
@@ -124,7 +124,7 @@ func (k *keeper) nobodyWrites() error {
 			files = append(files, k.places.At(f))
 		}
 	}
-	holders, _, err := service.Holders(service.Files(files), nil)
+	holders, _, err := process.Holders(process.Files(files), nil)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -99,7 +100,7 @@ func (c *cutover) nobodyWrites() error {
 		path := filepath.Join(c.Home, d.Path)
 		files = append(append(files, path), cidx.SideFiles(path)...)
 	}
-	holders, _, err := service.Holders(service.Files(files), nil)
+	holders, _, err := process.Holders(process.Files(files), nil)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/pgcheck"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 	"cidx-cluster/modules/internal/reach"
 	"cidx-cluster/modules/internal/service"
 	"cidx-cluster/modules/internal/share"
@@ -52,7 +53,7 @@ func (e *examiner) service(ctx context.Context) outcome {
 	for _, path := range service.CronJobs() {
 		problems = append(problems, problem.Problem{What: "a cron job may restart the server during the migration", At: path, Fix: "comment it out until the migration is finished"})
 	}
-	if p, alive, err := service.PIDFile(e.Home); err == nil && alive && state.Stopped {
+	if p, alive, err := process.PIDFile(e.Home); err == nil && alive && state.Stopped {
 		problems = append(problems, problem.Problem{What: "a server runs, but not under " + where + ": " + p.String(), At: p.Path, Fix: "stop it the way it was started (cidx server stop), and start it under " + where})
 	}
 	if len(problems) == 0 && !e.found.running && !state.Stopped {
@@ -80,7 +81,7 @@ func listener(base string) string {
 	if err != nil {
 		return ""
 	}
-	if p, ok := service.Listener(port); ok {
+	if p, ok := process.Listener(port); ok {
 		return p.String()
 	}
 	return ""

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/modules/internal/arguments"
 	"cidx-cluster/modules/internal/child"
 	"cidx-cluster/modules/internal/errand"
 	"cidx-cluster/modules/internal/job"
@@ -84,7 +85,7 @@ func (m Module) servant(input []byte) (reach.Identity, error) {
 		return me, nil
 	}
 	if a.User == "" {
-		return reach.Owner(expandHome(a.Home))
+		return reach.Owner(arguments.ExpandHome(a.Home))
 	}
 	user, err := reach.Lookup(a.User)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"cidx-cluster/modules/internal/arguments"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/printable"
 	"cidx-cluster/modules/internal/problem"
@@ -55,7 +56,7 @@ func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, how
 		reply.Hint = "interrupted by a signal; run the same command again: it goes on where this one stopped"
 	}
 	reply.Seconds = human.Tenths(time.Since(begun).Seconds())
-	return m.encode(mode, reply, err, transcript.all(), keeper, m.invocation(args))
+	return m.encode(mode, reply, err, transcript.all(), keeper, arguments.Shown(args))
 }
 
 // keeperOf knows the secrets among the arguments.
@@ -103,7 +104,7 @@ func (m Module) guard(ctx context.Context, args any, mode Mode) (reply Reply, er
 
 // heading prints the argument "step".
 func (m Module) heading(ctx context.Context, args any) (printed bool) {
-	for name, v := range m.invocation(args) {
+	for name, v := range arguments.Shown(args) {
 		if text, ok := v.(string); ok && name == "step" && text != "" {
 			progress.Line(ctx, "%s", text)
 			printed = true

@@ -2,17 +2,13 @@ package service
 
 import (
 	"context"
-	"encoding/hex"
-	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"cidx-cluster/modules/internal/cidxapi"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/process"
 )
 
 // Address is the base URL of the server, without a trailing slash. In this order:
@@ -26,16 +22,16 @@ func (c Control) Address(ctx context.Context) (string, error) {
 		return cidxapi.Find(c.Common.Home, c.URL)
 	}
 	pids, lines := c.serverProcesses(ctx)
-	var sockets []socket
+	var sockets []process.Socket
 	for _, pid := range pids {
-		sockets = append(sockets, listening(pid)...)
+		sockets = append(sockets, process.Listening(pid)...)
 	}
 	if s, ok := c.choose(sockets, lines); ok {
-		return cidxapi.Base(s.host, s.port), nil
+		return cidxapi.Base(s.Host, s.Port), nil
 	}
 	for _, line := range lines {
 		if s, ok := flagsOf(line); ok {
-			return cidxapi.Base(s.host, s.port), nil
+			return cidxapi.Base(s.Host, s.Port), nil
 		}
 	}
 	if base := remembered(c.Common.State().Journal()); base != "" {
@@ -44,29 +40,24 @@ func (c Control) Address(ctx context.Context) (string, error) {
 	return cidxapi.Find(c.Common.Home, "")
 }
 
-// socket is a host and a port, on which somebody listens or should.
-type socket struct {
-	host string
-	port int
-}
-
 // choose takes the only socket there is; of several the one that a command line
 // or a launch file names, else the first.
-func (c Control) choose(sockets []socket, lines []string) (socket, bool) {
+func (c Control) choose(sockets []process.Socket, lines []string) (process.Socket, bool) {
 	if len(sockets) == 0 {
-		return socket{}, false
+		return process.Socket{}, false
 	}
 	wanted := []int{}
 	for _, line := range lines {
 		if s, ok := flagsOf(line); ok {
-			wanted = append(wanted, s.port)
+			wanted = append(wanted, s.Port)
 		}
 	}
 	if base, err := cidxapi.Find(c.Common.Home, ""); err == nil {
-		wanted = append(wanted, firstNumber(base[strings.LastIndexByte(base, ':')+1:]))
+		port, _ := strconv.Atoi(base[strings.LastIndexByte(base, ':')+1:])
+		wanted = append(wanted, port)
 	}
 	for _, port := range wanted {
-		if i := slices.IndexFunc(sockets, func(s socket) bool { return s.port == port }); i >= 0 {
+		if i := slices.IndexFunc(sockets, func(s process.Socket) bool { return s.Port == port }); i >= 0 {
 			return sockets[i], true
 		}
 	}
@@ -86,14 +77,14 @@ func (c Control) serverProcesses(ctx context.Context) (pids []int, lines []strin
 			}
 		}
 	}
-	if p, alive, err := PIDFile(c.Common.Home); err == nil && alive {
+	if p, alive, err := process.PIDFile(c.Common.Home); err == nil && alive {
 		roots[p.PID] = true
 	}
 	if len(roots) == 0 {
 		files, _ := watched(c.Common.Home)
-		holders, _, _ := Holders(Files(files), nil) // what cannot be seen is not found
+		holders, _, _ := process.Holders(process.Files(files), nil) // what cannot be seen is not found
 		for _, h := range holders {
-			if line := commandLine(h.PID); strings.Contains(line, "cidx") || strings.Contains(line, "code_indexer") || strings.Contains(line, "uvicorn") {
+			if line := process.CommandLine(h.PID); strings.Contains(line, "cidx") || strings.Contains(line, "code_indexer") || strings.Contains(line, "uvicorn") {
 				roots[h.PID] = true
 			}
 		}
@@ -101,24 +92,19 @@ func (c Control) serverProcesses(ctx context.Context) (pids []int, lines []strin
 	if len(roots) == 0 {
 		return nil, lines
 	}
-	parents := parentsOf()
+	parents := process.Parents()
 	for pid := range parents {
-		if slices.ContainsFunc(lineage(pid, parents), func(p int) bool { return roots[p] }) {
-			pids, lines = append(pids, pid), append(lines, commandLine(pid))
+		if slices.ContainsFunc(process.Lineage(pid, parents), func(p int) bool { return roots[p] }) {
+			pids, lines = append(pids, pid), append(lines, process.CommandLine(pid))
 		}
 	}
 	slices.Sort(pids)
 	return pids, lines
 }
 
-func commandLine(pid int) string {
-	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may have ended
-	return strings.TrimSpace(strings.ReplaceAll(string(raw), "\x00", " "))
-}
-
 // flagsOf reads --host and --port of a command line, as uvicorn and CIDX's own
 // command take them; ok is false where no port is named.
-func flagsOf(line string) (s socket, ok bool) {
+func flagsOf(line string) (s process.Socket, ok bool) {
 	words := strings.Fields(line)
 	value := func(name string) string {
 		for i, w := range words {
@@ -133,53 +119,13 @@ func flagsOf(line string) (s socket, ok bool) {
 	}
 	port, err := strconv.ParseUint(value("--port"), 10, 16)
 	if err != nil || port == 0 {
-		return socket{}, false // none, or a variable
+		return process.Socket{}, false // none, or a variable
 	}
-	s.port = int(port)
+	s.Port = int(port)
 	if host := value("--host"); !strings.ContainsAny(host, "${}") {
-		s.host = host
+		s.Host = host
 	}
 	return s, true
-}
-
-// listening are the TCP sockets on which a process listens.
-func listening(pid int) []socket {
-	inodes := map[string]bool{}
-	dir := fmt.Sprintf("/proc/%d/fd", pid)
-	entries, _ := os.ReadDir(dir) // not ours to see
-	for _, e := range entries {
-		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil {
-			if inode, ok := strings.CutPrefix(to, "socket:["); ok {
-				inodes[strings.TrimSuffix(inode, "]")] = true
-			}
-		}
-	}
-	var list []socket
-	for _, table := range []string{"tcp", "tcp6"} {
-		raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, table)) // a machine without IPv6 lacks the second
-		for line := range strings.Lines(string(raw)) {
-			f := strings.Fields(line)
-			const state = "0A"
-			if len(f) > 9 && f[3] == state && inodes[f[9]] {
-				list = append(list, socket{hostOf(f[1]), portOf(f[1])})
-			}
-		}
-	}
-	return list
-}
-
-// hostOf reads the address of "0100007F:1F40": words of 32 bits in the order of
-// this machine (proc(5)); amd64 and arm64 are little-endian.
-func hostOf(address string) string {
-	text, _, _ := strings.Cut(address, ":")
-	raw, err := hex.DecodeString(text)
-	if err != nil || len(raw)%4 != 0 {
-		return ""
-	}
-	for i := 0; i+3 < len(raw); i += 4 {
-		slices.Reverse(raw[i : i+4])
-	}
-	return net.IP(raw).String()
 }
 
 // remembered is the address under which cidx_verify has found the server last.

@@ -80,14 +80,3 @@ func TestTheAddressIsWhereTheServerListens(t *testing.T) {
 		})
 	}
 }
-
-func TestHostOf(t *testing.T) {
-	for in, want := range map[string]string{
-		"0100007F:1F40": "127.0.0.1", "00000000:1F40": "0.0.0.0", "0502000A:1F40": "10.0.2.5",
-		"00000000000000000000000000000000:1F40": "::", "00000000000000000000000001000000:1F40": "::1", "zz:1": "",
-	} {
-		if got := hostOf(in); got != want {
-			t.Errorf("%s: %q, want %q", in, got, want)
-		}
-	}
-}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/process"
 )
 
 // apart starts a shell command that is no child of ours, and returns the process
@@ -79,7 +80,7 @@ func TestForeignHoldersAreTold(t *testing.T) {
 				status = "exit 3"
 			}
 			control := New(Args{Manager: ByCommand, StatusCommand: status, URL: "http://127.0.0.1:1"}, common)
-			var list []Process
+			var list []process.Process
 			for range 50 { // the child may not have started yet
 				var err error
 				if list, _, err = control.Foreign(t.Context()); err != nil {

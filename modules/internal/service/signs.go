@@ -6,29 +6,24 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"cidx-cluster/modules/internal/errand"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 )
 
 // Signs is what a home tells of its server, as the server's user finds it. A
 // root that does not trust that user only compares with it.
 type Signs struct {
-	Process Process  `json:"process"` // the living one of server.pid; PID 0: none
-	Answers string   `json:"answers"` // the server's address, where something answers; else ""
-	Port    int      `json:"port"`    // of that address; 0 where it is another machine's
-	Files   []File   `json:"files"`   // the databases and the files beside them
-	Folders []string `json:"folders"` // of the repositories, and where they lead
-}
-
-// File is a file by its device and inode, whatever its path is elsewhere.
-type File struct {
-	Path string `json:"path"`
-	Dev  uint64 `json:"dev"`
-	Ino  uint64 `json:"ino"`
+	Process process.Process `json:"process"` // the living one of server.pid; PID 0: none
+	Answers string          `json:"answers"` // the server's address, where something answers; else ""
+	Port    int             `json:"port"`    // of that address; 0 where it is another machine's
+	Files   []process.File  `json:"files"`   // the databases and the files beside them
+	Folders []string        `json:"folders"` // of the repositories, and where they lead
 }
 
 // signsOf is a control as it travels to the server's user.
@@ -43,7 +38,7 @@ func (c Control) signs() signsOf { return signsOf{c.Args, c.Common, c.Scope} }
 // readSigns is done by the server's user.
 var readSigns = errand.New("signs", func(ctx context.Context, of signsOf) (Signs, error) {
 	s := Signs{}
-	p, alive, err := PIDFile(of.Common.Home)
+	p, alive, err := process.PIDFile(of.Common.Home)
 	if err != nil {
 		return s, err
 	}
@@ -54,28 +49,15 @@ var readSigns = errand.New("signs", func(ctx context.Context, of signsOf) (Signs
 		return s, err
 	}
 	files, folders := watched(of.Common.Home)
-	s.Files = Files(files)
+	s.Files = process.Files(files)
 	for _, folder := range folders {
-		s.Folders = append(s.Folders, realPath(folder))
+		s.Folders = append(s.Folders, process.RealPath(folder))
 		if to, err := os.Readlink(folder); err == nil {
 			s.Folders = append(s.Folders, to)
 		}
 	}
 	return s, nil
 })
-
-// Files finds the devices and inodes of what there is of paths.
-func Files(paths []string) []File {
-	var files []File
-	for _, path := range paths {
-		f := File{Path: path}
-		if dev, ino, ok := inode(path); ok {
-			f.Dev, f.Ino = dev, ino
-		}
-		files = append(files, f)
-	}
-	return files
-}
 
 // answers looks whether a CIDX server answers at its address. A proxy that
 // answers in its stead says 502, 503 or 504 on a page that a living server
@@ -86,7 +68,7 @@ func answers(ctx context.Context, c Control) (base string, port int, err error) 
 		return "", 0, err
 	}
 	u, err := url.Parse(base)
-	if err != nil || !local(u.Hostname()) {
+	if err != nil || !process.Local(u.Hostname()) {
 		return "", 0, nil // another machine's address tells nothing about this server
 	}
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -95,7 +77,7 @@ func answers(ctx context.Context, c Control) (base string, port int, err error) 
 		return "", 0, fmt.Errorf("probe %s: %w", base, err)
 	}
 	answer, err := client.Do(request)
-	port = firstNumber(u.Port())
+	port, _ = strconv.Atoi(u.Port())
 	if err != nil && !strings.Contains(err.Error(), "Client.Timeout") {
 		return "", port, nil
 	}
@@ -116,12 +98,12 @@ func (s Signs) life() (unseen int, problems problem.List) {
 	}
 	if s.Answers != "" {
 		who := ""
-		if p, ok := Listener(s.Port); ok && p.PID != 0 {
+		if p, ok := process.Listener(s.Port); ok && p.PID != 0 {
 			who = ": " + p.String()
 		}
 		problems = append(problems, problem.Problem{What: "something still answers" + who, At: s.Answers, Fix: "stop it; if it is no CIDX server, set cidx_url to the server's address"})
 	}
-	holders, unseen, err := Holders(s.Files, s.Folders)
+	holders, unseen, err := process.Holders(s.Files, s.Folders)
 	problems.Add(err)
 	for _, p := range holders {
 		problems = append(problems, problem.Problem{What: "open in " + p.String(), At: p.Path, Fix: fmt.Sprintf("see what it is (ps -fp %d), let it finish or end it, and run again", p.PID)})

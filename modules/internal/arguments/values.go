@@ -1,4 +1,4 @@
-package ansible
+package arguments
 
 import (
 	"encoding/json"
@@ -47,11 +47,11 @@ func (a Argument) assign(field reflect.Value, v any) bool {
 		field.SetString(s)
 		return ok
 	case reflect.Bool:
-		b, ok := toBool(v)
+		b, ok := Bool(v)
 		field.SetBool(b)
 		return ok
 	case reflect.Int:
-		n, ok := toInt(v)
+		n, ok := Int(v)
 		field.SetInt(n)
 		return ok
 	case reflect.Float64:
@@ -65,13 +65,13 @@ func (a Argument) assign(field reflect.Value, v any) bool {
 	case reflect.Map:
 		return toMap(field, v)
 	}
-	panic("ansible: argument " + a.Name + " has a type that Decode does not know")
+	panic("argument " + a.Name + " has a type that Decode does not know")
 }
 
 // restrict checks paths and choices; shown is how messages show the value.
 func (a Argument) restrict(field reflect.Value, shown string) string {
 	if a.Type == "path" && field.String() != "" {
-		path := expandHome(field.String())
+		path := ExpandHome(field.String())
 		if !filepath.IsAbs(path) {
 			return "not an absolute path: " + shown
 		}
@@ -95,7 +95,8 @@ func (a Argument) restrict(field reflect.Value, shown string) string {
 	return ""
 }
 
-func expandHome(path string) string {
+// ExpandHome is a path in which ~ stands for the home of who runs this.
+func ExpandHome(path string) string {
 	if path != "~" && !strings.HasPrefix(path, "~/") {
 		return path
 	}
@@ -126,9 +127,9 @@ func toString(v any) (string, bool) {
 	return "", false
 }
 
-// toBool accepts what AnsibleModule accepts
+// Bool accepts what AnsibleModule accepts
 // (ansible/module_utils/parsing/convert_bool.py).
-func toBool(v any) (bool, bool) {
+func Bool(v any) (bool, bool) {
 	if b, ok := v.(bool); ok {
 		return b, true
 	}
@@ -145,7 +146,8 @@ func toBool(v any) (bool, bool) {
 	return false, false
 }
 
-func toInt(v any) (int64, bool) {
+// Int accepts whole numbers, also as text.
+func Int(v any) (int64, bool) {
 	s, ok := toString(v)
 	if !ok {
 		return 0, false

@@ -1,12 +1,9 @@
-package ansible
+// Package arguments decodes what a module is called with as strictly as
+// AnsibleModule does: into a struct whose tags say what each field takes.
+package arguments
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"sort"
@@ -39,22 +36,16 @@ type Argument struct {
 	index    []int
 }
 
-// Arguments lists the arguments of m in the order of the struct.
-func (m Module) Arguments() []Argument {
-	list := argumentsOf(m.args, nil)
-	for i := range list {
-		list[i].Doc = cmp.Or(list[i].Doc, m.Doc.Arguments[list[i].Name])
-	}
-	return list
-}
+// Of lists the arguments of a struct, in its order.
+func Of(t reflect.Type) []Argument { return of(t, nil) }
 
-func argumentsOf(t reflect.Type, index []int) []Argument {
+func of(t reflect.Type, index []int) []Argument {
 	var list []Argument
 	for i := range t.NumField() {
 		f := t.Field(i)
 		at := append(slices.Clone(index), i)
 		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			list = append(list, argumentsOf(f.Type, at)...)
+			list = append(list, of(f.Type, at)...)
 			continue
 		}
 		name, ok := f.Tag.Lookup("arg")
@@ -95,21 +86,13 @@ func typeName(f reflect.StructField) string {
 	return "str"
 }
 
-// Decode reads the JSON arguments of m. It returns a pointer to the argument
-// struct, the mode, and the values given for secret arguments. Every mistake is
-// listed in one error, which is problem.List.
-func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err error) {
-	given := map[string]any{}
-	decoder := json.NewDecoder(bytes.NewReader(input))
-	decoder.UseNumber()
-	if err := decodeOne(decoder, &given); err != nil {
-		return nil, mode, nil, problem.Problem{What: "arguments are not a JSON object: " + err.Error(), At: m.Doc.Name, Fix: "call the module through Ansible, or with one JSON object on standard input"}
-	}
-	mode = modeOf(given)
-	list := m.Arguments()
-	given = settled(given, list)
-	value := reflect.New(m.args)
-	var problems problem.List
+// Decode reads the arguments that are given into a new struct of type t, and takes
+// them out of given. args points to the struct; secrets are the values of secret
+// arguments. Every mistake is a problem of the module.
+func Decode(module string, t reflect.Type, given map[string]any) (args any, secrets []string, problems problem.List) {
+	list := Of(t)
+	settle(given, list)
+	value := reflect.New(t)
 	for _, a := range list {
 		v, ok := given[a.Name]
 		delete(given, a.Name)
@@ -117,19 +100,35 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 			secrets = append(secrets, a.hidden(fmt.Sprint(v))...)
 		}
 		if p := a.set(value.Elem().FieldByIndex(a.index), v, ok && v != nil); p != "" {
-			problems = append(problems, problem.Problem{What: p, At: m.Doc.Name + ": " + a.Name, Fix: a.fix()})
+			problems = append(problems, problem.Problem{What: p, At: module + ": " + a.Name, Fix: a.fix()})
 		}
 	}
-	problems = append(problems, m.unknown(given, list)...)
-	return value.Interface(), mode, secrets, problems.Err()
+	return value.Interface(), secrets, append(problems, unknown(module, given, list)...)
 }
 
-// settled gives arguments that are missing the values that the argument "settings"
+// Shown are arguments as they were understood, secrets masked. args is what Decode
+// has returned, or nil.
+func Shown(args any) map[string]any {
+	if args == nil {
+		return nil
+	}
+	out := map[string]any{}
+	value := reflect.ValueOf(args).Elem()
+	for _, a := range Of(value.Type()) {
+		v := value.FieldByIndex(a.index)
+		if out[a.Name] = v.Interface(); a.Secret && !v.IsZero() {
+			out[a.Name] = secret.Mask
+		}
+	}
+	return out
+}
+
+// settle gives arguments that are missing the values that the argument "settings"
 // has for them. What it has for other modules is dropped unseen.
-func settled(given map[string]any, list []Argument) map[string]any {
+func settle(given map[string]any, list []Argument) {
 	settings, ok := given["settings"].(map[string]any)
 	if !ok {
-		return given
+		return
 	}
 	delete(given, "settings")
 	for _, a := range list {
@@ -137,21 +136,6 @@ func settled(given map[string]any, list []Argument) map[string]any {
 			given[a.Name] = settings[a.Name]
 		}
 	}
-	return given
-}
-
-// decodeOne reads one JSON object and nothing after it.
-func decodeOne(decoder *json.Decoder, into *map[string]any) error {
-	if err := decoder.Decode(into); err != nil {
-		return err
-	}
-	if *into == nil {
-		return errors.New("null")
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return errors.New("something follows the object")
-	}
-	return nil
 }
 
 // hidden is what must not be shown of a secret argument's value: all of it,
@@ -165,23 +149,8 @@ func (a Argument) hidden(value string) []string {
 	return append(passwords, value)
 }
 
-// modeOf takes the internal arguments of Ansible and of the action plugin out
-// of given; unknown ones are
-// ignored, every release adds some.
-func modeOf(given map[string]any) Mode {
-	check, _ := toBool(given["_ansible_check_mode"])
-	diff, _ := toBool(given["_ansible_diff"])
-	verbosity, _ := toInt(given["_ansible_verbosity"])
-	for name := range given {
-		if strings.HasPrefix(name, "_ansible_") || strings.HasPrefix(name, "_cidx_") {
-			delete(given, name)
-		}
-	}
-	return Mode{Check: check, Diff: diff, Verbosity: int(verbosity)}
-}
-
 // unknown reports the arguments that are left over, each with the nearest name.
-func (m Module) unknown(left map[string]any, list []Argument) problem.List {
+func unknown(module string, left map[string]any, list []Argument) problem.List {
 	var accepted []string
 	for _, a := range list {
 		accepted = append(accepted, a.Name)
@@ -197,7 +166,7 @@ func (m Module) unknown(left map[string]any, list []Argument) problem.List {
 		if near := nearest(name, accepted); near != "" {
 			fix = fmt.Sprintf("did you mean %s? %s", near, fix)
 		}
-		problems = append(problems, problem.Problem{What: fmt.Sprintf("unknown argument %q", name), At: m.Doc.Name, Fix: fix})
+		problems = append(problems, problem.Problem{What: fmt.Sprintf("unknown argument %q", name), At: module, Fix: fix})
 	}
 	return problems
 }

@@ -1,4 +1,4 @@
-package ansible
+package arguments
 
 // nearest returns the candidate within two edits of name, or "".
 func nearest(name string, candidates []string) string {
