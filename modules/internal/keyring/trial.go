@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,60 +62,28 @@ func (x *Trial) Report() map[string]any {
 		"salt": map[string]any{"present": x.hasSalt, "source": x.best().name}}
 }
 
-// eachValue visits column i of every row that has it, with the row's id and name.
-func eachValue(ctx context.Context, t *load.Table, i int, visit func(value string, id int64, key string) error) error {
-	d, err := t.Read(nil, false)
-	if err != nil {
-		return err
-	}
-	for d.Next() {
-		err := ctx.Err()
-		if v := d.Values()[i]; err == nil && !v.IsNull() {
-			err = visit(string(v.Bytes), d.ID(), t.KeyOf(d.ID(), d.Values()))
-		}
-		if err != nil {
-			d.Stop()
-			return err
-		}
-	}
-	return d.Close()
-}
-
-// carry is how an operator allows that.
-func carry(t *load.Table, i int) string {
-	return "; add " + t.Name + "." + t.Columns[i].Source + " to cidx_database_accept to carry it over unusable"
-}
-
 func (x *Trial) tryTokens(ctx context.Context, t *load.Table, i int) (*unopened, error) {
-	c := &t.Columns[i]
-	u := &unopened{t: t, column: c, reason: "no known key opens " + c.Name + " of",
-		fix: "name former host names of this server in cidx_database_old_host_names, or let its owner store the token again" + carry(t, i)}
-	err := eachValue(ctx, t, i, func(value string, id int64, key string) error {
+	return x.column(ctx, t, i, "no known key opens", "name former host names of this server in cidx_database_old_host_names, "+
+		"or let its owner store the token again", func(value string) bool {
 		x.tokens++
 		for _, c := range x.candidates {
 			if keys.OpensToken(value, c.key()) {
 				x.opens[c.name]++
-				return nil
+				return true
 			}
 		}
-		return u.note(x, id, key)
+		return false
 	})
-	return u, err
 }
 
 func (x *Trial) tryMFA(ctx context.Context, t *load.Table, i int) error {
-	c := &t.Columns[i]
 	key, valid := keys.ParseMFA(x.mfa)
-	u := &unopened{t: t, column: c, reason: "the MFA key does not open " + c.Name + " of",
-		fix: "restore the right data/mfa_key.dat, or let the user enrol again" + carry(t, i)}
 	usable := x.mfa != "" && valid
-	err := eachValue(ctx, t, i, func(value string, id int64, name string) error {
-		x.mfaRows++
-		if !usable || keys.OpensMFA(value, key) {
-			return nil
-		}
-		return u.note(x, id, name)
-	})
+	u, err := x.column(ctx, t, i, "the MFA key does not open", "restore the right data/mfa_key.dat, or let the user enrol again",
+		func(value string) bool {
+			x.mfaRows++
+			return !usable || keys.OpensMFA(value, key)
+		})
 	if err != nil || usable || x.mfaRows == 0 {
 		return errors.Join(err, u.problem(x.lists))
 	}
@@ -177,17 +146,34 @@ type unopened struct {
 // examples is how many rows a problem names; all are in problems.jsonl.
 const examples = 5
 
-// note keeps a row, unless it may be carried over: the first ones for the problem,
-// all in the list.
-func (u *unopened) note(x *Trial, id int64, key string) error {
-	if x.accepted(u.t.Name) || x.accepted(u.t.Name+"."+u.column.Source) {
-		return nil
+// column tries the values of a column. Of the rows whose value opens does not open,
+// and that may not be carried over, the first ones are kept for the problem, and
+// all go to the list.
+func (x *Trial) column(ctx context.Context, t *load.Table, i int, reason, fix string, opens func(string) bool) (*unopened, error) {
+	c := &t.Columns[i]
+	u := &unopened{t: t, column: c, reason: reason + " " + c.Name + " of",
+		fix: fix + "; add " + t.Name + "." + c.Source + " to cidx_database_accept to carry it over unusable"}
+	carried := x.accepted(t.Name) || x.accepted(t.Name+"."+c.Source)
+	d, err := t.Read(nil, false)
+	if err != nil {
+		return u, err
 	}
-	if u.count++; len(u.first) < examples {
-		u.first = append(u.first, key)
+	defer d.Stop()
+	for ctx.Err() == nil && d.Next() {
+		if v := d.Values()[i]; v.IsNull() || opens(string(v.Bytes)) || carried {
+			continue
+		}
+		key := t.KeyOf(d.ID(), d.Values())
+		if u.count++; len(u.first) < examples {
+			u.first = append(u.first, key)
+		}
+		err := x.lists.Line(load.ProblemsFile, load.Find{Table: t.Name, File: t.File, Row: d.ID(), Key: key, Column: c.Name,
+			Reason: u.reason + " the row", Fix: u.fix})
+		if err != nil {
+			return u, err
+		}
 	}
-	return x.lists.Line(load.ProblemsFile, load.Find{Table: u.t.Name, File: u.t.File, Row: id, Key: key, Column: u.column.Name,
-		Reason: u.reason + " the row", Fix: u.fix})
+	return u, cmp.Or(ctx.Err(), d.Close())
 }
 
 // rows says which rows, after "of".
