@@ -140,9 +140,9 @@ func (r *runner) fromWarm(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	c, err := r.held.warm.CatchUp(ctx, r.engine(), r.State.Warm(r.held.warm.Source), r.source.Files)
-	defer c.Close()
 	r.Clock.Lap("difference")
 	if err == nil {
+		defer c.Close()
 		err = c.Run(ctx, r.deltaSteps(c))
 	}
 	if err == nil {

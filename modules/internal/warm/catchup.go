@@ -26,13 +26,18 @@ type CatchUp struct {
 
 // CatchUp finds out whether the warm load can be built upon, and what has changed
 // since; else the error is Unfit. dir holds the databases as they were loaded, now
-// those that the server left. Whatever the error is, it is to be closed.
+// those that the server left.
 func (f Found) CatchUp(ctx context.Context, w load.Work, dir string, now map[string]*sqlite.Conn) (*CatchUp, error) {
 	c := &CatchUp{Passage: w.Passage(), found: f, files: map[string]*sqlite.Conn{}}
-	if err := c.fit(dir); err != nil {
-		return c, err
+	err := c.fit(dir)
+	if err == nil {
+		err = c.difference(ctx, dir, now)
 	}
-	return c, c.difference(ctx, dir, now)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // Close ends what is read.
