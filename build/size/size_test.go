@@ -29,12 +29,12 @@ func TestModulesGetNoLarger(t *testing.T) {
 		name        string
 		today, goal int
 	}{
-		{"lines", 44_686, 26_000},
+		{"lines", 44_857, 26_000},
 		{"methods of the largest type", 64, 35},
 		{"functions over 50 lines", 0, 0},
 		{"files over 300 lines", 0, 0},
 		{"packages over 1500 lines", 5, 2},
-		{"lines over 140 columns", 242, 0},
+		{"lines over 140 columns", 185, 0},
 	} {
 		got := m[bar.name]
 		if got.number > bar.today {

@@ -7,6 +7,7 @@ import (
 
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/program"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
 )
@@ -79,7 +80,9 @@ func (m byCommand) releaseSteps(context.Context, record) ([]step, error) { retur
 func (m byCommand) differences(context.Context, record) ([]string, error) { return nil, nil }
 
 // change runs a command and waits until the status command agrees.
-func (m byCommand) change(ctx context.Context, name string, do func(context.Context) (service.Output, error), reached func(service.State) bool) error {
+func (m byCommand) change(
+	ctx context.Context, name string, do func(context.Context) (program.Output, error), reached func(service.State) bool,
+) error {
 	start := time.Now()
 	out, err := do(ctx)
 	if err != nil {
@@ -94,11 +97,20 @@ func (m byCommand) change(ctx context.Context, name string, do func(context.Cont
 		case reached(state):
 			return nil
 		case out.Code != 0:
-			return problem.Problem{What: fmt.Sprintf("exit status %d: %s", out.Code, out.Brief()), At: name, Fix: "run the command by hand, then the playbook again"}
+			return problem.Problem{
+				What: fmt.Sprintf("exit status %d: %s", out.Code, out.Brief()), At: name,
+				Fix: "run the command by hand, then the playbook again",
+			}
 		case waited > m.Limit():
-			return problem.Problem{What: fmt.Sprintf("service_status_command still gives %s after %d s", state.Word, int(waited.Seconds())), At: name, Fix: "see the server's log, or raise cidx_service_timeout"}
+			return problem.Problem{
+				What: fmt.Sprintf("service_status_command still gives %s after %d s", state.Word, int(waited.Seconds())),
+				At:   name,
+				Fix:  "see the server's log, or raise cidx_service_timeout",
+			}
 		default:
-			progress.Report(ctx, progress.Status{What: "waiting for " + name, Done: int64(waited.Seconds()), Total: int64(m.Args.Timeout), Unit: "s"})
+			progress.Report(ctx, progress.Status{
+				What: "waiting for " + name, Done: int64(waited.Seconds()), Total: int64(m.Args.Timeout), Unit: "s",
+			})
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/program"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -44,13 +45,13 @@ func (m *machine) add(u service.Unit) {
 	m.units[u.ID] = &u
 }
 
-func (m *machine) Run(_ context.Context, c service.Command) (service.Output, error) {
+func (m *machine) Run(_ context.Context, c program.Command) (program.Output, error) {
 	if c.Argv[0] == "journalctl" {
-		return service.Output{Code: 1}, nil // it knows nothing
+		return program.Output{Code: 1}, nil // it knows nothing
 	}
 	args := slices.DeleteFunc(slices.Clone(c.Argv[1:]), func(a string) bool { return a == "--no-pager" || a == "--" })
 	if args[0] == "--version" {
-		return service.Output{Text: fmt.Sprintf("systemd %d (of the test)\n+PAM", m.version)}, nil
+		return program.Output{Text: fmt.Sprintf("systemd %d (of the test)\n+PAM", m.version)}, nil
 	}
 	verb, rest := args[0], slices.DeleteFunc(args[1:], func(a string) bool { return strings.HasPrefix(a, "--") })
 	if verb != "show" && !strings.HasPrefix(verb, "list") {
@@ -62,20 +63,20 @@ func (m *machine) Run(_ context.Context, c service.Command) (service.Output, err
 		for id := range m.units {
 			lines = append(lines, id+" enabled enabled")
 		}
-		return service.Output{Text: strings.Join(append(lines, "getty@.service enabled enabled"), "\n")}, nil
+		return program.Output{Text: strings.Join(append(lines, "getty@.service enabled enabled"), "\n")}, nil
 	case "show":
-		return service.Output{Text: m.show(rest)}, nil
+		return program.Output{Text: m.show(rest)}, nil
 	case "daemon-reload":
 		m.reload()
 	case "start", "stop":
 		for _, id := range rest {
 			if err := m.fails[verb+" "+id]; err != nil {
-				return service.Output{}, err
+				return program.Output{}, err
 			}
 			m.change(verb, id)
 		}
 	}
-	return service.Output{}, nil
+	return program.Output{}, nil
 }
 
 func (m *machine) show(ids []string) string {

@@ -122,7 +122,8 @@ func (m bySystemd) letGo(hold string, ids []string) ([]step, error) {
 			}
 		}
 		if err := m.shareAnswers(ctx); err != nil {
-			return warning(fmt.Sprintf("%v; when it answers again: %s daemon-reload (until then systemd remembers drop-ins that hold nothing)", err, m.Scope.Systemctl("")))
+			return warning(fmt.Sprintf("%v; when it answers again: %s daemon-reload "+
+				"(until then systemd remembers drop-ins that hold nothing)", err, m.Scope.Systemctl("")))
 		}
 		return m.systemd.Reload(ctx)
 	}}), nil

@@ -31,7 +31,10 @@ func readRecord(state home.State) (r record, known bool, err error) {
 		err = json.Unmarshal(raw, &r)
 	}
 	if err != nil {
-		return record{}, false, problem.Problem{What: "read the record of the units: " + err.Error(), At: state.Units(), Fix: "it says how the units were before the stop; restore it, or remove it and see to the timers yourself"}
+		return record{}, false, problem.Problem{
+			What: "read the record of the units: " + err.Error(), At: state.Units(),
+			Fix: "it says how the units were before the stop; restore it, or remove it and see to the timers yourself",
+		}
 	}
 	return r, true, nil
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/service"
+	"cidx-cluster/modules/internal/program"
 )
 
 // A command that cannot be run is found out before the stop: the start command is
@@ -50,8 +50,8 @@ func (m byCommand) runnable(ctx context.Context) problem.List {
 	return problems
 }
 
-func (m byCommand) look(ctx context.Context, args ...string) (service.Output, error) {
-	return m.Runner.Run(ctx, service.Command{Argv: append([]string{"/bin/sh"}, args...), Timeout: 10 * time.Second})
+func (m byCommand) look(ctx context.Context, args ...string) (program.Output, error) {
+	return m.Runner.Run(ctx, program.Command{Argv: append([]string{"/bin/sh"}, args...), Timeout: 10 * time.Second})
 }
 
 // programOf is the program that a command starts first; "" where only the shell

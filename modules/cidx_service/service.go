@@ -25,7 +25,7 @@ const name = "cidx_service"
 type args struct {
 	home.Common
 	service.Args
-	Wanted string `arg:"state" required:"true" choices:"stopped,started,freed,released,status" doc:"C(stopped) stops the server and proves it. C(started) lets it start and starts it; updater and watchdog still rest. It refuses to where the home is neither that of a standalone server nor of a migrated one. C(freed) lets it start, and leaves it as it is. C(released) gives those back, as they were before the stop. C(status) only says whether the server runs now."`
+	Wanted string `arg:"state" required:"true" choices:"stopped,started,freed,released,status"`
 }
 
 // Module returns cidx_service.
@@ -38,7 +38,14 @@ func Module() ansible.Module {
 			"Proves that the server is stopped by the state of its unit, C(server.pid), its port and open handles on the databases.",
 			"Never kills a process, masks or disables a unit.",
 		},
-		Check:   "Tells what would be done to which unit, and changes nothing.",
+		Check: "Tells what would be done to which unit, and changes nothing.",
+		Arguments: map[string]string{
+			"state": "C(stopped) stops the server and proves it. " +
+				"C(started) lets it start and starts it; updater and watchdog still rest. " +
+				"It refuses to where the home is neither that of a standalone server nor of a migrated one. " +
+				"C(freed) lets it start, and leaves it as it is. C(released) gives those back, as they were before the stop. " +
+				"C(status) only says whether the server runs now.",
+		},
 		Root:    true,
 		Errands: service.Errands(),
 		Returns: []ansible.Return{
@@ -48,7 +55,10 @@ func Module() ansible.Module {
 			{Name: "server", Type: "str", Doc: "The server's state afterwards, in the manager's own word."},
 			{Name: "running", Type: "bool", Doc: "With C(status): the server runs."},
 			{Name: "stopped", Type: "bool", Doc: "With C(status): the server is stopped. Neither is true while it starts or stops."},
-			{Name: "systemctl", Type: "str", Doc: "With C(status): how an operator calls systemctl for the server's unit, C(sudo systemctl) or C(systemctl --user)."},
+			{
+				Name: "systemctl", Type: "str",
+				Doc: "With C(status): how an operator calls systemctl for the server's unit, C(sudo systemctl) or C(systemctl --user).",
+			},
 		},
 		Example: `- name: Stop the server
   cidx.cluster.cidx_service:

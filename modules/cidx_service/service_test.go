@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/program"
 	"cidx-cluster/modules/internal/service"
 )
 
@@ -131,7 +132,7 @@ func TestARunningUpdaterIsWaitedFor(t *testing.T) {
 	updater := m.units["cidx-auto-update.service"]
 	updater.Active = "activating"
 	shows := 0
-	c.Runner = runner(func(ctx context.Context, command service.Command) (service.Output, error) {
+	c.Runner = runner(func(ctx context.Context, command program.Command) (program.Output, error) {
 		if slices.Contains(command.Argv, "show") && command.Argv[len(command.Argv)-1] != "cidx-server.service" {
 			if shows++; shows == 5 {
 				m.updates() // its last deed
@@ -185,7 +186,7 @@ func TestAServerThatDoesNotStayUpIsAProblem(t *testing.T) {
 			a, control := m.node(t, 1)
 			ask(t, a, control, "stopped")
 			u := m.units["cidx-server.service"]
-			control.Runner = runner(func(ctx context.Context, command service.Command) (service.Output, error) {
+			control.Runner = runner(func(ctx context.Context, command program.Command) (program.Output, error) {
 				out, err := m.Run(ctx, command)
 				if slices.Contains(command.Argv, "start") {
 					c.break_(m, u)
@@ -243,14 +244,14 @@ func TestRefusals(t *testing.T) {
 	}{
 		"a unit that does not exist": {func(a *args, c *service.Control, _ *machine) { a.Unit, c.Unit = "cidx", "cidx" }, "cidx.service: no such unit"},
 		"no systemd": {func(_ *args, c *service.Control, _ *machine) {
-			c.Runner = runner(func(context.Context, service.Command) (service.Output, error) {
-				return service.Output{Code: 1, Text: "System has not been booted with systemd as init system (PID 1)."}, nil
+			c.Runner = runner(func(context.Context, program.Command) (program.Output, error) {
+				return program.Output{Code: 1, Text: "System has not been booted with systemd as init system (PID 1)."}, nil
 			})
 		}, "has not been booted with systemd"},
 		"a hung daemon-reload": {func(_ *args, c *service.Control, m *machine) {
-			c.Runner = runner(func(ctx context.Context, command service.Command) (service.Output, error) {
+			c.Runner = runner(func(ctx context.Context, command program.Command) (program.Output, error) {
 				if slices.Contains(command.Argv, "daemon-reload") {
-					return service.Output{}, fmt.Errorf("run systemctl: %w", service.ErrDeadline)
+					return program.Output{}, fmt.Errorf("run systemctl: %w", program.ErrDeadline)
 				}
 				return m.Run(ctx, command)
 			})
@@ -275,18 +276,18 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-type runner func(context.Context, service.Command) (service.Output, error)
+type runner func(context.Context, program.Command) (program.Output, error)
 
-func (r runner) Run(ctx context.Context, c service.Command) (service.Output, error) { return r(ctx, c) }
+func (r runner) Run(ctx context.Context, c program.Command) (program.Output, error) { return r(ctx, c) }
 
 func TestAStopThatAnotherStartCancelsIsAskedForAgain(t *testing.T) {
 	m := newMachine(t)
 	a, c := m.node(t, 5)
 	cancelled := 2
-	c.Runner = runner(func(ctx context.Context, command service.Command) (service.Output, error) {
+	c.Runner = runner(func(ctx context.Context, command program.Command) (program.Output, error) {
 		if cancelled > 0 && slices.Contains(command.Argv, "stop") && slices.Contains(command.Argv, "cidx-server.service") {
 			cancelled--
-			return service.Output{Code: 1, Text: "Job for cidx-server.service canceled."}, nil
+			return program.Output{Code: 1, Text: "Job for cidx-server.service canceled."}, nil
 		}
 		return m.Run(ctx, command)
 	})

@@ -20,10 +20,16 @@ type bySystemd struct {
 func (m bySystemd) prepare(ctx context.Context) (record, error) {
 	units, err := m.systemd.Discover(ctx, m.Server(), m.extra())
 	if err != nil {
-		return record{}, problem.Problem{What: err.Error(), At: "systemctl", Fix: "run on a node with systemd, as root (ansible_become), or set cidx_service_manager to command"}
+		return record{}, problem.Problem{
+			What: err.Error(), At: "systemctl",
+			Fix: "run on a node with systemd, as root (ansible_become), or set cidx_service_manager to command",
+		}
 	}
 	if units.Server.ID == "" || units.Server.Load == "not-found" {
-		return record{}, problem.Problem{What: "no such unit", At: m.Server(), Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*')"}
+		return record{}, problem.Problem{
+			What: "no such unit", At: m.Server(),
+			Fix: "set cidx_service_unit to the unit that runs the CIDX server (systemctl list-units '*cidx*')",
+		}
 	}
 	if !m.Scope.Allowed {
 		return record{}, problem.Problem{What: "only root may stop and hold units", At: m.Server(), Fix: m.Scope.Remedy()}
@@ -63,10 +69,12 @@ func (m bySystemd) stopSteps(ctx context.Context, r record) ([]step, error) {
 		}
 	}
 	if len(triggers) > 0 {
-		steps = append(steps, step{"stop " + strings.Join(triggers, ", "), func(ctx context.Context) error { return m.stopUnits(ctx, triggers) }})
+		stop := func(ctx context.Context) error { return m.stopUnits(ctx, triggers) }
+		steps = append(steps, step{"stop " + strings.Join(triggers, ", "), stop})
 	}
 	if len(running) > 0 {
-		steps = append(steps, step{"wait for or stop " + strings.Join(running, ", "), func(ctx context.Context) error { return m.quiet(ctx, running) }})
+		quiet := func(ctx context.Context) error { return m.quiet(ctx, running) }
+		steps = append(steps, step{"wait for or stop " + strings.Join(running, ", "), quiet})
 	}
 	for _, u := range now {
 		if u.ID == m.Server() && !u.Stopped() {
@@ -87,7 +95,10 @@ func (m bySystemd) stopUnits(ctx context.Context, ids []string) error {
 		err = m.systemd.Stop(ctx, m.Limit(), ids...)
 	}
 	if err != nil {
-		return problem.Problem{What: err.Error(), At: strings.Join(ids, ", "), Fix: "stop it by hand (" + m.Scope.Systemctl("") + " stop), or raise cidx_service_timeout, then run again"}
+		return problem.Problem{
+			What: err.Error(), At: strings.Join(ids, ", "),
+			Fix: "stop it by hand (" + m.Scope.Systemctl("") + " stop), or raise cidx_service_timeout, then run again",
+		}
 	}
 	return nil
 }
@@ -120,9 +131,15 @@ func (m bySystemd) quiet(ctx context.Context, ids []string) error {
 			return nil
 		}
 		if time.Since(start) > m.Limit() {
-			return problem.Problem{What: fmt.Sprintf("still running after %d s", m.Args.Timeout), At: strings.Join(oneshot, ", "), Fix: "wait until it has finished and run again, or raise cidx_service_timeout; the server was not stopped"}
+			return problem.Problem{
+				What: fmt.Sprintf("still running after %d s", m.Args.Timeout), At: strings.Join(oneshot, ", "),
+				Fix: "wait until it has finished and run again, or raise cidx_service_timeout; the server was not stopped",
+			}
 		}
-		progress.Report(ctx, progress.Status{What: "waiting for " + strings.Join(oneshot, ", "), Done: int64(time.Since(start).Seconds()), Total: int64(m.Args.Timeout), Unit: "s"})
+		progress.Report(ctx, progress.Status{
+			What: "waiting for " + strings.Join(oneshot, ", "),
+			Done: int64(time.Since(start).Seconds()), Total: int64(m.Args.Timeout), Unit: "s",
+		})
 		if err := pause(ctx, 500*time.Millisecond); err != nil {
 			return err
 		}
@@ -151,7 +168,11 @@ func (m bySystemd) startSteps(ctx context.Context) ([]step, error) {
 func (m bySystemd) startServer(ctx context.Context) error {
 	id := m.Server()
 	trouble := func(what string) error {
-		return problem.Problem{What: what, At: id, Fix: "see " + m.Scope.Journalctl() + " -u " + id + "; the cluster's data is complete, so run cluster-migrate.yml again once it starts, or cluster-rollback.yml"}
+		return problem.Problem{
+			What: what, At: id,
+			Fix: "see " + m.Scope.Journalctl() + " -u " + id + "; the cluster's data is complete, so run cluster-migrate.yml " +
+				"again once it starts, or cluster-rollback.yml",
+		}
 	}
 	if err := m.systemd.ResetFailed(ctx, id); err != nil {
 		return trouble(err.Error())

@@ -32,7 +32,10 @@ func (m bySystemd) releaseSteps(ctx context.Context, r record) ([]step, error) {
 	}
 	return append(steps, step{"start " + strings.Join(back, ", "), func(ctx context.Context) error {
 		if err := m.systemd.Start(ctx, m.Limit(), back...); err != nil {
-			return problem.Problem{What: err.Error(), At: strings.Join(back, ", "), Fix: "start it by hand (" + m.Scope.Systemctl("") + " start); the migration itself is complete"}
+			return problem.Problem{
+				What: err.Error(), At: strings.Join(back, ", "),
+				Fix: "start it by hand (" + m.Scope.Systemctl("") + " start); the migration itself is complete",
+			}
 		}
 		return nil
 	}}), nil

@@ -89,10 +89,17 @@ func (m Module) servant(input []byte) (reach.Identity, error) {
 	}
 	user, err := reach.Lookup(a.User)
 	if err != nil {
-		return me, problem.Problem{What: err.Error(), At: "cidx_service_user", Fix: "set cidx_service_user to the user that runs the server"}
+		return me, problem.Problem{
+			What: err.Error(), At: "cidx_service_user",
+			Fix: "set cidx_service_user to the user that runs the server",
+		}
 	}
 	if me.UID != 0 && me.UID != user.UID {
-		return me, problem.Problem{What: fmt.Sprintf("the server is %s's, and this is neither %s nor root", user, user), At: "cidx_service_user", Fix: "set ansible_become to true, or log in as " + user.String()}
+		return me, problem.Problem{
+			What: fmt.Sprintf("the server is %s's, and this is neither %s nor root", user, user),
+			At:   "cidx_service_user",
+			Fix:  "set ansible_become to true, or log in as " + user.String(),
+		}
 	}
 	return user, nil
 }
@@ -255,6 +262,7 @@ func command(user reach.Identity, words ...string) *exec.Cmd {
 	for i, g := range user.Groups {
 		groups[i] = uint32(g)
 	}
-	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID), Groups: groups}}
+	servant := &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID), Groups: groups}
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: servant}
 	return child
 }

@@ -192,7 +192,8 @@ func mask(out map[string]any, keeper *secret.Keeper) []byte {
 		}
 	}
 	if err != nil {
-		raw, _ = json.Marshal(map[string]any{"changed": true, "failed": true, "msg": "encode reply: " + printable.Line(keeper.Hide(err.Error()))})
+		msg := "encode reply: " + printable.Line(keeper.Hide(err.Error()))
+		raw, _ = json.Marshal(map[string]any{"changed": true, "failed": true, "msg": msg})
 	}
 	return raw
 }

@@ -3,6 +3,7 @@
 package arguments
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -39,13 +40,23 @@ type Argument struct {
 // Of lists the arguments of a struct, in its order.
 func Of(t reflect.Type) []Argument { return of(t, nil) }
 
+// documented is an embedded struct whose docs are too long for tags: its docs by
+// the argument's name.
+type documented interface{ Documentation() map[string]string }
+
 func of(t reflect.Type, index []int) []Argument {
 	var list []Argument
 	for i := range t.NumField() {
 		f := t.Field(i)
 		at := append(slices.Clone(index), i)
 		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			list = append(list, of(f.Type, at)...)
+			embedded := of(f.Type, at)
+			if d, ok := reflect.Zero(f.Type).Interface().(documented); ok {
+				for i := range embedded {
+					embedded[i].Doc = cmp.Or(embedded[i].Doc, d.Documentation()[embedded[i].Name])
+				}
+			}
+			list = append(list, embedded...)
 			continue
 		}
 		name, ok := f.Tag.Lookup("arg")

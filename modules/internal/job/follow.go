@@ -182,8 +182,10 @@ func (s Store) killed(id, folder string, r Request) []byte {
 func failure(r Request, what, msg string, lines []string) []byte {
 	raw, _ := json.Marshal(map[string]any{ // strings always encode
 		"changed": !r.Check, "failed": true, "check_mode": r.Check, "msg": printable.Text(msg), "lines": lines,
-		"problems": problem.List{{What: printable.Line(what), At: r.Module, Fix: "run the same command again: it goes on where this one stopped"}},
-		"hint":     "run the same command again: it goes on where this one stopped (if the node ran out of memory, dmesg says so)",
+		"problems": problem.List{{
+			What: printable.Line(what), At: r.Module, Fix: "run the same command again: it goes on where this one stopped",
+		}},
+		"hint": "run the same command again: it goes on where this one stopped (if the node ran out of memory, dmesg says so)",
 	})
 	return raw
 }

@@ -42,7 +42,10 @@ func Open() (Store, error) {
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return Store{}, problem.Problem{What: "no home folder: " + err.Error(), At: "helper", Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write"}
+			return Store{}, problem.Problem{
+				What: "no home folder: " + err.Error(), At: "helper",
+				Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write",
+			}
 		}
 		dir = filepath.Join(home, ".cache", "cidx-helper")
 	}
@@ -53,7 +56,10 @@ func Open() (Store, error) {
 func At(dir string) (Store, error) {
 	s := Store{dir: dir}
 	if err := os.MkdirAll(s.jobs(), 0o700); err != nil {
-		return Store{}, problem.Problem{What: err.Error(), At: dir, Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write"}
+		return Store{}, problem.Problem{
+			What: err.Error(), At: dir,
+			Fix: "set cidx_helper_dir to a folder that the user who runs the migration can write",
+		}
 	}
 	return s, nil
 }

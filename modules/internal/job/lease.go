@@ -61,9 +61,11 @@ func (h Held) Unwrap() error { return h.problem() }
 func (h Held) problem() problem.Problem {
 	l := h.Lease
 	return problem.Problem{
-		What: fmt.Sprintf("another run is at work: ansible-playbook (pid %d) of %s on %s, since %s", l.PID, l.User, l.Controller, l.Taken.Format("15:04:05 MST")),
-		At:   l.Home,
-		Fix:  fmt.Sprintf("wait until it has ended; if it is dead, start it again there, or wait until %s", l.Refreshed.Add(LeaseTime).UTC().Format("15:04:05 MST")),
+		What: fmt.Sprintf("another run is at work: ansible-playbook (pid %d) of %s on %s, since %s",
+			l.PID, l.User, l.Controller, l.Taken.Format("15:04:05 MST")),
+		At: l.Home,
+		Fix: fmt.Sprintf("wait until it has ended; if it is dead, start it again there, or wait until %s",
+			l.Refreshed.Add(LeaseTime).UTC().Format("15:04:05 MST")),
 	}
 }
 

@@ -29,7 +29,10 @@ func Private() (string, error) {
 	if err == nil {
 		err = lerr
 	}
-	return "", problem.Problem{What: fmt.Sprintf("%s has no folder for temporary files: %v", owned.UserName(os.Geteuid()), err), At: dir, Fix: "give that user a home folder that it can write to, or make " + dir + " its own (mode 0700)"}
+	return "", problem.Problem{
+		What: fmt.Sprintf("%s has no folder for temporary files: %v", owned.UserName(os.Geteuid()), err), At: dir,
+		Fix: "give that user a home folder that it can write to, or make " + dir + " its own (mode 0700)",
+	}
 }
 
 // probe writes and removes a file.

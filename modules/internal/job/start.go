@@ -76,9 +76,10 @@ func attach(id string, living, asked Request) (string, error) {
 		return "", nil // another run's: the home's lease decides, and names it
 	}
 	return "", problem.Problem{
-		What: fmt.Sprintf("%s is at work already, with other arguments: job %s, since %s", asked.Module, id, living.Time.Format("15:04:05 MST")),
-		At:   asked.Home,
-		Fix:  "wait until it has ended, or run the playbook with the variables it was started with",
+		What: fmt.Sprintf("%s is at work already, with other arguments: job %s, since %s",
+			asked.Module, id, living.Time.Format("15:04:05 MST")),
+		At:  asked.Home,
+		Fix: "wait until it has ended, or run the playbook with the variables it was started with",
 	}
 }
 
@@ -172,7 +173,10 @@ func launch(command []string, lock *os.File, input []byte) error {
 func (s Store) full(err error) error {
 	for _, cause := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS} {
 		if errors.Is(err, cause) {
-			return problem.Problem{What: strings.ToLower(cause.Error()), At: s.dir, Fix: "free some space there, or set cidx_helper_dir to another folder"}
+			return problem.Problem{
+				What: strings.ToLower(cause.Error()), At: s.dir,
+				Fix: "free some space there, or set cidx_helper_dir to another folder",
+			}
 		}
 	}
 	return err

@@ -120,7 +120,9 @@ func (g *Group) changes(root int, path string) (list []Change, err error) {
 			list = append(list, Change{inner, Uncopied})
 		}
 	}
-	if now.Mode == old.Self.Mode && now.UID == old.Self.UID && now.GID == old.Self.GID && now.Mtime == old.Self.Mtime && (path == "" || now.Ctime == old.Self.Ctime) {
+	self := &old.Self
+	attributes := now.Mode == self.Mode && now.UID == self.UID && now.GID == self.GID
+	if attributes && now.Mtime == self.Mtime && (path == "" || now.Ctime == self.Ctime) {
 		return list, nil
 	}
 	return added(root, old, list)

@@ -71,7 +71,8 @@ type watch struct {
 // inode is the device and inode of a file; links are followed.
 func inode(path string) (dev, ino uint64, ok bool) {
 	var st unix.Statx_t
-	if unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return 0, 0, false
 	}
 	return unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, true

@@ -64,7 +64,8 @@ func (k *Keeper) Keep(values ...string) {
 	defer k.mu.Unlock()
 	for _, v := range values {
 		quoted := strconv.Quote(v)
-		for _, s := range []string{v, strings.TrimSpace(v), url.QueryEscape(v), url.PathEscape(v), quoted[1 : len(quoted)-1], printable.Line(v)} {
+		spellings := []string{v, strings.TrimSpace(v), url.QueryEscape(v), url.PathEscape(v), quoted[1 : len(quoted)-1], printable.Line(v)}
+		for _, s := range spellings {
 			if len(s) >= shortest {
 				k.values[s] = true
 			}

@@ -84,7 +84,8 @@ func (c Control) serverProcesses(ctx context.Context) (pids []int, lines []strin
 		files, _ := watched(c.Common.Home)
 		holders, _, _ := process.Holders(process.Files(files), nil) // what cannot be seen is not found
 		for _, h := range holders {
-			if line := process.CommandLine(h.PID); strings.Contains(line, "cidx") || strings.Contains(line, "code_indexer") || strings.Contains(line, "uvicorn") {
+			line := process.CommandLine(h.PID)
+			if strings.Contains(line, "cidx") || strings.Contains(line, "code_indexer") || strings.Contains(line, "uvicorn") {
 				roots[h.PID] = true
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
+	"cidx-cluster/modules/internal/program"
 )
 
 // unitRunner answers systemctl show with one unit.
@@ -18,8 +19,8 @@ type unitRunner struct {
 	pid  int
 }
 
-func (r unitRunner) Run(context.Context, Command) (Output, error) {
-	return Output{Text: fmt.Sprintf("Id=cidx-server.service\nLoadState=loaded\nActiveState=active\nExecStart={ path=x ; argv[]=%s ; ignore_errors=no }\nMainPID=%d\n", r.exec, r.pid)}, nil
+func (r unitRunner) Run(context.Context, program.Command) (program.Output, error) {
+	return program.Output{Text: fmt.Sprintf("Id=cidx-server.service\nLoadState=loaded\nActiveState=active\nExecStart={ path=x ; argv[]=%s ; ignore_errors=no }\nMainPID=%d\n", r.exec, r.pid)}, nil
 }
 
 func TestTheAddressIsWhereTheServerListens(t *testing.T) {

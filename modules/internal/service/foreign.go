@@ -34,7 +34,8 @@ func (c Control) Foreign(ctx context.Context) (list []process.Process, unseen in
 	ours := process.Lineage(os.Getpid(), parents)
 	for _, p := range holders {
 		line := process.Lineage(p.PID, parents)
-		if slices.ContainsFunc(line, func(pid int) bool { return server[pid] || pid == os.Getpid() }) || slices.Contains(ours, p.PID) || c.inUnit(p.PID) {
+		related := slices.ContainsFunc(line, func(pid int) bool { return server[pid] || pid == os.Getpid() })
+		if related || slices.Contains(ours, p.PID) || c.inUnit(p.PID) {
 			continue
 		}
 		list = append(list, p)
@@ -46,7 +47,8 @@ func (c Control) Foreign(ctx context.Context) (list []process.Process, unseen in
 func ForeignWarnings(list []process.Process) []string {
 	var lines []string
 	for _, p := range list {
-		lines = append(lines, fmt.Sprintf("%s of user %s has %s open and is not the server: after the stop the run waits 10 s for it, and then ends; let it finish, or end it before", p, p.Owner(), p.Path))
+		lines = append(lines, fmt.Sprintf("%s of user %s has %s open and is not the server: "+
+			"after the stop the run waits 10 s for it, and then ends; let it finish, or end it before", p, p.Owner(), p.Path))
 	}
 	return lines
 }

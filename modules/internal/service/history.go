@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/program"
 )
 
 // History is what the journal knows of the server's earlier stops and starts, in
@@ -55,7 +56,7 @@ func (c Control) History(ctx context.Context) History {
 // A large journal takes its time, and is not worth more of ours.
 func (c Control) journal(ctx context.Context, args ...string) string {
 	argv := append([]string{"journalctl"}, append(strings.Fields("--no-pager --quiet --output=json --since=-400d"), args...)...)
-	command := Command{Argv: argv, Timeout: 10 * time.Second}
+	command := program.Command{Argv: argv, Timeout: 10 * time.Second}
 	if c.Scope.User {
 		command.Argv = append(command.Argv, "--user")
 		command.Env = userEnvironment()

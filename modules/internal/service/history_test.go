@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"cidx-cluster/modules/internal/program"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -16,7 +18,7 @@ type recorder struct {
 	asked       []string
 }
 
-func (r *recorder) Run(_ context.Context, c Command) (Output, error) {
+func (r *recorder) Run(_ context.Context, c program.Command) (program.Output, error) {
 	call := strings.Join(c.Argv, " ")
 	r.asked = append(r.asked, call)
 	text := r.told
@@ -24,9 +26,9 @@ func (r *recorder) Run(_ context.Context, c Command) (Output, error) {
 		text = r.ready
 	}
 	if text == "" {
-		return Output{Code: 1}, nil
+		return program.Output{Code: 1}, nil
 	}
-	return Output{Text: text}, nil
+	return program.Output{Text: text}, nil
 }
 
 // journalLines renders "seconds id" as journalctl --output=json does.

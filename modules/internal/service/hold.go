@@ -44,7 +44,8 @@ type Rule struct {
 // hold would be: at boot, a home that is not mounted yet has no hold.
 func (r Rule) content() []byte {
 	text := "# Written by cidx-cluster: this unit rests while a migration holds it.\n" +
-		"# The migration removes it; by hand: delete this file, then systemctl daemon-reload (of this unit's systemd: --user where it is a user's).\n" +
+		"# The migration removes it; by hand: delete this file, " +
+		"then systemctl daemon-reload (of this unit's systemd: --user where it is a user's).\n" +
 		"[Unit]\nRequiresMountsFor=" + quote(filepath.Dir(r.Hold)) + "\n"
 	if r.Config == "" {
 		return []byte(text + "ConditionPathExists=!" + percent(r.Hold) + "\n")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"cidx-cluster/modules/internal/program"
 )
 
 // Scope says whose systemd runs the server: the machine's, which only root may
@@ -54,7 +56,7 @@ func userEnvironment() []string {
 }
 
 // scoped adds what makes systemctl talk to the right systemd.
-func (s Systemd) scoped(c Command) Command {
+func (s Systemd) scoped(c program.Command) program.Command {
 	if s.User {
 		c.Argv = append(c.Argv, "--user")
 		c.Env = append(c.Env, userEnvironment()...)
@@ -81,5 +83,6 @@ func (s Scope) Journalctl() string {
 
 // Remedy is for who may not stop and hold units.
 func (s Scope) Remedy() string {
-	return "set ansible_become to true; or, where the server is a unit of its user's own systemd, log in as that user, who must be logged in for good (loginctl enable-linger)"
+	return "set ansible_become to true; or, where the server is a unit of its user's own systemd, log in as that user, " +
+		"who must be logged in for good (loginctl enable-linger)"
 }

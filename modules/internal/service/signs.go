@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/process"
+	"cidx-cluster/modules/internal/program"
 )
 
 // Signs is what a home tells of its server, as the server's user finds it. A
@@ -45,7 +46,8 @@ var readSigns = errand.New("signs", func(ctx context.Context, of signsOf) (Signs
 	if alive {
 		s.Process = p
 	}
-	if s.Answers, s.Port, err = answers(ctx, Control{Args: of.Args, Common: of.Common, Runner: Exec{}, Scope: of.Scope}); err != nil {
+	c := Control{Args: of.Args, Common: of.Common, Runner: program.Exec{}, Scope: of.Scope}
+	if s.Answers, s.Port, err = answers(ctx, c); err != nil {
 		return s, err
 	}
 	files, folders := watched(of.Common.Home)
@@ -94,19 +96,28 @@ func answers(ctx context.Context, c Control) (base string, port int, err error) 
 // unseen counts the processes that we may not look into.
 func (s Signs) life() (unseen int, problems problem.List) {
 	if s.Process.PID != 0 {
-		problems = append(problems, problem.Problem{What: "server process lives: " + s.Process.String(), At: s.Process.Path, Fix: "stop that server the way it was started (cidx server stop)"})
+		problems = append(problems, problem.Problem{
+			What: "server process lives: " + s.Process.String(), At: s.Process.Path,
+			Fix: "stop that server the way it was started (cidx server stop)",
+		})
 	}
 	if s.Answers != "" {
 		who := ""
 		if p, ok := process.Listener(s.Port); ok && p.PID != 0 {
 			who = ": " + p.String()
 		}
-		problems = append(problems, problem.Problem{What: "something still answers" + who, At: s.Answers, Fix: "stop it; if it is no CIDX server, set cidx_url to the server's address"})
+		problems = append(problems, problem.Problem{
+			What: "something still answers" + who, At: s.Answers,
+			Fix: "stop it; if it is no CIDX server, set cidx_url to the server's address",
+		})
 	}
 	holders, unseen, err := process.Holders(s.Files, s.Folders)
 	problems.Add(err)
 	for _, p := range holders {
-		problems = append(problems, problem.Problem{What: "open in " + p.String(), At: p.Path, Fix: fmt.Sprintf("see what it is (ps -fp %d), let it finish or end it, and run again", p.PID)})
+		problems = append(problems, problem.Problem{
+			What: "open in " + p.String(), At: p.Path,
+			Fix: fmt.Sprintf("see what it is (ps -fp %d), let it finish or end it, and run again", p.PID),
+		})
 	}
 	return unseen, problems
 }
@@ -142,7 +153,8 @@ func (s Signs) runsNot() error {
 	_, found := s.life()
 	for i := range found {
 		found[i].What = "the server runs although the migration holds it: " + found[i].What
-		found[i].Fix = "find what starts it (a supervisor, a cron job, a wrapper that does not heed CIDX_HOLD), stop that and the server, and run the same command again"
+		found[i].Fix = "find what starts it (a supervisor, a cron job, a wrapper that does not heed CIDX_HOLD), " +
+			"stop that and the server, and run the same command again"
 	}
 	return found.Err()
 }

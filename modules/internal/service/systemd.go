@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/program"
 )
 
 // Unit is what systemd says of a unit.
@@ -41,7 +42,7 @@ func (u Unit) Trigger() bool {
 
 // Systemd talks to systemd through systemctl.
 type Systemd struct {
-	Runner Runner
+	Runner program.Runner
 	User   bool          // the caller's own systemd, not the machine's
 	Wait   time.Duration // deadline of a call that should be quick; 0: 20 s
 }
@@ -54,7 +55,7 @@ var properties = []string{
 
 // systemctl runs systemctl; a status other than 0 is an error that quotes it.
 func (s Systemd) systemctl(ctx context.Context, timeout time.Duration, args ...string) (string, error) {
-	return s.call(ctx, Command{Timeout: timeout}, args)
+	return s.call(ctx, program.Command{Timeout: timeout}, args)
 }
 
 // few units are told at once; more take their time on a busy node.
@@ -64,10 +65,11 @@ const few = 10
 // its time, and systemctl itself would give up after 25 s.
 func (s Systemd) listing(ctx context.Context, args ...string) (string, error) {
 	timeout := 3 * s.quick()
-	return s.call(ctx, Command{Timeout: timeout, Env: []string{fmt.Sprintf("SYSTEMD_BUS_TIMEOUT=%ds", int(timeout.Seconds()))}}, args)
+	limit := fmt.Sprintf("SYSTEMD_BUS_TIMEOUT=%ds", int(timeout.Seconds()))
+	return s.call(ctx, program.Command{Timeout: timeout, Env: []string{limit}}, args)
 }
 
-func (s Systemd) call(ctx context.Context, c Command, args []string) (string, error) {
+func (s Systemd) call(ctx context.Context, c program.Command, args []string) (string, error) {
 	c.Argv = []string{"systemctl", "--no-pager"}
 	c = s.scoped(c)
 	c.Argv = append(c.Argv, args...)
@@ -188,7 +190,10 @@ func argvOf(value string) string {
 // Reload makes systemd read its unit files again.
 func (s Systemd) Reload(ctx context.Context) error {
 	if _, err := s.systemctl(ctx, 60*time.Second, "daemon-reload"); err != nil {
-		return problem.Problem{What: err.Error(), At: Scope{User: s.User}.Systemctl("") + " daemon-reload", Fix: "a dead NFS mount blocks it: see that every mount of this node answers (timeout 5 stat <mount point>), then run again"}
+		return problem.Problem{
+			What: err.Error(), At: Scope{User: s.User}.Systemctl("") + " daemon-reload",
+			Fix: "a dead NFS mount blocks it: see that every mount of this node answers (timeout 5 stat <mount point>), then run again",
+		}
 	}
 	return nil
 }
@@ -208,7 +213,7 @@ func (s Systemd) Stop(ctx context.Context, limit time.Duration, ids ...string) e
 // ResetFailed clears failures, so that a start limit that was hit does not
 // refuse the next start. It is no error where there is nothing to clear.
 func (s Systemd) ResetFailed(ctx context.Context, id string) error {
-	c := s.scoped(Command{Argv: []string{"systemctl", "--no-pager"}, Timeout: s.quick()})
+	c := s.scoped(program.Command{Argv: []string{"systemctl", "--no-pager"}, Timeout: s.quick()})
 	c.Argv = append(c.Argv, "reset-failed", "--", id)
 	_, err := s.Runner.Run(ctx, c)
 	return err

@@ -1,4 +1,5 @@
-package service
+// Package program runs a program to its end, or to a deadline.
+package program
 
 import (
 	"bytes"
