@@ -26,8 +26,8 @@ type part struct {
 	share string
 }
 
-// partsOf lists the parts of a layout that are wanted, in the order of copying.
-func (c *step) partsOf(l home.Layout, wanted []string) []*part {
+// partsOf lists the parts of the server that are wanted, in the order of copying.
+func (c *step) partsOf(wanted []string) []*part {
 	var list []*part
 	add := func(name, label, source, target string, inside bool) {
 		if len(wanted) > 0 && !slices.Contains(wanted, name) {
@@ -40,9 +40,9 @@ func (c *step) partsOf(l home.Layout, wanted []string) []*part {
 		}
 		list = append(list, p)
 	}
-	for _, t := range l.Trees {
+	for _, t := range c.layout.Trees {
 		add(t.Name, filepath.Base(t.Link), t.Local, t.Target, false)
-		if t.Name == cidx.GoldenRepos && l.Kind == "real" {
+		if t.Name == cidx.GoldenRepos && c.layout.Kind == "real" {
 			in := func(tree string) string { return filepath.Join(tree, versionedFolder) }
 			add(cidx.Versioned, versionedFolder, in(t.Local), in(t.Target), true)
 		}

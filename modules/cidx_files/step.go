@@ -49,9 +49,6 @@ func (j *job) seen() *seen { return j.Scan.Seen.(*seen) }
 func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.Reply, error) {
 	c := &step{args: a, settings: s}
 	c.Check = mode.Check
-	if err := c.locate(ctx); err != nil {
-		return ansible.Reply{}, err
-	}
 	if err := c.prepare(ctx); err != nil {
 		return ansible.Reply{}, err
 	}
@@ -64,8 +61,8 @@ func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.
 	return c.copy(ctx)
 }
 
-// locate finds the share and the layout; it needs neither to answer.
-func (c *step) locate(ctx context.Context) (err error) {
+// prepare finds parts, share and rsync, and says how the copy goes; it reads only.
+func (c *step) prepare(ctx context.Context) error {
 	config, err := c.args.ClusterConfig(ctx)
 	if err != nil && c.args.Share == "" {
 		return err
@@ -77,16 +74,12 @@ func (c *step) locate(ctx context.Context) (err error) {
 		return err
 	}
 	c.moves = c.layout.Moves(config)
-	c.owners, err = mirror.Writers()
+	if c.owners, err = mirror.Writers(); err != nil {
+		return err
+	}
 	c.Scratch = c.args.State().Files()
 	c.Rest, c.Window = c.settings.rest, c.settings.window
-	return err
-}
-
-// prepare finds parts, share and rsync, and says how the copy goes; it reads only.
-func (c *step) prepare(ctx context.Context) error {
 	var problems problem.List
-	var err error
 	c.Rsync, err = rsync.Find()
 	problems.Add(err)
 	c.info, err = share.Probe(ctx, c.Mount, share.Deadline, c.probes()...)
@@ -101,7 +94,7 @@ func (c *step) prepare(ctx context.Context) error {
 	}
 	c.Network, c.Grain = c.info.Mount.Network(), c.info.Granularity
 	c.Workers = c.args.processes(c.Network)
-	for _, p := range c.partsOf(c.layout, nil) {
+	for _, p := range c.partsOf(nil) {
 		c.Others = append(c.Others, &p.Part)
 	}
 	// After a cut-over the cluster may have written to the share.
@@ -129,35 +122,28 @@ func (a args) processes(network bool) int {
 // choose leaves out the parts that are on the share already: moved there, or
 // linked or mounted from there by hand.
 func (c *step) choose() error {
-	inPlace, err := c.inPlace(true)
-	for _, p := range c.partsOf(c.layout, c.args.Parts) {
-		if !inPlace[p.tree(p.Target)] {
+	inPlace := map[string]bool{}
+	for _, t := range c.layout.Trees {
+		state, err := t.LinkState()
+		if err != nil {
+			return err
+		}
+		inPlace[t.Local] = t.Moved() || state == home.LinkInPlace
+	}
+	for _, p := range c.partsOf(c.args.Parts) {
+		if !inPlace[p.tree()] {
 			c.parts = append(c.parts, p)
 		}
 	}
-	return err
-}
-
-// inPlace are the trees, by their folders on the share, that the server has had
-// there from the beginning; with moved also those that a cut-over has moved there.
-func (c *step) inPlace(moved bool) (map[string]bool, error) {
-	list := map[string]bool{}
-	for _, t := range c.layout.Trees {
-		state, err := t.LinkState()
-		if err != nil && !t.Moved() {
-			return nil, err
-		}
-		list[t.Target] = t.Moved() && moved || !t.Moved() && state == home.LinkInPlace
-	}
-	return list, nil
+	return nil
 }
 
 // tree is the folder of the tree that a part is, or lies in.
-func (p *part) tree(path string) string {
+func (p *part) tree() string {
 	if p.Inside {
-		return filepath.Dir(path)
+		return filepath.Dir(p.Source)
 	}
-	return path
+	return p.Source
 }
 
 // standing are the reasons for which the trees that are copied cannot become
@@ -165,7 +151,7 @@ func (p *part) tree(path string) string {
 func (c *step) standing() problem.List {
 	var trees []home.Tree
 	for _, t := range c.layout.Trees {
-		if slices.ContainsFunc(c.parts, func(p *part) bool { return p.tree(p.Source) == t.Local }) {
+		if slices.ContainsFunc(c.parts, func(p *part) bool { return p.tree() == t.Local }) {
 			trees = append(trees, t)
 		}
 	}

@@ -120,9 +120,7 @@ func (g *Group) changes(root int, path string) (list []Change, err error) {
 			list = append(list, Change{inner, Uncopied})
 		}
 	}
-	self := &old.Self
-	attributes := now.Mode == self.Mode && now.UID == self.UID && now.GID == self.GID
-	if attributes && now.Mtime == self.Mtime && (path == "" || now.Ctime == self.Ctime) {
+	if old.Self.Differs(&now, 1) == "" && (path == "" || now.Ctime == old.Self.Ctime) {
 		return list, nil
 	}
 	return added(root, old, list)

@@ -122,9 +122,6 @@ const (
 // find is what there is to tell of a folder: of one that has not changed what an
 // earlier look has found.
 func (s *Scan) find(d *tree.Dir, unchanged bool) []manifest.Finding {
-	if !s.losses {
-		return nil
-	}
 	if unchanged && s.part.Found != nil {
 		return s.part.Found[d.Path]
 	}

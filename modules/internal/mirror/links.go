@@ -113,7 +113,7 @@ func (m *Mirror) elsewhere(j *Job) (map[uint64]string, error) {
 
 // manifestOf returns the manifest of a part, under work or not.
 func (m *Mirror) manifestOf(p *Part) (*manifest.Manifest, error) {
-	for _, j := range m.Jobs {
+	for _, j := range m.jobs {
 		if j.Part.Name == p.Name {
 			return j.manifest, nil
 		}

@@ -49,7 +49,7 @@ type Mirror struct {
 	Options
 	Rsync *rsync.Program
 	Meter *Meter // while it runs
-	Jobs  []*Job
+	jobs  []*Job
 }
 
 // Lock keeps a second run out, and this one until the processes of a killed run
@@ -89,11 +89,11 @@ func (m *Mirror) Run(ctx context.Context, work func(context.Context) error) erro
 }
 
 // Work reports whether there is anything to do.
-func (m *Mirror) Work() bool { return slices.ContainsFunc(m.Jobs, (*Job).Work) }
+func (m *Mirror) Work() bool { return slices.ContainsFunc(m.jobs, (*Job).Work) }
 
 // Total is what there is to copy.
 func (m *Mirror) Total() (bytes, files int64) {
-	for _, j := range m.Jobs {
+	for _, j := range m.jobs {
 		bytes += j.Scan.Bytes
 		files += j.Scan.Copies
 	}
@@ -143,12 +143,12 @@ func (m *Mirror) Open(ctx context.Context, p *Part) (*Job, error) {
 			return nil, err
 		}
 	}
-	c := criteria{want: m.wanted(), percent: m.Sample, losses: true, dir: m.Scratch, rest: m.Rest}
+	c := criteria{want: m.wanted(), percent: m.Sample, dir: m.Scratch, rest: m.Rest}
 	if j.trust == doubted || m.Reread {
 		c.want = impossible
 	}
 	if j.Scan, err = look(ctx, p, j.manifest, c); err == nil {
-		m.Jobs = append(m.Jobs, j)
+		m.jobs = append(m.jobs, j)
 	}
 	return j, err
 }
@@ -156,7 +156,7 @@ func (m *Mirror) Open(ctx context.Context, p *Part) (*Job, error) {
 // Again looks at a part anew, after a pass. gone: the source is there no more.
 func (m *Mirror) Again(ctx context.Context, j *Job) (gone bool, err error) {
 	j.trust = trusted
-	now, err := look(ctx, j.Part, j.manifest, criteria{want: m.wanted(), losses: true, dir: m.Scratch})
+	now, err := look(ctx, j.Part, j.manifest, criteria{want: m.wanted(), dir: m.Scratch})
 	if err != nil {
 		return false, err
 	}

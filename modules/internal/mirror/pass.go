@@ -56,7 +56,7 @@ func (p *pass) run(ctx context.Context, j *Job, check func(context.Context) erro
 
 // applyDoubted looks at everything on the share again.
 func (p *pass) applyDoubted(ctx context.Context, j *Job) error {
-	s, err := look(ctx, p.part, p.scan.manifest, criteria{want: impossible, losses: true, dir: p.Scratch})
+	s, err := look(ctx, p.part, p.scan.manifest, criteria{want: impossible, dir: p.Scratch})
 	if err != nil {
 		return err
 	}

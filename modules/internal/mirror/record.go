@@ -117,7 +117,7 @@ func (s Speed) Seconds(files, bytes int64) float64 {
 // otherwise what an earlier one has left.
 func (m *Mirror) Speed() Speed {
 	s := guess(m.Network)
-	for _, j := range m.Jobs {
+	for _, j := range m.jobs {
 		if j.Record.Speed.Files > 0 && j.Record.Speed.Bytes > 0 {
 			s = j.Record.Speed
 		}

@@ -61,7 +61,6 @@ const bigFile = 64 << 20
 type criteria struct {
 	want    byte          // flags every entry must have to need no further work
 	percent float64       // share of the unchanged files to read once more
-	losses  bool          // find what the copy will not have
 	dir     string        // for what is too much to keep in memory
 	rest    time.Duration // instead of racyWindow, for folders; tests have no time
 }
@@ -96,10 +95,8 @@ func look(ctx context.Context, p *Part, m *manifest.Manifest, c criteria) (*Scan
 	if err != nil {
 		return nil, err
 	}
-	if s.losses {
-		p.Found = s.found
-		s.Census.Extended = int64(len(s.found.Of(Attributes)))
-	}
+	p.Found = s.found
+	s.Census.Extended = int64(len(s.found.Of(Attributes)))
 	if err := errors.Join(s.missing(), s.plan.fault(s.plan.Flush())); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ import (
 // real run lists, and writes nothing. problems are entries that could not be moved.
 func (m *Mirror) Leftovers(ctx context.Context) (problems problem.List, err error) {
 	err = m.Run(ctx, func(ctx context.Context) error {
-		for _, j := range m.Jobs {
+		for _, j := range m.jobs {
 			found, err := m.leftovers(ctx, j)
 			problems = append(problems, found...)
 			if err != nil {
