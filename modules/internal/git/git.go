@@ -88,8 +88,8 @@ func (c *Clone) Fsck(ctx context.Context) (out string, err error) {
 	return c.run(ctx, "fsck", "--connectivity-only", "--no-dangling", "--no-progress")
 }
 
-// Refs lists the refs, one a line: name, object, and what a symbolic ref names.
-func (c *Clone) Refs(ctx context.Context) (out string, err error) {
+// refs lists the refs, one a line: name, object, and what a symbolic ref names.
+func (c *Clone) refs(ctx context.Context) (out string, err error) {
 	return c.run(ctx, "for-each-ref", "--format=%(refname) %(objectname) %(symref)")
 }
 
@@ -209,8 +209,8 @@ func Compare(ctx context.Context, clone, copied *Clone) Comparison {
 		}
 		return Comparison{Detail: "git fsck: " + firstLines(out, 3)}
 	}
-	was, errA := clone.Refs(ctx)
-	is, errB := copied.Refs(ctx)
+	was, errA := clone.refs(ctx)
+	is, errB := copied.refs(ctx)
 	switch {
 	case errA != nil || errB != nil:
 		return Comparison{Detail: "refs are not readable: " + firstLines(was+is, 2)}

@@ -56,7 +56,7 @@ func check(t *testing.T, tree string, within ...string) (fsck, refs string, err 
 	}
 	defer c.Close()
 	fsck, err = c.Fsck(t.Context())
-	refs, errRefs := c.Refs(t.Context())
+	refs, errRefs := c.refs(t.Context())
 	return fsck, refs, errors.Join(err, errRefs)
 }
 

@@ -33,7 +33,7 @@ func (a *Aside) Move(root *Root, entry string) (to string, err error) {
 	if _, err := a.share.MkdirAll(at); err != nil {
 		return "", err
 	}
-	fd, err := a.share.OpenFolder(at)
+	fd, err := a.share.openFolder(at)
 	if err != nil {
 		return "", err
 	}

@@ -44,8 +44,8 @@ func Open(path string) (*Root, error) {
 	return &Root{fd: fd, open: map[string]*handle{}}, nil
 }
 
-// OpenFolder opens a folder for the caller, who closes it.
-func (r *Root) OpenFolder(dir string) (fd int, err error) {
+// openFolder opens a folder for the caller, who closes it.
+func (r *Root) openFolder(dir string) (fd int, err error) {
 	return openBeneath(r.fd, dir, unix.O_RDONLY)
 }
 
