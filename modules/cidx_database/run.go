@@ -19,6 +19,7 @@ import (
 	"cidx-cluster/modules/internal/origin"
 	"cidx-cluster/modules/internal/plan"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/scratch"
 	"cidx-cluster/modules/internal/warm"
 )
 
@@ -113,7 +114,7 @@ func (s *settings) listsFolder() string {
 	if !s.mode.Check {
 		return s.State.Report()
 	}
-	if cache := os.Getenv("CIDX_HELPER_DIR"); cache != "" {
+	if cache := os.Getenv(scratch.HelperFolder); cache != "" {
 		return filepath.Join(cache, "rehearsal")
 	}
 	return ""

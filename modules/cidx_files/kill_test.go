@@ -16,7 +16,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/child"
-	helper "cidx-cluster/modules/internal/job"
+	"cidx-cluster/modules/internal/scratch"
 )
 
 // victim is the variable by which a test binary knows that it has to copy, so
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	os.Setenv(helper.FolderVariable, dir) // of lists after rehearsals
+	os.Setenv(scratch.HelperFolder, dir) // of lists after rehearsals
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)

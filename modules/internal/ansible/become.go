@@ -22,6 +22,7 @@ import (
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/reach"
+	"cidx-cluster/modules/internal/scratch"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -171,7 +172,7 @@ func settle() error {
 	if err != nil {
 		return err
 	}
-	return os.Setenv(job.FolderVariable, dir)
+	return os.Setenv(scratch.HelperFolder, dir)
 }
 
 // runAs runs the module in a child as the user, passes its events on and

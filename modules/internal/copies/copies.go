@@ -18,14 +18,18 @@ import (
 
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/scratch"
 	"cidx-cluster/modules/internal/sqlite"
 )
+
+// Kind is what folders with temporary copies of databases are called.
+const Kind = "cidx-database"
 
 // Set are the copies of the databases of one server.
 type Set struct {
 	Dir       string                    // holds them by their path below the home
 	Temporary bool                      // taken for this call while the server may run
-	Scratch   string                    // folder that goes with the set; made when needed
+	Scratch   scratch.Folder            // folder that goes with the set; made when needed
 	Files     map[string]*sqlite.Conn   // by path below the home
 	Tables    map[string][]sqlite.Table // the same
 	stamps    map[string]Stamp
@@ -43,9 +47,7 @@ func (s *Set) Close() {
 	for _, c := range s.Files {
 		c.Close()
 	}
-	if s.Scratch != "" {
-		_ = os.RemoveAll(s.Scratch)
-	}
+	s.Scratch.Remove()
 }
 
 // ID changes whenever the copies do.
@@ -80,12 +82,12 @@ func (s *Set) open(ctx context.Context, rel, path, name string) error {
 		return err
 	}
 	if hot {
-		if s.Scratch == "" {
-			if s.Scratch, err = sqlite.CopyFolder(); err != nil {
+		if s.Scratch.Path == "" {
+			if s.Scratch, err = scratch.New(Kind); err != nil {
 				return err
 			}
 		}
-		recovered := filepath.Join(s.Scratch, "recovered", rel)
+		recovered := filepath.Join(s.Scratch.Path, "recovered", rel)
 		if err := sqlite.Recover(ctx, path, recovered, name); err != nil {
 			return err
 		}

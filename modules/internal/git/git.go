@@ -22,6 +22,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"cidx-cluster/modules/internal/scratch"
 )
 
 // Unusual is a repository that is not read: doing so would lead out of the
@@ -37,6 +39,7 @@ func (u Unusual) Error() string { return u.Path + " " + u.What }
 // Clone is a repository that was looked at. Close it.
 type Clone struct {
 	dir     string // the private git directory
+	private scratch.Folder
 	objects []farm // where the objects really are, for messages
 }
 
@@ -66,11 +69,11 @@ func Look(ctx context.Context, tree, folder string, within ...string) (*Clone, e
 		return nil, err
 	}
 	defer repository.Close()
-	dir, err := privateFolder()
+	private, err := scratch.New("cidx-git")
 	if err != nil {
 		return nil, err
 	}
-	c := &Clone{dir: dir}
+	c := &Clone{dir: private.Path, private: private}
 	err = c.build(ctx, repository, filepath.Join(tree, gitDir), append(within, tree))
 	if err != nil {
 		c.Close()
@@ -80,7 +83,7 @@ func Look(ctx context.Context, tree, folder string, within ...string) (*Clone, e
 }
 
 // Close removes the private copy.
-func (c *Clone) Close() { _ = os.RemoveAll(c.dir) } // of ours; a killed run's is swept
+func (c *Clone) Close() { c.private.Remove() }
 
 // Fsck looks whether every object that the refs need is there. err is nil if so;
 // out is what git says, with the repository's places spelled relative to it.

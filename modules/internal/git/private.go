@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Bounds of what is copied into memory or into the private folder.
@@ -20,31 +19,6 @@ const (
 	largestTable  = 1 << 30 // packed-refs, shallow, reftable
 	mostBorrowed  = 64      // folders of alternates
 )
-
-const prefix = "cidx-git-"
-
-// privateFolder is a folder of ours in the helper's, or in the system's
-// temporary one. What a killed run has left on another day goes.
-func privateFolder() (string, error) {
-	base := os.TempDir()
-	if own := os.Getenv("CIDX_HELPER_DIR"); own != "" {
-		own = filepath.Join(own, "tmp")
-		if os.MkdirAll(own, 0o700) == nil {
-			base = own
-		}
-	}
-	entries, _ := os.ReadDir(base) // nothing to sweep
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), prefix) && time.Since(info.ModTime()) > 24*time.Hour {
-			_ = os.RemoveAll(filepath.Join(base, e.Name()))
-		}
-	}
-	dir, err := os.MkdirTemp(base, prefix)
-	if err != nil {
-		return "", fmt.Errorf("make private git directory: %w", err)
-	}
-	return filepath.EvalSymlinks(dir)
-}
 
 var tables = []string{"HEAD", "packed-refs", "shallow"}
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,6 +11,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/scratch"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -52,13 +52,13 @@ const (
 // Registry reads the registry of the main database from a private copy: even a
 // read-only open can leave files beside a WAL database. The server may be running.
 func (c Common) Registry(ctx context.Context) (Registry, error) {
-	dir, err := sqlite.CopyFolder()
+	dir, err := scratch.New("cidx-database")
 	if err != nil {
 		return Registry{}, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer dir.Remove()
 	database := cidx.ServerDatabase(c.Home)
-	path := filepath.Join(dir, filepath.Base(database))
+	path := filepath.Join(dir.Path, filepath.Base(database))
 	if err := sqlite.Copy(ctx, database, path); err != nil {
 		return Registry{}, err
 	}

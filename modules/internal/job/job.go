@@ -25,10 +25,8 @@ import (
 
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/scratch"
 )
-
-// FolderVariable names the environment variable that moves the helper's folder.
-const FolderVariable = "CIDX_HELPER_DIR"
 
 // Store is the helper's folder on a node.
 type Store struct {
@@ -38,7 +36,7 @@ type Store struct {
 // Open finds the helper's folder, $CIDX_HELPER_DIR or ~/.cache/cidx-helper, and
 // makes it (0700).
 func Open() (Store, error) {
-	dir := os.Getenv(FolderVariable)
+	dir := os.Getenv(scratch.HelperFolder)
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/scratch"
 )
 
 // The test binary is also the job: TestMain works when it is started as one.
@@ -74,7 +75,7 @@ type node struct {
 func newNode(t *testing.T) node {
 	t.Helper()
 	dir := t.TempDir()
-	t.Setenv(FolderVariable, dir)
+	t.Setenv(scratch.HelperFolder, dir)
 	store, err := Open()
 	if err != nil {
 		t.Fatal(err)

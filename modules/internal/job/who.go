@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/owned"
+	"cidx-cluster/modules/internal/scratch"
 )
 
 // Who is at work on a home, by its lease: user@controller; where there is no
@@ -20,7 +21,7 @@ func Who(state string) string {
 // Caches are the folders that rehearsals of a home have left in the helper's
 // folder, where the process knows it.
 func Caches(home string) (list []string) {
-	s := Store{dir: os.Getenv(FolderVariable)}
+	s := Store{dir: os.Getenv(scratch.HelperFolder)}
 	if s.dir == "" {
 		return nil
 	}

@@ -18,6 +18,7 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/scratch"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -80,11 +81,11 @@ func (s Server) Snapshot(ctx context.Context) (*Source, error) {
 
 // Copies takes copies of its own of the files that the server uses.
 func (s Server) Copies(ctx context.Context) (*Source, error) {
-	dir, err := sqlite.CopyFolder()
+	dir, err := scratch.New(copies.Kind)
 	if err != nil {
 		return nil, err
 	}
-	set := copies.Open(dir)
+	set := copies.Open(dir.Path)
 	set.Scratch = dir
 	return s.copyInto(ctx, set)
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 )
 
 // TestOpenLeavesNoFile: a read-only open of SQLite itself makes a -wal beside a
@@ -57,35 +56,4 @@ func listing(t *testing.T, dir string) []string {
 		names = append(names, e.Name())
 	}
 	return names
-}
-
-// Whoever takes copies clears away what a killed run has left on another day, and
-// leaves alone what a living one may use.
-func TestTheFolderForCopiesIsSwept(t *testing.T) {
-	helper := t.TempDir()
-	t.Setenv("CIDX_HELPER_DIR", helper)
-	old := filepath.Join(helper, "tmp", "cidx-database-old")
-	if err := os.MkdirAll(old, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	first, err := CopyFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	past := time.Now().Add(-25 * time.Hour)
-	if err := os.Chtimes(old, past, past); err != nil {
-		t.Fatal(err)
-	}
-	second, err := CopyFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(old); !os.IsNotExist(err) {
-		t.Errorf("copies of another day: %v", err)
-	}
-	for _, dir := range []string{first, second} {
-		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
-			t.Errorf("folder of today: %v %v", info, err)
-		}
-	}
 }

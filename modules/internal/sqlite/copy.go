@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -28,30 +27,6 @@ const (
 	space    = "free space in the folder for temporary files (cidx_helper_dir)"
 	readable = "make the file readable for the user that runs the migration"
 )
-
-// CopyFolder makes a private folder for copies in the helper's folder, else in the
-// system's temporary one. What a killed run has left on another day goes.
-func CopyFolder() (string, error) {
-	const prefix = "cidx-database-"
-	base := os.Getenv("CIDX_HELPER_DIR")
-	if base != "" {
-		base = filepath.Join(base, "tmp")
-		if err := os.MkdirAll(base, 0o700); err != nil {
-			return "", fmt.Errorf("make folder for copies: %w", err)
-		}
-		entries, _ := os.ReadDir(base) // what stays is tried again the next time
-		for _, e := range entries {
-			if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), prefix) && time.Since(info.ModTime()) > 24*time.Hour {
-				_ = os.RemoveAll(filepath.Join(base, e.Name()))
-			}
-		}
-	}
-	dir, err := os.MkdirTemp(base, prefix)
-	if err != nil {
-		return "", problem.Problem{What: err.Error(), At: base, Fix: space}
-	}
-	return dir, nil
-}
 
 // Copy makes a private copy of a database and its -wal that may be in use. It
 // takes no lock and writes nothing beside the source (even a read-only open of
