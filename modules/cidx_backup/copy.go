@@ -89,7 +89,8 @@ func transfer(in, out *os.File) (string, error) {
 // full explains a disk that is full.
 func full(err error, path string) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return problem.Problem{What: err.Error(), At: path, Fix: "free space there, or name another disk in cidx_state_dir; the server's data is untouched"}
+		return problem.Problem{What: err.Error(), At: path,
+			Fix: "free space there, or name another disk in cidx_state_dir; the server's data is untouched"}
 	}
 	return fmt.Errorf("copy to %s: %w", path, err)
 }

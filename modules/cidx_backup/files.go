@@ -64,7 +64,9 @@ func (k *keeper) restoreFile(d kept.Difference) error {
 		return at.dir.Sync(at.rel)
 	}
 	if err := k.putBack(d.Of, at); err != nil {
-		return problem.Problem{What: "restore: " + err.Error(), At: at.String(), Fix: "make the file and its folder writable for the user that runs this (lsattr shows attributes that forbid it), then run cluster-rollback.yml again"}
+		return problem.Problem{What: "restore: " + err.Error(), At: at.String(),
+			Fix: "make the file and its folder writable for the user that runs this (lsattr shows attributes that forbid it), " +
+				"then run cluster-rollback.yml again"}
 	}
 	return at.dir.Sync(at.rel)
 }

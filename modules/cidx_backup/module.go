@@ -35,7 +35,7 @@ const (
 
 type args struct {
 	home.Common
-	Wanted string `arg:"state" default:"taken" choices:"prepared,taken,restorable,restored,proven" doc:"C(prepared), for the time before the stop, writes the standalone configuration that every way back needs. C(taken) keeps copies of everything that a rollback needs. C(restorable) only looks whether everything that C(restored) would need is there. C(restored) brings back the SQLite and key files that a cluster start has changed. C(proven) compares the sources with what was recorded."`
+	Wanted string `arg:"state" default:"taken" choices:"prepared,taken,restorable,restored,proven"`
 }
 
 // Module returns cidx_backup.
@@ -44,8 +44,14 @@ func Module() ansible.Module {
 		Name:  name,
 		Short: "Keep what a rollback of a CIDX migration needs",
 		Description: []string{
-			"Copies the SQLite databases with their write-ahead logs, key files and alias files into the state folder, and writes C(config.json.pre-cluster) once.",
+			"Copies the SQLite databases with their write-ahead logs, key files and alias files into the state folder, " +
+				"and writes C(config.json.pre-cluster) once.",
 			"The server must be stopped. The sources are never changed by C(state=taken).",
+		},
+		Arguments: map[string]string{
+			"state": "C(prepared), before the stop, writes the standalone configuration that every way back needs. C(taken) keeps " +
+				"copies of everything that a rollback needs. C(restorable) looks whether C(restored) would find it all. C(restored) " +
+				"brings back the SQLite and key files that a cluster start has changed. C(proven) compares the sources with the record.",
 		},
 		Check: "Tells what would be kept, and changes nothing.",
 		Returns: []ansible.Return{

@@ -55,9 +55,11 @@ func (k *keeper) restorable(ctx context.Context) error {
 	if standing.Accepted != nil {
 		return standing.Accepted.NoWayBack(k.State())
 	}
-	const lost = "put the state folder back from a backup of the node; without it this migration cannot be rolled back, and the cluster node goes on as it is"
+	const lost = "put the state folder back from a backup of the node; " +
+		"without it this migration cannot be rolled back, and the cluster node goes on as it is"
 	if standing.Forgotten || standing.Stray || len(standing.Entries) == 0 && k.cutOver(standing) {
-		return problem.Problem{What: "the journal of the migration is gone, so that it is not known what a rollback has to undo", At: k.State().Journal(), Fix: lost}
+		return problem.Problem{What: "the journal of the migration is gone, so that it is not known what a rollback has to undo",
+			At: k.State().Journal(), Fix: lost}
 	}
 	m, ok, err := kept.Read(k.places)
 	if err != nil {
@@ -68,7 +70,10 @@ func (k *keeper) restorable(ctx context.Context) error {
 			k.reply.Msg = "no cut-over has begun, so nothing is to be restored"
 			return nil
 		}
-		return problem.Problem{What: "the record of the backup is gone, and with it the way back to the SQLite files as they were: the cluster node has written to them", At: k.State().Backup(), Fix: lost}
+		return problem.Problem{
+			What: "the record of the backup is gone, and with it the way back to the SQLite files as they were: " +
+				"the cluster node has written to them", At: k.State().Backup(), Fix: lost,
+		}
 	}
 	var needed []kept.Source
 	for _, s := range m.Sources {
@@ -115,7 +120,8 @@ func (k *keeper) lostAliases(m kept.Record) (problem.List, error) {
 		if d.Of.Kind != kept.Alias || d.What != kept.Missing {
 			continue
 		}
-		problems = append(problems, problem.Problem{What: "the alias file of the standalone server is gone", At: d.Path, Fix: "put it back: cp -p " + k.State().Path(d.Of.Copy) + " " + d.Path})
+		problems = append(problems, problem.Problem{What: "the alias file of the standalone server is gone", At: d.Path,
+			Fix: "put it back: cp -p " + k.State().Path(d.Of.Copy) + " " + d.Path})
 	}
 	return problems, nil
 }

@@ -37,7 +37,8 @@ func (k *keeper) restore(ctx context.Context) error {
 	why := k.ownWrites(ctx, standing)
 	if len(touched) == 0 || why != "" {
 		if len(touched) > 0 {
-			k.reply.Warnings = append(k.reply.Warnings, fmt.Sprintf("%d files differ from the backup and stay as they are: %s", len(touched), why))
+			k.reply.Warnings = append(k.reply.Warnings,
+				fmt.Sprintf("%d files differ from the backup and stay as they are: %s", len(touched), why))
 		}
 		k.reply.Msg = "nothing is to be restored"
 		return k.finish(standing)
@@ -139,10 +140,12 @@ func (k *keeper) bringBack(ctx context.Context, m kept.Record, touched []kept.Di
 		return err
 	}
 	if left = ofCluster(left); len(left) > 0 {
-		return problem.Problem{What: "still differs after it was restored: " + left[0].What, At: left[0].Path, Fix: "something writes there; stop it and run cluster-rollback.yml again"}
+		return problem.Problem{What: "still differs after it was restored: " + left[0].What, At: left[0].Path,
+			Fix: "something writes there; stop it and run cluster-rollback.yml again"}
 	}
 	k.reply.Data["set_aside"] = k.State().Path(aside)
-	progress.Line(ctx, "  Restored: %s that the cluster had touched (its versions: %s)", human.Count(len(touched), "file", "files"), k.State().Path(aside))
+	progress.Line(ctx, "  Restored: %s that the cluster had touched (its versions: %s)",
+		human.Count(len(touched), "file", "files"), k.State().Path(aside))
 	return k.note(eventRestored, map[string]any{"files": len(touched), "aside": aside})
 }
 

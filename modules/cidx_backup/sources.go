@@ -51,7 +51,8 @@ func (k *keeper) want(f kept.File) (wanted, error) {
 		w.absent = true
 		return w, nil
 	case errors.Is(err, beneath.ErrLink):
-		return w, problem.Problem{What: err.Error(), At: w.at.String(), Fix: "replace the link by the folder that it leads to; a backup through links could not be brought back"}
+		return w, problem.Problem{What: err.Error(), At: w.at.String(),
+			Fix: "replace the link by the folder that it leads to; a backup through links could not be brought back"}
 	case err != nil:
 		return w, problem.Problem{What: err.Error(), At: w.at.String(), Fix: "make the file readable for the user that runs the migration"}
 	case !info.Mode().IsRegular():

@@ -81,7 +81,10 @@ func (k *keeper) preCluster(ctx context.Context, now home.Config, info os.FileIn
 		return err
 	}
 	if there.StorageMode != cidx.ModeSQLite {
-		return problem.Problem{What: fmt.Sprintf("storage_mode is %q: not a standalone configuration, so no rollback could use it", there.StorageMode), At: path, Fix: "move the file away; the migration writes a standalone one"}
+		return problem.Problem{
+			What: fmt.Sprintf("storage_mode is %q: not a standalone configuration, so no rollback could use it", there.StorageMode),
+			At:   path, Fix: "move the file away; the migration writes a standalone one",
+		}
 	}
 	again := standing.Cutover == home.ToStandalone && !now.Cluster() && !bytes.Equal(now.Raw, there.Raw)
 	if !again {

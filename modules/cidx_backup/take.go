@@ -17,8 +17,8 @@ import (
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/process"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/service"
 )
 
 // folders of one set, and where an unfinished one grows.
@@ -118,21 +118,7 @@ func (k *keeper) keepOld(ctx context.Context, m kept.Record) error {
 
 // nobodyWrites refuses to copy databases that somebody has open.
 func (k *keeper) nobodyWrites() error {
-	var files []string
-	for _, f := range k.places.Fixed() {
-		if f.Kind == kept.Database {
-			files = append(files, k.places.At(f))
-		}
-	}
-	holders, _, err := process.Holders(process.Files(files), nil)
-	if err != nil {
-		return err
-	}
-	var problems problem.List
-	for _, p := range holders {
-		problems = append(problems, problem.Problem{What: "open in " + p.String(), At: p.Path, Fix: "stop the server first (cluster-migrate.yml does)"})
-	}
-	return problems.Err()
+	return service.DatabasesRest(k.Home, "stop the server first (cluster-migrate.yml does)")
 }
 
 // takeNew copies into unfinished folders, renames them into place and writes
@@ -183,7 +169,8 @@ func (k *keeper) takeFile(w wanted, state *beneath.Folder) (kept.Source, error) 
 	first, rest, _ := strings.Cut(w.CopyOf(), string(filepath.Separator))
 	s, err := copyFile(w.at, spot{state, filepath.Join(first+unfinished, rest)})
 	if errors.Is(err, errMoved) {
-		return s, problem.Problem{What: "the file changed while it was copied", At: w.at.String(), Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"}
+		return s, problem.Problem{What: "the file changed while it was copied", At: w.at.String(),
+			Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"}
 	}
 	s.Path, s.Kind, s.Copy = w.Path, w.Kind, w.CopyOf()
 	return s, err
@@ -204,7 +191,8 @@ func (k *keeper) settled(list []wanted, m kept.Record) error {
 		there := err == nil
 		s := m.Sources[i]
 		if there == s.Absent || there && (info.Size() != s.Size || !info.ModTime().Equal(s.Time)) {
-			problems = append(problems, problem.Problem{What: "the file changed while the backup was taken", At: w.at.String(), Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"})
+			problems = append(problems, problem.Problem{What: "the file changed while the backup was taken", At: w.at.String(),
+				Fix: "something still writes there; find it (fuser -v " + w.at.String() + ") and run again"})
 		}
 	}
 	return problems.Err()
@@ -239,7 +227,8 @@ func (k *keeper) publish(ctx context.Context, m kept.Record, folder *beneath.Fol
 	if err := k.note(eventTaken, map[string]any{"files": files, "bytes": bytes}); err != nil {
 		return err
 	}
-	progress.Line(ctx, "  Backup: %s, %s (%s) in %s", human.Count(databases, "database file", "database files"), human.Count(aliases, "alias file", "alias files"), human.Bytes(bytes), state)
+	progress.Line(ctx, "  Backup: %s, %s (%s) in %s", human.Count(databases, "database file", "database files"),
+		human.Count(aliases, "alias file", "alias files"), human.Bytes(bytes), state)
 	k.reply.Data["kept_since"] = m.Time.Local().Format("2006-01-02 15:04:05")
 	k.reply.Msg = fmt.Sprintf("%s (%s) kept in %s", human.Count(files, "file", "files"), human.Bytes(bytes), state)
 	return nil

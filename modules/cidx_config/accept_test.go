@@ -1,7 +1,6 @@
 package config
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -42,8 +41,7 @@ func clusterNode(t *testing.T) hometest.Home {
 }
 
 func tryAccept(h hometest.Home, check bool, reached func(string)) (ansible.Reply, error) {
-	a := &acceptance{cutover: &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: accepted}, mode: ansible.Mode{Check: check}, reached: reached}}
-	return a.run(context.Background())
+	return call(h, accepted, ansible.Mode{Check: check}, reached)
 }
 
 // without is the home without what an acceptance writes.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cidx-cluster/modules/cidx_config/cutover"
 	"cidx-cluster/modules/internal/ansible"
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
 	"cidx-cluster/modules/internal/problem"
@@ -100,9 +99,9 @@ func TestAHomeThatLostItsWayBackIsNotMigratedAgain(t *testing.T) {
 	for _, tree := range []string{"golden-repos", "activated-repos"} {
 		must(t, os.RemoveAll(h.Path("data", tree)+".pre-cluster"))
 	}
-	c := &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: home.ToStandalone}}
-	must(t, c.note(home.ConfigBegun, nil))
-	must(t, c.note(home.ConfigDone, nil))
+	c := cutover.Change{Common: home.Common{Home: h.Dir}, To: home.ToStandalone}
+	must(t, c.Note(home.ConfigBegun, nil))
+	must(t, c.Note(home.ConfigDone, nil))
 	before := hometest.Snapshot(t, h.Dir)
 	for _, check := range []bool{true, false} {
 		if _, err := call(h, home.ToCluster, ansible.Mode{Check: check}, nil); err == nil || !strings.Contains(err.Error(), "is gone") {
@@ -145,31 +144,5 @@ func TestWhatIsBackAlreadyIsNotMissed(t *testing.T) {
 	to(t, h, home.ToStandalone)
 	if info, err := os.Lstat(filepath.Join(h.Dir, "data/activated-repos")); err != nil || !info.IsDir() {
 		t.Errorf("not finished: %v", err)
-	}
-}
-
-// The list is kept as JSON, which has no byte that is not UTF-8: a name with one is
-// neither gone nor new.
-func TestNamesThatAreNoUTF8AreFoundAgain(t *testing.T) {
-	tree := home.Tree{Name: cidx.GoldenRepos, Link: filepath.Join(t.TempDir(), "golden-repos")}
-	for _, name := range []string{"billing/caf\xe9\xff.py", "billing/x\nMigration complete!\x1b[2J"} {
-		if err := os.MkdirAll(filepath.Join(tree.Aside(), name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	names, err := namesBelow(tree.Aside())
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := json.Marshal(names)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var kept []string
-	if err := json.Unmarshal(raw, &kept); err != nil {
-		t.Fatal(err)
-	}
-	if err := incomplete(tree, kept, true, ""); err != nil {
-		t.Error(err)
 	}
 }

@@ -2,16 +2,19 @@ package config
 
 import (
 	"context"
-	"path/filepath"
 
+	"cidx-cluster/modules/cidx_config/cutover"
+	"cidx-cluster/modules/cidx_config/further"
+	"cidx-cluster/modules/cidx_config/proof"
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
 // toCluster makes the home a cluster node's.
-func (c *cutover) toCluster(ctx context.Context) error {
+func (c *request) toCluster(ctx context.Context) error {
 	found, err := c.find(ctx)
 	if err != nil {
 		return err
@@ -19,163 +22,164 @@ func (c *cutover) toCluster(ctx context.Context) error {
 	if err := c.planCluster(found); err != nil {
 		return err
 	}
-	if c.mode.Check {
+	if c.Mode.Check {
 		c.reply.Msg = "the home would be switched to the cluster"
-		return c.prove(ctx, found, false)
+		return c.rehearse(ctx, found)
 	}
-	if len(c.plan) == 0 && found.standing.Migrated() {
+	if len(c.Plan) == 0 && found.Standing.Migrated() {
 		c.reply.Msg = "the home is a cluster node's already"
 		return nil
 	}
 	return c.switchOver(ctx, found)
 }
 
+func (c *request) find(ctx context.Context) (cutover.Found, error) {
+	found, err := c.Find(ctx, c.args.DSN)
+	c.unfinished = found.Standing.Unfinished()
+	return found, err
+}
+
 // switchOver performs the plan. Nothing is changed before everything is proven
 // to be on the share, and the databases to be as they were taken. Whether the
 // trees are as they were copied proveDone looks, when nobody can reach them by
 // their old paths any more.
-func (c *cutover) switchOver(ctx context.Context, found situation) error {
+func (c *request) switchOver(ctx context.Context, found cutover.Found) error {
+	if err := found.Connect(ctx); err != nil {
+		return err
+	}
+	defer found.Close(ctx)
 	if err := c.prove(ctx, found, false); err != nil {
 		return err
 	}
-	if err := c.still(ctx, found, false, false); err != nil {
+	if err := c.KeepListing(found.Trees); err != nil {
 		return err
 	}
-	if err := c.keepListing(found.trees); err != nil {
+	if err := c.Begin(found.Now); err != nil {
 		return err
 	}
-	if err := c.note(home.ConfigBegun, map[string]any{"config_was": found.now.StorageMode}); err != nil {
-		return err
-	}
-	if err := c.apply(ctx); err != nil {
+	if err := c.Apply(ctx); err != nil {
 		return err
 	}
 	// And once more the way the server will see it, through the links.
 	if err := c.prove(ctx, found, true); err != nil {
-		return c.undo(err, c.plan)
-	}
-	if err := c.still(ctx, found, true, false); err != nil {
-		return c.undo(err, c.plan)
+		return c.Undo(err)
 	}
 	if err := c.compare(ctx); err != nil {
 		return err
 	}
-	for _, t := range found.trees {
-		progress.Line(ctx, "  %s -> %s", rel(c.Home, t.Link), t.Target)
+	for _, t := range found.Trees {
+		progress.Line(ctx, "  %s -> %s", c.Rel(t.Link), t.Target)
 	}
 	c.reply.Msg = "the home is a cluster node's"
-	c.reach("write the journal")
-	return c.note(home.ConfigDone, nil)
+	return c.End()
+}
+
+// prove proves all that a cut-over rests on; done tells whether it is done.
+func (c *request) prove(ctx context.Context, found cutover.Found, done bool) (err error) {
+	if err := nodes.Alone(ctx, found.Conn, found.Kept.NodeID, found.Where); err != nil {
+		return err
+	}
+	if c.claims, err = proof.Share(ctx, c.Common, found, done); err != nil {
+		return err
+	}
+	return proof.Still(ctx, c.Common, found, done, false)
+}
+
+// rehearse looks at what can be known before files and rows are there.
+func (c *request) rehearse(ctx context.Context, found cutover.Found) error {
+	for _, t := range found.Lacking() {
+		c.unchecked = append(c.unchecked, t+" is not there yet; repositories and aliases would be checked after the copy")
+	}
+	if len(c.unchecked) > 0 {
+		return nil
+	}
+	if err := found.Connect(ctx); err != nil {
+		return err
+	}
+	defer found.Close(ctx)
+	err := nodes.Alone(ctx, found.Conn, found.Kept.NodeID, found.Where)
+	if err == nil {
+		c.claims, err = proof.Claimed(ctx, found, false)
+	}
+	if err != nil {
+		return err
+	}
+	if c.claims.Empty != nil {
+		c.unchecked = append(c.unchecked, "golden_repos_metadata is empty; its paths would be checked after the load")
+	}
+	problems, err := c.claims.Judge(ctx, c.Common, found)
+	for _, p := range problems {
+		c.unchecked = append(c.unchecked, p.At+": "+p.What+"; would be checked again after the copy")
+	}
+	return err
 }
 
 // proveDone is for the moment before the start of a server that was cut over. As
 // long as it was not started since, what somebody has written to the standalone
 // files is in no cluster: the cut-over is taken back then.
-func (c *cutover) proveDone(ctx context.Context) error {
+func (c *request) proveDone(ctx context.Context) error {
 	found, err := c.find(ctx)
-	if err != nil || !found.standing.Migrated() {
+	if err != nil || !found.Standing.Migrated() {
 		c.reply.Msg = "no cut-over was done"
 		return err
 	}
 	c.reply.Msg = "the cut-over stands"
-	if c.mode.Check {
+	if c.Mode.Check {
 		return nil
 	}
-	ran, err := c.hasRun(ctx, found)
+	if err := found.Connect(ctx); err != nil {
+		return err
+	}
+	defer found.Close(ctx)
+	ran, err := proof.HasRun(ctx, c.Common, found)
 	if err != nil {
 		return err
 	}
 	if ran {
-		return c.loadStands(ctx, found)
+		return proof.LoadStands(ctx, c.Common, found)
 	}
-	cause := c.still(ctx, found, true, true)
+	cause := proof.Still(ctx, c.Common, found, true, true)
 	if cause == nil {
 		return nil
 	}
-	for _, t := range found.trees {
-		if t.aside && t.state == home.LinkInPlace {
-			c.plan = append(c.plan, step{what: "take the link " + t.Link + " back", undo: func() error { return moveBack(t.Tree) }})
+	for _, t := range found.Trees {
+		if t.Kept && t.State == home.LinkInPlace {
+			c.Plan = append(c.Plan, cutover.TakeBack(t.Tree))
 		}
 	}
-	return c.undo(cause, c.plan)
-}
-
-// situation is what toCluster found.
-type situation struct {
-	now, kept home.Config
-	layout    home.Layout
-	trees     []seen
-	standing  home.Standing
-}
-
-// find reads configuration, layout, links and journal.
-func (c *cutover) find(ctx context.Context) (situation, error) {
-	var s situation
-	var problems problem.List
-	var err error
-	if s.now, err = c.Config(ctx); err != nil {
-		return s, err
-	}
-	if s.kept, err = c.ClusterConfig(ctx); err != nil {
-		return s, err
-	}
-	if c.share, err = c.MountPoint(s.kept); err != nil {
-		return s, err
-	}
-	if err := alive(ctx, c.share); err != nil {
-		return s, err
-	}
-	if s.standing, err = c.Standing(); err != nil {
-		return s, err
-	}
-	c.unfinished, c.resumed = s.standing.Unfinished(), s.standing.Begun == home.ToCluster
-	if s.layout, err = home.Detect(c.Home, c.share); err != nil {
-		return s, err
-	}
-	s.trees, err = lookAt(s.layout.Trees)
-	problems.Add(err)
-	if s.standing.Begun == home.ToStandalone {
-		problems = append(problems, problem.Problem{What: "a rollback was interrupted", At: c.Home, Fix: "finish it with cluster-rollback.yml, then migrate again"})
-	}
-	return s, problems.Err()
+	return c.Undo(cause)
 }
 
 // planCluster plans links first and config.json last: with the old mode the
-// server works on either tree.
-func (c *cutover) planCluster(found situation) error {
-	problems := c.lostBefore(found)
-	problems.Add(furtherNode(found.standing, c.Home))
-	if !found.standing.Migrated() {
-		problems = append(problems, c.replaceable()...)
+// server works on either tree. A home whose trees are links that an earlier cut-over
+// has made, while what it set aside is gone, has nothing to migrate from, and a node
+// that works must not be stopped for it.
+func (c *request) planCluster(found cutover.Found) error {
+	problems := problem.Of(further.Refuse(found.Standing, c.Home))
+	if !found.Standing.Migrated() {
+		problems = append(problems, c.Lost(found.Standing)...)
+		problems = append(problems, c.Replaceable()...)
 	}
-	for _, t := range found.trees {
-		s, needed, err := linkStep(t)
-		problems.Add(err)
-		if !needed || err != nil {
-			continue
-		}
-		c.plan = append(c.plan, s)
-		if c.mode.Diff {
-			c.reply.Diff = append(c.reply.Diff, ansible.Diff{
+	for _, t := range found.Trees {
+		before := len(c.Plan)
+		problems.Add(c.Add(cutover.Link(t)))
+		if c.Mode.Diff && len(c.Plan) > before {
+			c.Diff = append(c.Diff, ansible.Diff{
 				BeforeHeader: t.Link, AfterHeader: t.Link, Before: "folder\n", After: "link to " + t.Target + "\n",
 			})
 		}
 	}
-	edits, err := clusterEdits(found.now, found.kept, c.DSN, c.NodeID, c.share)
+	edits, err := cutover.ClusterEdits(found, c.args.NodeID)
 	problems.Add(err)
 	if err == nil {
-		s, needed, err := c.editStep(found.now, edits)
-		problems.Add(err)
-		if needed {
-			c.plan = append(c.plan, s)
-		}
+		problems.Add(c.Edit(found.Now, edits))
 	}
 	return problems.Err()
 }
 
 // compare plans again: nothing may be left to do.
-func (c *cutover) compare(ctx context.Context) error {
-	again := &cutover{args: c.args, mode: ansible.Mode{Check: true}}
+func (c *request) compare(ctx context.Context) error {
+	again := newRequest(c.args, ansible.Mode{Check: true}, nil)
 	found, err := again.find(ctx)
 	if err != nil {
 		return err
@@ -183,23 +187,5 @@ func (c *cutover) compare(ctx context.Context) error {
 	if err := again.planCluster(found); err != nil {
 		return err
 	}
-	return again.nothingLeft()
-}
-
-// nothingLeft refuses a plan that is not empty.
-func (c *cutover) nothingLeft() error {
-	if len(c.plan) == 0 {
-		return nil
-	}
-	return problem.Problem{
-		What: "still to do after the change: " + c.plan[0].what, At: c.Home,
-		Fix: "something else changes this folder; stop it and run again",
-	}
-}
-
-func rel(home, path string) string {
-	if r, err := filepath.Rel(home, path); err == nil {
-		return r
-	}
-	return path
+	return again.NothingLeft()
 }

@@ -35,8 +35,7 @@ func ready(t *testing.T) hometest.Home {
 }
 
 func call(h hometest.Home, state string, mode ansible.Mode, reached func(string)) (ansible.Reply, error) {
-	c := &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: state}, mode: mode, reached: reached}
-	return c.run(context.Background())
+	return newRequest(args{Common: home.Common{Home: h.Dir}, Wanted: state}, mode, reached).run(context.Background())
 }
 
 func to(t *testing.T, h hometest.Home, state string) ansible.Reply {
@@ -250,7 +249,7 @@ func TestALinkOrMountThatIsThereAlreadyIsAccepted(t *testing.T) {
 // server's user: nobody else's would tell anything.
 func TestTheCutOverIsMadeByTheServersUserOnly(t *testing.T) {
 	h := ready(t)
-	c := &cutover{args: args{Common: home.Common{Home: h.Dir, ServiceUser: "nobody"}, Wanted: home.ToCluster}}
+	c := newRequest(args{Common: home.Common{Home: h.Dir, ServiceUser: "nobody"}, Wanted: home.ToCluster}, ansible.Mode{}, nil)
 	if _, err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), "cannot look as user nobody") {
 		t.Errorf("got %v", err)
 	}

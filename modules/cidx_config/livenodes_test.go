@@ -33,18 +33,17 @@ func TestWhileAnotherNodeWorksNothingIsSwitched(t *testing.T) {
 	if _, err := call(h, home.ToStandalone, check, nil); err == nil || !strings.Contains(err.Error(), "cidx_rollback_with_live_nodes=yes") {
 		t.Errorf("back, while another node is online: %v", err)
 	}
-	wanted := &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: home.ToStandalone, LiveNodes: true}, mode: check}
-	if reply, err := wanted.run(context.Background()); err != nil || len(reply.Warnings) != 1 || !strings.Contains(reply.Warnings[0], `"node-2"`) {
+	wanted := args{Common: home.Common{Home: h.Dir}, Wanted: home.ToStandalone, LiveNodes: true}
+	if reply, err := newRequest(wanted, check, nil).run(context.Background()); err != nil || len(reply.Warnings) != 1 || !strings.Contains(reply.Warnings[0], `"node-2"`) {
 		t.Errorf("back as the operator wants it: %v, %q", err, reply.Warnings)
 	}
-	wanted.mode, wanted.plan, wanted.reply = ansible.Mode{}, nil, ansible.Reply{}
-	if reply, err := wanted.run(context.Background()); err != nil || len(reply.Warnings) != 1 {
+	if reply, err := newRequest(wanted, ansible.Mode{}, nil).run(context.Background()); err != nil || len(reply.Warnings) != 1 {
 		t.Errorf("and done: %v, %q", err, reply.Warnings)
 	}
 	pgtest.Exec(t, h.DSN, "DELETE FROM cluster_nodes")
 	to(t, h, home.ToCluster)
-	away := &cutover{args: args{Common: home.Common{Home: h.Dir}, Wanted: home.ToStandalone, DSN: "postgresql://u@127.0.0.1:1/x"}, mode: check}
-	if reply, err := away.run(context.Background()); err != nil || len(reply.Warnings) != 1 || !strings.Contains(reply.Warnings[0], "not known") {
+	away := args{Common: home.Common{Home: h.Dir}, Wanted: home.ToStandalone, DSN: "postgresql://u@127.0.0.1:1/x"}
+	if reply, err := newRequest(away, check, nil).run(context.Background()); err != nil || len(reply.Warnings) != 1 || !strings.Contains(reply.Warnings[0], "not known") {
 		t.Errorf("back without PostgreSQL: %v, %q", err, reply.Warnings)
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cidx-cluster/modules/cidx_config/cutover"
+	"cidx-cluster/modules/cidx_config/further"
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/hometest"
@@ -57,8 +59,7 @@ func newPair(t *testing.T, kind string) pair {
 // told is what the first node says.
 func (p pair) told(t *testing.T, mode ansible.Mode) map[string]any {
 	t.Helper()
-	f := &first{cutover{args: args{Common: home.Common{Home: p.one.Dir}, Wanted: sharing, Seal: sealing}, mode: mode}}
-	reply, err := f.run(context.Background())
+	reply, err := newRequest(args{Common: home.Common{Home: p.one.Dir}, Wanted: sharing, Seal: sealing}, mode, nil).run(t.Context())
 	must(t, err)
 	raw, err := json.Marshal(reply.Data["cluster"])
 	must(t, err)
@@ -74,12 +75,13 @@ func (p pair) told(t *testing.T, mode ansible.Mode) map[string]any {
 }
 
 // call asks the second one.
-func (p pair) call(of map[string]any, mode ansible.Mode, reached func(string)) (*joining, error) {
-	j := &joining{plain: true, cutover: &cutover{mode: mode, reached: reached, args: args{Common: home.Common{Home: p.two.Dir}, Wanted: home.ToNode, Cluster: of, Seal: sealing, NodeID: "node-2"}}}
-	return j, j.join(context.Background())
+func (p pair) call(of map[string]any, mode ansible.Mode, reached func(string)) (*cutover.Change, error) {
+	c := &cutover.Change{Common: home.Common{Home: p.two.Dir}, To: home.ToNode, Mode: mode, Reached: reached}
+	_, err := further.Node{Change: c, ID: "node-2", Cluster: of, Seal: sealing, Plain: true}.Join(context.Background())
+	return c, err
 }
 
-func (p pair) add(t *testing.T) *joining {
+func (p pair) add(t *testing.T) *cutover.Change {
 	t.Helper()
 	j, err := p.call(p.told(t, ansible.Mode{}), ansible.Mode{}, nil)
 	must(t, err)
@@ -111,12 +113,12 @@ func TestANodeIsAddedAndTakenOutAgain(t *testing.T) {
 				t.Errorf("a rehearsal changes the home:\n%s", diff)
 			}
 			did := p.add(t)
-			if len(planned.plan) != len(did.done) {
-				t.Errorf("planned %d steps, did %q", len(planned.plan), did.done)
+			if len(planned.Plan) != len(did.Done) {
+				t.Errorf("planned %d steps, did %q", len(planned.Plan), did.Done)
 			}
 			p.isANode(t)
-			if again := p.add(t); len(again.done) != 0 {
-				t.Errorf("a second time changes: %q", again.done)
+			if again := p.add(t); len(again.Done) != 0 {
+				t.Errorf("a second time changes: %q", again.Done)
 			}
 			if diff := cmp.Diff(one, homeNow(t, p.one)); diff != "" {
 				t.Errorf("the first node has changed:\n%s", diff)
@@ -326,8 +328,8 @@ func (p pair) marker(of map[string]any) string {
 
 func (p pair) begun(t *testing.T, state string) {
 	t.Helper()
-	c := &cutover{args: args{Common: home.Common{Home: p.two.Dir}, Wanted: state}}
-	must(t, c.note(home.ConfigBegun, nil))
+	c := cutover.Change{Common: home.Common{Home: p.two.Dir}, To: state}
+	must(t, c.Note(home.ConfigBegun, nil))
 }
 
 // TestARehearsalKnowsACopyOfTheShare by its alias files, as it leaves no marker.
@@ -345,9 +347,9 @@ func TestARehearsalKnowsACopyOfTheShare(t *testing.T) {
 func TestOnlyKeyFilesAreWritten(t *testing.T) {
 	p := newPair(t, "joined")
 	of := p.told(t, ansible.Mode{})
-	var given handed
+	var given map[string]any
 	must(t, seal.Open(sealing, of["sealed"].(string), &given))
-	given.Keys["../.ssh/authorized_keys"] = []byte("ssh-ed25519 of somebody else")
+	given["keys"].(map[string]any)["../.ssh/authorized_keys"] = []byte("ssh-ed25519 of somebody else")
 	sealed, err := seal.Close(sealing, given)
 	must(t, err)
 	of["sealed"] = sealed
@@ -435,16 +437,15 @@ func TestTheMarkerIsTakenAway(t *testing.T) {
 	before := hometest.Snapshot(t, p.one.Share)
 	of := p.told(t, ansible.Mode{})
 	for range 2 {
-		f := &first{cutover{args: args{Common: home.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}}}
-		_, err := f.run(context.Background())
+		_, err := newRequest(args{Common: home.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}, ansible.Mode{}, nil).run(t.Context())
 		must(t, err)
 	}
 	if diff := cmp.Diff(before, hometest.Snapshot(t, p.one.Share)); diff != "" {
 		t.Errorf("the share:\n%s", diff)
 	}
-	of["marker"] = "../" + markerPrefix
-	f := &first{cutover{args: args{Common: home.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}}}
-	if _, err := f.run(context.Background()); err == nil {
+	of["marker"] = "../.cidx-cluster-node-"
+	again := newRequest(args{Common: home.Common{Home: p.one.Dir}, Wanted: unsharing, Cluster: of}, ansible.Mode{}, nil)
+	if _, err := again.run(t.Context()); err == nil {
 		t.Error("another file's name is taken")
 	}
 }

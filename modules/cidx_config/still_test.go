@@ -121,7 +121,7 @@ func TestALateWriterStopsTheCutOverAtEveryMoment(t *testing.T) {
 					t.Errorf("got %v, want %q", err, late.what)
 				}
 				for _, p := range problem.Of(err) {
-					if p.Fix != again {
+					if p.Fix != "run cluster-migrate.yml again: it takes it along" {
 						t.Errorf("no way on: %+v", p)
 					}
 				}

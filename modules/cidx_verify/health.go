@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
@@ -57,7 +58,7 @@ func (v *verification) awaitHealth(ctx context.Context) error {
 			located = time.Now()
 		}
 		progress.Report(ctx, progress.Status{
-			What: "waiting for the server: " + short(last), Unit: "s",
+			What: "waiting for the server: " + cidxapi.Short(last), Unit: "s",
 			Done: int64(time.Since(start).Seconds()), Total: int64(limit.Seconds()),
 		})
 		select {
@@ -105,7 +106,7 @@ func (v *verification) since(probe time.Time) (took time.Duration, ours bool) {
 	if !ok || last.Event != "started" || !last.Time.Before(probe) || probe.Sub(last.Time) > 10*time.Minute {
 		return time.Since(probe), false
 	}
-	healthy, known := lastOf(entries, healthyEvent)
+	healthy, known := home.Standing{Entries: entries}.Last(moduleName, healthyEvent)
 	return time.Since(last.Time), !known || healthy.Time.Before(last.Time)
 }
 
@@ -142,7 +143,7 @@ func (v *verification) probe(ctx context.Context) (health, error) {
 	defer done()
 	detail, err := v.api.SystemHealth(ctx)
 	if err != nil {
-		detail.Reasons = []string{"the reasons are unknown: " + short(err)}
+		detail.Reasons = []string{"the reasons are unknown: " + cidxapi.Short(err)}
 	}
 	if err == nil && live.Status == cidxapi.Unhealthy && onlyBusy(detail.Reasons) {
 		return health{status: cidxapi.Degraded, reasons: append(detail.Reasons, "a busy machine, which says nothing about the data")}, nil
@@ -151,7 +152,8 @@ func (v *verification) probe(ctx context.Context) (health, error) {
 		return health{status: cidxapi.Degraded, reasons: reasonsOr(detail.Reasons, "it names no reason")}, nil
 	}
 	if err == nil && v.falseAlarm(ctx, detail.Status) {
-		return health{status: cidxapi.Degraded, reasons: reasonsOr(detail.Reasons, "/healthz says unhealthy, as this release always does with SQLite")}, nil
+		const always = "/healthz says unhealthy, as this release always does with SQLite"
+		return health{status: cidxapi.Degraded, reasons: reasonsOr(detail.Reasons, always)}, nil
 	}
 	return health{}, &errUnhealthy{detail.Reasons}
 }
@@ -189,25 +191,11 @@ func (v *verification) falseAlarm(ctx context.Context, systemStatus string) bool
 func (v *verification) neverHealthy(ctx context.Context, last error, limit time.Duration) error {
 	seconds := int(limit.Seconds())
 	v.failed(ctx, "Server startup", fmt.Sprintf("not healthy within %ds", seconds))
-	p := problem.Problem{
-		What: fmt.Sprintf("not healthy within %d s: %s", seconds, short(last)), At: v.api.Base(),
-		Fix: "look into the server's log; if it only starts slowly, raise cidx_verify_timeout and run the same playbook again",
-	}
+	p := problem.Problem{What: fmt.Sprintf("not healthy within %d s: %s", seconds, cidxapi.Short(last)), At: v.api.Base(),
+		Fix: "look into the server's log; if it only starts slowly, raise cidx_verify_timeout and run the same playbook again"}
 	var sick *errUnhealthy
 	if errors.As(last, &sick) {
 		p.Fix = "remove the reasons that the server names, then run the same playbook again"
 	}
 	return p
-}
-
-// short is an error without its remedy.
-func short(err error) string {
-	var silent *cidxapi.NoAnswer
-	if errors.As(err, &silent) {
-		return "no answer: " + silent.Cause.Error()
-	}
-	if p := problem.Of(err); len(p) == 1 {
-		return p[0].What
-	}
-	return err.Error()
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"cidx-cluster/modules/internal/cidxapi"
 	"cidx-cluster/modules/internal/nodes"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
@@ -18,7 +20,7 @@ import (
 func (v *verification) proveMode(ctx context.Context) ([]entry, error) {
 	node, err := v.api.CheckHealth(ctx)
 	if err != nil {
-		v.failed(ctx, "Login", short(err))
+		v.failed(ctx, "Login", cidxapi.Short(err))
 		return nil, err
 	}
 	v.reply.Data["server_version"], v.reply.Data["node_id"] = node.Version, node.NodeID
@@ -29,10 +31,11 @@ func (v *verification) proveMode(ctx context.Context) ([]entry, error) {
 		v.failed(ctx, "Cluster mode", fmt.Sprintf("the node says %s", orNone(node.NodeID)))
 		return nil, problem.Problem{
 			What: fmt.Sprintf("the server says node_id %s, config.json says %q", orNone(node.NodeID), v.config.NodeID), At: v.api.Base(),
-			Fix: "make sure that the server which answers there is the one of this home, and that it was started after config.json was written",
+			Fix: "make sure that the server which answers there is the one of this home, " +
+				"and that it was started after config.json was written",
 		}
 	}
-	conn, err := v.connect(ctx)
+	conn, err := postgres.Connect(ctx, v.dsn(), moduleName)
 	if err != nil {
 		v.failed(ctx, "Cluster mode", "PostgreSQL cannot be asked")
 		return nil, err
@@ -49,10 +52,8 @@ func (v *verification) proveMode(ctx context.Context) ([]entry, error) {
 func (v *verification) proveStandalone(ctx context.Context, node string) ([]entry, error) {
 	if node != "" {
 		v.failed(ctx, "Standalone mode", "the node says "+orNone(node))
-		return nil, problem.Problem{
-			What: fmt.Sprintf("the server says node_id %q, so it runs in cluster mode", node), At: v.api.Base(),
-			Fix: "restart the server: it was started before config.json was restored",
-		}
+		return nil, problem.Problem{What: fmt.Sprintf("the server says node_id %q, so it runs in cluster mode", node), At: v.api.Base(),
+			Fix: "restart the server: it was started before config.json was restored"}
 	}
 	v.passed(ctx, "Standalone mode", "SQLite, no node id")
 	return v.standaloneRegistry(ctx)
@@ -65,16 +66,8 @@ func orNone(node string) string {
 	return fmt.Sprintf("%q", node)
 }
 
-// connect opens PostgreSQL as every other step does.
-func (v *verification) connect(ctx context.Context) (*pgconn.PgConn, error) {
-	return postgres.Connect(ctx, v.dsn(), "cidx_verify")
-}
-
 func (v *verification) dsn() string {
-	if v.args.DSN != "" {
-		return v.args.DSN
-	}
-	return v.config.DSN
+	return cmp.Or(v.args.DSN, v.config.DSN)
 }
 
 // awaitHeartbeat waits until the node's row in cluster_nodes is online with a
@@ -95,7 +88,8 @@ func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgconn.PgConn) 
 			if ctx.Err() != nil {
 				return fmt.Errorf("wait for the heartbeat: %w", context.Cause(ctx))
 			}
-			return problem.Problem{What: state, At: "cluster_nodes." + v.config.NodeID, Fix: "look into the server's log: it runs, but does not report to PostgreSQL"}
+			return problem.Problem{What: state, At: "cluster_nodes." + v.config.NodeID,
+				Fix: "look into the server's log: it runs, but does not report to PostgreSQL"}
 		case <-tick.C:
 		}
 	}
@@ -103,7 +97,8 @@ func (v *verification) awaitHeartbeat(ctx context.Context, conn *pgconn.PgConn) 
 
 // heartbeat says what is wrong with the node's row, or "".
 func heartbeat(ctx context.Context, conn *pgconn.PgConn, node string) (string, error) {
-	rows, err := postgres.Read(ctx, conn, `SELECT status, coalesce(extract(epoch FROM clock_timestamp() - last_heartbeat)::int::text, '') FROM cluster_nodes WHERE node_id = $1`, node)
+	rows, err := postgres.Read(ctx, conn, `SELECT status, coalesce(extract(epoch FROM clock_timestamp() - last_heartbeat)::int::text, '')
+		FROM cluster_nodes WHERE node_id = $1`, node)
 	if err != nil {
 		return "", fmt.Errorf("read cluster_nodes: %w", err)
 	}

@@ -41,11 +41,8 @@ func session(ctx context.Context, a args) (ansible.Reply, error) {
 		return ansible.Reply{Msg: "this node does not answer"}, err
 	}
 	if node.NodeID == "" {
-		return ansible.Reply{}, problem.Problem{
-			What: "the server runs in standalone mode",
-			At:   v.api.Base(),
-			Fix:  "name a node that works in cidx_first_node",
-		}
+		return ansible.Reply{}, problem.Problem{What: "the server runs in standalone mode", At: v.api.Base(),
+			Fix: "name a node that works in cidx_first_node"}
 	}
 	m.NodeID, m.Version = node.NodeID, node.Version
 	if m.Listed, err = v.listed(ctx); err != nil {
@@ -90,11 +87,8 @@ func (v *verification) likeFirst(ctx context.Context, entries []entry) error {
 		err = json.Unmarshal(raw, &m)
 	}
 	if err != nil {
-		return problem.Problem{
-			What: "not what mode=session replies: " + err.Error(),
-			At:   "first",
-			Fix:  "run cluster-node.yml, which asks a node that works in the same run",
-		}
+		return problem.Problem{What: "not what mode=session replies: " + err.Error(), At: "first",
+			Fix: "run cluster-node.yml, which asks a node that works in the same run"}
 	}
 	var problems problem.List
 	problems.Add(v.sameRelease(ctx, m))
@@ -110,22 +104,16 @@ func (v *verification) sameRelease(ctx context.Context, m met) error {
 		return nil
 	}
 	v.failed(ctx, "Release", here+", and "+m.Version+" on node "+m.NodeID)
-	return problem.Problem{
-		What: fmt.Sprintf("CIDX %s here, and %s on node %s", here, m.Version, m.NodeID),
-		At:   v.api.Base(),
-		Fix:  "stop this server, install the same release on every node, then run the same playbook again",
-	}
+	return problem.Problem{What: fmt.Sprintf("CIDX %s here, and %s on node %s", here, m.Version, m.NodeID), At: v.api.Base(),
+		Fix: "stop this server, install the same release on every node, then run the same playbook again"}
 }
 
 // sameSession shows the other node's token to this one.
 func (v *verification) sameSession(ctx context.Context, m met) error {
 	token := ""
 	if err := seal.Open(v.args.Seal, m.Sealed, &token); err != nil {
-		return problem.Problem{
-			What: "the session of node " + m.NodeID + ": " + err.Error(),
-			At:   "first",
-			Fix:  "run cluster-node.yml, which asks a node that works in the same run",
-		}
+		return problem.Problem{What: "the session of node " + m.NodeID + ": " + err.Error(), At: "first",
+			Fix: "run cluster-node.yml, which asks a node that works in the same run"}
 	}
 	secret.Keep(ctx, token)
 	switch {
@@ -142,11 +130,8 @@ func (v *verification) sameSession(ctx context.Context, m met) error {
 	}
 	if err != nil {
 		v.failed(ctx, "Sessions", "that of node "+m.NodeID+" is refused here")
-		return problem.Problem{
-			What: "a session of node " + m.NodeID + " is refused here: " + short(err),
-			At:   v.api.Base(),
-			Fix:  "see whether both servers use the same database (postgres_dsn), and their clocks",
-		}
+		return problem.Problem{What: "a session of node " + m.NodeID + " is refused here: " + cidxapi.Short(err), At: v.api.Base(),
+			Fix: "see whether both servers use the same database (postgres_dsn), and their clocks"}
 	}
 	v.passed(ctx, "Sessions", "that of node "+m.NodeID+" is good here")
 	return nil

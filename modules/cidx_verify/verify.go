@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"time"
 
+	"cidx-cluster/modules/cidx_verify/search"
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
@@ -31,20 +32,20 @@ import (
 // args are the arguments of cidx_verify.
 type args struct {
 	home.Common
-	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember,session" doc:"The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same searches, and keeps in the journal in which repositories they find nothing: after the migration these only have to answer. C(session), on a node of the cluster, logs in and tells what a further node is compared with; its session is closed with I(seal)."`
-	Manager     string            `arg:"service_manager" default:"systemd" choices:"systemd,command" doc:"What runs the server; its unit tells where it listens."`
+	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember,session"`
+	Manager     string            `arg:"service_manager" default:"systemd" choices:"systemd,command" doc:"What runs the server."`
 	Unit        string            `arg:"service_unit" default:"cidx-server" doc:"The server's systemd unit."`
-	URL         string            `arg:"url" doc:"Address of the server. Default: the socket on which it listens, else host and port of the unit's C(ExecStart), the address found by an earlier run, C(applied_launch.json), C(launch.json), C(http://127.0.0.1:8000)."`
-	Timeout     int               `arg:"timeout" doc:"Seconds to wait at least: for the first answer, and from there until the server is healthy. Default: ten times what its longest start has taken so far, at least two minutes; five minutes where none was measured; then 30 seconds to be healthy."`
+	URL         string            `arg:"url"`
+	Timeout     int               `arg:"timeout"`
 	APIUser     string            `arg:"api_user" doc:"An administrator of CIDX."`
 	APIPassword string            `arg:"api_password" secret:"true" doc:"Password of I(api_user)."`
-	APIKey      string            `arg:"api_key" secret:"true" doc:"An administrator's API key; used instead of I(api_user), needs no second factor."`
+	APIKey      string            `arg:"api_key" secret:"true" doc:"Used instead of I(api_user); needs no second factor."`
 	APITOTP     string            `arg:"api_totp_secret" secret:"true" doc:"The base32 key of the second factor of I(api_user)."`
-	DSN         string            `arg:"postgres_dsn" secret:"true" doc:"Connection string of the cluster's PostgreSQL. Default: C(postgres_dsn) of C(config.json)."`
-	First       map[string]any    `arg:"first" doc:"With C(mode=cluster): C(session) of the reply of C(mode=session) on another node. This one has to accept its session, to be of the same release and to list the same repositories."`
+	DSN         string            `arg:"postgres_dsn" secret:"true" doc:"Connection string. Default: C(postgres_dsn) of C(config.json)."`
+	First       map[string]any    `arg:"first"`
 	Registered  []string          `arg:"registered" doc:"With C(mode=cluster): repositories that the cluster has to know still."`
-	Seal        string            `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node. The action plugin puts that of its run in the place of whatever stands here."`
-	Queries     map[string]string `arg:"queries" doc:"Word to search for, by alias (with or without C(-global)). Default: words found in the repository's own files."`
+	Seal        string            `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node; the action plugin's."`
+	Queries     map[string]string `arg:"queries" doc:"Word to search for, by alias. Default: words of the repository's own files."`
 }
 
 // Module is cidx_verify.
@@ -57,27 +58,45 @@ func Module() ansible.Module {
 			"Proves the mode: the node's own id, and in cluster mode a fresh heartbeat in PostgreSQL.",
 			"Compares the lists of the API with the registry, and searches every repository for a word that is in its files.",
 		},
+		Arguments: map[string]string{
+			"mode": "The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same " +
+				"searches: where they find nothing, it only has to answer after the migration. C(session), on a node of the cluster, " +
+				"logs in and tells what a further node is compared with; its session is closed with I(seal).",
+			"url": "Address of the server. Default: the socket on which it listens, else host and port of the unit's C(ExecStart), " +
+				"the address found by an earlier run, C(applied_launch.json), C(launch.json), C(http://127.0.0.1:8000).",
+			"timeout": "Seconds to wait at least for the first answer, and from there until the server is healthy. Default: ten times " +
+				"the longest start so far, at least 2 minutes; 5 minutes where none was measured; then 30 seconds to be healthy.",
+			"first": "With C(mode=cluster): C(session) of the reply of C(mode=session) on another node. This one has to accept its " +
+				"session, to be of the same release and to list the same repositories.",
+		},
 		Check: "Is skipped.",
 		Returns: []ansible.Return{
 			{Name: "healthy_seconds", Type: "float", Doc: "Seconds until the server was healthy."},
 			{Name: "server_version", Type: "str", Doc: "Release of the server."},
 			{Name: "server_status", Type: "str", Doc: "C(healthy) or C(degraded); C(answers) for a release before 11.65."},
 			{Name: "node_id", Type: "str", Doc: "The node's id; empty in standalone mode."},
-			{Name: "repositories", Type: "list", Doc: "One item a repository: C(alias), C(golden), C(accessible), C(hits), C(word), C(mode) of the search, C(path) of the first hit."},
+			{Name: "repositories", Type: "list",
+				Doc: "One item a repository: C(alias), C(golden), C(accessible), C(hits), C(word), C(mode), C(path) of the first hit."},
 			{Name: "accessible", Type: "int", Doc: "How many repositories are accessible."},
-			{Name: "without", Type: "dict", Doc: "With C(mode=remember): repositories in which nothing was found, and how the server answered."},
+			{Name: "without", Type: "dict",
+				Doc: "With C(mode=remember): repositories in which nothing was found, and how the server answered."},
 			{Name: "session", Type: "dict", Doc: "With C(mode=session): what another node is compared with. The session in it is closed."},
 			{Name: "total", Type: "int", Doc: "How many repositories the registry has."},
 		},
-		Example: "- name: Prove that the cluster node works\n  cidx.cluster.cidx_verify:\n    home: /home/cidx/.cidx-server\n    mode: cluster\n    api_key: \"{{ vault_cidx_api_key }}\"\n",
+		Example: `- name: Prove that the cluster node works
+  cidx.cluster.cidx_verify:
+    home: /home/cidx/.cidx-server
+    mode: cluster
+    api_key: "{{ vault_cidx_api_key }}"
+`,
 	}, run)
 }
 
-// modeRemember is I(mode=remember).
-const modeRemember = "remember"
-
-// modeSession is I(mode=session).
-const modeSession = "session"
+// Modes that verify nothing.
+const (
+	modeRemember = "remember"
+	modeSession  = "session"
+)
 
 // queryTimeout bounds one search: the first one of a repository loads its
 // index, which lies on network storage.
@@ -124,7 +143,7 @@ type verification struct {
 	config home.Config
 	layout home.Layout
 	api    *cidxapi.Client
-	known  memory
+	known  search.Memory
 	reply  ansible.Reply
 
 	longest time.Duration // start that the journal knows
@@ -136,7 +155,8 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 	v := &verification{args: a, reply: ansible.Reply{Data: map[string]any{}}}
 	var problems problem.List
 	if a.Timeout < 0 {
-		problems.Add(problem.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout", Fix: "give a number of seconds, or leave it out"})
+		problems.Add(problem.Problem{What: fmt.Sprintf("timeout is %d", a.Timeout), At: "cidx_verify_timeout",
+			Fix: "give a number of seconds, or leave it out"})
 	}
 	var err error
 	v.config, err = a.Config(ctx)
@@ -154,7 +174,8 @@ func prepare(ctx context.Context, a args) (*verification, error) {
 	problems.Add(err)
 	problems.Add(v.locate(ctx))
 	if v.api != nil && !v.api.Credentials() {
-		problems.Add(problem.Problem{What: "no credentials for the API", At: v.api.Base(), Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"})
+		problems.Add(problem.Problem{What: "no credentials for the API", At: v.api.Base(),
+			Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"})
 	}
 	return v, problems.Err()
 }
@@ -181,10 +202,12 @@ func (v *verification) locate(ctx context.Context) error {
 // expectMode compares config.json with the mode that is to be proven.
 func (v *verification) expectMode() error {
 	if v.args.Mode == "cluster" && !v.config.Cluster() {
-		return problem.Problem{What: fmt.Sprintf("storage_mode is %q, not \"postgres\"", v.config.StorageMode), At: v.config.Path, Fix: "run cluster-migrate.yml: this server is not a cluster node"}
+		return problem.Problem{What: fmt.Sprintf("storage_mode is %q, not \"postgres\"", v.config.StorageMode), At: v.config.Path,
+			Fix: "run cluster-migrate.yml: this server is not a cluster node"}
 	}
 	if v.args.Mode == "standalone" && v.config.StorageMode != cidx.ModeSQLite {
-		return problem.Problem{What: fmt.Sprintf("storage_mode is %q, not \"sqlite\"", v.config.StorageMode), At: v.config.Path, Fix: "run cluster-rollback.yml: this server is not a standalone one"}
+		return problem.Problem{What: fmt.Sprintf("storage_mode is %q, not \"sqlite\"", v.config.StorageMode), At: v.config.Path,
+			Fix: "run cluster-rollback.yml: this server is not a standalone one"}
 	}
 	if v.args.Mode == "cluster" && v.config.NodeID == "" {
 		return problem.Problem{What: "cluster.node_id is missing", At: v.config.Path, Fix: "run cluster-join.sh on this node"}
@@ -233,8 +256,4 @@ func (v *verification) sentence() string {
 		subject = "Standalone server"
 	}
 	return fmt.Sprintf("%s verified: %d repos accessible, query test passed", subject, v.reply.Data["accessible"])
-}
-
-func check(name string, ok bool, detail string) ansible.Check {
-	return ansible.Check{Name: name, OK: ok, Detail: detail}
 }

@@ -140,7 +140,8 @@ func (e *NoAnswer) Error() string { return e.URL + ": " + e.Cause.Error() }
 
 // Unwrap returns the cause and a problem.Problem.
 func (e *NoAnswer) Unwrap() []error {
-	return []error{e.Cause, problem.Problem{What: "no answer: " + e.Cause.Error(), At: e.URL, Fix: "check that the server runs, and that cidx_url is its address"}}
+	return []error{e.Cause, problem.Problem{What: "no answer: " + e.Cause.Error(), At: e.URL,
+		Fix: "check that the server runs, and that cidx_url is its address"}}
 }
 
 func (c *Client) silent(method, path string, err error) error {
@@ -201,7 +202,8 @@ func wait(ctx context.Context, d time.Duration, why string) error {
 	defer tick.Stop()
 	start := time.Now()
 	for {
-		progress.Report(ctx, progress.Status{What: "waiting: " + why, Done: int64(time.Since(start) / time.Second), Total: int64(d / time.Second), Unit: "s"})
+		progress.Report(ctx, progress.Status{What: "waiting: " + why, Unit: "s",
+			Done: int64(time.Since(start) / time.Second), Total: int64(d / time.Second)})
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -1,6 +1,7 @@
 package cidxapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -143,4 +144,16 @@ func (e *StatusError) remedy() string {
 		return "check that cidx_url is the address of a CIDX server"
 	}
 	return "see the server's log"
+}
+
+// Short is an error without its remedy.
+func Short(err error) string {
+	var silent *NoAnswer
+	if errors.As(err, &silent) {
+		return "no answer: " + silent.Cause.Error()
+	}
+	if p := problem.Of(err); len(p) == 1 {
+		return p[0].What
+	}
+	return err.Error()
 }

@@ -45,10 +45,12 @@ func Find(home, address string) (string, error) {
 func parseBase(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return "", problem.Problem{What: fmt.Sprintf("not an http address: %q", hideUserinfo(address)), At: "cidx_url", Fix: "give it as http://127.0.0.1:8000"}
+		return "", problem.Problem{What: fmt.Sprintf("not an http address: %q", hideUserinfo(address)), At: "cidx_url",
+			Fix: "give it as http://127.0.0.1:8000"}
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", problem.Problem{What: "the address carries more than host, port and path", At: "cidx_url", Fix: "give it as http://127.0.0.1:8000 and the credentials in cidx_api_user and cidx_api_password"}
+		return "", problem.Problem{What: "the address carries more than host, port and path", At: "cidx_url",
+			Fix: "give it as http://127.0.0.1:8000 and the credentials in cidx_api_user and cidx_api_password"}
 	}
 	u.Host = net.JoinHostPort(loopback(u.Hostname()), portOf(u))
 	for len(u.Path) > 0 && u.Path[len(u.Path)-1] == '/' {

@@ -69,7 +69,8 @@ func (c *Client) answers(ctx context.Context) (Liveness, error) {
 }
 
 func (c *Client) stranger(path string) error {
-	return problem.Problem{What: "something answers there, but not as CIDX does at " + path, At: c.Base(), Fix: "set cidx_url to the address of the CIDX server"}
+	return problem.Problem{What: "something answers there, but not as CIDX does at " + path, At: c.Base(),
+		Fix: "set cidx_url to the address of the CIDX server"}
 }
 
 // SystemHealth is GET /api/system/health: the state with its reasons.

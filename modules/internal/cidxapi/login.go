@@ -26,7 +26,8 @@ func (c *Client) authorise(ctx context.Context) (string, error) {
 		return c.options.Key, nil
 	}
 	if !c.Credentials() {
-		return "", problem.Problem{What: "no credentials for the API", At: c.Base(), Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"}
+		return "", problem.Problem{What: "no credentials for the API", At: c.Base(),
+			Fix: "set cidx_api_key, or cidx_api_user and cidx_api_password, of an administrator"}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +75,8 @@ func (c *Client) login(ctx context.Context) (string, error) {
 			return c.tokenOf(s, "/auth/login")
 		}
 		if c.key == nil {
-			return "", problem.Problem{What: fmt.Sprintf("user %q has MFA", c.options.User), At: c.Base() + "/auth/login", Fix: "set cidx_api_totp_secret, or use cidx_api_key, which needs no second factor"}
+			return "", problem.Problem{What: fmt.Sprintf("user %q has MFA", c.options.User), At: c.Base() + "/auth/login",
+				Fix: "set cidx_api_totp_secret, or use cidx_api_key, which needs no second factor"}
 		}
 		if attempt == 2 {
 			next := time.Unix((now+1)*int64(period/time.Second), 0)
@@ -98,14 +100,16 @@ func (c *Client) login(ctx context.Context) (string, error) {
 func mfaFix(err error) error {
 	var refused *StatusError
 	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
-		refused.Fix = "check cidx_api_totp_secret and this machine's clock; if both are right, the server's MFA key is not the one the user was enrolled with"
+		refused.Fix = "check cidx_api_totp_secret and this machine's clock; " +
+			"if both are right, the server's MFA key is not the one the user was enrolled with"
 	}
 	return err
 }
 
 func (c *Client) tokenOf(s session, path string) (string, error) {
 	if s.AccessToken == "" {
-		return "", problem.Problem{What: "the answer holds no access_token", At: c.Base() + path, Fix: "check that cidx_url is the address of a CIDX server"}
+		return "", problem.Problem{What: "the answer holds no access_token", At: c.Base() + path,
+			Fix: "check that cidx_url is the address of a CIDX server"}
 	}
 	return s.AccessToken, nil
 }

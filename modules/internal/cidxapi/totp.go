@@ -26,7 +26,8 @@ func totpKey(secret string) ([]byte, error) {
 	}, secret))
 	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(text)
 	if err != nil || len(key) == 0 {
-		return nil, problem.Problem{What: "the TOTP secret is not base32", At: "cidx_api_totp_secret", Fix: "give the key that was shown for manual entry when MFA was set up"}
+		return nil, problem.Problem{What: "the TOTP secret is not base32", At: "cidx_api_totp_secret",
+			Fix: "give the key that was shown for manual entry when MFA was set up"}
 	}
 	return key, nil
 }

@@ -58,10 +58,8 @@ func (a Acceptance) Sentence() string {
 
 // NoWayBack is the problem of a rollback after the acceptance.
 func (a Acceptance) NoWayBack(state State) problem.Problem {
-	return problem.Problem{
-		What: a.Sentence() + ": what a rollback needs was removed then", At: state.Acceptance(),
-		Fix: "there is no way back to the standalone server; the cluster node goes on as it is, nothing was changed",
-	}
+	return problem.Problem{What: a.Sentence() + ": what a rollback needs was removed then", At: state.Acceptance(),
+		Fix: "there is no way back to the standalone server; the cluster node goes on as it is, nothing was changed"}
 }
 
 // Acceptance is the record of the acceptance.
@@ -78,11 +76,9 @@ func (s State) accepted() (*Acceptance, error) {
 		err = json.Unmarshal(raw, a)
 	}
 	if err != nil {
-		return nil, problem.Problem{
-			What: "read the record of the acceptance: " + err.Error(), At: s.Acceptance(),
+		return nil, problem.Problem{What: "read the record of the acceptance: " + err.Error(), At: s.Acceptance(),
 			Fix: "make it readable for the server's user, or restore it from a backup of the node; while it is there, the " +
-				"migration counts as accepted",
-		}
+				"migration counts as accepted"}
 	}
 	return a, nil
 }

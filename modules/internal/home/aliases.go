@@ -44,10 +44,8 @@ func Aliases(golden string) ([]Alias, error) {
 			rel := filepath.Join(dir, e.Name())
 			raw, err := os.ReadFile(filepath.Join(golden, rel))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, problem.Problem{
-					What: err.Error(), At: filepath.Join(golden, rel),
-					Fix: "make the file readable for the server's user; the server reads it, too",
-				}
+				return nil, problem.Problem{What: err.Error(), At: filepath.Join(golden, rel),
+					Fix: "make the file readable for the server's user; the server reads it, too"}
 			}
 			if target, ok := aliasTarget(raw); ok {
 				list = append(list, Alias{Name: name, Rel: rel, Raw: raw, Target: target})

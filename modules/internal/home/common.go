@@ -12,13 +12,13 @@ import (
 
 // Common are the arguments that every module takes; embed it.
 type Common struct {
-	Home        string `arg:"home" kind:"path" required:"true" doc:"The server's data directory, CIDX's C(server_dir), for example C(/home/cidx/.cidx-server)."`
-	Share       string `arg:"share" kind:"path" doc:"Mount point of the shared storage. Default: C(ontap.mount_point), else C(cow_daemon.mount_point), of C(config.json)."`
-	StateDir    string `arg:"state_dir" kind:"path" doc:"Folder for the journal, the private snapshots and the reports. Default: C(.cluster-migrate) below I(home)."`
-	ServiceUser string `arg:"service_user" doc:"User that the server runs as. Default: the owner of I(home). Started by root, every module but M(cidx.cluster.cidx_service) is this user from its first line on."`
+	Home        string `arg:"home" kind:"path" required:"true" doc:"The server's data directory, CIDX's C(server_dir)."`
+	Share       string `arg:"share" kind:"path" doc:"Mount point of the share. Default: that of C(config.json)."`
+	StateDir    string `arg:"state_dir" kind:"path" doc:"Journal, private snapshots, reports. Default: C(.cluster-migrate) below I(home)."`
+	ServiceUser string `arg:"service_user" doc:"User that the server runs as, and who does the work. Default: the owner of I(home)."`
 	Step        string `arg:"step" doc:"Heading to print before the first line of progress."`
 
-	Settings map[string]any `arg:"settings" doc:"Values for arguments that the task does not give, by their names. Meant for C(module_defaults) of the group C(cidx.cluster.all): names that are no argument of this module are passed over."`
+	Settings map[string]any `arg:"settings" doc:"Values for arguments that the task does not give. Meant for C(module_defaults)."`
 }
 
 // User is the server's user: the operator's word, else the owner of the home. The

@@ -43,7 +43,8 @@ func ReadConfig(ctx context.Context, path string) (Config, error) {
 	raw, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Config{}, problem.Problem{What: "no such file", At: path, Fix: "name the server's data directory (server_dir) in cidx_home, and run cluster-join.sh first"}
+		return Config{}, problem.Problem{What: "no such file", At: path,
+			Fix: "name the server's data directory (server_dir) in cidx_home, and run cluster-join.sh first"}
 	case err != nil:
 		return Config{}, problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
@@ -53,11 +54,13 @@ func ReadConfig(ctx context.Context, path string) (Config, error) {
 // ParseConfig is ReadConfig for bytes already read; path is used in messages.
 func ParseConfig(ctx context.Context, path string, raw []byte) (Config, error) {
 	if err := jsonfile.Check(raw); err != nil {
-		return Config{}, problem.Problem{What: err.Error(), At: path, Fix: "repair the file, or restore config.json.bak.<timestamp> beside it and run cluster-join.sh again"}
+		return Config{}, problem.Problem{What: err.Error(), At: path,
+			Fix: "repair the file, or restore config.json.bak.<timestamp> beside it and run cluster-join.sh again"}
 	}
 	doc := gjson.ParseBytes(raw)
 	if !doc.IsObject() {
-		return Config{}, problem.Problem{What: "not a JSON object", At: path, Fix: "restore config.json.bak.<timestamp> beside it and run cluster-join.sh again"}
+		return Config{}, problem.Problem{What: "not a JSON object", At: path,
+			Fix: "restore config.json.bak.<timestamp> beside it and run cluster-join.sh again"}
 	}
 	text := func(key, otherwise string) string {
 		if v := doc.Get(key); v.Type == gjson.String && v.Str != "" {
@@ -88,13 +91,15 @@ func (c Common) ClusterConfig(ctx context.Context) (Config, error) {
 		return current, err
 	}
 	if current.StorageMode != cidx.ModeSQLite {
-		return current, problem.Problem{What: fmt.Sprintf("storage_mode is %q", current.StorageMode), At: current.Path, Fix: "run cluster-join.sh on this node; CIDX knows sqlite and postgres only"}
+		return current, problem.Problem{What: fmt.Sprintf("storage_mode is %q", current.StorageMode), At: current.Path,
+			Fix: "run cluster-join.sh on this node; CIDX knows sqlite and postgres only"}
 	}
 	kept, err := ReadConfig(ctx, c.State().ClusterConfig())
 	if err == nil && kept.Cluster() {
 		return kept, nil
 	}
-	return current, problem.Problem{What: "storage_mode is \"sqlite\": this server has no cluster settings", At: current.Path, Fix: "run cluster-join.sh on this node first"}
+	return current, problem.Problem{What: "storage_mode is \"sqlite\": this server has no cluster settings", At: current.Path,
+		Fix: "run cluster-join.sh on this node first"}
 }
 
 // MountPoint returns the share: the argument, else the one in config.
@@ -104,10 +109,12 @@ func (c Common) MountPoint(config Config) (string, error) {
 		share = config.Share
 	}
 	if share == "" {
-		return "", problem.Problem{What: "no shared storage named", At: config.Path, Fix: "set cidx_share to the mount point, or run cluster-join.sh so that ontap.mount_point is set"}
+		return "", problem.Problem{What: "no shared storage named", At: config.Path,
+			Fix: "set cidx_share to the mount point, or run cluster-join.sh so that ontap.mount_point is set"}
 	}
 	if !filepath.IsAbs(share) {
-		return "", problem.Problem{What: fmt.Sprintf("mount point %q is not an absolute path", share), At: config.Path, Fix: "set cidx_share to the absolute path of the mount point"}
+		return "", problem.Problem{What: fmt.Sprintf("mount point %q is not an absolute path", share), At: config.Path,
+			Fix: "set cidx_share to the absolute path of the mount point"}
 	}
 	return filepath.Clean(share), nil
 }

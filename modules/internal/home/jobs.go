@@ -47,7 +47,8 @@ func jobsOf(c *sqlite.Conn, t sqlite.Table, rule cidx.ActiveRule) ([]Job, error)
 			columns = append(columns, name)
 		}
 	}
-	sql := "SELECT " + strings.Join(columns, ", ") + " FROM " + t.Name + " WHERE " + rule.Status + " IN ('" + strings.Join(rule.Active, "', '") + "') ORDER BY 1 DESC, 2"
+	sql := "SELECT " + strings.Join(columns, ", ") + " FROM " + t.Name +
+		" WHERE " + rule.Status + " IN ('" + strings.Join(rule.Active, "', '") + "') ORDER BY 1 DESC, 2"
 	var list []Job
 	err := each(c, sql, func(row *sqlite.Rows) {
 		var words []string

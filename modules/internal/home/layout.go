@@ -35,60 +35,62 @@ type Tree struct {
 // Moved reports whether the cut-over has happened for this tree.
 func (t Tree) Moved() bool { return t.Local != t.Link }
 
+// Aside is where the cut-over keeps the standalone folder.
+func (t Tree) Aside() string { return t.Link + PreCluster }
+
+// AllTrees lists every tree that a home can have, whether it is there or not: the
+// repositories as CIDX 11 keeps them and as older descriptions do, snapshots, activated
+// ones. No link to the share is followed: a rollback must not wait for a dead one.
+func AllTrees(home, share string) []Tree {
+	tree := func(name, link, target string) Tree {
+		t := Tree{Name: name, Link: filepath.Join(home, link), Target: filepath.Join(share, target)}
+		if t.Local = t.Link; isDir(t.Aside()) && !isRealDir(t.Link) {
+			t.Local = t.Aside()
+		}
+		return t
+	}
+	return []Tree{
+		tree(cidx.GoldenRepos, "data/golden-repos", "golden-repos"),
+		tree(cidx.GoldenRepos, "golden-repos", "golden-repos"),
+		tree(cidx.Versioned, ".versioned", ".versioned"),
+		tree(cidx.ActivatedRepos, "data/activated-repos", "activated-repos"),
+	}
+}
+
 // Detect finds the layout of a home. After the cut-over it looks at what was
 // moved aside and never follows the links: the share may be away. The error is
 // a Problem, or problem.List.
 func Detect(home, share string) (Layout, error) {
-	realRepos := filepath.Join(home, "data", "golden-repos")
-	oldRepos := filepath.Join(home, "golden-repos")
-	real, err := holdsRepositories(realRepos)
-	if err != nil {
-		return Layout{}, err
-	}
-	old, err := holdsRepositories(oldRepos)
-	if err != nil {
-		return Layout{}, err
-	}
-	realAliases, _ := Aliases(localOf(realRepos)) // what cannot be read is told by who needs it
-	oldAliases, _ := Aliases(localOf(oldRepos))
-	if len(realAliases) > 0 && len(oldAliases) > 0 {
-		return Layout{}, problem.Problem{
-			What: "alias files in both data/golden-repos and golden-repos",
-			At:   home,
-			Fix:  "find out which one the server uses (CIDX 11 uses data/golden-repos) and move the other one away",
+	all := AllTrees(home, share)
+	var holds, aliased [2]bool
+	for i, t := range all[:2] {
+		var err error
+		if holds[i], err = t.holdsRepositories(); err != nil {
+			return Layout{}, err
 		}
+		aliases, _ := Aliases(t.Local) // what cannot be read is told by who needs it
+		aliased[i] = len(aliases) > 0
 	}
-	l := Layout{Home: home, Share: share, Kind: "real"}
+	if aliased[0] && aliased[1] {
+		return Layout{}, problem.Problem{What: "alias files in both data/golden-repos and golden-repos", At: home,
+			Fix: "find out which one the server uses (CIDX 11 uses data/golden-repos) and move the other one away"}
+	}
+	l := Layout{Home: home, Share: share, Kind: "real", Trees: all[:1:1]}
 	switch {
-	case real || len(realAliases) > 0:
-		l.Trees = []Tree{l.tree(cidx.GoldenRepos, "data/golden-repos", "golden-repos")}
-	case old || len(oldAliases) > 0:
-		l.Kind = "assumed"
-		l.Trees = []Tree{l.tree(cidx.GoldenRepos, "golden-repos", "golden-repos")}
-		if t := l.tree(cidx.Versioned, ".versioned", ".versioned"); isDir(t.Local) {
-			l.Trees = append(l.Trees, t)
+	case holds[0] || aliased[0]:
+	case holds[1] || aliased[1]:
+		l.Kind, l.Trees = "assumed", all[1:2:2]
+		if isDir(all[2].Local) {
+			l.Trees = all[1:3:3]
 		}
 	default:
-		return Layout{}, problem.Problem{What: "no golden repositories", At: realRepos, Fix: "name the server's data directory (server_dir) in cidx_home"}
+		return Layout{}, problem.Problem{What: "no golden repositories", At: all[0].Link,
+			Fix: "name the server's data directory (server_dir) in cidx_home"}
 	}
-	if t := l.tree(cidx.ActivatedRepos, "data/activated-repos", "activated-repos"); isDir(t.Local) {
-		l.Trees = append(l.Trees, t)
+	if isDir(all[3].Local) {
+		l.Trees = append(l.Trees, all[3])
 	}
 	return l, nil
-}
-
-func (l Layout) tree(name, link, target string) Tree {
-	t := Tree{Name: name, Link: filepath.Join(l.Home, link), Target: filepath.Join(l.Share, target)}
-	t.Local = localOf(t.Link)
-	return t
-}
-
-// localOf is the folder that holds a tree's standalone data.
-func localOf(link string) string {
-	if aside := link + PreCluster; isDir(aside) && !isRealDir(link) {
-		return aside
-	}
-	return link
 }
 
 // Tree returns the tree of that name; ok is false where the layout has none.
@@ -101,13 +103,13 @@ func (l Layout) Tree(name string) (t Tree, ok bool) {
 	return Tree{}, false
 }
 
-// holdsRepositories reports whether dir (or its moved-aside original) holds an
-// aliases folder or at least one git repository. A path that is no folder is a
-// Problem.
-func holdsRepositories(dir string) (bool, error) {
-	if localOf(dir) != dir {
+// holdsRepositories reports whether a tree was moved aside, or holds an aliases
+// folder or at least one git repository. A path that is no folder is a Problem.
+func (t Tree) holdsRepositories() (bool, error) {
+	if t.Moved() {
 		return true, nil
 	}
+	dir := t.Link
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -115,7 +117,8 @@ func holdsRepositories(dir string) (bool, error) {
 	case err != nil:
 		return false, problem.Problem{What: err.Error(), At: dir, Fix: "make the folder readable for the user that runs the migration"}
 	case !info.IsDir():
-		return false, problem.Problem{What: fmt.Sprintf("a %s where a folder should be", kindOf(info.Mode())), At: dir, Fix: "move it away and restore the folder of golden repositories"}
+		return false, problem.Problem{What: fmt.Sprintf("a %s where a folder should be", kindOf(info.Mode())), At: dir,
+			Fix: "move it away and restore the folder of golden repositories"}
 	}
 	if isDir(filepath.Join(dir, "aliases")) {
 		return true, nil

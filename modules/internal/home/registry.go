@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -116,4 +119,19 @@ func ClusterRegistry(ctx context.Context, conn *pgconn.PgConn) (Registry, error)
 		r.Globals = append(r.Globals, Global{Alias: string(row[0]), Repo: string(row[1]), IndexPath: string(row[2])})
 	}
 	return r, nil
+}
+
+// NewestSnapshot is .versioned/<alias>/v_<largest number> below a golden-repos tree,
+// where CIDX looks for a repository without its base clone; "" if there is none.
+func NewestSnapshot(golden, alias string) string {
+	dir := filepath.Join(golden, ".versioned", alias)
+	entries, _ := os.ReadDir(dir) // most aliases have no snapshot yet
+	best, newest := "", int64(-1)
+	for _, e := range entries {
+		text, ok := strings.CutPrefix(e.Name(), "v_")
+		if n, err := strconv.ParseInt(text, 10, 64); ok && err == nil && n > newest {
+			best, newest = filepath.Join(dir, e.Name()), n
+		}
+	}
+	return best
 }

@@ -37,7 +37,8 @@ func Standalone(ctx context.Context, now Config) (raw []byte, from string, err e
 		}
 	}
 	if raw, err = withoutCluster(now.Raw); err != nil {
-		return nil, "", problem.Problem{What: err.Error(), At: now.Path, Fix: "put a standalone configuration beside it as config.json" + PreCluster}
+		return nil, "", problem.Problem{What: err.Error(), At: now.Path,
+			Fix: "put a standalone configuration beside it as config.json" + PreCluster}
 	}
 	return raw, "config.json without its cluster settings", nil
 }

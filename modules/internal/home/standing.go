@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
-	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/journal"
 )
@@ -250,26 +248,3 @@ func (s State) HoldUpdates() string { return s.Path("hold-updates") }
 
 // Backup is the record of what was backed up: sources, sizes, hashes.
 func (s State) Backup() string { return s.Path("backup.json") }
-
-// AllTrees lists every tree that a home can have, whether it is there or not,
-// without looking at any of them: a rollback must not wait for a dead share.
-func AllTrees(home, share string) []Tree {
-	l := Layout{Home: home, Share: share}
-	list := []Tree{
-		{Name: cidx.GoldenRepos, Link: "data/golden-repos", Target: "golden-repos"},
-		{Name: cidx.GoldenRepos, Link: "golden-repos", Target: "golden-repos"},
-		{Name: cidx.Versioned, Link: ".versioned", Target: ".versioned"},
-		{Name: cidx.ActivatedRepos, Link: "data/activated-repos", Target: "activated-repos"},
-	}
-	for i, t := range list {
-		list[i] = Tree{Name: t.Name, Link: filepath.Join(l.Home, t.Link), Target: filepath.Join(l.Share, t.Target)}
-		list[i].Local = list[i].Link
-		if isRealDir(list[i].Aside()) && !isRealDir(list[i].Link) {
-			list[i].Local = list[i].Aside()
-		}
-	}
-	return list
-}
-
-// Aside is where the cut-over keeps the standalone folder.
-func (t Tree) Aside() string { return t.Link + PreCluster }

@@ -72,7 +72,8 @@ func (r Record) compare(p *Places, s Source) (string, error) {
 	info, err := dir.Lstat(rel)
 	gone := errors.Is(err, fs.ErrNotExist) || s.Kind == Alias && errors.Is(err, beneath.ErrLink)
 	if err != nil && !gone {
-		return "", problem.Problem{What: "compare with the backup: " + err.Error(), At: dir.Path(rel), Fix: "put the file back where the server expects it, readable for the user that runs this"}
+		return "", problem.Problem{What: "compare with the backup: " + err.Error(), At: dir.Path(rel),
+			Fix: "put the file back where the server expects it, readable for the user that runs this"}
 	}
 	empty := gone || info.Size() == 0
 	switch {
@@ -176,7 +177,10 @@ func (p *Places) Copies(sources []Source) (problem.List, error) {
 			what = "the copy is not what was recorded"
 		}
 		if what != "" {
-			problems = append(problems, problem.Problem{What: what + ", so " + p.At(s.file()) + " cannot be restored from it", At: state.Path(s.Copy), Fix: "put this file back from another backup of the node"})
+			problems = append(problems, problem.Problem{
+				What: what + ", so " + p.At(s.file()) + " cannot be restored from it", At: state.Path(s.Copy),
+				Fix: "put this file back from another backup of the node",
+			})
 		}
 	}
 	return problems, nil

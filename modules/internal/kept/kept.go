@@ -71,14 +71,15 @@ func Read(p *Places) (r Record, ok bool, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return Record{}, false, nil
 	}
-	if err != nil {
-		return Record{}, false, problem.Problem{What: "read the record of the backup: " + err.Error(), At: state.Backup(), Fix: "make it readable for the user that runs this; it says what the server's files were"}
+	fix := "make it readable for the user that runs this; it says what the server's files were"
+	if err == nil {
+		if err = json.Unmarshal(raw, &r); err == nil {
+			err = p.valid(r)
+		}
+		fix = "it says what the server's files were; if it is lost, rename it and the folders snapshot and aliases beside it, and run again"
 	}
-	if err = json.Unmarshal(raw, &r); err == nil {
-		err = p.valid(r)
-	}
 	if err != nil {
-		return Record{}, false, problem.Problem{What: "read the record of the backup: " + err.Error(), At: state.Backup(), Fix: "it says what the server's files were; if it is lost, rename it and the folders snapshot and aliases beside it, and run again"}
+		return Record{}, false, problem.Problem{What: "read the record of the backup: " + err.Error(), At: state.Backup(), Fix: fix}
 	}
 	return r, true, nil
 }
@@ -95,22 +96,16 @@ func (r Record) Write(state home.State) error {
 // valid refuses a record that names a file which no backup takes, or a copy at
 // another place than ours.
 func (p *Places) valid(r Record) error {
-	known := map[string]string{}
+	known := map[File]bool{{p.otherAt, Key}: true} // also where its folder has gone since
 	for _, f := range p.Fixed() {
-		known[f.Path] = f.Kind
-	}
-	if p.otherAt != "" {
-		known[p.otherAt] = Key // also where its folder has gone since
+		known[f] = true
 	}
 	for _, s := range r.Sources {
-		if kind, ok := known[s.Path]; (!ok || kind != s.Kind) && (s.Kind != Alias || !aliasPath(s.Path)) {
+		f := s.file()
+		if !known[f] && (s.Kind != Alias || !aliasPath(s.Path)) || s.Path == "" {
 			return fmt.Errorf("%q is no file that a backup takes", s.Path)
 		}
-		want := copyOf(s.Kind, s.Path)
-		if s.Absent {
-			want = ""
-		}
-		if s.Copy != want {
+		if s.Absent && s.Copy != "" || !s.Absent && s.Copy != f.CopyOf() {
 			return fmt.Errorf("the copy of %q lies at %q", s.Path, s.Copy)
 		}
 	}

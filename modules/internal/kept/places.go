@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"cidx-cluster/modules/internal/beneath"
@@ -43,11 +42,13 @@ func Open(c home.Common) (*Places, error) {
 	p := &Places{common: c}
 	var err error
 	if p.home, err = beneath.Open(c.Home); err != nil {
-		return nil, problem.Problem{What: err.Error(), At: c.Home, Fix: "name the server's data directory (server_dir) in cidx_home, and make it readable for the user that runs this"}
+		return nil, problem.Problem{What: err.Error(), At: c.Home,
+			Fix: "name the server's data directory (server_dir) in cidx_home, and make it readable for the user that runs this"}
 	}
 	if info, err := p.home.Lstat("data"); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		if p.data, err = beneath.Open(filepath.Join(c.Home, "data")); err != nil {
-			return nil, errors.Join(problem.Problem{What: err.Error(), At: filepath.Join(c.Home, "data"), Fix: "mount the disk that this link leads to"}, p.Close())
+			return nil, errors.Join(problem.Problem{What: err.Error(), At: filepath.Join(c.Home, "data"),
+				Fix: "mount the disk that this link leads to"}, p.Close())
 		}
 	}
 	if err := p.openOther(); err != nil {
@@ -55,7 +56,8 @@ func Open(c home.Common) (*Places, error) {
 	}
 	p.state, err = beneath.Open(string(c.State()))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Join(problem.Problem{What: err.Error(), At: string(c.State()), Fix: "hand the folder over to the user that runs this (chown -R)"}, p.Close())
+		return nil, errors.Join(problem.Problem{What: err.Error(), At: string(c.State()),
+			Fix: "hand the folder over to the user that runs this (chown -R)"}, p.Close())
 	}
 	return p, nil
 }
@@ -86,28 +88,12 @@ func (p *Places) openOther() error {
 		p.otherIn = ".cidx-server/.jwt_secret"
 	default:
 		if p.other, err = beneath.Open(path); err != nil {
-			return problem.Problem{What: err.Error(), At: path, Fix: "make the folder readable for the user that runs this; the server keeps .jwt_secret there"}
+			return problem.Problem{What: err.Error(), At: path,
+				Fix: "make the folder readable for the user that runs this; the server keeps .jwt_secret there"}
 		}
 		p.otherIn, p.listed = ".jwt_secret", true
 	}
 	return nil
-}
-
-// Paths lists where the files of Fixed lie, also in a home that cannot be read.
-func Paths(c home.Common) []string {
-	p := &Places{common: c}
-	_ = p.openOther() // what cannot be opened has its path all the same
-	defer p.Close()   //nolint:errcheck // nothing was written
-	var paths []string
-	for _, f := range p.Fixed() {
-		if !filepath.IsAbs(f.Path) {
-			paths = append(paths, filepath.Join(c.Home, f.Path))
-		}
-	}
-	if p.otherAt != "" {
-		paths = append(paths, p.otherAt)
-	}
-	return paths
 }
 
 // OwnSecret is the name in Keys of the .jwt_secret that lies outside the home.
@@ -125,6 +111,17 @@ func Keys(c home.Common) map[string]string {
 	defer p.Close()   //nolint:errcheck // nothing was written
 	if p.otherAt != "" {
 		paths[OwnSecret] = p.otherAt
+	}
+	return paths
+}
+
+// Paths lists where the files of Fixed lie, also in a home that cannot be read.
+func Paths(c home.Common) (paths []string) {
+	for _, f := range (&Places{}).Fixed() {
+		paths = append(paths, filepath.Join(c.Home, f.Path))
+	}
+	if own, ok := Keys(c)[OwnSecret]; ok {
+		paths = append(paths, own)
 	}
 	return paths
 }
@@ -189,29 +186,22 @@ func realFolder(path string) bool {
 // aliasPath reports whether path can be an alias file's: <tree>/x.json or
 // <tree>/aliases/x.json.
 func aliasPath(path string) bool {
-	if !filepath.IsLocal(path) || filepath.Clean(path) != path || !strings.HasSuffix(path, ".json") {
-		return false
-	}
-	dir := filepath.Dir(path)
-	dir = strings.TrimSuffix(dir, "/aliases")
-	return slices.Contains([]string{"data/golden-repos", "golden-repos"}, dir)
-}
-
-// copyOf is where the copy of a source lies, below the state folder.
-func copyOf(kind, path string) string {
-	switch {
-	case kind == Config:
-		return ""
-	case kind == Alias:
-		return filepath.Join("aliases", path)
-	case filepath.IsAbs(path):
-		return filepath.Join("snapshot", "outside", path)
-	}
-	return filepath.Join("snapshot", path)
+	tree := strings.TrimSuffix(filepath.Dir(path), "/aliases")
+	return filepath.Clean(path) == path && strings.HasSuffix(path, ".json") && (tree == "data/golden-repos" || tree == "golden-repos")
 }
 
 // CopyOf is where the copy of a file lies, below the state folder.
-func (f File) CopyOf() string { return copyOf(f.Kind, f.Path) }
+func (f File) CopyOf() string {
+	switch {
+	case f.Kind == Config:
+		return ""
+	case f.Kind == Alias:
+		return filepath.Join("aliases", f.Path)
+	case filepath.IsAbs(f.Path):
+		return filepath.Join("snapshot", "outside", f.Path)
+	}
+	return filepath.Join("snapshot", f.Path)
+}
 
 // At is the absolute path of a file now: after the cut-over the alias files are
 // in the folder that was set aside.

@@ -33,16 +33,16 @@ type Node struct {
 // Alive lists the nodes that CIDX itself calls alive, by id: status online and a
 // fresh heartbeat. None where the database has no such table yet.
 func Alive(ctx context.Context, conn *pgconn.PgConn) ([]Node, error) {
-	rows, err := postgres.Rows(ctx, conn, `SELECT count(*) = 3 AND bool_and(has_column_privilege(attrelid, attnum, 'SELECT')) FROM pg_attribute
-		WHERE attrelid = to_regclass('cluster_nodes') AND attname IN ('node_id', 'status', 'last_heartbeat')`)
+	rows, err := postgres.Rows(ctx, conn, `SELECT count(*) = 3 AND bool_and(has_column_privilege(attrelid, attnum, 'SELECT'))
+		FROM pg_attribute WHERE attrelid = to_regclass('cluster_nodes') AND attname IN ('node_id', 'status', 'last_heartbeat')`)
 	if err != nil {
 		return nil, fmt.Errorf("look for cluster_nodes: %w", err)
 	}
 	if string(rows[0][0]) != "t" {
 		return nil, nil
 	}
-	rows, err = postgres.Rows(ctx, conn, `SELECT node_id, extract(epoch FROM clock_timestamp() - last_heartbeat)::numeric(12, 1) FROM cluster_nodes
-		WHERE status = 'online' AND last_heartbeat > clock_timestamp() - $1::interval ORDER BY 1`, fmt.Sprintf("%d seconds", int(Fresh.Seconds())))
+	rows, err = postgres.Rows(ctx, conn, `SELECT node_id, extract(epoch FROM clock_timestamp() - last_heartbeat)::numeric(12, 1)
+		FROM cluster_nodes WHERE status = 'online' AND last_heartbeat > clock_timestamp() - $1::interval ORDER BY 1`, Fresh.String())
 	if err != nil {
 		return nil, fmt.Errorf("read cluster_nodes: %w", err)
 	}
@@ -68,10 +68,8 @@ func Refuse(others []Node, where string) error {
 	if len(others) == 0 {
 		return nil
 	}
-	return problem.Problem{
-		What: Words(others) + ": a migration replaces its rows and folders under it", At: where,
-		Fix: "stop the server of that node, then run again; if the database is another cluster's, correct postgres_dsn",
-	}
+	return problem.Problem{What: Words(others) + ": a migration replaces its rows and folders under it", At: where,
+		Fix: "stop the server of that node, then run again; if the database is another cluster's, correct postgres_dsn"}
 }
 
 // Alone refuses while a node other than own is alive; where is the database.
@@ -116,7 +114,8 @@ func Twin(ctx context.Context, conn *pgconn.PgConn, own, where string) error {
 		var now float64
 		if now, alive, err = age(); alive && now < before+grown {
 			return problem.Problem{
-				What: fmt.Sprintf("a server on another machine runs in the cluster under this node's id, %q (heartbeat %.0f s ago)", own, max(0, now)), At: where,
+				What: fmt.Sprintf("a server on another machine runs in the cluster under this node's id, %q (heartbeat %.0f s ago)",
+					own, max(0, now)), At: where,
 				Fix: "stop that server, or give one of the two another cluster.node_id in config.json",
 			}
 		}

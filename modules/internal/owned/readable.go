@@ -42,10 +42,8 @@ func Unreadable(home string, paths []string) problem.List {
 		case 1:
 			where = at[0]
 		}
-		problems = append(problems, problem.Problem{
-			What: name + ", the server's user, cannot read what belongs to its server", At: where,
-			Fix: "let it: " + command + " " + words(at),
-		})
+		problems = append(problems, problem.Problem{What: name + ", the server's user, cannot read what belongs to its server", At: where,
+			Fix: "let it: " + command + " " + words(at)})
 	}
 	add(foreign, fmt.Sprintf("chown -hR %s:", name))
 	add(own, "chmod u+rwX")

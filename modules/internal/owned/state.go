@@ -88,7 +88,8 @@ func (l *leftovers) problems(state string) problem.List {
 	}
 	if l.foreign != "" {
 		problems = append(problems, problem.Problem{
-			What: fmt.Sprintf("%s does not belong to %s, the server's user: an earlier run wrote it as somebody else", l.foreign, name), At: state,
+			What: fmt.Sprintf("%s does not belong to %s, the server's user: an earlier run wrote it as somebody else",
+				l.foreign, name), At: state,
 			Fix: fmt.Sprintf("hand it over: chown -hR %s: %s", name, human.Word(state)),
 		})
 	}

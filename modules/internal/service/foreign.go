@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/process"
 )
 
@@ -93,4 +94,19 @@ func watched(home string) (files, folders []string) {
 		folders = append(folders, filepath.Join(home, name))
 	}
 	return files, folders
+}
+
+// DatabasesRest refuses while a process has a database of the home open; fix is the
+// way on.
+func DatabasesRest(home, fix string) error {
+	files, _ := watched(home)
+	holders, _, err := process.Holders(process.Files(files), nil)
+	if err != nil {
+		return err
+	}
+	var problems problem.List
+	for _, p := range holders {
+		problems = append(problems, problem.Problem{What: "open in " + p.String(), At: p.Path, Fix: fix})
+	}
+	return problems.Err()
 }

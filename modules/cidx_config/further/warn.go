@@ -1,4 +1,4 @@
-package config
+package further
 
 import (
 	"context"
@@ -6,16 +6,17 @@ import (
 	"path/filepath"
 	"strings"
 
+	"cidx-cluster/modules/cidx_config/cutover"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/postgres"
 )
 
 // warn tells what a node does not get from the cluster, or loses to it.
-func (j *joining) warn(ctx context.Context, found situation, d database) {
+func (j *joining) warn(ctx context.Context, found cutover.Found) {
 	add := func(format string, values ...any) {
 		j.reply.Warnings = append(j.reply.Warnings, fmt.Sprintf(format, values...))
 	}
-	if path := cidx.ServerDatabase(j.Home); !missing(path) && !j.working(found) && !found.standing.Node() {
+	if path := cidx.ServerDatabase(j.Home); !cutover.Missing(path) && !j.working(found) && !found.Standing.Node() {
 		own, err := j.Registry(ctx)
 		if err != nil {
 			add("which repositories this server had of its own is not known: %v", err)
@@ -31,14 +32,14 @@ func (j *joining) warn(ctx context.Context, found situation, d database) {
 				len(names), strings.Join(names, ", "))
 		}
 	}
-	if d.conn != nil {
-		rows, err := postgres.Read(ctx, d.conn, "SELECT private_path FROM ssh_keys WHERE private_path <> ''")
+	if found.Conn != nil {
+		rows, err := postgres.Read(ctx, found.Conn, "SELECT private_path FROM ssh_keys WHERE private_path <> ''")
 		if err != nil && postgres.Code(err) != postgres.UndefinedTable {
 			add("whether this node lacks SSH keys is not known: %v", err)
 		}
 		lacking := 0
 		for _, r := range rows {
-			if missing(string(r[0])) {
+			if cutover.Missing(string(r[0])) {
 				lacking++
 			}
 		}
@@ -48,8 +49,8 @@ func (j *joining) warn(ctx context.Context, found situation, d database) {
 				lacking, len(rows), filepath.Dir(string(rows[0][0])))
 		}
 	}
-	now := found.now.NodeID
-	if j.NodeID != "" && now != "" && now != j.NodeID && !found.standing.Node() {
-		add("node id %q of config.json is replaced by cidx_config_node_id, %q", now, j.NodeID)
+	now := found.Now.NodeID
+	if j.ID != "" && now != "" && now != j.ID && !found.Standing.Node() {
+		add("node id %q of config.json is replaced by cidx_config_node_id, %q", now, j.ID)
 	}
 }

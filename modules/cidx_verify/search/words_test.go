@@ -1,8 +1,9 @@
-package verify
+package search
 
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -53,8 +54,8 @@ func TestWordsInReadsNoBookkeepingAndNoBinary(t *testing.T) {
 func TestWordsInPrefersWhatGitTracks(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "tracked name.md"), []byte("versioned"), 0o644))
-	do(t, nil, "git", "-C", dir, "init", "-q")
-	do(t, nil, "git", "-C", dir, "add", ".")
+	must(t, exec.Command("git", "-C", dir, "init", "-q").Run())
+	must(t, exec.Command("git", "-C", dir, "add", ".").Run())
 	must(t, os.WriteFile(filepath.Join(dir, "a.py"), []byte("leftbehind"), 0o644))
 	got, err := wordsIn(t.Context(), []string{filepath.Dir(dir)}, dir)
 	if diff := cmp.Diff([]string{"versioned"}, got); err != nil || diff != "" {
@@ -78,8 +79,8 @@ func TestWordsOfForeignFilesAreNotOffered(t *testing.T) {
 		"a pipe":                  func(path string) error { return syscall.Mkfifo(path+"/b.py", 0o644) },
 		"an index that names what is outside": func(path string) error {
 			must(t, os.Symlink(foreign, path+"/src"))
-			do(t, nil, "git", "-C", path, "init", "-q")
-			do(t, nil, "git", "-C", path, "update-index", "--add", "--cacheinfo", "100644,e69de29bb2d1d6434b8b29ae775ad8c2e48c5391,src/secret.py")
+			must(t, exec.Command("git", "-C", path, "init", "-q").Run())
+			must(t, exec.Command("git", "-C", path, "update-index", "--add", "--cacheinfo", "100644,e69de29bb2d1d6434b8b29ae775ad8c2e48c5391,src/secret.py").Run())
 			return os.WriteFile(path+"/c.md", nil, 0o644)
 		},
 	} {

@@ -1,10 +1,14 @@
-package config
+// Package acceptance makes a migration final. It proves that node, load and share are
+// whole, writes the decision, and removes what only a rollback needs: the standalone
+// folders and our own copies. Killed anywhere, the next call goes on.
+package acceptance
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 
+	"cidx-cluster/modules/cidx_config/cutover"
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/home"
@@ -12,56 +16,55 @@ import (
 	"cidx-cluster/modules/internal/progress"
 )
 
-// accepted is the state that gives up the way back, see args.
-const accepted = "accepted"
-
-// acceptance makes a migration final: the decision is written first, then what
-// only a rollback needs is removed. Killed anywhere, the next call goes on.
+// acceptance is one call.
 type acceptance struct {
-	*cutover
+	*cutover.Change
+	reply  ansible.Reply
 	record home.Acceptance
 	fresh  bool // the decision is not written yet
 	left   []home.Remnant
 }
 
-func (a *acceptance) run(ctx context.Context) (ansible.Reply, error) {
-	err := a.accept(ctx)
-	told := a.done
-	if a.mode.Check && err == nil {
-		told = a.orders()
+// Accept does it, or tells in check mode what it would do.
+func Accept(ctx context.Context, c *cutover.Change, dsn string) (ansible.Reply, error) {
+	a := acceptance{Change: c}
+	err := a.accept(ctx, dsn)
+	told := a.Told()
+	if a.Mode.Check && err == nil {
+		told = append(told, a.orders()...)
 	}
 	_, bytes := sum(a.left)
 	a.reply.Changed = len(told) > 0
-	a.reply.Data = map[string]any{"plan": list(told), "removed": a.left, "bytes": bytes}
+	a.reply.Data = map[string]any{"plan": told, "removed": a.left, "bytes": bytes}
 	if err != nil {
 		a.reply.Msg = ""
 	}
 	return a.reply, err
 }
 
-func (a *acceptance) accept(ctx context.Context) error {
-	found, err := a.find(ctx)
+func (a *acceptance) accept(ctx context.Context, dsn string) error {
+	found, err := a.Find(ctx, dsn)
 	if err != nil {
 		return err
 	}
-	if a.fresh = found.standing.Accepted == nil; a.fresh {
+	if a.fresh = found.Standing.Accepted == nil; a.fresh {
 		a.record, err = a.acceptable(ctx, found)
 	} else {
-		a.record = *found.standing.Accepted
+		a.record = *found.Standing.Accepted
 	}
 	if err != nil {
 		return err
 	}
-	if a.left, err = a.remnants(ctx, found.standing); err != nil {
+	if a.left, err = a.remnants(ctx, found.Standing); err != nil {
 		return err
 	}
 	if a.fresh {
 		a.record.Removed = a.left
 	}
-	if a.mode.Check {
+	if a.Mode.Check {
 		return a.tell(ctx)
 	}
-	return a.finalize(ctx, found.standing)
+	return a.finalize(ctx, found.Standing)
 }
 
 // orders are the lines of what is left to do.
@@ -98,20 +101,18 @@ func (a *acceptance) finalize(ctx context.Context, standing home.Standing) error
 	a.reply.Msg = a.record.Sentence()
 	if !a.fresh {
 		progress.Line(ctx, "  %s", a.reply.Msg)
+	} else if err := a.decide(); err != nil {
+		return err
 	}
-	if a.fresh {
-		if err := a.decide(); err != nil {
-			return err
-		}
-	}
-	if err := a.noteOnce(standing, home.Accepting, map[string]any{"by": a.record.By, "source_id": a.record.Source}); err != nil {
+	data := map[string]any{"by": a.record.By, "source_id": a.record.Source}
+	if err := a.noteOnce(standing, home.Accepting, data); err != nil {
 		return err
 	}
 	for _, r := range a.left {
 		if err := a.remove(ctx, r); err != nil {
 			return err
 		}
-		a.done = append(a.done, "remove "+words(r))
+		a.Done = append(a.Done, "remove "+words(r))
 		progress.Line(ctx, "  Removed %s", words(r))
 	}
 	files, bytes := sum(a.record.Removed)
@@ -124,11 +125,11 @@ func (a *acceptance) decide() error {
 	if err != nil {
 		return fmt.Errorf("encode the record of the acceptance: %w", err)
 	}
-	a.reach("write the record")
+	a.Reach("write the record")
 	if err := durable.Write(a.State().Acceptance(), append(raw, '\n'), nil); err != nil {
 		return err
 	}
-	a.done = append(a.done, "write "+a.State().Acceptance())
+	a.Done = append(a.Done, "write "+a.State().Acceptance())
 	return nil
 }
 
@@ -137,11 +138,11 @@ func (a *acceptance) noteOnce(standing home.Standing, event string, data map[str
 	if _, ok := standing.Last(home.ConfigModule, event); ok {
 		return nil
 	}
-	a.reach("write the journal: " + event)
-	if err := a.note(event, data); err != nil {
+	a.Reach("write the journal: " + event)
+	if err := a.Note(event, data); err != nil {
 		return err
 	}
-	a.done = append(a.done, "write the journal: "+event)
+	a.Done = append(a.Done, "write the journal: "+event)
 	return nil
 }
 

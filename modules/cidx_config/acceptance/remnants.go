@@ -1,19 +1,16 @@
-package config
+package acceptance
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
-	"cidx-cluster/modules/internal/beneath"
+	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/job"
@@ -36,24 +33,23 @@ var ofState = []struct{ name, what string }{
 	{"files", "manifests of the copy"},
 	{"database.json", "record of what was loaded; PostgreSQL and accepted.json have it"},
 	{"config.json.cluster", "copy of the cluster's configuration"},
-	{"compare", "temporary copies"},
 }
 
 // remnants lists what only a rollback needs, in the order in which it goes: the
 // standalone configuration first, so that nobody goes back by hand to what is
 // half removed. The error names everything that would stand in the way.
-func (c *cutover) remnants(ctx context.Context, standing home.Standing) ([]home.Remnant, error) {
-	found := named(c.Home, filepath.Base(c.ConfigPath())+home.PreCluster, "standalone configuration")
+func (a *acceptance) remnants(ctx context.Context, standing home.Standing) ([]home.Remnant, error) {
+	found := named(a.Home, filepath.Base(a.ConfigPath())+home.PreCluster, "standalone configuration")
 	for _, n := range ofState {
-		found = append(found, named(string(c.State()), n.name, n.what)...)
+		found = append(found, named(string(a.State()), n.name, n.what)...)
 	}
 	links := standing.Links()
-	for _, t := range home.AllTrees(c.Home, "") {
+	for _, t := range home.AllTrees(a.Home, "") {
 		if _, ours := links[t.Link]; ours && t.Moved() {
 			found = append(found, home.Remnant{Path: t.Aside(), What: "folder of the standalone server"})
 		}
 	}
-	for _, path := range job.Caches(c.Home) {
+	for _, path := range job.Caches(a.Home) {
 		found = append(found, home.Remnant{Path: path, What: "lists of rehearsals"})
 	}
 	m := measure{seen: map[[2]uint64]uint64{}}
@@ -146,10 +142,8 @@ func (m *measure) closed(path string, err error) {
 	defer m.mu.Unlock()
 	if len(m.problems) < shownClosed {
 		q := human.Word(path)
-		m.problems = append(m.problems, problem.Problem{
-			What: "cannot be removed: " + err.Error(), At: path,
-			Fix: fmt.Sprintf("chown -hR \"$(stat -c %%U: %s)\" %s && chmod -R u+rwX %[2]s", human.Word(filepath.Dir(path)), q),
-		})
+		m.problems = append(m.problems, problem.Problem{What: "cannot be removed: " + err.Error(), At: path,
+			Fix: fmt.Sprintf("chown -hR \"$(stat -c %%U: %s)\" %s && chmod -R u+rwX %[2]s", human.Word(filepath.Dir(path)), q)})
 	}
 }
 
@@ -177,56 +171,31 @@ func (m *measure) mounts(path string) error {
 
 // remove takes one thing away without following a link, entry by entry where it is
 // a folder, so that it can be interrupted.
-func (c *cutover) remove(ctx context.Context, r home.Remnant) error {
-	parent, err := beneath.Open(filepath.Dir(r.Path))
-	if err != nil {
-		return err
+func (a *acceptance) remove(ctx context.Context, r home.Remnant) error {
+	var entries []os.DirEntry
+	if info, err := os.Lstat(r.Path); err == nil && info.IsDir() {
+		entries, _ = os.ReadDir(r.Path) // what cannot be read cannot be removed either
 	}
-	defer parent.Close() //nolint:errcheck // it is synced
-	name := filepath.Base(r.Path)
-	for _, child := range children(parent, name) {
+	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("remove %s: %w", r.Path, err)
 		}
-		c.reach("remove " + filepath.Join(r.Path, child))
-		progress.Report(ctx, progress.Status{What: "removing " + filepath.Join(r.Path, child)})
-		if err := parent.In(filepath.Join(name, child), removeAll); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return stuck(err, filepath.Join(r.Path, child))
+		path := filepath.Join(r.Path, e.Name())
+		a.Reach("remove " + path)
+		progress.Report(ctx, progress.Status{What: "removing " + path})
+		if err := os.RemoveAll(path); err != nil {
+			return stuck(err, path)
 		}
 	}
-	c.reach("remove " + r.Path)
-	if err := parent.In(name, removeAll); err != nil {
+	a.Reach("remove " + r.Path)
+	if err := os.RemoveAll(r.Path); err != nil {
 		return stuck(err, r.Path)
 	}
-	return parent.Sync(name)
-}
-
-func removeAll(dir *os.Root, name string) error { return dir.RemoveAll(name) }
-
-// children are the names in a folder, sorted; none where it is no folder.
-func children(parent *beneath.Folder, name string) []string {
-	info, err := parent.Lstat(name)
-	if err != nil || !info.IsDir() {
-		return nil
-	}
-	var names []string
-	_ = parent.In(filepath.Join(name, "."+name), func(dir *os.Root, _ string) error { // what cannot be read cannot be removed either
-		here, err := dir.Open(".")
-		if err != nil {
-			return err
-		}
-		defer here.Close()
-		names, err = here.Readdirnames(-1)
-		return err
-	})
-	slices.Sort(names)
-	return names
+	return durable.SyncFolder(filepath.Dir(r.Path))
 }
 
 func stuck(err error, path string) problem.Problem {
-	return problem.Problem{
-		What: "remove: " + err.Error(), At: path,
+	return problem.Problem{What: "remove: " + err.Error(), At: path,
 		Fix: "make it removable for the server's user (lsattr shows attributes that forbid it, findmnt mounts), then run " +
-			"cluster-accept.yml again: it goes on here",
-	}
+			"cluster-accept.yml again: it goes on here"}
 }

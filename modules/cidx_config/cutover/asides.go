@@ -1,4 +1,4 @@
-package config
+package cutover
 
 import (
 	"encoding/json"
@@ -16,22 +16,22 @@ import (
 	"cidx-cluster/modules/internal/problem"
 )
 
-// listing is what a tree's folder held when it was set aside: names two levels
+// Listing is what a tree's folder held when it was set aside: names two levels
 // deep, and three below .versioned. It lies in <state>/set-aside.json by the
 // tree's link, and tells a rollback whether the folder is still whole.
-type listing map[string][]string
+type Listing map[string][]string
 
-func (c *cutover) listingPath() string { return c.State().Path("set-aside.json") }
+func (c *Change) listingPath() string { return c.State().Path("set-aside.json") }
 
-// keepListing writes down what the folders hold that are about to be set aside.
-func (c *cutover) keepListing(trees []seen) error {
-	all := listing{}
+// KeepListing writes down what the folders hold that are about to be set aside.
+func (c *Change) KeepListing(trees []Tree) error {
+	all := Listing{}
 	for _, t := range trees {
-		if t.state == home.LinkInPlace && !t.aside {
+		if t.State == home.LinkInPlace && !t.Kept {
 			continue // the server has had it on the share from the beginning
 		}
 		names, err := namesBelow(t.Local)
-		if t.state == home.LinkMissing && !t.aside {
+		if t.State == home.LinkMissing && !t.Kept {
 			names, err = []string{}, nil // a further node that never ran
 		}
 		if err != nil {
@@ -49,17 +49,20 @@ func (c *cutover) keepListing(trees []seen) error {
 	return durable.Write(c.listingPath(), append(raw, '\n'), nil)
 }
 
-func (c *cutover) readListing() (listing, error) {
+// ReadListing is what KeepListing wrote; empty where nothing was set aside.
+func (c *Change) ReadListing() (Listing, error) {
 	raw, err := os.ReadFile(c.listingPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return listing{}, nil // of an earlier release
+		return Listing{}, nil
 	}
-	all := listing{}
+	all := Listing{}
 	if err == nil {
 		err = json.Unmarshal(raw, &all)
 	}
 	if err != nil {
-		return nil, problem.Problem{What: "read the list of what was set aside: " + err.Error(), At: c.listingPath(), Fix: "make it readable for the user that runs this; if it is damaged, move it away: then only the folders themselves are looked for"}
+		return nil, problem.Problem{What: "read the list of what was set aside: " + err.Error(), At: c.listingPath(),
+			Fix: "make it readable for the user that runs this; if it is damaged, move it away: " +
+				"then only the folders themselves are looked for"}
 	}
 	return all, nil
 }
@@ -75,7 +78,7 @@ func namesBelow(root string) ([]string, error) {
 		}
 		for _, e := range entries {
 			name := filepath.Join(rel, e.Name())
-			names = append(names, string([]rune(name))) // as JSON spells bytes that are no UTF-8: the list is kept as such
+			names = append(names, string([]rune(name))) // as JSON spells what is no UTF-8
 			deeper := depth
 			if name == ".versioned" {
 				deeper++
@@ -91,12 +94,17 @@ func namesBelow(root string) ([]string, error) {
 	return names, list("", 2)
 }
 
-// lost names what a way back needs and does not find: folders that our cut-over
+const (
+	makeReadable = "make it readable for the user that runs this"
+	putBack      = "put it back under this name from a backup of the node; " +
+		"without it this migration cannot be rolled back, and the cluster node goes on as it is"
+)
+
+// Lost names what a way back needs and does not find: folders that our cut-over
 // has set aside, and entries of them.
-func (c *cutover) lost(standing home.Standing) problem.List {
-	const fix = "put it back under this name from a backup of the node; without it this migration cannot be rolled back, and the cluster node goes on as it is"
+func (c *Change) Lost(standing home.Standing) problem.List {
 	var problems problem.List
-	known, err := c.readListing()
+	known, err := c.ReadListing()
 	problems.Add(err)
 	links := standing.Links()
 	for _, t := range home.AllTrees(c.Home, "") {
@@ -109,25 +117,28 @@ func (c *cutover) lost(standing home.Standing) problem.List {
 		info, err := os.Lstat(t.Aside())
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			problems = append(problems, problem.Problem{What: "the folder of the standalone server is gone; it was set aside here at the migration", At: t.Aside(), Fix: fix})
+			problems = append(problems, problem.Problem{
+				What: "the folder of the standalone server is gone; it was set aside here at the migration", At: t.Aside(), Fix: putBack,
+			})
 		case err != nil:
-			problems = append(problems, problem.Problem{What: err.Error(), At: t.Aside(), Fix: "make it readable for the user that runs this"})
+			problems = append(problems, problem.Problem{What: err.Error(), At: t.Aside(), Fix: makeReadable})
 		case !info.IsDir():
-			problems = append(problems, problem.Problem{What: "not a folder, though that of the standalone server was set aside here", At: t.Aside(), Fix: fix})
+			problems = append(problems, problem.Problem{What: "not a folder, though that of the standalone server was set aside here",
+				At: t.Aside(), Fix: putBack})
 		default:
 			names, listed := known[t.Link]
-			problems.Add(incomplete(t, names, listed, fix))
+			problems.Add(incomplete(t, names, listed))
 		}
 	}
 	return problems
 }
 
-// incomplete compares a folder with the names that it held. Without a list, of an
-// earlier release, no more is known than that there were repositories.
-func incomplete(t home.Tree, names []string, listed bool, fix string) error {
+// incomplete compares a folder with the names that it held. Without a list no more
+// is known than that there were repositories.
+func incomplete(t home.Tree, names []string, listed bool) error {
 	now, err := namesBelow(t.Aside())
 	if err != nil {
-		return problem.Problem{What: err.Error(), At: t.Aside(), Fix: "make it readable for the user that runs this"}
+		return problem.Problem{What: err.Error(), At: t.Aside(), Fix: makeReadable}
 	}
 	empty := len(now) == 0 && (len(names) > 0 || !listed && t.Name == cidx.GoldenRepos)
 	slices.Sort(now)
@@ -145,15 +156,5 @@ func incomplete(t home.Tree, names []string, listed bool, fix string) error {
 	if empty {
 		what = "the folder of the standalone server is empty"
 	}
-	return problem.Problem{What: what, At: t.Aside(), Fix: strings.Replace(fix, "it back under this name", "them back", 1)}
-}
-
-// lostBefore refuses a migration of a home whose trees are links that an earlier
-// cut-over has made, while what it set aside is gone: there is nothing to migrate
-// from, and a node that works must not be stopped for it.
-func (c *cutover) lostBefore(found situation) problem.List {
-	if found.standing.Migrated() {
-		return nil
-	}
-	return c.lost(found.standing)
+	return problem.Problem{What: what, At: t.Aside(), Fix: strings.Replace(putBack, "it back under this name", "them back", 1)}
 }

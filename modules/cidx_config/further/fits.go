@@ -1,4 +1,4 @@
-package config
+package further
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
+	"cidx-cluster/modules/cidx_config/cutover"
+	"cidx-cluster/modules/cidx_config/proof"
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
@@ -27,16 +27,15 @@ import (
 const mostSkew = 5
 
 // fits compares this node with the other one and says all that keeps them apart.
-func (j *joining) fits(ctx context.Context, found situation) (problems problem.List) {
-	d := database{}
-	var err error
-	if d.conn, d.where, err = j.connect(ctx, found); err == nil {
-		defer d.conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+func (j *joining) fits(ctx context.Context, found cutover.Found) (problems problem.List) {
+	err := found.Connect(ctx)
+	if err == nil {
+		defer found.Close(ctx)
 	}
 	problems.Add(err)
 	for _, c := range []struct {
 		name  string
-		do    func(context.Context, situation, database) (string, error)
+		do    func(context.Context, cutover.Found) (string, error)
 		needs bool // the database
 	}{
 		{"Home path", j.sameHome, false},
@@ -47,13 +46,13 @@ func (j *joining) fits(ctx context.Context, found situation) (problems problem.L
 		{"Repositories", j.allThere, true},
 		{"Stored tokens", j.tokensOpen, true},
 	} {
-		if c.needs && d.conn == nil {
+		if c.needs && found.Conn == nil {
 			continue
 		}
 		progress.Report(ctx, progress.Status{What: "checking " + c.name})
-		detail, err := c.do(ctx, found, d)
+		detail, err := c.do(ctx, found)
 		if c.needs {
-			err = postgres.Explain(err, d.where)
+			err = postgres.Explain(err, found.Where)
 		}
 		word := "OK"
 		if err != nil {
@@ -64,18 +63,12 @@ func (j *joining) fits(ctx context.Context, found situation) (problems problem.L
 		progress.Line(ctx, "  %s: %s (%s)", c.name, word, detail)
 		j.reply.Checks = append(j.reply.Checks, ansible.Check{Name: c.name, OK: err == nil, Detail: detail})
 	}
-	j.warn(ctx, found, d)
+	j.warn(ctx, found)
 	return problems
 }
 
-// database is a session of the cluster's database.
-type database struct {
-	conn  *pgconn.PgConn // nil where it does not answer
-	where string         // for messages
-}
-
-func (j *joining) sameHome(_ context.Context, found situation, _ database) (string, error) {
-	if own := home.ServerDir(j.Home, found.now); own != j.of.Home {
+func (j *joining) sameHome(_ context.Context, found cutover.Found) (string, error) {
+	if own := home.ServerDir(j.Home, found.Now); own != j.of.Home {
 		return "", problem.Problem{
 			What: fmt.Sprintf("this node's home is %s, that of node %s is %s: each writes its own spelling of paths for all, "+
 				"and removes repositories that it does not find", own, j.of.NodeID, j.of.Home), At: j.Home,
@@ -86,7 +79,7 @@ func (j *joining) sameHome(_ context.Context, found situation, _ database) (stri
 	return j.of.Home, nil
 }
 
-func (j *joining) sameUser(context.Context, situation, database) (string, error) {
+func (j *joining) sameUser(context.Context, cutover.Found) (string, error) {
 	uid, gid := os.Geteuid(), os.Getegid()
 	if uid != j.of.UID || gid != j.of.GID {
 		return "", problem.Problem{
@@ -99,8 +92,8 @@ func (j *joining) sameUser(context.Context, situation, database) (string, error)
 	return fmt.Sprintf("uid %d, gid %d", uid, gid), nil
 }
 
-func (j *joining) sameTime(ctx context.Context, _ situation, d database) (string, error) {
-	ours, err := ahead(ctx, d.conn)
+func (j *joining) sameTime(ctx context.Context, found cutover.Found) (string, error) {
+	ours, err := ahead(ctx, found.Conn)
 	if err != nil {
 		return "", err
 	}
@@ -110,53 +103,50 @@ func (j *joining) sameTime(ctx context.Context, _ situation, d database) (string
 		if apart > 0 {
 			word = "before"
 		}
-		return "", problem.Problem{
-			What: fmt.Sprintf("this node's clock is %.1f s %s that of node %s", math.Abs(apart), word, j.of.NodeID),
-			At:   "clock",
-			Fix:  "synchronise both (timedatectl, chronyc makestep)",
-		}
+		return "", problem.Problem{What: fmt.Sprintf("this node's clock is %.1f s %s that of node %s", math.Abs(apart), word, j.of.NodeID),
+			At: "clock", Fix: "synchronise both (timedatectl, chronyc makestep)"}
 	}
 	return fmt.Sprintf("%.1f s apart", math.Abs(apart)), nil
 }
 
 // sameShare tries the share as the service user, and proves that it is the other
 // node's.
-func (j *joining) sameShare(ctx context.Context, found situation, _ database) (string, error) {
+func (j *joining) sameShare(ctx context.Context, found cutover.Found) (string, error) {
 	var problems problem.List
-	if j.share != j.of.Share {
+	if found.Share != j.of.Share {
 		problems = append(problems, problem.Problem{
-			What: fmt.Sprintf("the share is %s here, and %s on node %s", j.share, j.of.Share, j.of.NodeID),
-			At:   found.kept.Path,
+			What: fmt.Sprintf("the share is %s here, and %s on node %s", found.Share, j.of.Share, j.of.NodeID),
+			At:   found.Kept.Path,
 			Fix:  "mount it at the same path on every node: rows and links name it",
 		})
 	}
-	if backend := found.kept.Backend; backend != j.of.Backend {
+	if backend := found.Kept.Backend; backend != j.of.Backend {
 		problems = append(problems, problem.Problem{
 			What: fmt.Sprintf("clone_backend is %q here, and %q on node %s", backend, j.of.Backend, j.of.NodeID),
-			At:   found.kept.Path,
+			At:   found.Kept.Path,
 			Fix:  "set the same on every node",
 		})
 	}
 	var options []share.Option
-	if !j.mode.Check {
+	if !j.Mode.Check {
 		options = append(options, share.Writing())
 	}
-	if j.plain {
+	if j.Plain {
 		options = append(options, share.Folder())
 	}
-	if _, err := share.Probe(ctx, j.share, share.Deadline, options...); err != nil {
+	if _, err := share.Probe(ctx, found.Share, share.Deadline, options...); err != nil {
 		problems.Add(err)
 		return "", problems
 	}
-	golden, ok := found.layout.Tree(cidx.GoldenRepos)
+	_, ok := found.Layout.Tree(cidx.GoldenRepos)
 	if !ok {
 		return "", notShared("no folder of golden repositories is named")
 	}
-	detail := j.share + ", as node " + j.of.NodeID + " has it"
+	detail := found.Share + ", as node " + j.of.NodeID + " has it"
 	if j.of.Marker != "" {
-		problems.Add(j.findMarker(ctx, golden.Target))
+		problems.Add(j.findMarker(ctx, found))
 	} else {
-		problems.Add(j.sameAliases(golden.Target))
+		problems.Add(j.sameAliases(found))
 		detail += "; a real run proves it with a file of its own"
 	}
 	return detail, problems.Err()
@@ -164,74 +154,62 @@ func (j *joining) sameShare(ctx context.Context, found situation, _ database) (s
 
 // sameCluster proves that PostgreSQL is the other node's, and that nobody else has
 // this node's id.
-func (j *joining) sameCluster(ctx context.Context, found situation, d database) (string, error) {
+func (j *joining) sameCluster(ctx context.Context, found cutover.Found) (string, error) {
 	id := j.nodeID(found)
-	detail := "node id " + id + ", " + d.where
-	digest, err := clusterDigest(ctx, d.conn)
+	detail := "node id " + id + ", " + found.Where
+	digest, err := clusterDigest(ctx, found.Conn)
 	switch {
 	case err != nil:
 		return "", err
 	case digest != j.given.Cluster:
-		return "", problem.Problem{
-			What: "not the database of node " + j.of.NodeID,
-			At:   d.where,
-			Fix:  "run cluster-join.sh with the connection string of the other nodes, or correct cidx_postgres_dsn",
-		}
+		return "", problem.Problem{What: "not the database of node " + j.of.NodeID, At: found.Where,
+			Fix: "run cluster-join.sh with the connection string of the other nodes, or correct cidx_postgres_dsn"}
 	case id == j.of.NodeID:
-		return "", problem.Problem{
-			What: fmt.Sprintf("%q is the id of the other node, too", id),
-			At:   found.kept.Path,
-			Fix:  "give this node an id of its own: cidx_config_node_id, or cluster.node_id of config.json",
-		}
-	case found.standing.Node() || j.working(found):
+		return "", problem.Problem{What: fmt.Sprintf("%q is the id of the other node, too", id), At: found.Kept.Path,
+			Fix: "give this node an id of its own: cidx_config_node_id, or cluster.node_id of config.json"}
+	case found.Standing.Node() || j.working(found):
 		return detail, nil // it may be alive
 	}
-	return detail, nodes.Twin(ctx, d.conn, id, d.where)
+	return detail, nodes.Twin(ctx, found.Conn, id, found.Where)
 }
 
 // allThere proves that this node finds whatever the cluster knows.
-func (j *joining) allThere(ctx context.Context, found situation, d database) (string, error) {
-	if err := j.onShare(ctx, found, d, linkedAll(found)); err != nil {
+func (j *joining) allThere(ctx context.Context, found cutover.Found) (string, error) {
+	if err := j.onShare(ctx, found, linkedAll(found)); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d, with %d aliases", j.cutover.found.repos, j.cutover.found.aliases), nil
+	return fmt.Sprintf("%d, with %d aliases", j.claims.Repos, j.claims.Aliases), nil
 }
 
-func linkedAll(found situation) bool {
-	return !slices.ContainsFunc(found.trees, func(t seen) bool { return t.state != home.LinkInPlace })
+func linkedAll(found cutover.Found) bool {
+	return !slices.ContainsFunc(found.Trees, func(t cutover.Tree) bool { return t.State != home.LinkInPlace })
 }
 
 // onShare is the proof of a cut-over, for a share that is complete already.
-func (j *joining) onShare(ctx context.Context, found situation, d database, moved bool) error {
-	if missing := j.targets(found); len(missing) > 0 {
-		return problem.Problem{
-			What: "no such folder on the share",
-			At:   strings.Join(missing, ", "),
-			Fix:  "mount on this node what is mounted on " + j.of.Host,
-		}
+func (j *joining) onShare(ctx context.Context, found cutover.Found, moved bool) error {
+	if lacking := found.Lacking(); len(lacking) > 0 {
+		return problem.Problem{What: "no such folder on the share", At: strings.Join(lacking, ", "),
+			Fix: "mount on this node what is mounted on " + j.of.Host}
 	}
-	user, err := j.User()
-	if err != nil {
+	var err error
+	if j.claims, err = proof.Claimed(ctx, found, moved); err != nil {
 		return err
 	}
-	claims, err := j.claims(ctx, d.conn, d.where, found, moved)
-	if err != nil {
-		return err
+	if j.claims.Empty != nil && !j.Mode.Check {
+		return j.claims.Empty
 	}
-	for i := range claims {
-		claims[i].fix = "see with cluster-verify.yml whether node " + j.of.NodeID + " has it; " +
-			"CIDX would delete for all what this node does not find"
-	}
-	problems, err := j.judge(ctx, found, user, claims)
+	j.claims.FixedBy("see with cluster-verify.yml whether node " + j.of.NodeID + " has it; " +
+		"CIDX would delete for all what this node does not find")
+	problems, err := j.claims.Judge(ctx, j.Common, found)
 	problems.Add(err)
 	return problems.Err()
 }
 
 // tokensOpen tries the other node's salt on every stored token.
-func (j *joining) tokensOpen(ctx context.Context, _ situation, d database) (string, error) {
+func (j *joining) tokensOpen(ctx context.Context, found cutover.Found) (string, error) {
 	key, opened, all := keys.TokenKey(string(j.given.Keys[kept.Salt])), 0, 0
 	for _, table := range []string{"ci_tokens", "user_git_credentials"} {
-		rows, err := postgres.Read(ctx, d.conn, "SELECT encrypted_token FROM "+table+" WHERE encrypted_token IS NOT NULL")
+		rows, err := postgres.Read(ctx, found.Conn, "SELECT encrypted_token FROM "+table+" WHERE encrypted_token IS NOT NULL")
 		if err != nil && postgres.Code(err) != postgres.UndefinedTable {
 			return "", fmt.Errorf("read stored tokens: %w", err)
 		}
@@ -245,11 +223,8 @@ func (j *joining) tokensOpen(ctx context.Context, _ situation, d database) (stri
 	case all == 0:
 		return "there are none", nil
 	case opened == 0:
-		return "", problem.Problem{
-			What: "no stored token can be opened with the salt of node " + j.of.NodeID,
-			At:   kept.Salt,
-			Fix:  "look there for the right file first (docs/operator.md, More nodes): no further node could open them either",
-		}
+		return "", problem.Problem{What: "no stored token can be opened with the salt of node " + j.of.NodeID, At: kept.Salt,
+			Fix: "look there for the right file first (docs/operator.md, More nodes): no further node could open them either"}
 	}
 	return fmt.Sprintf("%d of %d can be opened with the salt of node %s", opened, all, j.of.NodeID), nil
 }

@@ -1,4 +1,4 @@
-package config
+package further
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/modules/cidx_config/cutover"
+	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -49,16 +51,19 @@ func isMarker(name string) bool {
 
 // findMarker proves that the folder is the one in which the other node has left
 // the marker, and that both call its owner by the same number.
-func (j *joining) findMarker(ctx context.Context, golden string) error {
+func (j *joining) findMarker(ctx context.Context, found cutover.Found) error {
+	tree, _ := found.Layout.Tree(cidx.GoldenRepos)
+	golden := tree.Target
 	if !isMarker(j.of.Marker) {
 		return notShared(fmt.Sprintf("%q is no marker of ours", j.of.Marker))
 	}
 	path := filepath.Join(golden, j.of.Marker)
 	other := problem.Problem{
 		What: fmt.Sprintf("not the same file system: what node %s has just written there is not here", j.of.NodeID), At: golden,
-		Fix: "mount on this node what is mounted on " + j.of.Host + " (compare: findmnt " + j.share + "), not a copy or a snapshot of it",
+		Fix: "mount on this node what is mounted on " + j.of.Host + " (compare: findmnt " + found.Share + "), " +
+			"not a copy or a snapshot of it",
 	}
-	for until := time.Now().Add(j.patience); ; {
+	for until := time.Now().Add(markerPatience); ; {
 		raw, err := os.ReadFile(path)
 		switch {
 		case err == nil && string(raw) == j.of.Proof:
@@ -66,11 +71,8 @@ func (j *joining) findMarker(ctx context.Context, golden string) error {
 		case err == nil:
 			return other
 		case !errors.Is(err, fs.ErrNotExist):
-			return problem.Problem{
-				What: "read what node " + j.of.NodeID + " has written: " + err.Error(),
-				At:   path,
-				Fix:  "give the service user the same numeric ids on every node",
-			}
+			return problem.Problem{What: "read what node " + j.of.NodeID + " has written: " + err.Error(), At: path,
+				Fix: "give the service user the same numeric ids on every node"}
 		case time.Now().After(until):
 			return other
 		}
@@ -100,7 +102,9 @@ func (j *joining) sameOwner(path string) error {
 // sameAliases stands in for the marker in check mode, where nothing is written on
 // the share: the alias files must be those that the other node sees. One that was
 // replaced since it was read there may differ.
-func (j *joining) sameAliases(golden string) error {
+func (j *joining) sameAliases(found cutover.Found) error {
+	tree, _ := found.Layout.Tree(cidx.GoldenRepos)
+	golden := tree.Target
 	here, err := aliasDigests(golden)
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: golden, Fix: "make the share readable for the service user"}
@@ -116,10 +120,8 @@ func (j *joining) sameAliases(golden string) error {
 		if err == nil && info.ModTime().After(j.of.Time.Add(-mostSkew*time.Second)) {
 			continue
 		}
-		return problem.Problem{
-			What: fmt.Sprintf("not the same file system: %s is not as node %s sees it", name, j.of.NodeID), At: golden,
-			Fix: "mount on this node what is mounted on " + j.of.Host + " (compare: findmnt " + j.share + ")",
-		}
+		return problem.Problem{What: fmt.Sprintf("not the same file system: %s is not as node %s sees it", name, j.of.NodeID), At: golden,
+			Fix: "mount on this node what is mounted on " + j.of.Host + " (compare: findmnt " + found.Share + ")"}
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package config
+package further
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/cidx_config/cutover"
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
@@ -55,26 +56,21 @@ type handed struct {
 // settings are the objects and values of config.json that name the share.
 var settings = []string{"ontap", "cow_daemon", "clone_backend"}
 
-// first is a call on a node of the cluster that works.
-type first struct{ cutover }
-
-func (f *first) run(ctx context.Context) (ansible.Reply, error) {
-	if f.Wanted == unsharing {
-		return f.unshare()
-	}
-	found, err := f.find(ctx)
+// Share tells what a further node has to share with this one, which works.
+func (n Node) Share(ctx context.Context) (ansible.Reply, error) {
+	found, err := n.Find(ctx, n.DSN)
 	if err == nil {
-		err = f.works(found)
+		err = n.works(found)
 	}
 	if err != nil {
 		return ansible.Reply{}, err
 	}
-	s, err := f.gather(ctx, found)
+	s, err := n.gather(ctx, found)
 	if err != nil {
 		return ansible.Reply{}, err
 	}
-	golden, _ := found.layout.Tree(cidx.GoldenRepos)
-	if f.mode.Check {
+	golden, _ := found.Layout.Tree(cidx.GoldenRepos)
+	if n.Mode.Check {
 		s.Aliases, err = aliasDigests(golden.Target)
 	} else {
 		s.Marker, s.Proof, err = leaveMarker(golden.Target)
@@ -82,13 +78,15 @@ func (f *first) run(ctx context.Context) (ansible.Reply, error) {
 	if err != nil {
 		return ansible.Reply{}, err
 	}
-	return ansible.Reply{Msg: "node " + s.NodeID + " has told what a further node must share", Data: map[string]any{"cluster": s}}, nil
+	return ansible.Reply{
+		Msg: "node " + s.NodeID + " has told what a further node must share", Data: map[string]any{"cluster": s},
+	}, nil
 }
 
-// unshare takes the marker away.
-func (f *first) unshare() (ansible.Reply, error) {
+// Unshare takes the marker away.
+func (n Node) Unshare() (ansible.Reply, error) {
 	var s shared
-	if err := decode(f.Cluster, &s); err != nil || s.Marker == "" {
+	if err := decode(n.Cluster, &s); err != nil || s.Marker == "" {
 		return ansible.Reply{Msg: "no marker is on the share"}, err
 	}
 	if !isMarker(s.Marker) || s.Share == "" {
@@ -102,23 +100,20 @@ func (f *first) unshare() (ansible.Reply, error) {
 }
 
 // works refuses to hand over what is not a working cluster's.
-func (f *first) works(found situation) error {
+func (n Node) works(found cutover.Found) error {
 	var problems problem.List
 	add := func(what, at string) {
-		problems = append(problems, problem.Problem{
-			What: what,
-			At:   at,
-			Fix:  "migrate this server with cluster-migrate.yml first, or name a node that works in cidx_first_node",
-		})
+		problems = append(problems, problem.Problem{What: what, At: at,
+			Fix: "migrate this server with cluster-migrate.yml first, or name a node that works in cidx_first_node"})
 	}
-	if !found.now.Cluster() {
-		add(fmt.Sprintf("storage_mode is %q: this server is no node of a cluster", found.now.StorageMode), found.now.Path)
+	if !found.Now.Cluster() {
+		add(fmt.Sprintf("storage_mode is %q: this server is no node of a cluster", found.Now.StorageMode), found.Now.Path)
 	}
-	if found.standing.Unfinished() {
-		add("its migration, or its way into the cluster, is not finished", f.State().Journal())
+	if found.Standing.Unfinished() {
+		add("its migration, or its way into the cluster, is not finished", n.State().Journal())
 	}
-	for _, t := range found.trees {
-		if t.state != home.LinkInPlace {
+	for _, t := range found.Trees {
+		if t.State != home.LinkInPlace {
 			add("does not lead to the share", t.Link)
 		}
 	}
@@ -126,44 +121,40 @@ func (f *first) works(found situation) error {
 }
 
 // gather reads what is to be shared.
-func (f *first) gather(ctx context.Context, found situation) (shared, error) {
+func (n Node) gather(ctx context.Context, found cutover.Found) (shared, error) {
 	s := shared{
-		Home: home.ServerDir(f.Home, found.now), Share: f.share, UID: os.Geteuid(), GID: os.Getegid(),
-		NodeID: found.now.NodeID, Backend: found.now.Backend, Time: time.Now().UTC(),
+		Home: home.ServerDir(n.Home, found.Now), Share: found.Share, UID: os.Geteuid(), GID: os.Getegid(),
+		NodeID: found.Now.NodeID, Backend: found.Now.Backend, Time: time.Now().UTC(),
 	}
 	s.Host, _ = os.Hostname() // for messages only
-	for _, t := range found.trees {
-		s.Trees = append(s.Trees, rel(f.Home, t.Link))
+	for _, t := range found.Trees {
+		s.Trees = append(s.Trees, n.Rel(t.Link))
 	}
-	h := handed{DSN: found.now.DSN, Settings: map[string]json.RawMessage{}}
+	h := handed{DSN: found.Now.DSN, Settings: map[string]json.RawMessage{}}
 	for _, key := range append([]string{"cluster"}, settings...) {
-		if v := jsonfile.Get(found.now.Raw, key); v.Exists() && v.Type != gjson.Null {
+		if v := jsonfile.Get(found.Now.Raw, key); v.Exists() && v.Type != gjson.Null {
 			h.Settings[key] = json.RawMessage(v.Raw)
 		}
 	}
 	var err error
-	if h.Keys, err = f.readKeys(ctx); err == nil && h.Keys[kept.Salt] == nil {
-		err = problem.Problem{
-			What: "no such file; without it no node opens the stored tokens",
-			At:   filepath.Join(f.Home, kept.Salt),
-			Fix:  "start the server of this node once, or restore the file",
-		}
+	if h.Keys, err = readKeys(ctx, n.Common); err == nil && h.Keys[kept.Salt] == nil {
+		err = problem.Problem{What: "no such file; without it no node opens the stored tokens", At: filepath.Join(n.Home, kept.Salt),
+			Fix: "start the server of this node once, or restore the file"}
 	}
 	if err != nil {
 		return s, err
 	}
-	conn, where, err := f.connect(ctx, found)
-	if err != nil {
+	if err := found.Connect(ctx); err != nil {
 		return s, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	if h.Cluster, err = clusterDigest(ctx, conn); err == nil {
-		s.Ahead, err = ahead(ctx, conn)
+	defer found.Close(ctx)
+	if h.Cluster, err = clusterDigest(ctx, found.Conn); err == nil {
+		s.Ahead, err = ahead(ctx, found.Conn)
 	}
 	if err != nil {
-		return s, postgres.Explain(err, where)
+		return s, postgres.Explain(err, found.Where)
 	}
-	s.Sealed, err = seal.Close(f.Seal, h)
+	s.Sealed, err = seal.Close(n.Seal, h)
 	return s, err
 }
 
@@ -176,11 +167,8 @@ func clusterDigest(ctx context.Context, conn *pgconn.PgConn) (string, error) {
 		return "", fmt.Errorf("read cluster_secrets: %w", err)
 	}
 	if len(rows) == 0 {
-		return "", problem.Problem{
-			What: "PostgreSQL holds no keys of a cluster (cluster_secrets)",
-			At:   "cluster_secrets",
-			Fix:  "start the first node of the cluster before others are added",
-		}
+		return "", problem.Problem{What: "PostgreSQL holds no keys of a cluster (cluster_secrets)", At: "cluster_secrets",
+			Fix: "start the first node of the cluster before others are added"}
 	}
 	h := sha256.New()
 	for _, r := range rows {

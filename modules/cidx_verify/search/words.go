@@ -1,4 +1,4 @@
-package verify
+package search
 
 import (
 	"bytes"
@@ -202,7 +202,7 @@ func telling(text string, taken []string) string {
 		if len(token) < 5 || len(token) > 20 || len(token) <= len(best) || !plain(token) || tooCommon[strings.ToLower(token)] {
 			continue
 		}
-		if !contains(taken, token) {
+		if !slices.ContainsFunc(taken, func(w string) bool { return strings.EqualFold(w, token) }) {
 			best = token
 		}
 	}
@@ -225,13 +225,4 @@ func plain(s string) bool {
 		}
 	}
 	return true
-}
-
-func contains(words []string, word string) bool {
-	for _, w := range words {
-		if strings.EqualFold(w, word) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,4 +1,4 @@
-package config
+package kept
 
 import (
 	"context"
@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/scratch"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -14,23 +17,27 @@ import (
 // for: the server is down meanwhile.
 const most = 256 << 20
 
-// changedTables compares a live database with its copy, table by table. Both are
-// read in private copies below temp, which is removed.
-func changedTables(ctx context.Context, live, snapshot, temp string) ([]string, error) {
-	if info, err := os.Stat(live); err != nil || info.Size() > most {
-		return nil, err
+// Tables names the tables of a database that differ from its copy; none where they
+// cannot be told: the file is named all the same.
+func (d Difference) Tables(ctx context.Context, c home.Common) []string {
+	name := strings.TrimSuffix(strings.TrimSuffix(d.Of.Path, "-wal"), "-journal")
+	live := filepath.Join(c.Home, name)
+	info, err := os.Stat(live)
+	if d.Of.Kind != Database || d.What == Missing || err != nil || info.Size() > most {
+		return nil
 	}
-	if err := os.RemoveAll(temp); err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(temp) //nolint:errcheck // the next run removes it
-	then, err := digests(ctx, snapshot, filepath.Join(temp, "then.db"))
+	temp, err := scratch.New("cidx-database")
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	now, err := digests(ctx, live, filepath.Join(temp, "now.db"))
+	defer temp.Remove()
+	then, err := digests(ctx, c.State().Snapshot(name), filepath.Join(temp.Path, "then.db"))
 	if err != nil {
-		return nil, err
+		return nil
+	}
+	now, err := digests(ctx, live, filepath.Join(temp.Path, "now.db"))
+	if err != nil {
+		return nil
 	}
 	var changed []string
 	for _, t := range now.names {
@@ -43,7 +50,7 @@ func changedTables(ctx context.Context, live, snapshot, temp string) ([]string, 
 			changed = append(changed, t)
 		}
 	}
-	return changed, nil
+	return changed
 }
 
 // contents are the tables of a database, in its order, each with a digest.

@@ -1,4 +1,4 @@
-package config
+package further
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"cidx-cluster/modules/cidx_config/cutover"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/home"
@@ -29,9 +30,9 @@ import (
 type keyFiles map[string][]byte
 
 // readKeys reads the key files.
-func (c *cutover) readKeys(ctx context.Context) (keyFiles, error) {
+func readKeys(ctx context.Context, c home.Common) (keyFiles, error) {
 	found := keyFiles{}
-	for name, path := range kept.Keys(c.Common) {
+	for name, path := range kept.Keys(c) {
 		raw, err := os.ReadFile(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user"}
@@ -53,7 +54,7 @@ func keepKey(ctx context.Context, raw []byte) {
 // planKeys plans to write each key of this node that is not as the other one has
 // it. What is none of our key files is no name that another node could give.
 func (j *joining) planKeys(ctx context.Context) error {
-	now, err := j.readKeys(ctx)
+	now, err := readKeys(ctx, j.Common)
 	if err != nil {
 		return err
 	}
@@ -62,35 +63,28 @@ func (j *joining) planKeys(ctx context.Context) error {
 		if want == nil || had != nil && bytes.Equal(had, want) {
 			continue
 		}
-		j.plan = append(j.plan, step{
-			what: "write " + name + " as node " + j.of.NodeID + " has it", event: "key", data: map[string]any{"name": name},
-			do: func() error { return j.putKey(name, want) }, undo: func() error { return j.putKey(name, had) },
+		j.Plan = append(j.Plan, cutover.Step{
+			Name: "write " + name + " as node " + j.of.NodeID + " has it", Event: "key", Data: map[string]any{"name": name},
+			Do: func() error { return putKey(j.Common, name, want) }, Undo: func() error { return putKey(j.Common, name, had) },
 		})
 	}
 	return nil
 }
 
 // putKey writes a key file; nil removes it.
-func (c *cutover) putKey(name string, content []byte) error {
-	path := kept.Keys(c.Common)[name]
+func putKey(c home.Common, name string, content []byte) error {
+	path := kept.Keys(c)[name]
 	info, err := os.Stat(path) // where there is none, it gets mode 0600
 	switch {
 	case content == nil && err != nil:
 		return nil // nor is there one
 	case content == nil:
-		return removeSynced(path)
+		return cutover.Remove(path)
 	}
 	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
 	return durable.Write(path, content, info)
-}
-
-func removeSynced(path string) error {
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove %s: %w", path, err)
-	}
-	return durable.SyncFolder(filepath.Dir(path))
 }
 
 // before is what this home had of its own before it became a node.
@@ -99,46 +93,44 @@ type before struct {
 	Databases []string `json:"databases"` // files that were there
 }
 
-func (c *cutover) beforePath() string { return c.State().Path("before-node.json") }
+func (n Node) beforePath() string { return n.State().Path("before-node.json") }
 
 // keepBefore writes it down.
-func (c *cutover) keepBefore(ctx context.Context) error {
-	now, err := c.readKeys(ctx)
+func (n Node) keepBefore(ctx context.Context) error {
+	now, err := readKeys(ctx, n.Common)
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(before{now, c.databases("")})
+	raw, err := json.Marshal(before{now, n.databases("")})
 	if err != nil {
 		return fmt.Errorf("encode what was before: %w", err)
 	}
-	return durable.Write(c.beforePath(), raw, nil)
+	return durable.Write(n.beforePath(), raw, nil)
 }
 
-func (c *cutover) readBefore() (b before, err error) {
-	raw, err := os.ReadFile(c.beforePath())
+func (n Node) readBefore() (b before, err error) {
+	raw, err := os.ReadFile(n.beforePath())
 	if err == nil {
 		err = json.Unmarshal(raw, &b)
 	}
 	if err != nil {
-		return b, problem.Problem{
-			What: "what this server had of its own cannot be read", At: c.beforePath(),
-			Fix: "make the file readable for the server's user, or restore it from a backup of the node",
-		}
+		return b, problem.Problem{What: "what this server had of its own cannot be read", At: n.beforePath(),
+			Fix: "make the file readable for the server's user, or restore it from a backup of the node"}
 	}
 	return b, nil
 }
 
 // planKeysBack plans to restore the keys.
-func (c *cutover) planKeysBack(ctx context.Context, was keyFiles) error {
-	now, err := c.readKeys(ctx)
+func (n Node) planKeysBack(ctx context.Context, was keyFiles) error {
+	now, err := readKeys(ctx, n.Common)
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		if want, known := was[name]; known && ((want == nil) != (now[name] == nil) || !bytes.Equal(want, now[name])) {
-			c.plan = append(c.plan, step{
-				what: "put " + name + " back", event: "key-back", data: map[string]any{"name": name},
-				do: func() error { return c.putKey(name, want) },
+			n.Plan = append(n.Plan, cutover.Step{
+				Name: "put " + name + " back", Event: "key-back", Data: map[string]any{"name": name},
+				Do: func() error { return putKey(n.Common, name, want) },
 			})
 		}
 	}
@@ -147,11 +139,11 @@ func (c *cutover) planKeysBack(ctx context.Context, was keyFiles) error {
 
 // databases are the files of SQLite databases, below the home, that are there under
 // a name with this end.
-func (c *cutover) databases(end string) []string {
+func (n Node) databases(end string) []string {
 	var list []string
 	for _, d := range cidx.DatabaseFiles() {
 		for _, p := range append(cidx.SideFiles(d.Path), d.Path+"-shm", d.Path) {
-			if !missing(filepath.Join(c.Home, p) + end) {
+			if !cutover.Missing(filepath.Join(n.Home, p) + end) {
 				list = append(list, p)
 			}
 		}
@@ -161,25 +153,22 @@ func (c *cutover) databases(end string) []string {
 
 // planDatabasesAside sets the databases of a standalone server aside: a cluster
 // node makes new ones, for what concerns it alone.
-func (c *cutover) planDatabasesAside() error {
-	for _, name := range c.databases("") {
-		path := filepath.Join(c.Home, name)
+func (n Node) planDatabasesAside() error {
+	for _, name := range n.databases("") {
+		path := filepath.Join(n.Home, name)
 		to := path + home.PreCluster
-		if !missing(to) {
-			return problem.Problem{
-				What: "two files: this one and its backup " + filepath.Base(to),
-				At:   path,
-				Fix:  "find out which one holds the standalone server's data, and move the other one away",
-			}
+		if !cutover.Missing(to) {
+			return problem.Problem{What: "two files: this one and its backup " + filepath.Base(to), At: path,
+				Fix: "find out which one holds the standalone server's data, and move the other one away"}
 		}
-		s := c.renameStep("aside", path, to)
-		s.undo = func() error {
-			if missing(to) {
+		s := n.renameStep("aside", path, to)
+		s.Undo = func() error {
+			if cutover.Missing(to) {
 				return nil // it was not done
 			}
 			return durable.RenameNew(to, path)
 		}
-		c.plan = append(c.plan, s)
+		n.Plan = append(n.Plan, s)
 	}
 	return nil
 }
@@ -187,24 +176,24 @@ func (c *cutover) planDatabasesAside() error {
 // planDatabasesBack moves those that the node has made into the state folder, and
 // puts the standalone server's back. One that was there before and has no name with
 // an end was not set aside yet, or is back already.
-func (c *cutover) planDatabasesBack(was []string) {
-	back, stamp := c.databases(home.PreCluster), time.Now().UTC().Format("20060102T150405Z")
-	for _, name := range c.databases("") {
+func (n Node) planDatabasesBack(was []string) {
+	back, stamp := n.databases(home.PreCluster), time.Now().UTC().Format("20060102T150405Z")
+	for _, name := range n.databases("") {
 		if slices.Contains(back, name) || !slices.Contains(was, name) {
-			c.plan = append(c.plan, c.renameStep("aside", filepath.Join(c.Home, name), c.State().Path("after-cluster", stamp, name)))
+			n.Plan = append(n.Plan, n.renameStep("aside", filepath.Join(n.Home, name), n.State().Path("after-cluster", stamp, name)))
 		}
 	}
 	for _, name := range back {
-		path := filepath.Join(c.Home, name)
-		c.plan = append(c.plan, c.renameStep("back", path+home.PreCluster, path))
+		path := filepath.Join(n.Home, name)
+		n.Plan = append(n.Plan, n.renameStep("back", path+home.PreCluster, path))
 	}
 }
 
 // renameStep moves a file of the home.
-func (c *cutover) renameStep(event, from, to string) step {
-	return step{
-		what: "rename " + from + " to " + to, event: event, data: map[string]any{"file": rel(c.Home, from)},
-		do: func() error {
+func (n Node) renameStep(event, from, to string) cutover.Step {
+	return cutover.Step{
+		Name: "rename " + from + " to " + to, Event: event, Data: map[string]any{"file": n.Rel(from)},
+		Do: func() error {
 			if err := durable.MakeFolder(filepath.Dir(to)); err != nil {
 				return err
 			}

@@ -1,10 +1,11 @@
-package config
+package proof
 
 import (
 	"context"
 	"fmt"
 	"path/filepath"
 
+	"cidx-cluster/modules/cidx_config/cutover"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/manifest"
@@ -17,24 +18,24 @@ const shownChanges = 50
 // untouched proves that the standalone trees are as they were copied: every file
 // and every folder. A process whose working folder is inside goes on writing
 // there when the tree has been renamed, and nowhere else when it is linked.
-func (c *cutover) untouched(ctx context.Context, found situation) error {
+func untouched(ctx context.Context, c home.Common, f cutover.Found) error {
 	var problems problem.List
-	for _, t := range found.trees {
-		if t.state == home.LinkInPlace && !t.aside {
+	for _, t := range f.Trees {
+		if t.State == home.LinkInPlace && !t.Kept {
 			continue // the server has had it on the share from the beginning
 		}
-		now, err := look(t.Tree)
+		now, err := cutover.Look(t.Tree)
 		if err != nil {
 			return err
 		}
 		at := t.Link
-		if now.aside {
+		if now.Kept {
 			at = t.Aside()
 		}
-		problems.Add(c.sinceCopy(ctx, t.Name, t.Link, at))
-		if t.Name == cidx.GoldenRepos && found.layout.Kind == "real" {
+		problems.Add(sinceCopy(ctx, c, t.Name, t.Link, at))
+		if t.Name == cidx.GoldenRepos && f.Layout.Kind == "real" {
 			const inside = ".versioned"
-			problems.Add(c.sinceCopy(ctx, cidx.Versioned, filepath.Join(t.Link, inside), filepath.Join(at, inside)))
+			problems.Add(sinceCopy(ctx, c, cidx.Versioned, filepath.Join(t.Link, inside), filepath.Join(at, inside)))
 		}
 	}
 	return problems.Err()
@@ -42,21 +43,24 @@ func (c *cutover) untouched(ctx context.Context, found situation) error {
 
 // sinceCopy compares one part of the copy with the folder that it is of. The
 // problems name its path as it is without a cut-over.
-func (c *cutover) sinceCopy(ctx context.Context, part, path, now string) error {
+func sinceCopy(ctx context.Context, c home.Common, part, path, now string) error {
 	m, err := manifest.Open(c.State().Manifest(part))
 	if err != nil {
 		return err
 	}
 	changes, err := m.Changes(ctx, now)
 	if err != nil {
-		return problem.Problem{What: "compare with the copy: " + err.Error(), At: path, Fix: "make it readable for the server's user, then " + again}
+		return problem.Problem{What: "compare with the copy: " + err.Error(), At: path,
+			Fix: "make it readable for the server's user, then " + again}
 	}
 	var problems problem.List
 	for _, c := range changes[:min(len(changes), shownChanges)] {
 		problems = append(problems, problem.Problem{What: c.What + " since the copy", At: filepath.Join(path, c.Path), Fix: again})
 	}
 	if more := len(changes) - shownChanges; more > 0 {
-		problems = append(problems, problem.Problem{What: fmt.Sprintf("%d more entries have changed since the copy", more), At: path, Fix: again})
+		problems = append(problems, problem.Problem{
+			What: fmt.Sprintf("%d more entries have changed since the copy", more), At: path, Fix: again,
+		})
 	}
 	return problems.Err()
 }

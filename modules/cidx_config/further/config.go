@@ -1,6 +1,7 @@
-package config
+package further
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/cidx_config/cutover"
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
@@ -16,15 +18,12 @@ import (
 
 // configNow is config.json, or what a server that never ran would begin with.
 func (j *joining) configNow(ctx context.Context) (home.Config, error) {
-	if !missing(j.ConfigPath()) {
+	if !cutover.Missing(j.ConfigPath()) {
 		return j.Config(ctx)
 	}
 	if info, err := os.Stat(j.Home); err != nil || !info.IsDir() {
-		return home.Config{}, problem.Problem{
-			What: "no such folder",
-			At:   j.Home,
-			Fix:  "install CIDX on this node first, and name the server's data directory (server_dir) in cidx_home",
-		}
+		return home.Config{}, problem.Problem{What: "no such folder", At: j.Home,
+			Fix: "install CIDX on this node first, and name the server's data directory (server_dir) in cidx_home"}
 	}
 	raw := fmt.Appendf(nil, "{\n  \"server_dir\": %q,\n  \"storage_mode\": %q\n}\n", j.Home, cidx.ModeSQLite)
 	return home.ParseConfig(ctx, j.ConfigPath(), raw)
@@ -52,32 +51,23 @@ func (j *joining) wanted(ctx context.Context, now home.Config) (home.Config, err
 
 // nodeID is the operator's name for this node, else cluster-join.sh's, else the
 // host's.
-func (j *joining) nodeID(found situation) string {
+func (j *joining) nodeID(found cutover.Found) string {
 	host, _ := os.Hostname() // a node without one is refused for its empty id
-	for _, id := range []string{j.NodeID, found.kept.NodeID, host} {
-		if id != "" {
-			return id
-		}
-	}
-	return ""
+	return cmp.Or(j.ID, found.Kept.NodeID, host)
 }
 
 // editConfig plans to write the cluster's values to config.json; those of the
 // sharding are the same on all nodes.
-func (j *joining) editConfig(found situation) error {
-	edits, err := clusterEdits(found.now, found.kept, j.DSN, j.nodeID(found), j.share)
+func (j *joining) editConfig(found cutover.Found) error {
+	edits, err := cutover.ClusterEdits(found, j.nodeID(found))
 	if err != nil {
 		return err
 	}
 	for _, key := range []string{"sharding_enabled", "shard_replicas"} {
 		v := gjson.GetBytes(j.given.Settings["cluster"], key)
-		if v.Exists() && v.Raw != jsonfile.Get(found.now.Raw, "cluster", key).Raw {
+		if v.Exists() && v.Raw != jsonfile.Get(found.Now.Raw, "cluster", key).Raw {
 			edits = append(edits, jsonfile.Edit{Path: []string{"cluster", key}, Value: json.RawMessage(v.Raw)})
 		}
 	}
-	s, needed, err := j.editStep(found.now, edits)
-	if needed {
-		j.plan = append(j.plan, s)
-	}
-	return err
+	return j.Edit(found.Now, edits)
 }
