@@ -50,24 +50,46 @@ func (m *Manifest) Changes(ctx context.Context, root string) ([]Change, error) {
 	if m.Len() == 0 {
 		return []Change{{"", Uncopied}}, nil
 	}
+	list, err := m.changes(ctx, fd)
+	return outermost(list), err
+}
+
+// many is how many folders one goroutine looks at before it asks for more.
+const many = 256
+
+func (m *Manifest) changes(ctx context.Context, root int) (list []Change, err error) {
 	var mu sync.Mutex
-	var list []Change
 	all, working := errgroup.WithContext(ctx)
 	all.SetLimit(runtime.NumCPU())
-	err = m.Each(func(path string, g *Group) error {
+	type folder struct {
+		path string
+		*Group
+	}
+	var next []folder
+	compare := func() {
+		some := next
+		next = make([]folder, 0, many)
 		all.Go(func() error {
-			changes, err := g.changes(fd, path)
-			if len(changes) > 0 {
+			for _, f := range some {
+				changes, err := f.changes(root, f.path)
+				if err != nil {
+					return err
+				}
 				mu.Lock()
-				defer mu.Unlock()
 				list = append(list, changes...)
+				mu.Unlock()
 			}
-			return err
+			return nil
 		})
+	}
+	err = m.Each(func(path string, g *Group) error {
+		if next = append(next, folder{path, g}); len(next) == many {
+			compare()
+		}
 		return working.Err()
 	})
-	err = errors.Join(all.Wait(), err)
-	return outermost(list), err
+	compare()
+	return list, errors.Join(all.Wait(), err)
 }
 
 // outermost sorts changes and leaves out what lies in a folder that is gone.
