@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/beneath"
@@ -53,7 +54,13 @@ func copyFile(from, to spot) (kept.Source, error) {
 	if err != nil || !unchanged(before, after) {
 		return kept.Source{}, fmt.Errorf("copy %s: %w", from, errors.Join(errMoved, err))
 	}
-	if back, err := kept.Hash(to.dir, to.rel); err != nil || back != sum {
+	var synced errgroup.Group
+	synced.Go(out.Sync)
+	back, err := kept.Hash(to.dir, to.rel)
+	if err := synced.Wait(); err != nil {
+		return kept.Source{}, full(err, to.String())
+	}
+	if err != nil || back != sum {
 		return kept.Source{}, fmt.Errorf("copy %s: read back differs: %w", from, errors.Join(err, io.ErrUnexpectedEOF))
 	}
 	s := kept.Describe(before)
@@ -78,9 +85,6 @@ func transfer(in, out *os.File) (string, error) {
 			return "", err
 		}
 	} else if _, err := io.Copy(io.MultiWriter(out, h), in); err != nil {
-		return "", err
-	}
-	if err := out.Sync(); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
