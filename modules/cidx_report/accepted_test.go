@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cidx-cluster/modules/internal/document"
 )
 
 const record = `{"time": "2026-11-29T10:00:00Z", "by": "ann@controller", "removed": [
@@ -15,11 +17,11 @@ const record = `{"time": "2026-11-29T10:00:00Z", "by": "ann@controller", "remove
 // is offered any more, in no outcome.
 func TestAnAcceptanceIsReported(t *testing.T) {
 	home := newHome(t)
-	call(t, home, migrated, nil)
+	call(t, home, document.Migrated, nil)
 	put(t, filepath.Join(home, ".cluster-migrate/accepted.json"), record)
 	r := replies(t)
 	r["accept"] = map[string]any{"changed": true, "msg": "this migration was accepted"}
-	reply := call(t, home, accepted, map[string]any{"replies": r, "host": "node1"})
+	reply := call(t, home, document.Accepted, map[string]any{"replies": r, "host": "node1"})
 	text := lines(reply, "lines")
 	for _, want := range []string{"Migration accepted", "Removed: 12 files; 3.4 MB came free", "There is no rollback any more: this migration was accepted at 2026-11-29 10:00 UTC by ann@controller."} {
 		if !strings.Contains(text, want) {
@@ -34,7 +36,7 @@ func TestAnAcceptanceIsReported(t *testing.T) {
 			t.Errorf("%q is missing in the page", want)
 		}
 	}
-	for _, outcome := range []string{already, verified, accepted} {
+	for _, outcome := range []string{document.Already, document.Verified, document.Accepted} {
 		before := snapshot(t, home)
 		r["accept"] = map[string]any{"changed": false}
 		again := call(t, home, outcome, map[string]any{"replies": r, "host": "node1"})

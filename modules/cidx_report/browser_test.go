@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cidx-cluster/modules/internal/document"
 )
 
 // Each outcome's report as a reader sees it: Chromium opens it at 390 and 1280 pixels, light
@@ -159,14 +161,14 @@ func browserPages(t *testing.T) map[string]string {
 	long := "/mnt/cidx/golden-repos/" + strings.Repeat("a-folder-with-a-long-name/", 8) + strings.Repeat("x", 120)
 	pages := map[string]string{}
 	for _, c := range []struct{ name, outcome, subject string }{
-		{"rehearsed", rehearsed, ""}, {"migrated", migrated, ""}, {"already", already, ""}, {"refused", refused, ""}, {"failed", failed, ""},
-		{"rolled-back", rolledBack, ""}, {"rollback-failed", failed, ofRollback}, {"verified", verified, ""}, {"accepted", accepted, ""},
-		{"added", verified, ofAddition}, {"not-added", refused, ofAddition}, {"taken-out", absent, ""},
+		{"rehearsed", document.Rehearsed, ""}, {"migrated", document.Migrated, ""}, {"already", document.Already, ""}, {"refused", document.Refused, ""}, {"failed", document.Failed, ""},
+		{"rolled-back", document.RolledBack, ""}, {"rollback-failed", document.Failed, document.OfRollback}, {"verified", document.Verified, ""}, {"accepted", document.Accepted, ""},
+		{"added", document.Verified, document.OfAddition}, {"not-added", document.Refused, document.OfAddition}, {"taken-out", document.Absent, ""},
 	} {
 		home := newHome(t)
 		put(t, filepath.Join(home, ".cluster-migrate/report/quarantine.jsonl"), "{}\n")
 		put(t, filepath.Join(home, ".cluster-migrate/database.json"), `{"tables":{"users":{"rows":45,"digest":"`+strings.Repeat("0123456789abcdef", 4)+`"}}}`)
-		if c.outcome == accepted {
+		if c.outcome == document.Accepted {
 			put(t, filepath.Join(home, ".cluster-migrate/accepted.json"), record)
 		}
 		r := replies(t)
@@ -175,15 +177,15 @@ func browserPages(t *testing.T) map[string]string {
 		r["database_rehearsal"] = map[string]any{"check_mode": true, "rows": 1234000, "seconds": 20}
 		r["service_rehearsal"] = map[string]any{"check_mode": true, "earlier": map[string]any{"stops": []float64{2, 4}}}
 		r["files_rehearsal"] = map[string]any{"check_mode": true, "parts": map[string]any{"golden-repos": map[string]any{"files": 299, "bytes": 16000000000}}, "forecast": map[string]any{"warm_seconds": 60, "delta_seconds": 4}}
-		if c.outcome == failed || c.outcome == refused {
+		if c.outcome == document.Failed || c.outcome == document.Refused {
 			r["files"] = map[string]any{"failed": true, "msg": "1 problem", "problems": []any{
 				map[string]any{"what": "unreadable: permission denied", "at": long, "fix": "make it readable, and run cluster-migrate.yml again"},
 				map[string]any{"what": `column is_admin: not a boolean: "maybe"`, "at": "users.17", "fix": "correct the row"}}}
 		}
 		arguments := map[string]any{
-			"replies": r, "host": "node1", "server": map[string]any{"running": false, "stopped": true, "server": "inactive"}, "_ansible_check_mode": c.outcome == refused,
+			"replies": r, "host": "node1", "server": map[string]any{"running": false, "stopped": true, "server": "inactive"}, "_ansible_check_mode": c.outcome == document.Refused,
 			"command": "ansible-playbook -i inventory/prod/hosts.yml --vault-id prod@prompt cluster-migrate.yml -l node1", "inline": "cidx_url",
-			"run": map[string]any{"check": c.outcome == rehearsed, "user": "ann", "controller": "desk", "folder": "/srv/ansible/cidx-cluster", "ansible_core": "2.21.0"},
+			"run": map[string]any{"check": c.outcome == document.Rehearsed, "user": "ann", "controller": "desk", "folder": "/srv/ansible/cidx-cluster", "ansible_core": "2.21.0"},
 		}
 		if c.subject != "" {
 			arguments["subject"] = c.subject

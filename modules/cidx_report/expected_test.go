@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/human"
 )
 
@@ -36,7 +37,7 @@ func TestTheDowntimeIsForecastFromWhatTheRehearsalMeasured(t *testing.T) {
 		"where a rehearsal failed":      {measured(map[string]any{"database_rehearsal": map[string]any{"check_mode": true, "failed": true}}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			reply := call(t, newHome(t), rehearsed, map[string]any{"replies": c.replies, "host": "node1", "_ansible_check_mode": true})
+			reply := call(t, newHome(t), document.Rehearsed, map[string]any{"replies": c.replies, "host": "node1", "_ansible_check_mode": true})
 			text := lines(reply, "lines")
 			if c.want == "" {
 				if strings.Contains(text, "xpected downtime") || reply.Get("report.forecast.downtime").Exists() {
@@ -53,7 +54,7 @@ func TestTheDowntimeIsForecastFromWhatTheRehearsalMeasured(t *testing.T) {
 
 // Every number of a forecast can be traced: the parts add up to the whole.
 func TestTheForecastIsTheSumOfItsParts(t *testing.T) {
-	f := call(t, newHome(t), rehearsed, map[string]any{"replies": measured(nil), "host": "node1", "_ansible_check_mode": true}).Get("report.forecast.downtime")
+	f := call(t, newHome(t), document.Rehearsed, map[string]any{"replies": measured(nil), "host": "node1", "_ansible_check_mode": true}).Get("report.forecast.downtime")
 	least, most := 0.0, 0.0
 	f.Get("parts").ForEach(func(_, p gjson.Result) bool {
 		least, most = least+p.Get("least_seconds").Float(), most+p.Get("most_seconds").Float()
@@ -70,7 +71,7 @@ func TestTheForecastIsTheSumOfItsParts(t *testing.T) {
 func TestAMigrationShowsForecastBesideFact(t *testing.T) {
 	all := measured(nil)
 	maps.Copy(all, replies(t))
-	reply := call(t, newHome(t), migrated, map[string]any{"replies": all, "host": "node1"})
+	reply := call(t, newHome(t), document.Migrated, map[string]any{"replies": all, "host": "node1"})
 	if text := lines(reply, "lines"); !strings.Contains(text, "\nDowntime: ") || !strings.Contains(text, "\n  Forecast: ") {
 		t.Error(text)
 	}

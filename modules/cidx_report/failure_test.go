@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -22,7 +23,7 @@ func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
 	must(t, err)
 	before, _, _ := strings.Cut(string(raw), `{"data":{"parts":{"golden-repos":{"bytes":30`)
 	put(t, journal, before) // up to the stop
-	reply := call(t, home, failed, map[string]any{"replies": r, "host": "node1", "service_manager": "command", "service_stop_command": "/opt/cidx stop", "service_start_command": "/opt/cidx start", "server": map[string]any{"running": false, "stopped": true, "server": "exit status 3"}})
+	reply := call(t, home, document.Failed, map[string]any{"replies": r, "host": "node1", "service_manager": "command", "service_stop_command": "/opt/cidx stop", "service_start_command": "/opt/cidx start", "server": map[string]any{"running": false, "stopped": true, "server": "exit status 3"}})
 	text := lines(reply, "lines")
 	for _, want := range []string{
 		"  done      server stopped", "  not done  server started in cluster mode\n  not done  server proven to work", "  done      configuration, databases and aliases kept aside", "  failed    databases in PostgreSQL", "  begun     repositories on the share", "  not done  server proven to work",
@@ -34,7 +35,7 @@ func TestFailureTellsWhatWasDoneAndTheWaysOut(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
 	}
-	if reply.Get("report.steps.3.state").Str != stepFailed || reply.Get("report.problems.0.step").Str != "database" || reply.Get("report.downtime.healthy").Str != "" {
+	if reply.Get("report.steps.3.state").Str != document.StepFailed || reply.Get("report.problems.0.step").Str != "database" || reply.Get("report.downtime.healthy").Str != "" {
 		t.Error(reply.Get("report").Raw)
 	}
 }
@@ -51,7 +52,7 @@ func TestFailureAfterTheStart(t *testing.T) {
 			r := replies(t)
 			delete(r, "verify")
 			r[c.failed] = map[string]any{"failed": true, "msg": "not healthy"}
-			text := lines(call(t, newHome(t), failed, map[string]any{"replies": r, "host": "node1", "server": map[string]any{"running": true}}), "lines")
+			text := lines(call(t, newHome(t), document.Failed, map[string]any{"replies": r, "host": "node1", "server": map[string]any{"running": true}}), "lines")
 			for _, want := range []string{"  done      server stopped\n", c.want, "The server was started at 01:06:52 UTC, runs, and is not proven to work.\nLeave it as it is"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%q is missing in\n%s", want, text)
@@ -91,7 +92,7 @@ func TestFailureTellsTheStateOfTheServerAsItIs(t *testing.T) {
 			for _, e := range c.events {
 				must(t, journal.Append(filepath.Join(home, ".cluster-migrate/journal.jsonl"), "cidx_service", e, nil))
 			}
-			reply := call(t, home, failed, map[string]any{"server": c.server, "host": "node1", "replies": map[string]any{"service": map[string]any{"failed": true, "msg": "x"}}})
+			reply := call(t, home, document.Failed, map[string]any{"server": c.server, "host": "node1", "replies": map[string]any{"service": map[string]any{"failed": true, "msg": "x"}}})
 			text := lines(reply, "lines")
 			if !strings.Contains(text, c.want) || strings.Contains(text, "To roll back:") != c.back {
 				t.Errorf("%q is missing, or the ways back are wrong, in\n%s", c.want, text)
@@ -114,7 +115,7 @@ func TestTheWayBackByHandIsPrintedOnlyWhereItLeadsBack(t *testing.T) {
 			if config != "" {
 				put(t, path, config)
 			}
-			reply := call(t, home, failed, map[string]any{"host": "node1", "replies": map[string]any{"service": map[string]any{"failed": true, "msg": "x"}}})
+			reply := call(t, home, document.Failed, map[string]any{"host": "node1", "replies": map[string]any{"service": map[string]any{"failed": true, "msg": "x"}}})
 			text := lines(reply, "lines")
 			if strings.Contains(text, "pre-cluster") || !strings.Contains(text, "ansible-playbook cluster-rollback.yml -l node1") {
 				t.Errorf("got\n%s", text)

@@ -3,27 +3,27 @@ package report
 import (
 	"github.com/tidwall/gjson"
 
-	"cidx-cluster/modules/internal/human"
+	"cidx-cluster/modules/internal/document"
 )
 
 // forecasts sums up the rehearsal, the one before a real run too, and beside it
 // what a migration has moved.
-func (d *document) forecasts(all []reply) {
-	if d.further() {
+func (d *gathering) forecasts(all []reply) {
+	if d.Further() {
 		return
 	}
 	told := all
-	if d.Outcome != rehearsed {
+	if d.Outcome != document.Rehearsed {
 		told = only(all, func(r reply) bool { return r.Get("check_mode").Bool() })
 	}
-	if d.Outcome != rehearsed && (len(of(told, "database")) == 0 || len(of(told, "files")) == 0) {
+	if d.Outcome != document.Rehearsed && (len(of(told, "database")) == 0 || len(of(told, "files")) == 0) {
 		return
 	}
-	d.Forecast = &forecast{moved: summed(told), Downtime: expect(all)}
-	if d.Outcome != migrated || d.Check {
+	d.Forecast = &document.Forecast{Moved: summed(told), Downtime: expect(all)}
+	if d.Outcome != document.Migrated || d.Check {
 		return
 	}
-	d.Fact = &moved{Rows: d.Database.Rows, Bytes: d.TotalBytes(), Files: d.TotalFiles(), Aliases: d.Aliases.Updated}
+	d.Fact = &document.Moved{Rows: d.Database.Rows, Bytes: d.TotalBytes(), Files: d.TotalFiles(), Aliases: d.Aliases.Updated}
 	for _, r := range of(all, "files") {
 		if r.Get("phase").Str == "warm" && !r.Get("check_mode").Bool() {
 			d.Fact.Warm += r.Get("seconds").Float()
@@ -44,8 +44,8 @@ func only(list []reply, which func(reply) bool) []reply {
 
 // summed is what replies say of rows, files and aliases; of one part of the files
 // the last reply counts.
-func summed(replies []reply) moved {
-	var m moved
+func summed(replies []reply) document.Moved {
+	var m document.Moved
 	for _, r := range of(replies, "database") {
 		m.Rows = r.Get("rows").Int()
 	}
@@ -64,48 +64,4 @@ func summed(replies []reply) moved {
 		m.Bytes, m.Files = m.Bytes+p.Get("bytes").Int(), m.Files+p.Get("files").Int()
 	}
 	return m
-}
-
-// compared is a line of forecast and fact.
-type compared struct{ What, Forecast, Fact, From string }
-
-// Compared sets the forecast beside what came of it.
-func (d *document) Compared() []compared {
-	if d.Forecast == nil {
-		return nil
-	}
-	fact := d.Fact
-	if fact == nil {
-		fact = &moved{}
-	}
-	list := []compared{
-		{"rows to PostgreSQL", human.Number(d.Forecast.Rows), human.Number(fact.Rows), ""},
-		{"files on the share", human.Number(d.Forecast.Files), human.Number(fact.Files), ""},
-		{"their size", human.Bytes(d.Forecast.Bytes), human.Bytes(fact.Bytes), ""},
-		{"alias files to rewrite", human.Number(d.Forecast.Aliases), human.Number(fact.Aliases), ""},
-		{"copy while the server answers", known(d.Forecast.Warm), known(fact.Warm), ""},
-	}
-	if e := d.Forecast.Downtime; e != nil {
-		list = append(list, compared{"downtime", human.Seconds(e.Least) + " to " + human.Seconds(e.Most), known(d.Downtime.Seconds), "the sum of these"})
-		for _, p := range e.Parts {
-			list = append(list, compared{"– " + p.What, human.Seconds(p.Least) + " to " + human.Seconds(p.Most), "", p.From})
-		}
-		for _, what := range e.Unknown {
-			list = append(list, compared{"– " + what, "not known", "", "comes on top"})
-		}
-	}
-	if d.Fact == nil {
-		for i := range list {
-			list[i].Fact = ""
-		}
-	}
-	return list
-}
-
-// known is a time, or that it is not known.
-func known(seconds float64) string {
-	if seconds == 0 {
-		return "not known"
-	}
-	return human.Seconds(seconds)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
@@ -22,26 +23,25 @@ import (
 // stepsInOrder are the steps of a migration, an acceptance and a verification.
 var stepsInOrder = []string{"precheck", "service", "backup", "database", "files", "aliases", "config", "verify", "accept"}
 
+// gathering is a report that is being put together.
+type gathering struct{ *document.Report }
+
 // gather reads everything. What the state folder does not have is left empty;
 // what it has but cannot be read is a warning: a report must not fail because of
 // the fault that it is to tell of.
-func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
+func gather(ctx context.Context, a args, mode ansible.Mode) (*document.Report, error) {
 	raw, err := json.Marshal(a.Replies)
 	if err != nil {
 		return nil, fmt.Errorf("encode replies: %w", err)
 	}
 	node, _ := os.Hostname() // "" says as much as an error would
-	d := &document{
-		Format: 1, Time: time.Now().UTC().Truncate(time.Millisecond), Tool: tool{ansible.Version, ansible.Build, a.ran("ansible_core")},
-		Run:     origin{a.ran("user"), a.ran("controller"), a.ran("folder"), a.Command, a.Inline},
-		Subject: a.subject(), Outcome: a.Outcome, Check: a.rehearsal(mode),
-		Host: a.Host, Node: node, Home: a.Home, State: string(a.State()),
-		Steps: []step{}, Timeline: []event{}, Repositories: []repository{}, Checks: []check{},
-		Warnings: []remark{}, Problems: []problemLine{}, Artifacts: []artifact{}, Next: []way{},
-		Database: database{Tables: []table{}, Skipped: []table{}},
-		Files:    files{Parts: []part{}, Passes: []pass{}, LeftOut: []entry{}, Foreign: []entry{}, Paths: []entry{}, Repaired: []entry{}},
-		Aliases:  aliases{LeftAlone: []entry{}},
+	d := &gathering{document.New(time.Now())}
+	d.Tool = document.Tool{Version: ansible.Version, Build: ansible.Build, Core: a.ran("ansible_core")}
+	d.Run = document.Origin{
+		User: a.ran("user"), Controller: a.ran("controller"), Folder: a.ran("folder"), Command: a.Command, Inline: a.Inline,
 	}
+	d.Subject, d.Outcome, d.Check = a.subject(), a.Outcome, a.rehearsal(mode)
+	d.Host, d.Node, d.Home, d.State = a.Host, node, a.Home, string(a.State())
 	d.Share = d.mountPoint(ctx, a)
 	all := sorted(gjson.ParseBytes(raw))
 	replies := counting(slices.Clone(all))
@@ -60,15 +60,15 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document, error) {
 	d.artifacts(a.State())
 	d.serverNow(a)
 	d.finality(a)
-	d.codes() // when nothing more is found
+	d.Code() // when nothing more is found
 	d.ways(a, a.scope(ctx, mode.ByRoot))
-	return d, nil
+	return d.Report, nil
 }
 
 // mountPoint names the share, and registers the configuration's secrets.
-func (d *document) mountPoint(ctx context.Context, a args) string {
+func (d *gathering) mountPoint(ctx context.Context, a args) string {
 	config, err := a.Config(ctx)
-	if err != nil && !d.further() { // which may have none yet
+	if err != nil && !d.Further() { // which may have none yet
 		d.warn("report", err)
 	}
 	if kept, err := home.ReadConfig(ctx, a.State().ClusterConfig()); err == nil && config.Share == "" {
@@ -80,8 +80,12 @@ func (d *document) mountPoint(ctx context.Context, a args) string {
 	return config.Share
 }
 
-func (d *document) warn(step string, err error) {
-	d.Warnings = append(d.Warnings, remark{Step: step, Text: err.Error()})
+func (d *gathering) warn(step string, err error) {
+	d.Warnings = append(d.Warnings, document.Remark{Step: step, Text: err.Error()})
+}
+
+func (d *gathering) problem(step string, p problem.Problem) {
+	d.Problems = append(d.Problems, document.Problem{Step: step, Problem: p})
 }
 
 // reply is one step's answer.
@@ -144,36 +148,45 @@ func of(replies []reply, step string) []reply {
 }
 
 // steps tells how far each step came. Of several replies the worst counts.
-func (d *document) steps(replies []reply) {
+func (d *gathering) steps(replies []reply) {
 	for _, name := range stepsInOrder {
-		s := step{Name: name, State: stepMissing}
+		s := document.Step{Name: name, State: document.StepMissing}
 		for _, r := range of(replies, name) {
 			s.Seconds = human.Tenths(s.Seconds + r.Get("seconds").Float())
-			if state := stateOf(r); s.State == stepMissing || s.State == stepBegun || state == stepFailed || (s.State != stepFailed && state == stepDone) {
+			if state := stateOf(r); outweighs(state, s.State) {
 				s.State, s.Message = state, firstLine(r.Get("msg").String())
 			}
 		}
-		if s.State == stepMissing && (d.Outcome != failed || d.Subject != ofMigration || name == "accept") {
+		if s.State == document.StepMissing && (d.Outcome != document.Failed || d.Subject != document.OfMigration || name == "accept") {
 			continue // it is no part of such a run
 		}
 		d.Steps = append(d.Steps, s)
 	}
 }
 
+// outweighs reports whether a step is as its next reply says, rather than as those before.
+func outweighs(next, before string) bool {
+	switch {
+	case next == document.StepFailed, before == document.StepMissing, before == document.StepBegun:
+		return true
+	}
+	return next == document.StepDone && before != document.StepFailed
+}
+
 func stateOf(r reply) string {
 	switch {
 	case r.Get("failed").Bool():
-		return stepFailed
+		return document.StepFailed
 	case r.Get("check_mode").Bool():
-		return stepRehearsed
+		return document.StepRehearsed
 	case r.Get("skipped").Bool():
-		return stepSkipped
+		return document.StepSkipped
 	case r.Get("phase").Str == "warm":
-		return stepBegun // the copy is complete with the pass after the stop
+		return document.StepBegun // the copy is complete with the pass after the stop
 	case r.Get("changed").Bool():
-		return stepDone
+		return document.StepDone
 	}
-	return stepUnchanged
+	return document.StepUnchanged
 }
 
 func firstLine(s string) string {
@@ -182,32 +195,33 @@ func firstLine(s string) string {
 }
 
 // remarks collects checks, warnings and problems of one reply.
-func (d *document) remarks(r reply) {
+func (d *gathering) remarks(r reply) {
 	for _, c := range r.Get("checks").Array() {
-		d.Checks = append(d.Checks, check{r.name, c.Get("name").Str, c.Get("ok").Bool(), c.Get("detail").Str})
+		d.Checks = append(d.Checks, document.Check{
+			Step: r.name, Name: c.Get("name").Str, OK: c.Get("ok").Bool(), Detail: c.Get("detail").Str,
+		})
 	}
 	for _, w := range r.Get("all_warnings").Array() {
-		d.Warnings = append(d.Warnings, remark{Step: r.name, Text: w.String()})
+		d.Warnings = append(d.Warnings, document.Remark{Step: r.name, Text: w.String()})
 	}
 	problems := r.Get("problems").Array()
 	for _, p := range problems {
-		found := problem.Problem{What: p.Get("what").Str, At: p.Get("at").Str, Fix: p.Get("fix").Str}
-		d.Problems = append(d.Problems, problemLine{Step: r.name, Problem: found})
+		d.problem(r.name, problem.Problem{What: p.Get("what").Str, At: p.Get("at").Str, Fix: p.Get("fix").Str})
 	}
 	if len(problems) == 0 && r.Get("failed").Bool() {
-		d.Problems = append(d.Problems, problemLine{Step: r.name, Problem: problem.Problem{What: r.Get("msg").String()}})
+		d.problem(r.name, problem.Problem{What: r.Get("msg").String()})
 	}
 }
 
 // cause is why a run ended where none of our modules says so.
-func (d *document) cause(a args) {
-	if len(d.Problems) == 0 && a.Cause != "" && (a.Outcome == failed || a.Outcome == refused) {
-		d.Problems = append(d.Problems, problemLine{Step: ofPlaybook, Problem: problem.Problem{What: firstLine(a.Cause)}})
+func (d *gathering) cause(a args) {
+	if len(d.Problems) == 0 && a.Cause != "" && (a.Outcome == document.Failed || a.Outcome == document.Refused) {
+		d.problem(document.OfPlaybook, problem.Problem{What: firstLine(a.Cause)})
 	}
 }
 
 // fromJournal tells the events of this migration and the downtime.
-func (d *document) fromJournal(a args, replies []reply) {
+func (d *gathering) fromJournal(a args, replies []reply) {
 	entries, err := journal.Read(a.State().Journal())
 	if err != nil {
 		d.warn("report", err)
@@ -215,7 +229,7 @@ func (d *document) fromJournal(a args, replies []reply) {
 	}
 	entries = current(entries, d.Outcome)
 	for i, e := range entries {
-		v := event{Time: e.Time, Module: e.Module, Event: e.Event, Data: e.Data}
+		v := document.Event{Time: e.Time, Module: e.Module, Event: e.Event, Data: e.Data}
 		if i > 0 {
 			v.After = seconds(e.Time.Sub(entries[i-1].Time))
 		}

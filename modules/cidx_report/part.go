@@ -21,7 +21,9 @@ const partLimit = 512 << 10
 // to follow a path there as root.
 func (a args) part() (ansible.Reply, error) {
 	if a.Read != filepath.Base(a.Read) || a.Offset < 0 {
-		return ansible.Reply{}, problem.Problem{What: fmt.Sprintf("not a file of the report: %q", a.Read), At: "read", Fix: "give a name as in files, without a folder"}
+		return ansible.Reply{}, problem.Problem{
+			What: fmt.Sprintf("not a file of the report: %q", a.Read), At: "read", Fix: "give a name as in files, without a folder",
+		}
 	}
 	f, err := os.OpenFile(a.State().Report(a.Read), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/home"
 )
 
 func TestAReportIsReadInPartsAndNothingElseIs(t *testing.T) {
-	a := args{Common: home.Common{Home: t.TempDir()}, Outcome: migrated, Read: "report.json"}
+	a := args{Common: home.Common{Home: t.TempDir()}, Outcome: document.Migrated, Read: "report.json"}
 	if err := os.MkdirAll(a.State().Report(), 0o700); err != nil {
 		t.Fatal(err)
 	}

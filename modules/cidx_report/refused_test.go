@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/journal"
 )
 
@@ -15,7 +16,7 @@ import (
 var claims = regexp.MustCompile(`Migrated:|Rolled back:|Accepted:|Migration complete|Rollback complete|Migration accepted|is now the first node|runs again|runs with the data`)
 
 func TestARehearsalClaimsNothing(t *testing.T) {
-	for _, outcome := range []string{rehearsed, migrated, already, refused, failed, rolledBack, verified, accepted} {
+	for _, outcome := range []string{document.Rehearsed, document.Migrated, document.Already, document.Refused, document.Failed, document.RolledBack, document.Verified, document.Accepted} {
 		t.Run(outcome, func(t *testing.T) {
 			home := newHome(t)
 			before := snapshot(t, home)
@@ -43,14 +44,14 @@ func TestARefusedRunIsReported(t *testing.T) {
 		headline, state  string
 		back             bool // a way back is offered
 	}{
-		"a migration before the stop":       {refused, ofMigration, nil, running, "Not migrated: this run has changed nothing", "The server runs; this run has not stopped it.", false},
-		"of a server that was down":         {refused, ofMigration, nil, down, "Not migrated", "The server is down, as this run has found it.", false},
-		"that would have resumed":           {refused, ofMigration, []string{stopping, stopped}, down, "Not migrated", "It must not be started by hand.", true},
-		"nobody could look":                 {refused, ofMigration, nil, map[string]any{"unreachable": true, "msg": "no route"}, "Not migrated", "Whether the server runs is not known (no route).", false},
-		"a rollback that lacks the way":     {refused, ofRollback, nil, running, "Not rolled back: nothing was changed", "The server runs; this run has not stopped it.", false},
-		"a rollback that failed on its way": {failed, ofRollback, []string{stopping, stopped}, down, "The rollback failed", "It must not be started by hand.", false},
-		"a verification":                    {refused, ofVerification, nil, running, "The verification has found problems", "The server runs", false},
-		"an acceptance":                     {refused, ofAcceptance, nil, running, "Not accepted: nothing was removed", "The server runs", false},
+		"a migration before the stop":       {document.Refused, document.OfMigration, nil, running, "Not migrated: this run has changed nothing", "The server runs; this run has not stopped it.", false},
+		"of a server that was down":         {document.Refused, document.OfMigration, nil, down, "Not migrated", "The server is down, as this run has found it.", false},
+		"that would have resumed":           {document.Refused, document.OfMigration, []string{stopping, stopped}, down, "Not migrated", "It must not be started by hand.", true},
+		"nobody could look":                 {document.Refused, document.OfMigration, nil, map[string]any{"unreachable": true, "msg": "no route"}, "Not migrated", "Whether the server runs is not known (no route).", false},
+		"a rollback that lacks the way":     {document.Refused, document.OfRollback, nil, running, "Not rolled back: nothing was changed", "The server runs; this run has not stopped it.", false},
+		"a rollback that failed on its way": {document.Failed, document.OfRollback, []string{stopping, stopped}, down, "The rollback failed", "It must not be started by hand.", false},
+		"a verification":                    {document.Refused, document.OfVerification, nil, running, "The verification has found problems", "The server runs", false},
+		"an acceptance":                     {document.Refused, document.OfAcceptance, nil, running, "Not accepted: nothing was removed", "The server runs", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := t.TempDir()
@@ -83,7 +84,7 @@ func TestARefusedRunIsReported(t *testing.T) {
 }
 
 func TestARunThatNoModuleEndedNamesItsCause(t *testing.T) {
-	reply := call(t, t.TempDir(), refused, map[string]any{"cause": "Wait for the word: nobody came\nTraceback", "_ansible_check_mode": true})
+	reply := call(t, t.TempDir(), document.Refused, map[string]any{"cause": "Wait for the word: nobody came\nTraceback", "_ansible_check_mode": true})
 	if got := reply.Get("report.problems.0.what").Str; got != "Wait for the word: nobody came" {
 		t.Errorf("got %q", got)
 	}
@@ -96,7 +97,7 @@ func TestTheForecastStandsBesideTheFact(t *testing.T) {
 	r["files_rehearsal"] = map[string]any{"check_mode": true, "parts": map[string]any{"golden-repos": map[string]any{"files": 299, "bytes": 16000000000}}, "forecast": map[string]any{"warm_seconds": 60}}
 	r["files_warm"].(map[string]any)["seconds"] = 61.5
 	r["files"].(map[string]any)["seconds"] = 3.4
-	reply := call(t, newHome(t), migrated, map[string]any{"replies": r})
+	reply := call(t, newHome(t), document.Migrated, map[string]any{"replies": r})
 	for path, want := range map[string]string{
 		"forecast.rows": "1234000", "fact.rows": "1234567", "forecast.files": "299", "fact.files": "300", "forecast.aliases": "11", "fact.aliases": "12",
 		"forecast.warm_seconds": "60", "fact.warm_seconds": "61.5", "steps.4.seconds": "64.9",
@@ -108,7 +109,7 @@ func TestTheForecastStandsBesideTheFact(t *testing.T) {
 	if page := reply.Get("html").Str; !strings.Contains(page, "Forecast and fact") || !strings.Contains(page, "1,234,000") {
 		t.Error("the page does not show it")
 	}
-	if call(t, newHome(t), migrated, map[string]any{"replies": replies(t)}).Get("report.forecast").Exists() {
+	if call(t, newHome(t), document.Migrated, map[string]any{"replies": replies(t)}).Get("report.forecast").Exists() {
 		t.Error("a forecast without a rehearsal")
 	}
 }
@@ -116,20 +117,10 @@ func TestTheForecastStandsBesideTheFact(t *testing.T) {
 func TestTheReportNamesItsVersions(t *testing.T) {
 	r := replies(t)
 	r["precheck"].(map[string]any)["postgres"] = map[string]any{"version": "15.18"}
-	reply := call(t, newHome(t), migrated, map[string]any{"replies": r, "run": map[string]any{"ansible_core": "2.21.0", "folder": "/srv/ansible"}})
+	reply := call(t, newHome(t), document.Migrated, map[string]any{"replies": r, "run": map[string]any{"ansible_core": "2.21.0", "folder": "/srv/ansible"}})
 	for path, want := range map[string]string{"database.postgresql": "15.18", "server.version": "11.79.0", "tool.ansible_core": "2.21.0", "run.folder": "/srv/ansible"} {
 		if got := reply.Get("report." + path).Str; got != want || !strings.Contains(reply.Get("html").Str, want) {
 			t.Errorf("%s is %q, want %q", path, got, want)
 		}
-	}
-}
-
-// Every cell has its label for the narrow layout, and nothing is closed.
-func TestNothingIsClosedAndEveryCellIsLabelled(t *testing.T) {
-	if cell := regexp.MustCompile(`<td(?: class="[^"]*")?>`).FindString(pageText); cell != "" {
-		t.Errorf("a cell without data-l: %s", cell)
-	}
-	if strings.Contains(strings.ReplaceAll(pageText, "<details open>", ""), "<details") {
-		t.Error("a closed section")
 	}
 }

@@ -20,54 +20,34 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 )
 
-// Outcomes of a run.
-const (
-	rehearsed  = "rehearsed"
-	migrated   = "migrated"
-	already    = "already"
-	failed     = "failed"
-	rolledBack = "rolled-back"
-	verified   = "verified"
-	accepted   = "accepted"
-	absent     = "absent"  // a node was taken out of the cluster
-	refused    = "refused" // nothing was changed
-)
-
-// What was run.
-const (
-	ofMigration    = "migration"
-	ofRollback     = "rollback"
-	ofVerification = "verification"
-	ofAcceptance   = "acceptance"
-	ofAddition     = "addition" // of a further node
-	ofRemoval      = "removal"  // of one from the cluster
-)
-
 // args are the arguments of cidx_report.
 type args struct {
 	home.Common
-	Outcome string         `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,refused,failed,rolled-back,verified,accepted,absent" doc:"How the run ended."`
-	Subject string         `arg:"subject" choices:"migration,rollback,verification,acceptance,addition,removal" doc:"What was run, where the outcome does not say it. Default is C(migration)."`
-	Replies map[string]any `arg:"replies" doc:"The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, for example C(files_warm)."`
-	Server  map[string]any `arg:"server" doc:"The reply of C(cidx_service) with C(state=status), asked right before this report of a failure or a refusal. Without it the summary says that the server's state is not known."`
-	Host    string         `arg:"host" doc:"The node's name in the inventory, for the commands of the summary. Where it is given, the summary is printed as well."`
-	Manager string         `arg:"service_manager" choices:"systemd,command" default:"systemd" doc:"How the server is started and stopped, for the commands of a rollback by hand."`
+
+	Outcome string `arg:"outcome" required:"true" choices:"rehearsed,migrated,already,refused,failed,rolled-back,verified,accepted,absent"`
+
+	Subject string         `arg:"subject" choices:"migration,rollback,verification,acceptance,addition,removal"`
+	Replies map[string]any `arg:"replies"`
+	Server  map[string]any `arg:"server"`
+	Host    string         `arg:"host"`
+	Manager string         `arg:"service_manager" choices:"systemd,command" default:"systemd"`
 	Unit    string         `arg:"service_unit" default:"cidx-server" doc:"The server's unit, with C(systemd)."`
 	Start   string         `arg:"service_start_command" doc:"Command that starts the server, with C(command)."`
 	Stop    string         `arg:"service_stop_command" doc:"Command that stops the server, with C(command)."`
-	Resume  string         `arg:"migrate_command" doc:"Command that migrates again. Default is C(ansible-playbook cluster-migrate.yml) for C(host)."`
-	Read    string         `arg:"read" doc:"Only read: the name of a file of C(report) in the state folder. The reply is a C(part) of it in base64, at most 512 KiB from I(offset) on."`
+	Resume  string         `arg:"migrate_command"`
+	Read    string         `arg:"read"`
 	Offset  int            `arg:"offset" default:"0" doc:"With I(read): the byte to begin at."`
-	Back    string         `arg:"rollback_command" doc:"Command that rolls back. Default is C(ansible-playbook cluster-rollback.yml) for C(host)."`
+	Back    string         `arg:"rollback_command"`
 	Cause   string         `arg:"cause" doc:"Why the run ended, where no reply says so."`
 	Command string         `arg:"command" doc:"The command that was run, without any value that was given with C(-e)."`
-	Run     map[string]any `arg:"run" doc:"Who ran it: C(user), C(controller), C(folder), C(ansible_core), and whether it was a rehearsal (C(check))."`
+	Run     map[string]any `arg:"run"`
 	Inline  string         `arg:"inline" doc:"Names of variables that were given on the command line, to be given again with a command."`
 }
 
@@ -77,9 +57,28 @@ func Module() ansible.Module {
 		Name:  "cidx_report",
 		Short: "Write down what a run has done, for machines and for people",
 		Description: []string{
-			"Gathers journal, records and replies into C(report.json) and a self-contained C(report.html) below C(report) in the state folder. Each report is also kept as C(report-<time>.json).",
+			"Gathers journal, records and replies into C(report.json) and a self-contained C(report.html) " +
+				"below C(report) in the state folder. Each report is also kept as C(report-<time>.json).",
 			"Words the end of the transcript: how to add nodes, how to roll back, how to resume.",
 			"Asks neither the server nor PostgreSQL nor the share, so it also works when they are the reason of a failure.",
+		},
+		Arguments: map[string]string{
+			"outcome": "How the run ended.",
+			"subject": "What was run, where the outcome does not say it. Default is C(migration).",
+			"replies": "The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), " +
+				"C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, " +
+				"for example C(files_warm).",
+			"server": "The reply of C(cidx_service) with C(state=status), asked right before this report of a failure or a refusal. " +
+				"Without it the summary says that the server's state is not known.",
+			"host": "The node's name in the inventory, for the commands of the summary. " +
+				"Where it is given, the summary is printed as well.",
+			"service_manager": "How the server is started and stopped, for the commands of a rollback by hand.",
+			"migrate_command": "Command that migrates again. Default is C(ansible-playbook cluster-migrate.yml) for C(host).",
+			"read": "Only read: the name of a file of C(report) in the state folder. " +
+				"The reply is a C(part) of it in base64, at most 512 KiB from I(offset) on.",
+			"rollback_command": "Command that rolls back. Default is C(ansible-playbook cluster-rollback.yml) for C(host).",
+			"run": "Who ran it: C(user), C(controller), C(folder), C(ansible_core), " +
+				"and whether it was a rehearsal (C(check)).",
 		},
 		Check: "Writes nothing; the documents are in the reply.",
 		Returns: []ansible.Return{
@@ -87,10 +86,13 @@ func Module() ansible.Module {
 			{Name: "html", Type: "str", Doc: "The document that C(report.html) holds."},
 			{Name: "files", Type: "list", Doc: "Files that were written on the node; none where it cannot keep them, which is a warning."},
 			{Name: "summary", Type: "list", Doc: "The lines that end the transcript."},
-			{Name: "part", Type: "str", Doc: "With I(read): bytes of the file in base64. C(next) is where to go on, C(last) whether that is its end."},
-			{Name: "truncated", Type: "bool", Doc: "Whether lists were shortened to keep the reply small. The documents then say so themselves, in C(warnings); the files on the node are complete."},
+			{Name: "part", Type: "str", Doc: "With I(read): bytes of the file in base64. " +
+				"C(next) is where to go on, C(last) whether that is its end."},
+			{Name: "truncated", Type: "bool", Doc: "Whether lists were shortened to keep the reply small. " +
+				"The documents then say so themselves, in C(warnings); the files on the node are complete."},
 		},
-		Example: "- name: Write the report\n  cidx.cluster.cidx_report:\n    home: /home/cidx/.cidx-server\n    outcome: migrated\n    host: \"{{ inventory_hostname }}\"\n    replies:\n      verify: \"{{ verify_reply }}\"\n",
+		Example: "- name: Write the report\n  cidx.cluster.cidx_report:\n    home: /home/cidx/.cidx-server\n" +
+			"    outcome: migrated\n    host: \"{{ inventory_hostname }}\"\n    replies:\n      verify: \"{{ verify_reply }}\"\n",
 	}, run)
 }
 
@@ -107,23 +109,23 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	if err != nil {
 		return ansible.Reply{Msg: "report cannot be gathered"}, err
 	}
-	if err := doc.mask(ctx); err != nil {
+	if err := doc.Mask(ctx); err != nil {
 		return ansible.Reply{Msg: "report cannot be masked"}, err
 	}
-	doc.next()
-	lines := doc.summary()
-	if len(lines) > 0 && a.Inline != "" && a.Outcome != verified && a.Outcome != accepted {
+	doc.Offer()
+	lines := doc.Summary()
+	if len(lines) > 0 && a.Inline != "" && a.Outcome != document.Verified && a.Outcome != document.Accepted {
 		lines = append(lines, "Give what this run was given with -e again: "+a.Inline)
 	}
 	r := ansible.Reply{Msg: "report of the outcome: " + a.Outcome, Data: map[string]any{"summary": lines, "files": []string{}}}
-	page, err := doc.html()
+	page, err := doc.HTML()
 	if err != nil {
 		return r, err
 	}
 	if !mode.Check && !doc.Check && a.writes() {
 		a.keep(doc, page, &r)
 	}
-	short, err := doc.fit(r.Data, page)
+	short, err := doc.Fit(r.Data, page)
 	if err != nil {
 		return r, err
 	}
@@ -140,8 +142,8 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 
 // keep writes the documents on the node. A node that cannot keep them is a
 // warning: the outcome stands, and the controller keeps the reply's.
-func (a args) keep(doc *document, page []byte, r *ansible.Reply) {
-	files, err := doc.write(a.State(), page)
+func (a args) keep(doc *document.Report, page []byte, r *ansible.Reply) {
+	files, err := write(doc, a.State(), page)
 	if err == nil {
 		r.Changed, r.Data["files"] = true, files
 		r.Msg = "report written to " + filepath.Dir(files[0])
@@ -155,14 +157,17 @@ func (a args) keep(doc *document, page []byte, r *ansible.Reply) {
 // happened refuses to call a home migrated whose journal, if it can be read, knows
 // of no cut-over: with --tags the report may be all that is run.
 func (a args) happened() error {
-	if a.Outcome != migrated {
+	if a.Outcome != document.Migrated {
 		return nil
 	}
 	standing, err := a.Standing()
 	if err != nil || standing.Migrated() {
 		return nil
 	}
-	return problem.Problem{What: "no migration to report: the cut-over has not taken place", At: a.Home, Fix: "run cluster-migrate.yml without --tags"}
+	return problem.Problem{
+		What: "no migration to report: the cut-over has not taken place", At: a.Home,
+		Fix: "run cluster-migrate.yml without --tags",
+	}
 }
 
 // name of the module in the journal.
@@ -172,17 +177,23 @@ const name = "cidx_report"
 // The others have changed nothing, and a report of that must not change
 // anything either.
 func (a args) writes() bool {
-	if a.Outcome == accepted {
+	switch a.Outcome {
+	case document.Accepted:
 		reply, _ := a.Replies["accept"].(map[string]any)
 		return reply["changed"] == true
+	case document.Failed:
+		return a.subject() != document.OfVerification
 	}
-	return a.Outcome == migrated || a.Outcome == rolledBack || a.Outcome == failed && a.subject() != ofVerification
+	return a.Outcome == document.Migrated || a.Outcome == document.RolledBack
 }
 
 // subject is what was run.
 func (a args) subject() string {
-	of := map[string]string{rolledBack: ofRollback, verified: ofVerification, accepted: ofAcceptance, absent: ofRemoval}
-	return cmp.Or(a.Subject, of[a.Outcome], ofMigration)
+	of := map[string]string{
+		document.RolledBack: document.OfRollback, document.Verified: document.OfVerification,
+		document.Accepted: document.OfAcceptance, document.Absent: document.OfRemoval,
+	}
+	return cmp.Or(a.Subject, of[a.Outcome], document.OfMigration)
 }
 
 // ran is a word about the run, "" if it is not known.

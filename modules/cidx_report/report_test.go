@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tidwall/gjson"
+
+	"cidx-cluster/modules/internal/document"
 )
 
 const password = "s3cret-of-the-dsn"
@@ -102,7 +104,7 @@ func TestMigrated(t *testing.T) {
 	must(t, os.Chtimes(stale, time.Time{}, time.Date(2026, 11, 22, 1, 0, 10, 0, time.UTC)))
 	fresh := filepath.Join(home, ".cluster-migrate/report/quarantine.jsonl")
 	must(t, os.Chtimes(fresh, time.Time{}, time.Date(2026, 11, 22, 1, 6, 0, 0, time.UTC)))
-	reply := call(t, home, migrated, map[string]any{"replies": replies(t), "host": "node1", "rollback_command": "ansible-playbook -i inventory.yml cidx.cluster.cluster_rollback -l node1"})
+	reply := call(t, home, document.Migrated, map[string]any{"replies": replies(t), "host": "node1", "rollback_command": "ansible-playbook -i inventory.yml cidx.cluster.cluster_rollback -l node1"})
 	if reply.Get("failed").Bool() || !reply.Get("changed").Bool() {
 		t.Fatal(reply.Raw)
 	}
@@ -140,9 +142,9 @@ func TestMigrated(t *testing.T) {
 
 func TestEveryReportIsKeptAndTheNextMigrationStartsAnew(t *testing.T) {
 	home := newHome(t)
-	call(t, home, failed, nil)
-	call(t, home, migrated, map[string]any{"replies": replies(t)})
-	reply := call(t, home, rolledBack, nil)
+	call(t, home, document.Failed, nil)
+	call(t, home, document.Migrated, map[string]any{"replies": replies(t)})
+	reply := call(t, home, document.RolledBack, nil)
 	if n := reply.Get("report.steps.#").Int(); n != 0 {
 		t.Errorf("%d steps that are no part of a rollback", n)
 	}
@@ -161,13 +163,13 @@ func TestNothingIsWrittenWhereNothingWasChanged(t *testing.T) {
 		outcome string
 		check   bool
 	}{
-		"a second run":               {already, false},
-		"a verification":             {verified, false},
-		"a rehearsal":                {rehearsed, false},
-		"check mode":                 {rehearsed, true},
-		"check mode of any outcome":  {migrated, true},
-		"check mode of a rollback":   {rolledBack, true},
-		"check mode after a failure": {failed, true},
+		"a second run":               {document.Already, false},
+		"a verification":             {document.Verified, false},
+		"a rehearsal":                {document.Rehearsed, false},
+		"check mode":                 {document.Rehearsed, true},
+		"check mode of any outcome":  {document.Migrated, true},
+		"check mode of a rollback":   {document.RolledBack, true},
+		"check mode after a failure": {document.Failed, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := newHome(t)
@@ -200,15 +202,15 @@ func snapshot(t *testing.T, dir string) map[string]string {
 
 func TestASecondRunTellsOfTheMigrationBefore(t *testing.T) {
 	home := newHome(t)
-	call(t, home, migrated, nil)
-	reply := call(t, home, already, nil)
+	call(t, home, document.Migrated, nil)
+	reply := call(t, home, document.Already, nil)
 	if reply.Get("report.timeline.#").Int() != 10 || reply.Get("report.downtime.stopped").Str == "" {
 		t.Error(reply.Get("report.timeline").Raw)
 	}
 }
 
 func TestRehearsalForecasts(t *testing.T) {
-	reply := call(t, newHome(t), rehearsed, map[string]any{"replies": replies(t), "host": "node1", "_ansible_check_mode": true})
+	reply := call(t, newHome(t), document.Rehearsed, map[string]any{"replies": replies(t), "host": "node1", "_ansible_check_mode": true})
 	text := lines(reply, "lines")
 	for _, want := range []string{"1,234,567 rows of 2 tables", "1 table would stay behind, each for a reason that is in the report.", "300 files, 16.6 GB, to /mnt/cidx", "rewrite 12 alias files"} {
 		if !strings.Contains(text, want) {
@@ -221,7 +223,7 @@ func TestAReportIsWrittenEvenWhereTheHomeIsDamaged(t *testing.T) {
 	home := newHome(t)
 	put(t, filepath.Join(home, "config.json"), `{"storage_mode":`)
 	put(t, filepath.Join(home, ".cluster-migrate/database.json"), `{`)
-	reply := call(t, home, failed, nil)
+	reply := call(t, home, document.Failed, nil)
 	if reply.Get("failed").Bool() || reply.Get("report.warnings.#").Int() != 2 {
 		t.Error(reply.Raw)
 	}
@@ -237,7 +239,7 @@ func TestNoMigrationIsReportedWithoutItsCutOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			home := newHome(t)
 			put(t, filepath.Join(home, ".cluster-migrate/journal.jsonl"), journal)
-			reply := call(t, home, migrated, map[string]any{"host": "node1"})
+			reply := call(t, home, document.Migrated, map[string]any{"host": "node1"})
 			if !reply.Get("failed").Bool() || !strings.Contains(reply.Get("msg").Str, "the cut-over has not taken place") {
 				t.Error(reply.Raw)
 			}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"cidx-cluster/modules/internal/document"
 )
 
 // Every report is as docs/report.schema.json promises it, and the schema is strict:
@@ -18,11 +20,11 @@ func TestReportsAreAsTheSchemaSays(t *testing.T) {
 	compiler.AssertFormat()
 	schema, err := compiler.Compile("../../docs/report.schema.json")
 	must(t, err)
-	for _, outcome := range []string{rehearsed, migrated, already, refused, failed, rolledBack, verified, accepted} {
+	for _, outcome := range []string{document.Rehearsed, document.Migrated, document.Already, document.Refused, document.Failed, document.RolledBack, document.Verified, document.Accepted} {
 		t.Run(outcome, func(t *testing.T) {
 			home := newHome(t)
 			put(t, filepath.Join(home, ".cluster-migrate/report/problems.jsonl"), "{}\n")
-			if outcome == accepted {
+			if outcome == document.Accepted {
 				put(t, filepath.Join(home, ".cluster-migrate/accepted.json"), record)
 			}
 			r := replies(t)

@@ -10,19 +10,22 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/home"
 )
 
 // fromDatabase takes the tables from the reply, or from the record of what was
 // loaded where this run did not come to the database.
-func (d *document) fromDatabase(state home.State, replies []reply) {
+func (d *gathering) fromDatabase(state home.State, replies []reply) {
 	for _, r := range of(replies, "database") {
 		if r.Get("phase").Str == "warm" {
 			continue // what counts is what was loaded after the stop
 		}
 		warm := r.Get("warm")
-		d.Database.Warm = warmRows{warm.Get("rows").Int(), warm.Get("changed").Int(), warm.Get("added").Int(),
-			warm.Get("deleted").Int(), warm.Get("reason").Str}
+		d.Database.Warm = document.WarmRows{
+			Rows: warm.Get("rows").Int(), Changed: warm.Get("changed").Int(), Added: warm.Get("added").Int(),
+			Deleted: warm.Get("deleted").Int(), Reason: warm.Get("reason").Str,
+		}
 		d.Database.Rows = r.Get("rows").Int()
 		d.Database.Tables, d.Database.Skipped = tables(r.Get("tables")), tables(r.Get("skipped_tables"))
 		d.Database.Quarantined = r.Get("quarantined").Int()
@@ -33,11 +36,13 @@ func (d *document) fromDatabase(state home.State, replies []reply) {
 		}
 	}
 	raw, err := os.ReadFile(state.Database())
-	if errors.Is(err, fs.ErrNotExist) || d.Check || d.Outcome == rehearsed || d.Outcome == refused {
+	if errors.Is(err, fs.ErrNotExist) || d.Check || d.Outcome == document.Rehearsed || d.Outcome == document.Refused {
 		return
 	}
 	if err != nil || !gjson.ValidBytes(raw) {
-		d.Warnings = append(d.Warnings, remark{Step: "report", Text: state.Database() + ": the record of what was loaded cannot be read"})
+		d.Warnings = append(d.Warnings, document.Remark{
+			Step: "report", Text: state.Database() + ": the record of what was loaded cannot be read",
+		})
 		return
 	}
 	record := tables(gjson.GetBytes(raw, "tables"))
@@ -58,10 +63,10 @@ func (d *document) fromDatabase(state home.State, replies []reply) {
 }
 
 // tables reads a list of tables, or an object of them by name.
-func tables(list gjson.Result) []table {
-	out := []table{}
+func tables(list gjson.Result) []document.Table {
+	out := []document.Table{}
 	list.ForEach(func(k, v gjson.Result) bool {
-		t := table{Table: first(v, "table", "name"), File: v.Get("file").Str, Rows: v.Get("rows").Int(),
+		t := document.Table{Table: first(v, "table", "name"), File: v.Get("file").Str, Rows: v.Get("rows").Int(),
 			Digest: v.Get("digest").Str, Status: v.Get("status").Str, Why: first(v, "why", "reason")}
 		if t.Table == "" {
 			t.Table = k.String()
@@ -85,11 +90,11 @@ func first(v gjson.Result, keys ...string) string {
 
 // fromFiles joins the parts of all replies of the copy; of one part the last
 // reply counts.
-func (d *document) fromFiles(replies []reply) {
-	parts := map[string]part{}
+func (d *gathering) fromFiles(replies []reply) {
+	parts := map[string]document.Part{}
 	for _, r := range of(replies, "files") {
 		r.Get("parts").ForEach(func(k, v gjson.Result) bool {
-			parts[k.Str] = part{
+			parts[k.Str] = document.Part{
 				Name: k.Str, Repositories: v.Get("repositories").Int(), Files: v.Get("files").Int(),
 				Folders: v.Get("folders").Int(), Bytes: v.Get("bytes").Int(), Target: v.Get("target").Str,
 			}
@@ -109,22 +114,22 @@ func (d *document) fromFiles(replies []reply) {
 }
 
 // entries reads a list of texts or of objects with a path and a reason.
-func entries(list gjson.Result) []entry {
-	out := []entry{}
+func entries(list gjson.Result) []document.Entry {
+	out := []document.Entry{}
 	for _, v := range list.Array() {
 		if v.Type == gjson.String {
-			out = append(out, entry{Path: v.Str})
+			out = append(out, document.Entry{Path: v.Str})
 			continue
 		}
-		out = append(out, entry{first(v, "path", "file"), first(v, "why", "reason", "detail")})
+		out = append(out, document.Entry{Path: first(v, "path", "file"), Why: first(v, "why", "reason", "detail")})
 	}
 	return out
 }
 
 // unique drops what two passes both tell.
-func unique(list []entry) []entry {
-	seen := map[entry]bool{}
-	out := []entry{}
+func unique(list []document.Entry) []document.Entry {
+	seen := map[document.Entry]bool{}
+	out := []document.Entry{}
 	for _, e := range list {
 		if !seen[e] {
 			seen[e] = true
@@ -134,21 +139,29 @@ func unique(list []entry) []entry {
 	return out
 }
 
-func (d *document) fromAliases(replies []reply) {
+func (d *gathering) fromAliases(replies []reply) {
 	for _, r := range of(replies, "aliases") {
-		d.Aliases = aliases{Total: len(r.Get("aliases").Array()), Updated: r.Get("updated").Int(), LeftAlone: entries(r.Get("left_alone"))}
+		d.Aliases = document.Aliases{
+			Total: len(r.Get("aliases").Array()), Updated: r.Get("updated").Int(), LeftAlone: entries(r.Get("left_alone")),
+		}
 	}
 }
 
-func (d *document) fromVerify(replies []reply) {
+func (d *gathering) fromVerify(replies []reply) {
 	for _, r := range of(replies, "verify") {
 		if r.Get("check_mode").Bool() {
 			continue
 		}
-		d.Server = server{r.Get("server_version").Str, r.Get("server_status").Str, r.Get("node_id").Str, r.Get("healthy_seconds").Float()}
-		d.Repositories, d.Accessible = []repository{}, 0
+		d.Server = document.Server{
+			Version: r.Get("server_version").Str, Status: r.Get("server_status").Str,
+			NodeID: r.Get("node_id").Str, Healthy: r.Get("healthy_seconds").Float(),
+		}
+		d.Repositories, d.Accessible = []document.Repository{}, 0
 		for _, v := range r.Get("repositories").Array() {
-			item := repository{v.Get("alias").Str, v.Get("golden").Str, v.Get("accessible").Bool(), v.Get("hits").Int(), v.Get("word").Str, v.Get("mode").Str, v.Get("path").Str}
+			item := document.Repository{
+				Alias: v.Get("alias").Str, Golden: v.Get("golden").Str, Accessible: v.Get("accessible").Bool(),
+				Hits: v.Get("hits").Int(), Word: v.Get("word").Str, Mode: v.Get("mode").Str, Path: v.Get("path").Str,
+			}
 			if item.Accessible {
 				d.Accessible++
 			}
@@ -159,7 +172,7 @@ func (d *document) fromVerify(replies []reply) {
 
 // versions are those of the servers, as the replies have learnt them; a release of
 // CIDX that only the prechecks have asked counts too.
-func (d *document) versions(replies []reply) {
+func (d *gathering) versions(replies []reply) {
 	for _, r := range replies {
 		d.Database.PostgreSQL = cmp.Or(d.Database.PostgreSQL, r.Get("postgres.version").Str, r.Get("postgres_version").Str)
 		d.Server.Version = cmp.Or(d.Server.Version, r.Get("server_version").Str)
@@ -167,13 +180,13 @@ func (d *document) versions(replies []reply) {
 }
 
 // beside are the files that other steps leave beside the report.
-var beside = []artifact{
+var beside = []document.Artifact{
 	{Path: "problems.jsonl", What: "every problem of the databases, one a line"},
 	{Path: "quarantine.jsonl", What: "rows that PostgreSQL cannot take"},
 	{Path: "cluster-writes.jsonl", What: "what the cluster has written since the migration, the searches of the verification included"},
 }
 
-func (d *document) artifacts(state home.State) {
+func (d *gathering) artifacts(state home.State) {
 	for _, a := range beside {
 		a.Path = state.Report(a.Path)
 		raw, err := os.ReadFile(a.Path)

@@ -6,13 +6,14 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/journal"
 )
 
 // ends reports whether an entry closes a migration or a rollback.
 func ends(e journal.Entry) bool {
-	return e.Module == name && (e.Event == migrated || e.Event == rolledBack)
+	return e.Module == name && (e.Event == document.Migrated || e.Event == document.RolledBack)
 }
 
 // current are the entries that this report is about: those since the last
@@ -25,15 +26,15 @@ func current(entries []journal.Entry, outcome string) []journal.Entry {
 			start, before = i+1, start
 		}
 	}
-	if outcome == already || outcome == verified || outcome == accepted {
+	if outcome == document.Already || outcome == document.Verified || outcome == document.Accepted {
 		return entries[before:]
 	}
 	return entries[start:]
 }
 
 // downtimeOf is from the order to stop to the proof of health.
-func downtimeOf(entries []journal.Entry, replies []reply) downtime {
-	var d downtime
+func downtimeOf(entries []journal.Entry, replies []reply) document.Downtime {
+	var d document.Downtime
 	var started *time.Time
 	for _, e := range entries {
 		if e.Module != "cidx_service" {
@@ -69,8 +70,8 @@ func downtimeOf(entries []journal.Entry, replies []reply) downtime {
 }
 
 // passOf sums what one pass of the copy has done over its parts.
-func passOf(e journal.Entry) pass {
-	p := pass{Time: e.Time, Phase: e.Event}
+func passOf(e journal.Entry) document.Pass {
+	p := document.Pass{Time: e.Time, Phase: e.Event}
 	raw, err := json.Marshal(e.Data)
 	if err != nil {
 		return p

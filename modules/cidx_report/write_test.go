@@ -3,7 +3,6 @@ package report
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/ansible"
+	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/printable"
@@ -23,7 +23,7 @@ func TestNoSecretIsTold(t *testing.T) {
 	r := replies(t)
 	r["backup"].(map[string]any)["all_warnings"] = []any{"password is " + password, "see redis://:another-one@h/0"}
 	home := newHome(t)
-	reply := call(t, home, migrated, map[string]any{"replies": r, "host": "n"})
+	reply := call(t, home, document.Migrated, map[string]any{"replies": r, "host": "n"})
 	page, err := os.ReadFile(filepath.Join(home, ".cluster-migrate/report/report.html"))
 	must(t, err)
 	document, err := os.ReadFile(filepath.Join(home, ".cluster-migrate/report/report.json"))
@@ -38,7 +38,7 @@ func TestNoSecretIsTold(t *testing.T) {
 }
 
 func TestPageLoadsNothingAndQuotesWhatItShows(t *testing.T) {
-	reply := call(t, newHome(t), migrated, map[string]any{"replies": replies(t)})
+	reply := call(t, newHome(t), document.Migrated, map[string]any{"replies": replies(t)})
 	page := reply.Get("html").Str
 	if found := regexp.MustCompile(`(?i)<script|<link|<img|<iframe|@import|url\(|src=|href=`).FindString(page); found != "" {
 		t.Errorf("holds %q", found)
@@ -52,7 +52,7 @@ func TestPageLoadsNothingAndQuotesWhatItShows(t *testing.T) {
 
 func TestALargeReplyIsShortenedAndTheFilesAreNot(t *testing.T) {
 	home, large := newHome(t), many30000(t)
-	reply := call(t, home, migrated, large)
+	reply := call(t, home, document.Migrated, large)
 	if len(reply.Raw) > 1<<20 || !reply.Get("truncated").Bool() {
 		t.Errorf("%d bytes, truncated %v", len(reply.Raw), reply.Get("truncated"))
 	}
@@ -68,7 +68,7 @@ func TestALargeReplyIsShortenedAndTheFilesAreNot(t *testing.T) {
 
 func TestAShortenedReportSaysSoWhereThereIsNoOther(t *testing.T) {
 	large := many30000(t)
-	reply := call(t, newHome(t), rehearsed, large)
+	reply := call(t, newHome(t), document.Rehearsed, large)
 	for name, text := range map[string]string{"the transcript": lines(reply, "warnings"), "report.json": reply.Get("report.warnings").Raw, "report.html": reply.Get("html").Str} {
 		if !strings.Contains(text, "is shortened: ") || !strings.Contains(text, " of 30001 files left out") {
 			t.Errorf("%s does not say so", name)
@@ -97,7 +97,7 @@ func TestAReportThatTheNodeCannotKeepIsInTheReply(t *testing.T) {
 	folder := filepath.Join(home, ".cluster-migrate/report")
 	must(t, os.RemoveAll(folder))
 	put(t, folder, "no folder")
-	reply := call(t, home, migrated, map[string]any{"replies": replies(t), "host": "node1"})
+	reply := call(t, home, document.Migrated, map[string]any{"replies": replies(t), "host": "node1"})
 	if reply.Get("failed").Bool() {
 		t.Fatal(reply.Raw)
 	}
@@ -107,7 +107,7 @@ func TestAReportThatTheNodeCannotKeepIsInTheReply(t *testing.T) {
 	if files := reply.Get("files").Raw; files != "[]" {
 		t.Errorf("files: %s", files)
 	}
-	if reply.Get("report.outcome").Str != migrated || !strings.Contains(reply.Get("html").Str, "</html>") {
+	if reply.Get("report.outcome").Str != document.Migrated || !strings.Contains(reply.Get("html").Str, "</html>") {
 		t.Error("the documents are not in the reply")
 	}
 	if text := lines(reply, "lines"); !strings.Contains(text, "Migration complete!") {
@@ -129,7 +129,7 @@ func TestReportShowsForeignTextInOneLine(t *testing.T) {
 	if err != nil || printable.Text(string(raw)) != string(raw) {
 		t.Errorf("journal: %v %q", err, raw)
 	}
-	a := args{Common: home.Common{Home: dir}, Outcome: failed, Host: "node1", Manager: "command", Start: "cd /srv\n./start\n", Stop: "./stop", Replies: map[string]any{
+	a := args{Common: home.Common{Home: dir}, Outcome: document.Failed, Host: "node1", Manager: "command", Start: "cd /srv\n./start\n", Stop: "./stop", Replies: map[string]any{
 		"files": map[string]any{"failed": true, "msg": "copy " + hostile, "left_out": []any{map[string]any{"path": hostile, "why": hostile}}, "all_warnings": []any{hostile}},
 	}}
 	reply, err := run(t.Context(), a, ansible.Mode{Check: true})
@@ -155,53 +155,8 @@ func TestReportShowsForeignTextInOneLine(t *testing.T) {
 	}
 }
 
-// Text on its background in both schemes, as WCAG computes it.
-func TestColoursCanBeReadInBothSchemes(t *testing.T) {
-	colour := regexp.MustCompile(`--(\w+): #([0-9a-f]{3,6})`)
-	blocks := regexp.MustCompile(`:root \{[^}]*--back[^}]*\}`).FindAllString(pageText, -1)
-	if len(blocks) != 2 || !strings.Contains(pageText, "prefers-color-scheme: dark") {
-		t.Fatalf("%d schemes", len(blocks))
-	}
-	for _, block := range blocks {
-		scheme := map[string]float64{}
-		for _, m := range colour.FindAllStringSubmatch(block, -1) {
-			scheme[m[1]] = luminance(t, m[2])
-		}
-		for _, text := range []string{"text", "dim", "good", "bad", "warn"} {
-			for _, back := range []string{"back", "box"} {
-				a, b := max(scheme[text], scheme[back]), min(scheme[text], scheme[back])
-				if ratio := (a + .05) / (b + .05); ratio < 4.5 {
-					t.Errorf("%s on %s: %.1f:1", text, back, ratio)
-				}
-			}
-		}
-	}
-}
-
-func luminance(t *testing.T, hex string) float64 {
-	t.Helper()
-	if len(hex) == 3 {
-		hex = hex[:1] + hex[:1] + hex[1:2] + hex[1:2] + hex[2:] + hex[2:]
-	}
-	var c [3]uint8
-	if _, err := fmt.Sscanf(hex, "%02x%02x%02x", &c[0], &c[1], &c[2]); err != nil {
-		t.Fatal(err)
-	}
-	var sum float64
-	for i, weight := range []float64{.2126, .7152, .0722} {
-		v := float64(c[i]) / 255
-		if v <= .04045 {
-			v /= 12.92
-		} else {
-			v = math.Pow((v+.055)/1.055, 2.4)
-		}
-		sum += weight * v
-	}
-	return sum
-}
-
 func TestEveryTableHasAHeaderAndTheDowntimeIsDrawn(t *testing.T) {
-	page := call(t, newHome(t), migrated, map[string]any{"replies": replies(t)}).Get("html").Str
+	page := call(t, newHome(t), document.Migrated, map[string]any{"replies": replies(t)}).Get("html").Str
 	for _, table := range strings.Split(page, "<table>")[1:] {
 		if !strings.HasPrefix(table, "<thead><tr><th") {
 			t.Errorf("no header: %.80s", table)

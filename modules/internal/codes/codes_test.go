@@ -1,4 +1,4 @@
-package report
+package codes
 
 import (
 	"flag"
@@ -22,9 +22,9 @@ var update = flag.Bool("update", false, "write codes.tsv: new texts get a code o
 // TestEveryProblemHasACode keeps codes.tsv as the sources word problems and warnings. Where
 // a text was changed, change it in its line, so that its code stays; new ones are added with
 //
-//	go test ./modules/cidx_report -run TestEveryProblemHasACode -update
+//	go test ./modules/internal/codes -run TestEveryProblemHasACode -update
 func TestEveryProblemHasACode(t *testing.T) {
-	found, words := textsBelow(t, "..")
+	found, words := textsBelow(t, "../..")
 	if len(found) < 200 {
 		t.Fatalf("only %d texts found", len(found))
 	}
@@ -69,9 +69,9 @@ func TestTheCodeIsOfTheTextThatFitsBest(t *testing.T) {
 	wordings = list
 	defer func() { wordings = before }()
 	for text, want := range map[string]string{
-		"not a folder": "a", "not a folder.": other, "share /mnt is full": "c", "disk is full": "b", "row 7: x of users is no date": "d", "": other, "row 7 is no date": other,
+		"not a folder": "a", "not a folder.": Other, "share /mnt is full": "c", "disk is full": "b", "row 7: x of users is no date": "d", "": Other, "row 7 is no date": Other,
 	} {
-		if got := codeOf(text); got != want {
+		if got := Of(text); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}
@@ -416,4 +416,11 @@ func assigned(f *ast.FuncDecl, name string) (list []ast.Expr, longer bool) {
 		return true
 	})
 	return list, longer
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

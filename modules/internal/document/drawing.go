@@ -1,4 +1,4 @@
-package report
+package document
 
 import "time"
 
@@ -16,7 +16,7 @@ type mark struct {
 }
 
 // Drawing is nil where fewer than two moments are known.
-func (d *document) Drawing() *drawing {
+func (d *Report) Drawing() *drawing {
 	if len(d.Timeline) < 2 {
 		return nil
 	}

@@ -1,4 +1,6 @@
-package report
+// Package codes names the kinds of problems and warnings, for programs: which code a text has.
+// It knows nobody who words one; its test reads them off the sources.
+package codes
 
 import (
 	_ "embed" // for codes.tsv
@@ -13,12 +15,8 @@ import (
 //go:embed codes.tsv
 var codesText string
 
-// other is the code of what no line fits; ofPlaybook that of what the playbook itself
-// refuses: how it was called, and what the inventory says.
-const (
-	other      = "other"
-	ofPlaybook = "playbook"
-)
+// Other is the code of what no line fits.
+const Other = "other"
 
 // wording is a line of codesText.
 type wording struct {
@@ -54,25 +52,13 @@ func (w wording) fits(text string) bool {
 	return strings.HasSuffix(rest, w.parts[last])
 }
 
-// codeOf is that of the wording that says most of the text.
-func codeOf(text string) string {
-	best := wording{code: other}
+// Of is the code of the wording that says most of the text.
+func Of(text string) string {
+	best := wording{code: Other}
 	for _, w := range wordings {
 		if w.fixed > best.fixed && w.fits(text) {
 			best = w
 		}
 	}
 	return best.code
-}
-
-// codes names the kind of every problem and warning.
-func (d *document) codes() {
-	for i, p := range d.Problems {
-		if d.Problems[i].Code = codeOf(p.What); d.Problems[i].Code == other && p.Step == ofPlaybook {
-			d.Problems[i].Code = ofPlaybook
-		}
-	}
-	for i, w := range d.Warnings {
-		d.Warnings[i].Code = codeOf(w.Text)
-	}
 }

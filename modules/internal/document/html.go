@@ -1,4 +1,4 @@
-package report
+package document
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"count":   human.Count[int64],
 	"word":    word,
 	"brief":   brief,
-	"entries": func(title string, list []entry) listing { return listing{title, list} },
+	"entries": func(title string, list []Entry) listing { return listing{title, list} },
 }).Parse(pageText))
 
 // word is the one that fits a number.
@@ -38,11 +38,11 @@ func word(n int, one, many string) string {
 // listing is a titled list of paths in the page.
 type listing struct {
 	Title string
-	List  []entry
+	List  []Entry
 }
 
-// html renders report.html.
-func (d *document) html() ([]byte, error) {
+// HTML renders report.html.
+func (d *Report) HTML() ([]byte, error) {
 	var b bytes.Buffer
 	if err := page.Execute(&b, d); err != nil {
 		return nil, fmt.Errorf("render report: %w", err)
@@ -51,7 +51,7 @@ func (d *document) html() ([]byte, error) {
 }
 
 // TotalBytes is what lies on the share, or will.
-func (d *document) TotalBytes() int64 {
+func (d *Report) TotalBytes() int64 {
 	var n int64
 	for _, p := range d.Files.Parts {
 		n += p.Bytes
@@ -60,7 +60,7 @@ func (d *document) TotalBytes() int64 {
 }
 
 // TotalFiles is the number of files on the share.
-func (d *document) TotalFiles() int64 {
+func (d *Report) TotalFiles() int64 {
 	var n int64
 	for _, p := range d.Files.Parts {
 		n += p.Files

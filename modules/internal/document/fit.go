@@ -1,10 +1,11 @@
-package report
+package document
 
 import (
 	"encoding/json"
 	"fmt"
 	"strings"
 
+	"cidx-cluster/modules/internal/codes"
 	"cidx-cluster/modules/internal/human"
 )
 
@@ -12,20 +13,20 @@ import (
 // reply in memory several times.
 const replyLimit = 900 << 10
 
-// fit puts the documents into a reply. Where they are too long, every list is
+// Fit puts the documents into a reply. Where they are too long, every list is
 // cut; short then says so, in both documents too: of a rehearsal there is no other.
-func (d *document) fit(data map[string]any, page []byte) (short string, err error) {
-	raw, err := d.encode()
+func (d *Report) Fit(data map[string]any, page []byte) (short string, err error) {
+	raw, err := d.Encode()
 	if err != nil {
 		return "", fmt.Errorf("encode report: %w", err)
 	}
 	for limit := 10_000; len(raw)+len(page) > replyLimit && limit > 0; limit /= 4 {
-		var less document
+		var less Report
 		less, short = d.shortened(limit)
-		if raw, err = less.encode(); err != nil {
+		if raw, err = less.Encode(); err != nil {
 			return "", fmt.Errorf("encode report: %w", err)
 		}
-		if page, err = less.html(); err != nil {
+		if page, err = less.HTML(); err != nil {
 			return "", err
 		}
 	}
@@ -35,7 +36,7 @@ func (d *document) fit(data map[string]any, page []byte) (short string, err erro
 
 // shortened is the document with at most limit entries in every list that can
 // grow with the data, and with a warning that counts what is left out.
-func (d *document) shortened(limit int) (document, string) {
+func (d *Report) shortened(limit int) (Report, string) {
 	less := *d
 	var left []string
 	trim(&left, "files left out", &less.Files.LeftOut, limit)
@@ -52,7 +53,7 @@ func (d *document) shortened(limit int) (document, string) {
 	trim(&left, "tables", &less.Database.Tables, limit)
 	trim(&left, "skipped tables", &less.Database.Skipped, limit)
 	short := fmt.Sprintf("the report would be larger than %s and is shortened: %s", human.Bytes(replyLimit), strings.Join(left, ", "))
-	less.Warnings = append([]remark{{Step: "report", Code: codeOf(short), Text: short}}, less.Warnings...)
+	less.Warnings = append([]Remark{{Step: "report", Code: codes.Of(short), Text: short}}, less.Warnings...)
 	return less, short
 }
 

@@ -1,19 +1,21 @@
-package report
+// Package document is the report of a run: its fields as report.json has them, the page,
+// and the words that end the transcript. Whoever gathers fills it in; it reads nothing,
+// and knows no journal. docs/report.md explains every field.
+package document
 
 import (
 	"encoding/json"
 	"time"
 
-	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
-// document is report.json. Lists are never null. docs/report.md explains it.
-type document struct {
+// Report is report.json. Lists are never null.
+type Report struct {
 	Format       int            `json:"format"` // 1; grows when a field changes its meaning
 	Time         time.Time      `json:"time"`
-	Tool         tool           `json:"tool"`
-	Run          origin         `json:"run"`
+	Tool         Tool           `json:"tool"`
+	Run          Origin         `json:"run"`
 	Subject      string         `json:"subject"` // what was run: migration, rollback, verification, acceptance, addition, removal
 	Outcome      string         `json:"outcome"`
 	Check        bool           `json:"check"`
@@ -22,38 +24,52 @@ type document struct {
 	Home         string         `json:"home"`
 	Share        string         `json:"share"`
 	State        string         `json:"state_dir"`
-	Server       server         `json:"server"`
-	Now          *now           `json:"server_now,omitempty"` // of a failure or a refusal
-	Steps        []step         `json:"steps"`
-	Timeline     []event        `json:"timeline"`
-	Downtime     downtime       `json:"downtime"`
-	Forecast     *forecast      `json:"forecast,omitempty"` // of a rehearsal, also of the one before a migration
-	Fact         *moved         `json:"fact,omitempty"`     // what a migration has moved
-	Database     database       `json:"database"`
-	Files        files          `json:"files"`
-	Aliases      aliases        `json:"aliases"`
-	Repositories []repository   `json:"repositories"`
+	Server       Server         `json:"server"`
+	Now          *Now           `json:"server_now,omitempty"` // of a failure or a refusal
+	Steps        []Step         `json:"steps"`
+	Timeline     []Event        `json:"timeline"`
+	Downtime     Downtime       `json:"downtime"`
+	Forecast     *Forecast      `json:"forecast,omitempty"` // of a rehearsal, also of the one before a migration
+	Fact         *Moved         `json:"fact,omitempty"`     // what a migration has moved
+	Database     Database       `json:"database"`
+	Files        Files          `json:"files"`
+	Aliases      Aliases        `json:"aliases"`
+	Repositories []Repository   `json:"repositories"`
 	Accessible   int            `json:"accessible"`
-	Checks       []check        `json:"checks"`
-	Warnings     []remark       `json:"warnings"`
-	Problems     []problemLine  `json:"problems"`
-	Artifacts    []artifact     `json:"artifacts"`
-	Rollback     commands       `json:"rollback"`
-	Acceptance   *acceptance    `json:"acceptance,omitempty"` // once the migration is final
+	Checks       []Check        `json:"checks"`
+	Warnings     []Remark       `json:"warnings"`
+	Problems     []Problem      `json:"problems"`
+	Artifacts    []Artifact     `json:"artifacts"`
+	Rollback     Commands       `json:"rollback"`
+	Acceptance   *Acceptance    `json:"acceptance,omitempty"` // once the migration is final
 	Resume       string         `json:"resume"`               // command that goes on after a failure
-	Next         []way          `json:"next"`                 // what may be done now, the usual first
+	Next         []Way          `json:"next"`                 // what may be done now, the usual first
 	Secrets      map[string]any `json:"secrets,omitempty"`
 }
 
-// tool is what has made the report.
-type tool struct {
+// New is a report of which nothing is known yet.
+func New(at time.Time) *Report {
+	return &Report{
+		Format: 1, Time: at.UTC().Truncate(time.Millisecond),
+		Steps: []Step{}, Timeline: []Event{}, Repositories: []Repository{}, Checks: []Check{},
+		Warnings: []Remark{}, Problems: []Problem{}, Artifacts: []Artifact{}, Next: []Way{},
+		Database: Database{Tables: []Table{}, Skipped: []Table{}},
+		Files: Files{
+			Parts: []Part{}, Passes: []Pass{}, LeftOut: []Entry{}, Foreign: []Entry{}, Paths: []Entry{}, Repaired: []Entry{},
+		},
+		Aliases: Aliases{LeftAlone: []Entry{}},
+	}
+}
+
+// Tool is what has made the report.
+type Tool struct {
 	Version string `json:"version"`      // of the collection
 	Build   string `json:"build"`        // of the helper
 	Core    string `json:"ansible_core"` // "" if unknown
 }
 
-// origin is who has run what from where. The command has no value that was given with -e.
-type origin struct {
+// Origin is who has run what from where. The command has no value that was given with -e.
+type Origin struct {
 	User       string `json:"user"`
 	Controller string `json:"controller"`
 	Folder     string `json:"folder"` // where ansible-playbook was started
@@ -61,53 +77,53 @@ type origin struct {
 	Inline     string `json:"inline"` // names of variables that were given with -e
 }
 
-// way is something that may be done now.
-type way struct {
+// Way is something that may be done now.
+type Way struct {
 	What    string `json:"what"`
 	Command string `json:"command"` // "" where there is none
 }
 
-// server is what verification learnt of it.
-type server struct {
+// Server is what verification learnt of it.
+type Server struct {
 	Version string  `json:"version"`
 	Status  string  `json:"status"`
 	NodeID  string  `json:"node_id"`
 	Healthy float64 `json:"healthy_seconds"`
 }
 
-// now is whether the server ran when the report was made.
-type now struct {
+// Now is whether the server ran when the report was made.
+type Now struct {
 	State string `json:"state"` // running, stopped, changing, unknown
 	Word  string `json:"word"`  // the manager's, e.g. "active"; of unknown the reason
 }
 
 // States of the server.
 const (
-	nowRunning  = "running"
-	nowStopped  = "stopped"
-	nowChanging = "changing" // starting or stopping
-	nowUnknown  = "unknown"
+	NowRunning  = "running"
+	NowStopped  = "stopped"
+	NowChanging = "changing" // starting or stopping
+	NowUnknown  = "unknown"
 )
 
 // States of a step.
 const (
-	stepDone      = "done"
-	stepUnchanged = "unchanged"
-	stepFailed    = "failed"
-	stepRehearsed = "rehearsed"
-	stepSkipped   = "skipped"
-	stepBegun     = "begun"
-	stepMissing   = "not done"
+	StepDone      = "done"
+	StepUnchanged = "unchanged"
+	StepFailed    = "failed"
+	StepRehearsed = "rehearsed"
+	StepSkipped   = "skipped"
+	StepBegun     = "begun"
+	StepMissing   = "not done"
 )
 
-type step struct {
+type Step struct {
 	Name    string  `json:"name"`  // of the reply, e.g. "database"
 	State   string  `json:"state"` // done, unchanged, failed, rehearsed, skipped, begun, not done
 	Seconds float64 `json:"seconds"`
 	Message string  `json:"message"`
 }
 
-type event struct {
+type Event struct {
 	Time   time.Time      `json:"time"`
 	Module string         `json:"module"`
 	Event  string         `json:"event"`
@@ -115,22 +131,22 @@ type event struct {
 	Data   map[string]any `json:"data,omitempty"`
 }
 
-// downtime is from the order to stop until the server was healthy again.
-type downtime struct {
+// Downtime is from the order to stop until the server was healthy again.
+type Downtime struct {
 	Stopped *time.Time `json:"stopped"` // null: the server was not stopped
 	Started *time.Time `json:"started"` // null: not started since
 	Healthy *time.Time `json:"healthy"` // null: it is still down, or not proven healthy
 	Seconds float64    `json:"seconds"` // 0 unless both are known
 }
 
-// forecast is what a migration would move, and how long the server would be down for it.
-type forecast struct {
-	moved
-	Downtime *expected `json:"downtime,omitempty"`
+// Forecast is what a migration would move, and how long the server would be down for it.
+type Forecast struct {
+	Moved
+	Downtime *Expected `json:"downtime,omitempty"`
 }
 
-// moved is what a migration moves.
-type moved struct {
+// Moved is what a migration moves.
+type Moved struct {
 	Rows    int64   `json:"rows"`
 	Bytes   int64   `json:"bytes"`
 	Files   int64   `json:"files"`
@@ -138,20 +154,20 @@ type moved struct {
 	Warm    float64 `json:"warm_seconds"` // of the copy while the server answers; 0: unknown
 }
 
-type database struct {
+type Database struct {
 	PostgreSQL     string  `json:"postgresql"` // its version; "" if unknown
 	Rows           int64   `json:"rows"`
-	Tables         []table `json:"tables"`
-	Skipped        []table `json:"skipped_tables"`
+	Tables         []Table `json:"tables"`
+	Skipped        []Table `json:"skipped_tables"`
 	Quarantined    int64   `json:"quarantined"`
 	JobsFailed     int64   `json:"jobs_failed"`
 	PathsRewritten int64   `json:"paths_rewritten"`
 
-	Warm warmRows `json:"warm"`
+	Warm WarmRows `json:"warm"`
 }
 
-// warmRows are the rows that were in PostgreSQL before the stop.
-type warmRows struct {
+// WarmRows are the rows that were in PostgreSQL before the stop.
+type WarmRows struct {
 	Rows    int64  `json:"rows"`
 	Changed int64  `json:"changed"` // since, in SQLite
 	Added   int64  `json:"added"`
@@ -159,7 +175,7 @@ type warmRows struct {
 	Reason  string `json:"reason,omitempty"` // why they did not count
 }
 
-type table struct {
+type Table struct {
 	Table  string `json:"table"`
 	File   string `json:"file"`
 	Rows   int64  `json:"rows"`
@@ -168,17 +184,17 @@ type table struct {
 	Why    string `json:"why,omitempty"`
 }
 
-type files struct {
-	Parts    []part  `json:"parts"`
-	Passes   []pass  `json:"passes"`
-	LeftOut  []entry `json:"left_out"`
-	Foreign  []entry `json:"foreign"`
-	Paths    []entry `json:"paths"`
-	Repaired []entry `json:"repaired"`
+type Files struct {
+	Parts    []Part  `json:"parts"`
+	Passes   []Pass  `json:"passes"`
+	LeftOut  []Entry `json:"left_out"`
+	Foreign  []Entry `json:"foreign"`
+	Paths    []Entry `json:"paths"`
+	Repaired []Entry `json:"repaired"`
 }
 
-// part is one tree on the share.
-type part struct {
+// Part is one tree on the share.
+type Part struct {
 	Name         string `json:"name"`
 	Repositories int64  `json:"repositories"`
 	Files        int64  `json:"files"`
@@ -187,8 +203,8 @@ type part struct {
 	Target       string `json:"target"`
 }
 
-// pass is one run of the copy.
-type pass struct {
+// Pass is one run of the copy.
+type Pass struct {
 	Time    time.Time `json:"time"`
 	Phase   string    `json:"phase"` // warm, delta; "… interrupted"
 	Files   int64     `json:"files"` // copied
@@ -196,19 +212,19 @@ type pass struct {
 	Deleted int64     `json:"deleted"`
 }
 
-// entry is a path with a remark.
-type entry struct {
+// Entry is a path with a remark.
+type Entry struct {
 	Path string `json:"path"`
 	Why  string `json:"why,omitempty"`
 }
 
-type aliases struct {
+type Aliases struct {
 	Total     int     `json:"total"`
 	Updated   int64   `json:"updated"`
-	LeftAlone []entry `json:"left_alone"`
+	LeftAlone []Entry `json:"left_alone"`
 }
 
-type repository struct {
+type Repository struct {
 	Alias      string `json:"alias"`
 	Golden     string `json:"golden,omitempty"`
 	Accessible bool   `json:"accessible"`
@@ -218,52 +234,60 @@ type repository struct {
 	Path       string `json:"path,omitempty"`
 }
 
-type check struct {
+type Check struct {
 	Step   string `json:"step"`
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 }
 
-type remark struct {
+type Remark struct {
 	Step string `json:"step"`
-	Code string `json:"code"` // of the kind, see codes.go
+	Code string `json:"code"` // of the kind, see package codes
 	Text string `json:"text"`
 }
 
-type problemLine struct {
+type Problem struct {
 	Step string `json:"step"`
-	Code string `json:"code"` // of the kind, see codes.go
+	Code string `json:"code"` // of the kind, see package codes
 	problem.Problem
 }
 
-// artifact is a file beside the report.
-type artifact struct {
+// Artifact is a file beside the report.
+type Artifact struct {
 	Path  string    `json:"path"`
 	Time  time.Time `json:"time"` // of its last change
 	Lines int       `json:"lines"`
 	What  string    `json:"what"`
 }
 
-// acceptance says that the migration is final, and what went with it.
-type acceptance struct {
-	Time    time.Time      `json:"time"`
-	By      string         `json:"by"`
-	Files   int64          `json:"files"`
-	Bytes   int64          `json:"bytes"` // that came free
-	Removed []home.Remnant `json:"removed"`
+// Acceptance says that the migration is final, and what went with it.
+type Acceptance struct {
+	Time    time.Time `json:"time"`
+	By      string    `json:"by"`
+	Files   int64     `json:"files"`
+	Bytes   int64     `json:"bytes"` // that came free
+	Removed []Remnant `json:"removed"`
 }
 
-// commands bring the standalone server back. Where nothing can, Final says why
+// Remnant is something that only a rollback needed.
+type Remnant struct {
+	Path  string `json:"path"`
+	What  string `json:"what"`
+	Files int64  `json:"files"`
+	Bytes int64  `json:"bytes"` // that came free with it
+}
+
+// Commands bring the standalone server back. Where nothing can, Final says why
 // and the rest is empty.
-type commands struct {
+type Commands struct {
 	Final    string   `json:"final,omitempty"`
 	Playbook string   `json:"playbook"`
 	ByHand   []string `json:"by_hand"`
 }
 
-// encode renders report.json.
-func (d document) encode() ([]byte, error) {
+// Encode renders report.json.
+func (d Report) Encode() ([]byte, error) {
 	raw, err := json.MarshalIndent(d, "", "  ")
 	return append(raw, '\n'), err
 }
