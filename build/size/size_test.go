@@ -29,12 +29,12 @@ func TestModulesGetNoLarger(t *testing.T) {
 		name        string
 		today, goal int
 	}{
-		{"lines", 45_038, 26_000},
-		{"methods of the largest type", 41, 35},
+		{"lines", 45_057, 26_000},
+		{"methods of the largest type", 35, 35},
 		{"functions over 50 lines", 0, 0},
 		{"files over 300 lines", 0, 0},
 		{"packages over 1500 lines", 2, 2},
-		{"lines over 140 columns", 37, 0},
+		{"lines over 140 columns", 0, 0},
 	} {
 		got := m[bar.name]
 		if got.number > bar.today {

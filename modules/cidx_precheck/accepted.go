@@ -9,7 +9,6 @@ import (
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/postgres"
-	"cidx-cluster/modules/internal/problem"
 )
 
 // judgeAccepted is judgeStanding for a migration that was accepted: the home is a
@@ -18,10 +17,7 @@ func (e *examiner) judgeAccepted() {
 	f := &e.found
 	e.reply.Data["accepted"] = map[string]any{"time": f.standing.Accepted.Time.Format(time.RFC3339), "by": f.standing.Accepted.By}
 	half := func(what, at, fix string) {
-		f.halfway = append(f.halfway, problem.Problem{
-			What: what + ", but " + f.standing.Accepted.Sentence() + " and the standalone data was removed", At: at,
-			Fix: fix,
-		})
+		f.halfway.Add(wrong(what+", but "+f.standing.Accepted.Sentence()+" and the standalone data was removed", at, fix))
 	}
 	if !f.now.Cluster() {
 		half("config.json is standalone", f.now.Path,
@@ -43,11 +39,7 @@ func (e *examiner) judgeAccepted() {
 // whose repositories are links, is the one that was migrated. Where it does not
 // answer, the check of PostgreSQL says so.
 func (e *examiner) loadedFromHere(ctx context.Context) bool {
-	dsn := e.DSN
-	if dsn == "" {
-		dsn = e.found.cluster.DSN
-	}
-	conn, err := postgres.Connect(ctx, dsn, "cidx_precheck")
+	conn, err := postgres.Connect(ctx, e.dsn(), "cidx_precheck")
 	if err != nil {
 		return false
 	}

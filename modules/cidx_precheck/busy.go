@@ -2,7 +2,6 @@ package precheck
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"cidx-cluster/modules/internal/cidxapi"
@@ -15,12 +14,12 @@ import (
 
 // jobs warns of the jobs that the stop would interrupt. client is nil where nobody
 // may log in.
-func (e *examiner) jobs(ctx context.Context, client *cidxapi.Client) {
-	if !e.found.running || e.found.migrated {
+func (s *server) jobs(ctx context.Context, client *cidxapi.Client) {
+	if !s.running || s.found.migrated {
 		return
 	}
 	var names []string
-	for _, j := range e.found.jobs {
+	for _, j := range s.found.jobs {
 		names = append(names, strings.TrimSpace(j.What+" ("+j.Status+")"))
 	}
 	counted := 0
@@ -31,20 +30,22 @@ func (e *examiner) jobs(ctx context.Context, client *cidxapi.Client) {
 	}
 	switch {
 	case len(names) > 0:
-		e.warnings = append(e.warnings, fmt.Sprintf("%s not ended; the stop interrupts what runs, and the cluster gets it as failed: %s", human.Count(len(names), "job has", "jobs have"), strings.Join(names, ", ")))
+		s.warn("%s not ended; the stop interrupts what runs, and the cluster gets it as failed: %s",
+			human.Count(len(names), "job has", "jobs have"), strings.Join(names, ", "))
 	case counted > 0:
-		e.warnings = append(e.warnings, fmt.Sprintf("the server says that %s running (GET /health, active_jobs); the stop interrupts it", human.Count(counted, "job is", "jobs are")))
+		s.warn("the server says that %s running (GET /health, active_jobs); the stop interrupts it",
+			human.Count(counted, "job is", "jobs are"))
 	}
 }
 
 // foreign warns of processes that would make the stop fail.
-func (e *examiner) foreign(ctx context.Context) {
-	if e.found.migrated {
+func (s *server) foreign(ctx context.Context) {
+	if s.found.migrated {
 		return
 	}
-	list, _, err := e.control.Foreign(ctx)
+	list, _, err := s.control.Foreign(ctx)
 	if err != nil {
 		return // the stop looks again, and refuses
 	}
-	e.warnings = append(e.warnings, service.ForeignWarnings(list)...)
+	s.warnings = append(s.warnings, service.ForeignWarnings(list)...)
 }

@@ -64,9 +64,7 @@ func (e *examiner) config(ctx context.Context) outcome {
 func (e *examiner) settings() problem.List {
 	c := e.found.cluster
 	var problems problem.List
-	add := func(key, what, fix string) {
-		problems = append(problems, problem.Problem{What: key + ": " + what, At: c.Path, Fix: fix})
-	}
+	add := func(key, what, fix string) { problems.Add(wrong(key+": "+what, c.Path, fix)) }
 	for _, object := range []string{"cluster", "ontap", "cow_daemon"} {
 		v := jsonfile.Get(c.Raw, object)
 		if !v.Exists() || v.Type == gjson.Null {
@@ -78,7 +76,8 @@ func (e *examiner) settings() problem.List {
 		}
 		v.ForEach(func(key, _ gjson.Result) bool {
 			if !slices.Contains(allowed[object], key.Str) {
-				add(object+"."+key.Str, "unknown key", "remove it; CIDX does not start with it (known: "+strings.Join(allowed[object], ", ")+")")
+				add(object+"."+key.Str, "unknown key",
+					"remove it; CIDX does not start with it (known: "+strings.Join(allowed[object], ", ")+")")
 			}
 			return true
 		})
@@ -98,14 +97,13 @@ func (e *examiner) settings() problem.List {
 // storage checks that mount point, clone backend and their objects agree.
 func (e *examiner) storage(c home.Config) problem.List {
 	var problems problem.List
-	add := func(key, what, fix string) {
-		problems = append(problems, problem.Problem{What: key + ": " + what, At: c.Path, Fix: fix})
-	}
+	add := func(key, what, fix string) { problems.Add(wrong(key+": "+what, c.Path, fix)) }
 	if e.found.mountErr == nil {
 		for _, key := range []string{"ontap", "cow_daemon"} {
 			point := jsonfile.Get(c.Raw, key, "mount_point").String()
 			if point != "" && filepath.Clean(point) != e.found.mount {
-				add(key+".mount_point", fmt.Sprintf("%q, but the share is %s", point, e.found.mount), "make both the same: correct cidx_share, or run cluster-join.sh again")
+				add(key+".mount_point", fmt.Sprintf("%q, but the share is %s", point, e.found.mount),
+					"make both the same: correct cidx_share, or run cluster-join.sh again")
 			}
 		}
 	}
@@ -114,12 +112,14 @@ func (e *examiner) storage(c home.Config) problem.List {
 	case "ontap", "cow-daemon":
 		object := strings.ReplaceAll(c.Backend, "-", "_")
 		if !jsonfile.Get(c.Raw, object).IsObject() {
-			add("clone_backend", fmt.Sprintf("%q, but there is no object %s", c.Backend, object), "run cluster-join.sh again, or set clone_backend to local")
+			add("clone_backend", fmt.Sprintf("%q, but there is no object %s", c.Backend, object),
+				"run cluster-join.sh again, or set clone_backend to local")
 		}
 	default:
 		add("clone_backend", fmt.Sprintf("unknown value %q", c.Backend), "set it to local, ontap or cow-daemon")
 	}
-	if dir := jsonfile.Get(c.Raw, "server_dir").String(); dir != "" && filepath.IsAbs(dir) && !slices.Contains(home.Spellings(e.Home, c), filepath.Clean(dir)) {
+	dir := jsonfile.Get(c.Raw, "server_dir").String()
+	if filepath.IsAbs(dir) && !slices.Contains(home.Spellings(e.Home, c), filepath.Clean(dir)) {
 		add("server_dir", fmt.Sprintf("%q is another folder", dir), "set cidx_home to the folder that the server uses")
 	}
 	return problems
@@ -133,16 +133,16 @@ func (e *examiner) databases() problem.List {
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && d.Required:
-			problems = append(problems, problem.Problem{What: "database file is missing", At: path, Fix: "restore it, or name the server's data directory in cidx_home; every CIDX server makes this file at its start"})
+			problems.Add(wrong("database file is missing", path,
+				"restore it, or name the server's data directory in cidx_home; every CIDX server makes this file at its start"))
+		case errors.Is(err, fs.ErrNotExist) && d.Migrates:
+			e.warn("%s does not exist: its tables will be empty in the cluster", path)
 		case errors.Is(err, fs.ErrNotExist):
-			if d.Migrates {
-				e.warnings = append(e.warnings, path+" does not exist: its tables will be empty in the cluster")
-			}
 		case errors.Is(err, fs.ErrPermission): // told already
 		case err != nil:
-			problems = append(problems, problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"})
+			problems.Add(wrong(err.Error(), path, "make the file readable for the user that runs the migration"))
 		case !info.Mode().IsRegular():
-			problems = append(problems, problem.Problem{What: "not a database file but a " + kind(info.Mode()), At: path, Fix: "move it away and restore the file"})
+			problems.Add(wrong("not a database file but a "+kind(info.Mode()), path, "move it away and restore the file"))
 		}
 	}
 	return problems
@@ -166,13 +166,16 @@ func (e *examiner) legacy() problem.List {
 			if err != nil || !holdsData(raw) {
 				continue
 			}
-			problems = append(problems, problem.Problem{What: "data of an old release that is not in SQLite yet", At: path, Fix: "start the standalone server once, which imports it; if the file is still there then, move it away"})
+			problems.Add(wrong("data of an old release that is not in SQLite yet", path,
+				"start the standalone server once, which imports it; if the file is still there then, move it away"))
 		}
 	}
-	for _, pattern := range []string{"global_registry.json", "data/golden-repos/global_registry.json", "ssh_keys/*.json", "password_audit.log"} {
+	for _, pattern := range []string{
+		"global_registry.json", "data/golden-repos/global_registry.json", "ssh_keys/*.json", "password_audit.log",
+	} {
 		paths, _ := filepath.Glob(filepath.Join(e.Home, pattern)) // well-formed unless the home has brackets; then nothing is found
 		for _, path := range paths {
-			e.warnings = append(e.warnings, path+" is of an old release and is not migrated; a start of the standalone server imports it")
+			e.warn("%s is of an old release and is not migrated; a start of the standalone server imports it", path)
 		}
 	}
 	return problems

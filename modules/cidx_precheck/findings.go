@@ -24,9 +24,6 @@ type findings struct {
 	layoutErr error
 	looked    bool // layout was looked for
 	migrated  bool
-	running   bool
-	nodes     []string // of the cluster, that were alive within the last minutes
-	beats     bool     // our own node is alive, as PostgreSQL knows it
 	halfway   problem.List
 	unclean   bool         // the state folder holds what no release puts there: nothing in it is believed
 	closed    problem.List // files of the server that its user cannot read
@@ -82,9 +79,7 @@ func (e *examiner) linked() bool {
 // from which no migration may start.
 func (e *examiner) judgeStanding(ctx context.Context) {
 	f := &e.found
-	half := func(what, fix string) {
-		f.halfway = append(f.halfway, problem.Problem{What: what, At: e.Home, Fix: fix})
-	}
+	half := func(what, fix string) { f.halfway.Add(wrong(what, e.Home, fix)) }
 	const rollback = "run cluster-rollback.yml to put everything back, then migrate again"
 	inPlace, moved := e.links()
 	switch {
@@ -100,7 +95,8 @@ func (e *examiner) judgeStanding(ctx context.Context) {
 	case f.standing.Stray && f.now.Cluster():
 		f.migrated = e.loadedFromHere(ctx)
 	case f.standing.Forgotten && !f.now.Cluster():
-		half("config.json is standalone, but the repositories are links to the share, and the record of their migration is gone", "put the state folder and the *"+home.PreCluster+" folders back from a backup of the node, then run cluster-rollback.yml")
+		half("config.json is standalone, but the repositories are links to the share, and the record of their migration is gone",
+			"put the state folder and the *"+home.PreCluster+" folders back from a backup of the node, then run cluster-rollback.yml")
 	case f.standing.Forgotten:
 		f.migrated = true
 	case f.standing.Cutover == home.ToCluster && !f.now.Cluster():
@@ -110,7 +106,8 @@ func (e *examiner) judgeStanding(ctx context.Context) {
 	case f.standing.Cutover == home.ToCluster:
 		f.migrated = f.standing.Migrated()
 	case moved && f.standing.Begun != home.ToCluster:
-		half("folders were moved aside ("+home.PreCluster+"), but the journal "+e.State().Journal()+" knows of no migration", "if cidx_state_dir was changed, set it back; else "+rollback)
+		half("folders were moved aside ("+home.PreCluster+"), but the journal "+e.State().Journal()+" knows of no migration",
+			"if cidx_state_dir was changed, set it back; else "+rollback)
 	}
 }
 

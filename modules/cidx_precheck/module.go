@@ -7,6 +7,7 @@
 package precheck
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,14 +24,14 @@ import (
 type args struct {
 	home.Common
 	service.Args
-	Checks        []string `arg:"checks" choices:"config,share,postgres,space,service,api,stopped" doc:"What to check, in this order. Default: everything but C(stopped), which is for the time after the stop."`
-	DSN           string   `arg:"postgres_dsn" secret:"true" doc:"PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json)."`
+	Checks        []string `arg:"checks" choices:"config,share,postgres,space,service,api,stopped"`
+	DSN           string   `arg:"postgres_dsn" secret:"true"`
 	APIUser       string   `arg:"api_user" doc:"Administrator to log in as."`
 	APIPassword   string   `arg:"api_password" secret:"true" doc:"Password of I(api_user)."`
 	APIKey        string   `arg:"api_key" secret:"true" doc:"API key of an administrator; wins over I(api_user)."`
 	TOTP          string   `arg:"api_totp_secret" secret:"true" doc:"Secret of the second factor of I(api_user), in base32."`
-	FreePercent   float64  `arg:"free_percent" default:"10" doc:"How much of the share must stay free after the copy, in percent. CIDX calls itself degraded from 80 percent full on, unhealthy from 90."`
-	SchemaCommand string   `arg:"schema_command" doc:"Command that makes CIDX's schema in PostgreSQL. With it a missing schema is no problem."`
+	FreePercent   float64  `arg:"free_percent" default:"10"`
+	SchemaCommand string   `arg:"schema_command"`
 }
 
 // Module returns cidx_precheck.
@@ -40,14 +41,24 @@ func Module() ansible.Module {
 		Lists: true,
 		Short: "Find every reason for which a migration of a CIDX server would fail",
 		Description: []string{
-			"Checks configuration, share, PostgreSQL, disk space, service and API, all of them, and lists everything that is wrong at once.",
+			"Checks configuration, share, PostgreSQL, disk space, service and API, all of them, " +
+				"and lists everything that is wrong at once.",
 			"With I(checks=[stopped]) it proves that the server is stopped.",
+		},
+		Arguments: map[string]string{
+			"checks": "What to check, in this order. " +
+				"Default: everything but C(stopped), which is for the time after the stop.",
+			"postgres_dsn": "PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json).",
+			"free_percent": "How much of the share must stay free after the copy, in percent. " +
+				"CIDX calls itself degraded from 80 percent full on, unhealthy from 90.",
+			"schema_command": "Command that makes CIDX's schema in PostgreSQL. With it a missing schema is no problem.",
 		},
 		Check: "The same, but nothing is written on the share, so that rights there are only looked at.",
 		Returns: []ansible.Return{
 			{Name: "migrated", Type: "bool", Doc: "This home runs as a cluster node already, by an earlier migration."},
 			{Name: "stopped_since", Type: "str", Doc: "When an earlier run stopped the server, if none has started it."},
-			{Name: "resuming", Type: "bool", Doc: "An earlier run was interrupted; this one goes on with it. With C(migrated) only start, verification and release of the units are left."},
+			{Name: "resuming", Type: "bool", Doc: "An earlier run was interrupted; this one goes on with it. " +
+				"With C(migrated) only start, verification and release of the units are left."},
 			{Name: "accepted", Type: "dict", Doc: "Where the migration was accepted: C(time), C(by)."},
 			{Name: "layout", Type: "str", Doc: "C(real) for CIDX 11, C(assumed) for the layout of older descriptions."},
 			{Name: "url", Type: "str", Doc: "Address of the server."},
@@ -55,7 +66,8 @@ func Module() ansible.Module {
 			{Name: "running", Type: "bool", Doc: "The server runs."},
 			{Name: "share", Type: "dict", Doc: "Mount, type, free bytes and inodes, and what was tried on it."},
 			{Name: "postgres", Type: "dict", Doc: "Version, encoding, free connections, pooler."},
-			{Name: "forecast", Type: "dict", Doc: "C(bytes) and C(files) that the share will take, C(snapshot_bytes) that the state folder will."},
+			{Name: "forecast", Type: "dict", Doc: "C(bytes) and C(files) that the share will take, " +
+				"C(snapshot_bytes) that the state folder will."},
 		},
 		Example: `- name: Check what a migration needs
   cidx.cluster.cidx_precheck:
@@ -80,6 +92,9 @@ type examiner struct {
 	warnings []string
 }
 
+// dsn is how to reach PostgreSQL, "" where nobody says.
+func (e *examiner) dsn() string { return cmp.Or(e.DSN, e.found.cluster.DSN) }
+
 // outcome of one check.
 type outcome struct {
 	detail   string // in the transcript's line
@@ -88,19 +103,25 @@ type outcome struct {
 	blocked  string // why it could not be checked; the cause is another check's problem
 }
 
-// checks by name, with their names in the transcript, in order.
-var checks = []struct {
+// check is one of them, by name and by its name in the transcript.
+type check struct {
 	name, label string
 	usual       bool
-	do          func(*examiner, context.Context) outcome
-}{
-	{"config", "Cluster config", true, (*examiner).config},
-	{"share", "NFS mount", true, (*examiner).share},
-	{"postgres", "PostgreSQL", true, (*examiner).postgres},
-	{"space", "Disk space", true, (*examiner).space},
-	{"service", "Service", true, (*examiner).service},
-	{"api", "API", true, (*examiner).api},
-	{"stopped", "Server stopped", false, (*examiner).stopped},
+	do          func(context.Context) outcome
+}
+
+// checks are all of them, in order.
+func (e *examiner) checks() []check {
+	s := &server{examiner: e}
+	return []check{
+		{"config", "Cluster config", true, e.config},
+		{"share", "NFS mount", true, e.share},
+		{"postgres", "PostgreSQL", true, s.postgres},
+		{"space", "Disk space", true, e.space},
+		{"service", "Service", true, s.service},
+		{"api", "API", true, s.api},
+		{"stopped", "Server stopped", false, s.stopped},
+	}
 }
 
 func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
@@ -111,12 +132,12 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 	e.look(ctx)
 	var problems problem.List
 	failed := 0
-	for _, c := range checks {
+	for _, c := range e.checks() {
 		if !e.wants(c.name, c.usual) {
 			continue
 		}
 		progress.Report(ctx, progress.Status{What: "checking " + c.label})
-		o := c.do(e, ctx)
+		o := c.do(ctx)
 		if err := ctx.Err(); err != nil {
 			return e.reply, fmt.Errorf("check %s: %w", c.label, err)
 		}
@@ -139,6 +160,14 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 		progress.Line(ctx, "  Earlier run: unfinished (%s); this one goes on", e.found.lastEvent())
 	}
 	return e.reply, nil
+}
+
+func wrong(what, at, fix string) problem.Problem {
+	return problem.Problem{What: what, At: at, Fix: fix}
+}
+
+func (e *examiner) warn(format string, a ...any) {
+	e.warnings = append(e.warnings, fmt.Sprintf(format, a...))
 }
 
 func (e *examiner) wants(name string, usual bool) bool {

@@ -26,7 +26,7 @@ func TestAUnitWhoseProgramIsGoneIsFound(t *testing.T) {
 		"it is found by systemd in its path": {service.Unit{ID: "cidx-server.service", Exec: []string{"uvicorn app"}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			problems := (&examiner{}).program(t.Context(), c.unit)
+			problems := program(t.Context(), c.unit)
 			if c.at == "" && len(problems) > 0 || c.at != "" && (len(problems) != 1 || problems[0].At != c.at || !strings.Contains(problems[0].Fix, "ExecStart of cidx-server.service")) {
 				t.Errorf("found: %v", problems)
 			}

@@ -37,7 +37,7 @@ func (e *examiner) aliases(layout home.Layout) problem.List {
 			continue // of the latter e.closed tells
 		}
 		if err != nil {
-			problems = append(problems, problem.Problem{What: err.Error(), At: folder, Fix: "make it a folder that the user who runs the migration can read"})
+			problems.Add(wrong(err.Error(), folder, "make it a folder that the user who runs the migration can read"))
 		}
 		for _, entry := range entries {
 			if !entry.IsDir() && strings.HasSuffix(entry.Name(), ".json") && !strings.HasPrefix(entry.Name(), ".") {
@@ -54,13 +54,14 @@ func (e *examiner) alias(path string, certain bool) error {
 		return nil // e.closed tells
 	}
 	if err != nil {
-		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
+		return wrong(err.Error(), path, "make the file readable for the user that runs the migration")
 	}
 	if err := jsonfile.Check(raw); err != nil {
-		return problem.Problem{What: err.Error(), At: path, Fix: "restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none"}
+		return wrong(err.Error(), path,
+			"restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none")
 	}
 	if certain && gjson.GetBytes(raw, "target_path").Type != gjson.String {
-		e.warnings = append(e.warnings, path+" has no target_path: it is no alias, and stays as it is")
+		e.warn("%s has no target_path: it is no alias, and stays as it is", path)
 	}
 	return nil
 }
@@ -89,14 +90,15 @@ func (e *examiner) registry(ctx context.Context, layout home.Layout) problem.Lis
 	var problems problem.List
 	for i, r := range lost {
 		if i == most {
-			problems = append(problems, problem.Problem{What: fmt.Sprintf("%d more registered repositories have no files", len(lost)-most), At: cidx.ServerDatabase(e.Home), Fix: "as above"})
-			break
+			more := fmt.Sprintf("%d more registered repositories have no files", len(lost)-most)
+			return append(problems, wrong(more, cidx.ServerDatabase(e.Home), "as above"))
 		}
 		if to, err := os.Readlink(filepath.Clean(r.ClonePath)); err == nil { // rather than "restore it"
 			problems = append(problems, obstacle.Link(filepath.Clean(r.ClonePath), to))
 			continue
 		}
-		problems = append(problems, problem.Problem{What: "repository " + r.Alias + " is registered, but has no files", At: r.ClonePath, Fix: "restore its folder, or remove the repository in CIDX; a cluster node would delete it at its start"})
+		problems.Add(wrong("repository "+r.Alias+" is registered, but has no files", r.ClonePath,
+			"restore its folder, or remove the repository in CIDX; a cluster node would delete it at its start"))
 	}
 	return problems
 }

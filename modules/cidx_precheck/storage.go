@@ -104,12 +104,12 @@ func (e *examiner) space(ctx context.Context) outcome {
 	}
 	room, err := roomOf(f.mount)
 	if err != nil {
-		return outcome{problems: problem.List{{What: err.Error(), At: f.mount, Fix: "mount the shared storage"}}}
+		return outcome{problems: problem.List{wrong(err.Error(), f.mount, "mount the shared storage")}}
 	}
 	if f.migrated {
 		return outcome{detail: human.Bytes(room.bytesFree) + " free, nothing to copy"}
 	}
-	need, err := e.need(ctx, layout, false)
+	need, err := needed(ctx, layout, false)
 	if err != nil {
 		return outcome{problems: problem.Of(err)}
 	}
@@ -117,7 +117,7 @@ func (e *examiner) space(ctx context.Context) outcome {
 	if len(problems) > 0 {
 		// An earlier run may have copied much of it already.
 		there, err := share.Guard(ctx, share.Watch{Mount: f.mount}, amount{}, func(ctx context.Context) (amount, error) {
-			return e.need(ctx, layout, true)
+			return needed(ctx, layout, true)
 		})
 		if err != nil {
 			return outcome{problems: problem.Of(err)}
@@ -126,9 +126,7 @@ func (e *examiner) space(ctx context.Context) outcome {
 		problems = e.compare(need, room)
 	}
 	kept, snapshots, err := e.snapshots()
-	if err != nil {
-		problems.Add(err)
-	}
+	problems.Add(err)
 	problems = append(problems, kept...)
 	e.reply.Data["forecast"] = map[string]any{"bytes": need.bytes, "files": need.files, "snapshot_bytes": snapshots}
 	return outcome{detail: fmt.Sprintf("%s needed, %s free", human.Bytes(need.bytes), human.Bytes(room.bytesFree)), problems: problems}
@@ -136,10 +134,10 @@ func (e *examiner) space(ctx context.Context) outcome {
 
 type amount struct{ bytes, files int64 }
 
-// need adds the trees up, as they will be on the share: apparent sizes, since
+// needed adds the trees up, as they will be on the share: apparent sizes, since
 // snapshots that share blocks here do not there. With copied it looks at what
 // is on the share.
-func (e *examiner) need(ctx context.Context, layout home.Layout, copied bool) (amount, error) {
+func needed(ctx context.Context, layout home.Layout, copied bool) (amount, error) {
 	var bytes, files atomic.Int64
 	last := atomic.Int64{}
 	for _, t := range layout.Trees {
@@ -200,16 +198,14 @@ func (e *examiner) compare(need amount, r room) problem.List {
 	var problems problem.List
 	reserve := func(total int64) int64 { return int64(float64(total) * e.FreePercent / 100) }
 	if left := reserve(r.bytesTotal); need.bytes+left > r.bytesFree {
-		problems = append(problems, problem.Problem{
-			What: fmt.Sprintf("not enough space: %s to copy and %s (%g %%) to stay free, but only %s are free", human.Bytes(need.bytes), human.Bytes(left), e.FreePercent, human.Bytes(r.bytesFree)),
-			At:   e.found.mount, Fix: "enlarge the share by at least " + human.Bytes(need.bytes+left-r.bytesFree) + ", or lower cidx_free_percent",
-		})
+		problems.Add(wrong(fmt.Sprintf("not enough space: %s to copy and %s (%g %%) to stay free, but only %s are free",
+			human.Bytes(need.bytes), human.Bytes(left), e.FreePercent, human.Bytes(r.bytesFree)), e.found.mount,
+			"enlarge the share by at least "+human.Bytes(need.bytes+left-r.bytesFree)+", or lower cidx_free_percent"))
 	}
 	if left := reserve(r.filesTotal); r.filesTotal > 0 && need.files+left > r.filesFree {
-		problems = append(problems, problem.Problem{
-			What: fmt.Sprintf("not enough inodes: %d to make and %d (%g %%) to stay free, but only %d are free", need.files, left, e.FreePercent, r.filesFree),
-			At:   e.found.mount, Fix: "raise the number of inodes (files) of the share's volume, or lower cidx_free_percent",
-		})
+		problems.Add(wrong(fmt.Sprintf("not enough inodes: %d to make and %d (%g %%) to stay free, but only %d are free",
+			need.files, left, e.FreePercent, r.filesFree), e.found.mount,
+			"raise the number of inodes (files) of the share's volume, or lower cidx_free_percent"))
 	}
 	return problems
 }
@@ -235,7 +231,7 @@ func (e *examiner) snapshots() (problem.List, int64, error) {
 	}
 	r, err := roomOf(dir)
 	if err != nil {
-		return nil, total, problem.Problem{What: err.Error(), At: dir, Fix: "set cidx_state_dir to a folder on a disk of this node"}
+		return nil, total, wrong(err.Error(), dir, "set cidx_state_dir to a folder on a disk of this node")
 	}
 	const slack = 64 << 20 // journal, records, reports
 	if _, err := os.Stat(e.State().Backup()); err == nil {
@@ -247,18 +243,14 @@ func (e *examiner) snapshots() (problem.List, int64, error) {
 	}
 	var problems problem.List
 	if need > r.bytesFree {
-		problems = append(problems, problem.Problem{
-			What: fmt.Sprintf("not enough space for the copies of the databases: %s needed, %s free", human.Bytes(need), human.Bytes(r.bytesFree)),
-			At:   dir, Fix: "free space there, or name another disk in cidx_state_dir",
-		})
+		problems.Add(wrong(fmt.Sprintf("not enough space for the copies of the databases: %s needed, %s free",
+			human.Bytes(need), human.Bytes(r.bytesFree)), dir, "free space there, or name another disk in cidx_state_dir"))
 	}
 	// Each alias file is kept; so are configuration, databases, records and reports.
 	aliases, _ := os.ReadDir(filepath.Join(e.Home, "data", "golden-repos", "aliases")) // none where the layout is another one
 	if needed := int64(len(aliases)) + 200; r.filesTotal > 0 && needed > r.filesFree {
-		problems = append(problems, problem.Problem{
-			What: fmt.Sprintf("not enough inodes for what is kept for a rollback: %d needed, %d free", needed, r.filesFree),
-			At:   dir, Fix: "remove files there, or name another disk in cidx_state_dir",
-		})
+		problems.Add(wrong(fmt.Sprintf("not enough inodes for what is kept for a rollback: %d needed, %d free", needed, r.filesFree),
+			dir, "remove files there, or name another disk in cidx_state_dir"))
 	}
 	return problems, total, nil
 }
