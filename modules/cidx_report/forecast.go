@@ -1,9 +1,8 @@
 package report
 
 import (
-	"github.com/tidwall/gjson"
-
 	"cidx-cluster/modules/internal/document"
+	"slices"
 )
 
 // forecasts sums up the rehearsal, the one before a real run too, and beside it
@@ -14,7 +13,7 @@ func (d *gathering) forecasts(all []reply) {
 	}
 	told := all
 	if d.Outcome != document.Rehearsed {
-		told = only(all, func(r reply) bool { return r.Get("check_mode").Bool() })
+		told = slices.DeleteFunc(slices.Clone(all), func(r reply) bool { return !r.Get("check_mode").Bool() })
 	}
 	if d.Outcome != document.Rehearsed && (len(of(told, "database")) == 0 || len(of(told, "files")) == 0) {
 		return
@@ -23,7 +22,8 @@ func (d *gathering) forecasts(all []reply) {
 	if d.Outcome != document.Migrated || d.Check {
 		return
 	}
-	d.Fact = &document.Moved{Rows: d.Database.Rows, Bytes: d.TotalBytes(), Files: d.TotalFiles(), Aliases: d.Aliases.Updated}
+	total := d.Total()
+	d.Fact = &document.Moved{Rows: d.Database.Rows, Bytes: total.Bytes, Files: total.Files, Aliases: d.Aliases.Updated}
 	for _, r := range of(all, "files") {
 		if r.Get("phase").Str == "warm" && !r.Get("check_mode").Bool() {
 			d.Fact.Warm += r.Get("seconds").Float()
@@ -31,37 +31,21 @@ func (d *gathering) forecasts(all []reply) {
 	}
 }
 
-// only are the replies that which picks.
-func only(list []reply, which func(reply) bool) []reply {
-	var picked []reply
-	for _, r := range list {
-		if which(r) {
-			picked = append(picked, r)
-		}
-	}
-	return picked
-}
-
-// summed is what replies say of rows, files and aliases; of one part of the files
-// the last reply counts.
+// summed is what replies say of rows, files and aliases.
 func summed(replies []reply) document.Moved {
 	var m document.Moved
-	for _, r := range of(replies, "database") {
-		m.Rows = r.Get("rows").Int()
+	for _, r := range replies {
+		switch r.step() {
+		case "database":
+			m.Rows = r.Get("rows").Int()
+		case "aliases":
+			m.Aliases = r.Get("updated").Int()
+		case "files":
+			m.Warm = max(m.Warm, r.Get("forecast.warm_seconds").Float())
+		}
 	}
-	for _, r := range of(replies, "aliases") {
-		m.Aliases = r.Get("updated").Int()
-	}
-	parts := map[string]gjson.Result{}
-	for _, r := range of(replies, "files") {
-		m.Warm = max(m.Warm, r.Get("forecast.warm_seconds").Float())
-		r.Get("parts").ForEach(func(name, part gjson.Result) bool {
-			parts[name.Str] = part
-			return true
-		})
-	}
-	for _, p := range parts {
-		m.Bytes, m.Files = m.Bytes+p.Get("bytes").Int(), m.Files+p.Get("files").Int()
+	for _, p := range parts(of(replies, "files")) {
+		m.Bytes, m.Files = m.Bytes+p.Bytes, m.Files+p.Files
 	}
 	return m
 }

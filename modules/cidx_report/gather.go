@@ -1,12 +1,12 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -74,10 +74,7 @@ func (d *gathering) mountPoint(ctx context.Context, a args) string {
 	if kept, err := home.ReadConfig(ctx, a.State().ClusterConfig()); err == nil && config.Share == "" {
 		config.Share = kept.Share
 	}
-	if a.Share != "" {
-		return a.Share
-	}
-	return config.Share
+	return cmp.Or(a.Share, config.Share)
 }
 
 func (d *gathering) warn(step string, err error) {
@@ -100,6 +97,13 @@ func (r reply) step() string {
 	return before
 }
 
+// as reads an object whose fields are named as those of the report; of another
+// type than there they count as absent.
+func as[T any](v gjson.Result) (item T) {
+	_ = json.Unmarshal([]byte(v.Raw), &item)
+	return item
+}
+
 // sorted lists the replies in the order of the steps; empty ones are of steps
 // that did not run.
 func sorted(all gjson.Result) []reply {
@@ -110,12 +114,9 @@ func sorted(all gjson.Result) []reply {
 		}
 		return true
 	})
-	sort.SliceStable(list, func(i, j int) bool {
-		a, b := rank(list[i].step()), rank(list[j].step())
-		if a != b {
-			return a < b
-		}
-		return list[i].name < list[j].name
+	rank := func(r reply) uint { return uint(slices.Index(stepsInOrder, r.step())) } // others are the last
+	slices.SortStableFunc(list, func(a, b reply) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.name, b.name))
 	})
 	return list
 }
@@ -133,18 +134,9 @@ func counting(list []reply) []reply {
 	})
 }
 
-func rank(step string) int {
-	for i, s := range stepsInOrder {
-		if s == step {
-			return i
-		}
-	}
-	return len(stepsInOrder)
-}
-
 // of are the replies of one step.
 func of(replies []reply, step string) []reply {
-	return only(replies, func(r reply) bool { return r.step() == step })
+	return slices.DeleteFunc(slices.Clone(replies), func(r reply) bool { return r.step() != step })
 }
 
 // steps tells how far each step came. Of several replies the worst counts.
@@ -197,16 +189,16 @@ func firstLine(s string) string {
 // remarks collects checks, warnings and problems of one reply.
 func (d *gathering) remarks(r reply) {
 	for _, c := range r.Get("checks").Array() {
-		d.Checks = append(d.Checks, document.Check{
-			Step: r.name, Name: c.Get("name").Str, OK: c.Get("ok").Bool(), Detail: c.Get("detail").Str,
-		})
+		check := as[document.Check](c)
+		check.Step = r.name
+		d.Checks = append(d.Checks, check)
 	}
 	for _, w := range r.Get("all_warnings").Array() {
 		d.Warnings = append(d.Warnings, document.Remark{Step: r.name, Text: w.String()})
 	}
 	problems := r.Get("problems").Array()
 	for _, p := range problems {
-		d.problem(r.name, problem.Problem{What: p.Get("what").Str, At: p.Get("at").Str, Fix: p.Get("fix").Str})
+		d.problem(r.name, as[problem.Problem](p))
 	}
 	if len(problems) == 0 && r.Get("failed").Bool() {
 		d.problem(r.name, problem.Problem{What: r.Get("msg").String()})

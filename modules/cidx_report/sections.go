@@ -21,15 +21,9 @@ func (d *gathering) fromDatabase(state home.State, replies []reply) {
 		if r.Get("phase").Str == "warm" {
 			continue // what counts is what was loaded after the stop
 		}
-		warm := r.Get("warm")
-		d.Database.Warm = document.WarmRows{
-			Rows: warm.Get("rows").Int(), Changed: warm.Get("changed").Int(), Added: warm.Get("added").Int(),
-			Deleted: warm.Get("deleted").Int(), Reason: warm.Get("reason").Str,
-		}
-		d.Database.Rows = r.Get("rows").Int()
+		d.Database.Warm, d.Database.Rows = as[document.WarmRows](r.Get("warm")), r.Get("rows").Int()
 		d.Database.Tables, d.Database.Skipped = tables(r.Get("tables")), tables(r.Get("skipped_tables"))
-		d.Database.Quarantined = r.Get("quarantined").Int()
-		d.Database.JobsFailed = r.Get("jobs_failed").Int()
+		d.Database.Quarantined, d.Database.JobsFailed = r.Get("quarantined").Int(), r.Get("jobs_failed").Int()
 		d.Database.PathsRewritten = r.Get("paths_rewritten").Int()
 		if v, ok := r.Get("secrets").Value().(map[string]any); ok && len(v) > 0 {
 			d.Secrets = v
@@ -66,11 +60,8 @@ func (d *gathering) fromDatabase(state home.State, replies []reply) {
 func tables(list gjson.Result) []document.Table {
 	out := []document.Table{}
 	list.ForEach(func(k, v gjson.Result) bool {
-		t := document.Table{Table: first(v, "table", "name"), File: v.Get("file").Str, Rows: v.Get("rows").Int(),
-			Digest: v.Get("digest").Str, Status: v.Get("status").Str, Why: first(v, "why", "reason")}
-		if t.Table == "" {
-			t.Table = k.String()
-		}
+		t := as[document.Table](v)
+		t.Table, t.Why = cmp.Or(first(v, "table", "name"), k.String()), first(v, "why", "reason")
 		out = append(out, t)
 		return true
 	})
@@ -88,52 +79,46 @@ func first(v gjson.Result, keys ...string) string {
 	return ""
 }
 
-// fromFiles joins the parts of all replies of the copy; of one part the last
-// reply counts.
+// fromFiles joins what all replies of the copy say.
 func (d *gathering) fromFiles(replies []reply) {
-	parts := map[string]document.Part{}
-	for _, r := range of(replies, "files") {
-		r.Get("parts").ForEach(func(k, v gjson.Result) bool {
-			parts[k.Str] = document.Part{
-				Name: k.Str, Repositories: v.Get("repositories").Int(), Files: v.Get("files").Int(),
-				Folders: v.Get("folders").Int(), Bytes: v.Get("bytes").Int(), Target: v.Get("target").Str,
-			}
-			return true
-		})
-		d.Files.LeftOut = append(d.Files.LeftOut, entries(r.Get("left_out"))...)
-		d.Files.Foreign = append(d.Files.Foreign, entries(r.Get("foreign"))...)
-		d.Files.Repaired = append(d.Files.Repaired, entries(r.Get("repaired"))...)
-		d.Files.Paths = append(d.Files.Paths, entries(r.Get("paths"))...)
-	}
-	d.Files.LeftOut, d.Files.Foreign = unique(d.Files.LeftOut), unique(d.Files.Foreign)
-	d.Files.Paths, d.Files.Repaired = unique(d.Files.Paths), unique(d.Files.Repaired)
-	for _, p := range parts {
+	copies := of(replies, "files")
+	d.Files.LeftOut, d.Files.Foreign = entries(copies, "left_out"), entries(copies, "foreign")
+	d.Files.Paths, d.Files.Repaired = entries(copies, "paths"), entries(copies, "repaired")
+	for _, p := range parts(copies) {
 		d.Files.Parts = append(d.Files.Parts, p)
 	}
 	sort.Slice(d.Files.Parts, func(i, j int) bool { return d.Files.Parts[i].Name < d.Files.Parts[j].Name })
 }
 
-// entries reads a list of texts or of objects with a path and a reason.
-func entries(list gjson.Result) []document.Entry {
-	out := []document.Entry{}
-	for _, v := range list.Array() {
-		if v.Type == gjson.String {
-			out = append(out, document.Entry{Path: v.Str})
-			continue
-		}
-		out = append(out, document.Entry{Path: first(v, "path", "file"), Why: first(v, "why", "reason", "detail")})
+// parts are the trees that were copied; of one the last reply counts.
+func parts(copies []reply) map[string]document.Part {
+	all := map[string]document.Part{}
+	for _, r := range copies {
+		r.Get("parts").ForEach(func(name, v gjson.Result) bool {
+			p := as[document.Part](v)
+			p.Name = name.Str
+			all[p.Name] = p
+			return true
+		})
 	}
-	return out
+	return all
 }
 
-// unique drops what two passes both tell.
-func unique(list []document.Entry) []document.Entry {
+// entries reads lists of texts or of objects with a path and a reason; what two
+// passes both tell counts once.
+func entries(replies []reply, key string) []document.Entry {
 	seen := map[document.Entry]bool{}
 	out := []document.Entry{}
-	for _, e := range list {
-		if !seen[e] {
-			seen[e] = true
-			out = append(out, e)
+	for _, r := range replies {
+		for _, v := range r.Get(key).Array() {
+			e := document.Entry{Path: first(v, "path", "file"), Why: first(v, "why", "reason", "detail")}
+			if v.Type == gjson.String {
+				e = document.Entry{Path: v.Str}
+			}
+			if !seen[e] {
+				seen[e] = true
+				out = append(out, e)
+			}
 		}
 	}
 	return out
@@ -142,7 +127,7 @@ func unique(list []document.Entry) []document.Entry {
 func (d *gathering) fromAliases(replies []reply) {
 	for _, r := range of(replies, "aliases") {
 		d.Aliases = document.Aliases{
-			Total: len(r.Get("aliases").Array()), Updated: r.Get("updated").Int(), LeftAlone: entries(r.Get("left_alone")),
+			Total: len(r.Get("aliases").Array()), Updated: r.Get("updated").Int(), LeftAlone: entries([]reply{r}, "left_alone"),
 		}
 	}
 }
@@ -158,10 +143,7 @@ func (d *gathering) fromVerify(replies []reply) {
 		}
 		d.Repositories, d.Accessible = []document.Repository{}, 0
 		for _, v := range r.Get("repositories").Array() {
-			item := document.Repository{
-				Alias: v.Get("alias").Str, Golden: v.Get("golden").Str, Accessible: v.Get("accessible").Bool(),
-				Hits: v.Get("hits").Int(), Word: v.Get("word").Str, Mode: v.Get("mode").Str, Path: v.Get("path").Str,
-			}
+			item := as[document.Repository](v)
 			if item.Accessible {
 				d.Accessible++
 			}

@@ -15,10 +15,7 @@ func (d *gathering) serverNow(a args) {
 	if d.Outcome != document.Failed && d.Outcome != document.Refused {
 		return
 	}
-	raw, err := json.Marshal(a.Server)
-	if err != nil {
-		raw = nil
-	}
+	raw, _ := json.Marshal(a.Server) // which came as JSON
 	reply := gjson.ParseBytes(raw)
 	d.Now = &document.Now{State: document.NowUnknown, Word: "nobody has looked"}
 	switch {

@@ -72,10 +72,7 @@ func downtimeOf(entries []journal.Entry, replies []reply) document.Downtime {
 // passOf sums what one pass of the copy has done over its parts.
 func passOf(e journal.Entry) document.Pass {
 	p := document.Pass{Time: e.Time, Phase: e.Event}
-	raw, err := json.Marshal(e.Data)
-	if err != nil {
-		return p
-	}
+	raw, _ := json.Marshal(e.Data) // which was read as JSON
 	gjson.GetBytes(raw, "parts").ForEach(func(_, v gjson.Result) bool {
 		p.Files += v.Get("files").Int()
 		p.Bytes += v.Get("bytes").Int()

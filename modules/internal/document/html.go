@@ -50,31 +50,18 @@ func (d *Report) HTML() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// TotalBytes is what lies on the share, or will.
-func (d *Report) TotalBytes() int64 {
-	var n int64
+// Total is what lies on the share, or will.
+func (d *Report) Total() (total Part) {
 	for _, p := range d.Files.Parts {
-		n += p.Bytes
+		total.Files, total.Bytes = total.Files+p.Files, total.Bytes+p.Bytes
 	}
-	return n
-}
-
-// TotalFiles is the number of files on the share.
-func (d *Report) TotalFiles() int64 {
-	var n int64
-	for _, p := range d.Files.Parts {
-		n += p.Files
-	}
-	return n
+	return total
 }
 
 // brief shows an event's data in one line.
 func brief(data map[string]any) string {
-	if len(data) == 0 {
-		return ""
-	}
 	raw, err := json.Marshal(data)
-	if err != nil {
+	if err != nil || len(data) == 0 {
 		return ""
 	}
 	return strings.NewReplacer(`":`, ": ", `,"`, ", ", `"`, "").Replace(string(raw[1 : len(raw)-1]))

@@ -37,8 +37,8 @@ func (d *Report) Mask(ctx context.Context) error {
 	if err := json.Unmarshal(raw, &masked); err != nil {
 		return fmt.Errorf("mask report: %w", err)
 	}
-	masked.Resume, masked.Rollback = hideText(ctx, d.Resume), Commands{Playbook: hideText(ctx, d.Rollback.Playbook), ByHand: []string{}}
-	masked.Rollback.Final = d.Rollback.Final
+	masked.Resume, masked.Rollback = hideText(ctx, d.Resume), d.Rollback
+	masked.Rollback.Playbook, masked.Rollback.ByHand = hideText(ctx, d.Rollback.Playbook), []string{}
 	for _, c := range d.Rollback.ByHand {
 		masked.Rollback.ByHand = append(masked.Rollback.ByHand, hideText(ctx, c))
 	}

@@ -11,15 +11,13 @@ func (d *Report) Offer() {
 	add := func(what, command string) { d.Next = append(d.Next, Way{what, command}) }
 	resume := cmp.Or(d.Run.Command, d.Resume)
 	switch d.Outcome {
-	case Rehearsed:
-		if len(d.Problems) == 0 {
+	case Rehearsed, Refused:
+		if d.Outcome == Rehearsed && len(d.Problems) == 0 {
 			add(map[string]string{OfMigration: "Migrate", OfAddition: "Add the node", OfRemoval: "Take the node out"}[d.Subject], d.Resume)
 			return
 		}
 		add("Correct what the problems name, then run it again", resume)
-	case Refused:
-		add("Correct what the problems name, then run it again", resume)
-		if d.Subject == OfMigration && d.Downtime.Stopped != nil && d.Downtime.Started == nil {
+		if d.Outcome == Refused && d.Subject == OfMigration && d.Downtime.Stopped != nil && d.Downtime.Started == nil {
 			d.waysBack()
 		}
 	case Failed:
@@ -56,12 +54,10 @@ func (d *Report) Offer() {
 
 // waysBack are those to the standalone server, if there are any.
 func (d *Report) waysBack() {
-	if d.Rollback.Playbook != "" {
-		what := "Roll back"
-		if d.Further() {
-			what = "Take the node out"
-		}
-		d.Next = append(d.Next, Way{what, d.Rollback.Playbook})
+	if back := d.Rollback.Playbook; d.Further() && back != "" {
+		d.Next = append(d.Next, Way{"Take the node out", back})
+	} else if back != "" {
+		d.Next = append(d.Next, Way{"Roll back", back})
 	}
 	if len(d.Rollback.ByHand) > 0 {
 		d.Next = append(d.Next, Way{"Or roll back by hand, on the server, without the proof that everything is back", d.Rollback.Joined()})

@@ -179,11 +179,9 @@ func (d *Report) failureLines() []string {
 // acceptedLines end the transcript of an acceptance.
 func (d *Report) acceptedLines() []string {
 	lines := []string{"", "Migration accepted: this server stays a cluster node."}
-	if d.Acceptance == nil {
-		return append(lines, d.counts()...)
+	if a := d.Acceptance; a != nil {
+		lines = append(lines, fmt.Sprintf("Removed: %s; %s came free.", human.Count(a.Files, "file", "files"), human.Bytes(a.Bytes)),
+			"There is no rollback any more: "+d.Rollback.Final+".")
 	}
-	files := human.Count(d.Acceptance.Files, "file", "files")
-	lines = append(lines, fmt.Sprintf("Removed: %s; %s came free.", files, human.Bytes(d.Acceptance.Bytes)),
-		"There is no rollback any more: "+d.Rollback.Final+".")
 	return append(lines, d.counts()...)
 }

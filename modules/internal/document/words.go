@@ -56,11 +56,7 @@ func (d *Report) Further() bool { return d.Subject == OfAddition || d.Subject ==
 
 // Title is a step in words that are true whether or not it was done.
 func (d *Report) Title(step string) string {
-	words := titles[d.Subject][step]
-	if words == "" {
-		words = titles[OfMigration][step]
-	}
-	return words
+	return cmp.Or(titles[d.Subject][step], titles[OfMigration][step])
 }
 
 var titles = map[string]map[string]string{
@@ -100,7 +96,7 @@ func (d *Report) Facts() []fact {
 	return list
 }
 
-// ofPlaybook is the step, and the code, of what the playbook itself refuses: how it
+// OfPlaybook is the step, and the code, of what the playbook itself refuses: how it
 // was called, and what the inventory says.
 const OfPlaybook = "playbook"
 
