@@ -91,13 +91,12 @@ func (e *examiner) settings() problem.List {
 	if c.NodeID == "" {
 		add("cluster.node_id", "missing", "run cluster-join.sh; without it CIDX's services disagree about the node's name")
 	}
-	return append(problems, e.storage(c)...)
+	e.storage(c, add)
+	return problems
 }
 
 // storage checks that mount point, clone backend and their objects agree.
-func (e *examiner) storage(c home.Config) problem.List {
-	var problems problem.List
-	add := func(key, what, fix string) { problems.Add(wrong(key+": "+what, c.Path, fix)) }
+func (e *examiner) storage(c home.Config, add func(key, what, fix string)) {
 	if e.found.mountErr == nil {
 		for _, key := range []string{"ontap", "cow_daemon"} {
 			point := jsonfile.Get(c.Raw, key, "mount_point").String()
@@ -122,7 +121,6 @@ func (e *examiner) storage(c home.Config) problem.List {
 	if filepath.IsAbs(dir) && !slices.Contains(home.Spellings(e.Home, c), filepath.Clean(dir)) {
 		add("server_dir", fmt.Sprintf("%q is another folder", dir), "set cidx_home to the folder that the server uses")
 	}
-	return problems
 }
 
 // databases checks that the files are there which every server has.
@@ -187,7 +185,5 @@ func holdsData(raw []byte) bool {
 	if !gjson.ValidBytes(raw) {
 		return len(raw) > 0
 	}
-	some := false
-	doc.ForEach(func(_, _ gjson.Result) bool { some = true; return false })
-	return some
+	return !doc.IsObject() && !doc.IsArray() || len(doc.Map()) > 0 || doc.IsArray() && len(doc.Array()) > 0
 }

@@ -81,16 +81,12 @@ func (s *server) service(ctx context.Context) outcome {
 
 // listener names who listens at the server's port; "" if nobody does.
 func listener(base string) string {
-	u, err := url.Parse(base)
-	if err != nil {
-		return ""
-	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		return ""
-	}
-	if p, ok := process.Listener(port); ok {
-		return p.String()
+	if u, err := url.Parse(base); err == nil {
+		if port, err := strconv.Atoi(u.Port()); err == nil {
+			if p, ok := process.Listener(port); ok {
+				return p.String()
+			}
+		}
 	}
 	return ""
 }

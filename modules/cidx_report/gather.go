@@ -108,14 +108,13 @@ func as[T any](v gjson.Result) (item T) {
 // that did not run.
 func sorted(all gjson.Result) []reply {
 	var list []reply
-	all.ForEach(func(k, v gjson.Result) bool {
+	for name, v := range all.Map() {
 		if v.IsObject() && len(v.Map()) > 0 {
-			list = append(list, reply{k.Str, v})
+			list = append(list, reply{name, v})
 		}
-		return true
-	})
+	}
 	rank := func(r reply) uint { return uint(slices.Index(stepsInOrder, r.step())) } // others are the last
-	slices.SortStableFunc(list, func(a, b reply) int {
+	slices.SortFunc(list, func(a, b reply) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.name, b.name))
 	})
 	return list
@@ -223,7 +222,7 @@ func (d *gathering) fromJournal(a args, replies []reply) {
 	for i, e := range entries {
 		v := document.Event{Time: e.Time, Module: e.Module, Event: e.Event, Data: e.Data}
 		if i > 0 {
-			v.After = seconds(e.Time.Sub(entries[i-1].Time))
+			v.After = human.Tenths(e.Time.Sub(entries[i-1].Time).Seconds())
 		}
 		d.Timeline = append(d.Timeline, v)
 		if e.Module == "cidx_files" {

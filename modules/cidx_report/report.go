@@ -2,15 +2,12 @@
 // and a self-contained report.html, and words the end of the transcript.
 //
 // Sources are the journal and the records in the state folder, and the replies
-// of the steps that the playbook hands over. Nothing is asked of the server, of
-// PostgreSQL or of the share, so that a report can also be written of a run that
-// failed because one of them is away.
+// of the steps. Nothing is asked of the server, of PostgreSQL or of the share,
+// which may be away: a report is made of that failure too.
 //
 // It writes below report/ in the state folder, and only after a real run that
-// has changed something; otherwise the documents are in the reply only, for the
-// controller. No secret gets into them: what the keeper knows is masked, and so
-// is a password in whatever looks like an address. docs/report.md describes
-// every field.
+// has changed something; otherwise the documents are in the reply only. No secret
+// gets into them.
 package report
 
 import (

@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"sort"
 
 	"github.com/tidwall/gjson"
@@ -47,12 +49,9 @@ func (d *gathering) fromDatabase(state home.State, replies []reply) {
 		}
 		return
 	}
-	digests := map[string]string{}
-	for _, t := range record {
-		digests[t.Table] = t.Digest
-	}
+	loaded := gjson.GetBytes(raw, "tables").Map()
 	for i, t := range d.Database.Tables {
-		d.Database.Tables[i].Digest = digests[t.Table]
+		d.Database.Tables[i].Digest = loaded[t.Table].Get("digest").Str
 	}
 }
 
@@ -72,8 +71,8 @@ func tables(list gjson.Result) []document.Table {
 // first is the first of the keys that holds text.
 func first(v gjson.Result, keys ...string) string {
 	for _, k := range keys {
-		if s := v.Get(k); s.Type == gjson.String && s.Str != "" {
-			return s.Str
+		if text := v.Get(k).Str; text != "" {
+			return text
 		}
 	}
 	return ""
@@ -84,22 +83,21 @@ func (d *gathering) fromFiles(replies []reply) {
 	copies := of(replies, "files")
 	d.Files.LeftOut, d.Files.Foreign = entries(copies, "left_out"), entries(copies, "foreign")
 	d.Files.Paths, d.Files.Repaired = entries(copies, "paths"), entries(copies, "repaired")
-	for _, p := range parts(copies) {
-		d.Files.Parts = append(d.Files.Parts, p)
+	all := parts(copies)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		d.Files.Parts = append(d.Files.Parts, all[name])
 	}
-	sort.Slice(d.Files.Parts, func(i, j int) bool { return d.Files.Parts[i].Name < d.Files.Parts[j].Name })
 }
 
 // parts are the trees that were copied; of one the last reply counts.
 func parts(copies []reply) map[string]document.Part {
 	all := map[string]document.Part{}
 	for _, r := range copies {
-		r.Get("parts").ForEach(func(name, v gjson.Result) bool {
+		for name, v := range r.Get("parts").Map() {
 			p := as[document.Part](v)
-			p.Name = name.Str
-			all[p.Name] = p
-			return true
-		})
+			p.Name = name
+			all[name] = p
+		}
 	}
 	return all
 }

@@ -11,18 +11,13 @@ import (
 	"cidx-cluster/modules/internal/journal"
 )
 
-// ends reports whether an entry closes a migration or a rollback.
-func ends(e journal.Entry) bool {
-	return e.Module == name && (e.Event == document.Migrated || e.Event == document.RolledBack)
-}
-
 // current are the entries that this report is about: those since the last
 // finished migration or rollback, failed attempts included. A run that had
 // nothing to do tells of the last migration instead.
 func current(entries []journal.Entry, outcome string) []journal.Entry {
 	start, before := 0, 0
 	for i, e := range entries {
-		if ends(e) {
+		if e.Module == name && (e.Event == document.Migrated || e.Event == document.RolledBack) {
 			start, before = i+1, start
 		}
 	}
@@ -63,7 +58,7 @@ func downtimeOf(entries []journal.Entry, replies []reply) document.Downtime {
 	for _, r := range of(replies, "verify") {
 		if healthy := r.Get("healthy_seconds"); healthy.Exists() && !r.Get("check_mode").Bool() {
 			at := started.Add(time.Duration(healthy.Float() * float64(time.Second)))
-			d.Healthy, d.Seconds = &at, seconds(at.Sub(*d.Stopped))
+			d.Healthy, d.Seconds = &at, human.Tenths(at.Sub(*d.Stopped).Seconds())
 		}
 	}
 	return d
@@ -73,14 +68,9 @@ func downtimeOf(entries []journal.Entry, replies []reply) document.Downtime {
 func passOf(e journal.Entry) document.Pass {
 	p := document.Pass{Time: e.Time, Phase: e.Event}
 	raw, _ := json.Marshal(e.Data) // which was read as JSON
-	gjson.GetBytes(raw, "parts").ForEach(func(_, v gjson.Result) bool {
-		p.Files += v.Get("files").Int()
-		p.Bytes += v.Get("bytes").Int()
+	for _, v := range gjson.GetBytes(raw, "parts").Map() {
+		p.Files, p.Bytes = p.Files+v.Get("files").Int(), p.Bytes+v.Get("bytes").Int()
 		p.Deleted += v.Get("deleted").Int()
-		return true
-	})
+	}
 	return p
 }
-
-// seconds rounds to tenths.
-func seconds(d time.Duration) float64 { return human.Tenths(d.Seconds()) }
