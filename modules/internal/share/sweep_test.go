@@ -21,6 +21,7 @@ func TestSweepRemovesWhatNobodyUsesAnyMore(t *testing.T) {
 	}{
 		"a folder of a killed process of this node":      {fmt.Sprintf("%s%s-%d-1", workPrefix, node(), gone.Process.Pid), 0, false},
 		"a folder of a process that is alive":            {fmt.Sprintf("%s%s-%d-1", workPrefix, node(), os.Getpid()), 0, true},
+		"a folder of another container of this name":     {fmt.Sprintf("%s%s9-%d-1", workPrefix, node(), gone.Process.Pid), 0, true},
 		"a fresh folder of another node":                 {fmt.Sprintf("%sother-%d-1", workPrefix, gone.Process.Pid), 0, true},
 		"an old folder of another node":                  {workPrefix + "other-1-1", 2 * abandoned, false},
 		"somebody else's folder, however old":            {"data", 100 * abandoned, true},

@@ -189,12 +189,15 @@ func workFolder(dir string) string {
 	return filepath.Join(dir, fmt.Sprintf("%s%s-%d-%d", workPrefix, node(), os.Getppid(), time.Now().UnixNano()))
 }
 
+// node names the machine, and the processes of it that can be seen from here: in
+// another container of the same name another number is another process.
 func node() string {
 	name, err := os.Hostname()
 	if err != nil || strings.ContainsAny(name, "/") {
-		return "node"
+		name = "node"
 	}
-	return name
+	space, _ := os.Readlink("/proc/self/ns/pid") // "pid:[4026531836]"; without /proc there is no other container, either
+	return name + strings.Trim(strings.TrimPrefix(space, "pid:"), "[]")
 }
 
 // sweep removes what killed probes left behind: at once where this node can see
