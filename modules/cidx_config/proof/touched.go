@@ -9,6 +9,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/manifest"
+	"cidx-cluster/modules/internal/mirror"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -48,7 +49,11 @@ func sinceCopy(ctx context.Context, c home.Common, part, path, now string) error
 	if err != nil {
 		return err
 	}
-	changes, err := m.Changes(ctx, now)
+	owners, err := mirror.Writers()
+	if err != nil {
+		return err
+	}
+	changes, err := m.Changes(ctx, now, owners.Adopt)
 	if err != nil {
 		return problem.Problem{What: "compare with the copy: " + err.Error(), At: path,
 			Fix: "make it readable for the server's user, then " + again}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ type Turn struct {
 	request Request
 	lock    *os.File
 	stop    chan struct{}
+	fresh   sync.WaitGroup // who refreshes the lease until then
 }
 
 // NewTurn is for one job.
@@ -70,7 +72,7 @@ func (t *Turn) Try() (busy string, err error) {
 		return "", err
 	}
 	t.lock, t.stop = lock, make(chan struct{})
-	go t.refresh()
+	t.fresh.Go(t.refresh)
 	return "", nil
 }
 
@@ -104,6 +106,7 @@ func (t *Turn) Leave() error {
 		return nil
 	}
 	close(t.stop)
+	t.fresh.Wait()
 	defer func() {
 		t.lock.Close()
 		t.lock = nil

@@ -35,8 +35,9 @@ type Change struct {
 // every folder and file of the manifest, with one lstat each, and reads only
 // folders whose own times are others: a new name shows in its folder's. Of a
 // folder that came or went as a whole only the folder is listed. The root's own
-// ctime does not count: it changes when the whole tree is renamed.
-func (m *Manifest) Changes(ctx context.Context, root string) ([]Change, error) {
+// ctime does not count: it changes when the whole tree is renamed. adopt gives an
+// entry the owner that its copy has.
+func (m *Manifest) Changes(ctx context.Context, root string, adopt func(*tree.Entry)) ([]Change, error) {
 	fd, err := tree.OpenRoot(root)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && m.Len() == 0:
@@ -50,20 +51,32 @@ func (m *Manifest) Changes(ctx context.Context, root string) ([]Change, error) {
 	if m.Len() == 0 {
 		return []Change{{"", Uncopied}}, nil
 	}
-	list, err := m.changes(ctx, fd)
+	list, err := m.changes(ctx, source{fd, adopt})
 	return outermost(list), err
+}
+
+// source is a tree whose entries are looked at as their copies are to be.
+type source struct {
+	root  int
+	adopt func(*tree.Entry)
+}
+
+func (s source) lstat(path string) (tree.Entry, error) {
+	e, err := tree.Lstat(s.root, path)
+	s.adopt(&e)
+	return e, err
 }
 
 // many is how many folders one goroutine looks at before it asks for more.
 const many = 256
 
-func (m *Manifest) changes(ctx context.Context, root int) (list []Change, err error) {
+func (m *Manifest) changes(ctx context.Context, s source) (list []Change, err error) {
 	var mu sync.Mutex
 	all, working := errgroup.WithContext(ctx)
 	all.SetLimit(runtime.NumCPU())
 	type folder struct {
 		path string
-		*Group
+		kept *Group
 	}
 	var next []folder
 	compare := func() {
@@ -71,7 +84,7 @@ func (m *Manifest) changes(ctx context.Context, root int) (list []Change, err er
 		next = make([]folder, 0, many)
 		all.Go(func() error {
 			for _, f := range some {
-				changes, err := f.changes(root, f.path)
+				changes, err := s.changes(f.path, f.kept)
 				if err != nil {
 					return err
 				}
@@ -110,13 +123,13 @@ func outermost(changes []Change) []Change {
 	return changes
 }
 
-// changes compares one folder of the tree at root with its group.
-func (g *Group) changes(root int, path string) (list []Change, err error) {
+// changes compares one folder with its group.
+func (s source) changes(path string, g *Group) (list []Change, err error) {
 	old, err := tree.Decode(path, g.Stats)
 	if err != nil || len(g.Flags) != len(old.Entries)+1 {
 		return []Change{{path, Uncopied}}, nil
 	}
-	now, err := tree.Lstat(root, cmp.Or(path, "."))
+	now, err := s.lstat(cmp.Or(path, "."))
 	switch {
 	case tree.Vanished(err):
 		return []Change{{path, Gone}}, nil
@@ -131,7 +144,7 @@ func (g *Group) changes(root int, path string) (list []Change, err error) {
 			continue
 		}
 		inner := tree.Join(path, e.Name)
-		switch now, err := tree.Lstat(root, inner); {
+		switch now, err := s.lstat(inner); {
 		case tree.Vanished(err):
 			list = append(list, Change{inner, Gone})
 		case err != nil:
@@ -145,13 +158,13 @@ func (g *Group) changes(root int, path string) (list []Change, err error) {
 	if old.Self.Differs(&now, 1) == "" && (path == "" || now.Ctime == old.Self.Ctime) {
 		return list, nil
 	}
-	return added(root, old, list)
+	return s.added(old, list)
 }
 
 // added completes the changes of a folder that has other names than it had, or
 // other attributes.
-func added(root int, old *tree.Dir, list []Change) ([]Change, error) {
-	now, err := tree.ReadDir(root, old.Path, tree.Options{})
+func (s source) added(old *tree.Dir, list []Change) ([]Change, error) {
+	now, err := tree.ReadDir(s.root, old.Path, tree.Options{})
 	if tree.Vanished(err) {
 		return []Change{{old.Path, Gone}}, nil
 	}

@@ -67,7 +67,7 @@ func TestWhatIsNotAsItWasCopiedIsNamed(t *testing.T) {
 				git init -q tree/repo; git -C tree/repo -c user.name=x -c user.email=x commit -q --allow-empty -m first`)
 			m := remembered(t, root)
 			sh(t, root, c.script)
-			got, err := m.Changes(t.Context(), root)
+			got, err := m.Changes(t.Context(), root, asItIs)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,13 +81,36 @@ func TestWhatIsNotAsItWasCopiedIsNamed(t *testing.T) {
 	}
 }
 
+func asItIs(*tree.Entry) {}
+
+// A copy that belongs to another user than its source is no change.
+func TestOwnersThatTheCopyHasAreNoChange(t *testing.T) {
+	root := t.TempDir()
+	sh(t, root, "mkdir a; touch a/file; ln -s x a/link")
+	adopt := func(e *tree.Entry) { e.UID, e.GID = 4711, 4712 }
+	m := open(t, filepath.Join(t.TempDir(), "m"))
+	err := tree.Walk(t.Context(), root, tree.Options{}, func(d *tree.Dir) error {
+		adopt(&d.Self)
+		for i := range d.Entries {
+			adopt(&d.Entries[i])
+		}
+		return m.Put(d.Path, d.Encode(), bytes.Repeat([]byte{Copied}, len(d.Entries)+1))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := m.Changes(t.Context(), root, adopt); len(got) > 0 || err != nil {
+		t.Error(got, err)
+	}
+}
+
 // What is recorded and was not copied whole stands for nothing.
 func TestACopyThatIsNotCompleteIsNamed(t *testing.T) {
 	root := t.TempDir()
 	sh(t, root, "touch file racy")
 	m := open(t, filepath.Join(t.TempDir(), "m"))
 	for _, want := range [][]Change{{{"", Uncopied}}, {{"file", Uncopied}, {"racy", Uncopied}}} {
-		got, err := m.Changes(t.Context(), root)
+		got, err := m.Changes(t.Context(), root, asItIs)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Error(diff, err)
 		}

@@ -118,7 +118,7 @@ func (p *Part) strange(dir string, now, old *tree.Dir, e *tree.Entry) bool {
 // Lstat looks at a path of the source as its copy will be.
 func (p *Part) Lstat(path string) (tree.Entry, error) {
 	e, err := tree.Lstat(unix.AT_FDCWD, path)
-	p.Owners.adopt(&e)
+	p.Owners.Adopt(&e)
 	return e, err
 }
 
@@ -151,9 +151,9 @@ func (o *Owners) has(e *tree.Entry) bool {
 	return o == nil || e.UID == o.UID && slices.Contains(o.GIDs, e.GID)
 }
 
-// adopt makes an entry of the source what its copy will be: the server's own. It
+// Adopt makes an entry of the source what its copy will be: the server's own. It
 // is what every comparison works with.
-func (o *Owners) adopt(e *tree.Entry) {
+func (o *Owners) Adopt(e *tree.Entry) {
 	if o == nil {
 		return
 	}
@@ -164,8 +164,8 @@ func (o *Owners) adopt(e *tree.Entry) {
 
 // adoptAll adopts a folder and its entries.
 func (o *Owners) adoptAll(d *tree.Dir) {
-	o.adopt(&d.Self)
+	o.Adopt(&d.Self)
 	for i := range d.Entries {
-		o.adopt(&d.Entries[i])
+		o.Adopt(&d.Entries[i])
 	}
 }

@@ -27,7 +27,7 @@ type sides struct {
 // original looks at an entry of the source as its copy will be.
 func (s *sides) original(path string) (tree.Entry, error) {
 	e, err := s.source.Lstat(path)
-	s.part.Owners.adopt(&e)
+	s.part.Owners.Adopt(&e)
 	return e, err
 }
 
@@ -111,7 +111,7 @@ func (s *sides) equalFile(path string, e *tree.Entry, copied *os.File) (string, 
 	if err != nil {
 		return "", share.Fault("read", at, err)
 	}
-	s.part.Owners.adopt(&now)
+	s.part.Owners.Adopt(&now)
 	if !tree.SameSource(e, &now) {
 		return "", errChanged
 	}
