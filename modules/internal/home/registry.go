@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"cidx-cluster/modules/internal/cidx"
+	"cidx-cluster/modules/internal/copies"
 	"cidx-cluster/modules/internal/postgres"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/scratch"
@@ -55,7 +56,7 @@ const (
 // Registry reads the registry of the main database from a private copy: even a
 // read-only open can leave files beside a WAL database. The server may be running.
 func (c Common) Registry(ctx context.Context) (Registry, error) {
-	dir, err := scratch.New("cidx-database")
+	dir, err := scratch.New(copies.Kind)
 	if err != nil {
 		return Registry{}, err
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/human"
-	"cidx-cluster/modules/internal/owned"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 )
 
 // room tells a rehearsal what the real run would meet: a state folder that
@@ -36,7 +36,7 @@ func there(path string) bool {
 // closed is the problem of a state folder that the server's user cannot make or
 // write to.
 func closed(state string, err error) error {
-	me := owned.UserName(os.Geteuid())
+	me := process.UserName(os.Geteuid())
 	return problem.Problem{
 		What: fmt.Sprintf("%s, the server's user, cannot write the state folder: %v", me, err), At: state,
 		Fix: fmt.Sprintf("make it: install -d -o %s -g \"$(id -gn %s)\" -m 0700 %s", me, me, human.Word(state)),

@@ -7,6 +7,7 @@ import (
 
 	"cidx-cluster/modules/internal/owned"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 )
 
 // Private finds and makes the folder in which the server's user, started by
@@ -30,7 +31,7 @@ func Private() (string, error) {
 		err = lerr
 	}
 	return "", problem.Problem{
-		What: fmt.Sprintf("%s has no folder for temporary files: %v", owned.UserName(os.Geteuid()), err), At: dir,
+		What: fmt.Sprintf("%s has no folder for temporary files: %v", process.UserName(os.Geteuid()), err), At: dir,
 		Fix: "give that user a home folder that it can write to, or make " + dir + " its own (mode 0700)",
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"cidx-cluster/modules/internal/owned"
+	"cidx-cluster/modules/internal/process"
 	"cidx-cluster/modules/internal/scratch"
 )
 
@@ -15,7 +15,7 @@ func Who(state string) string {
 		return l.User + "@" + l.Controller
 	}
 	host, _ := os.Hostname() // "" says as much as an error would
-	return owned.UserName(os.Geteuid()) + "@" + host
+	return process.UserName(os.Geteuid()) + "@" + host
 }
 
 // Caches are the folders that rehearsals of a home have left in the helper's

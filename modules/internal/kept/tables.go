@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"cidx-cluster/modules/internal/copies"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/scratch"
 	"cidx-cluster/modules/internal/sqlite"
@@ -26,7 +27,7 @@ func (d Difference) Tables(ctx context.Context, c home.Common) []string {
 	if d.Of.Kind != Database || d.What == Missing || err != nil || info.Size() > most {
 		return nil
 	}
-	temp, err := scratch.New("cidx-database")
+	temp, err := scratch.New(copies.Kind)
 	if err != nil {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 )
 
 // Unreadable lists what keeps this process, which is the server's user, from
@@ -32,7 +33,7 @@ func Unreadable(home string, paths []string) problem.List {
 			foreign = append(foreign, at)
 		}
 	}
-	name := UserName(uid)
+	name := process.UserName(uid)
 	var problems problem.List
 	add := func(at []string, command string) {
 		where := home

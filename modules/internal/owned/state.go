@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -19,6 +17,7 @@ import (
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 )
 
 // State lists what keeps uid, the server's user, from working in its state
@@ -79,7 +78,7 @@ func (l *leftovers) another(path string) {
 
 func (l *leftovers) problems(state string) problem.List {
 	var problems problem.List
-	name := UserName(l.uid)
+	name := process.UserName(l.uid)
 	if len(l.links) > 0 {
 		problems = append(problems, problem.Problem{
 			What: "links or special files in the state folder, where only files belong: a migration follows none", At: state,
@@ -102,14 +101,6 @@ func Owner(info fs.FileInfo) int {
 		return int(st.Uid)
 	}
 	return -1
-}
-
-// UserName is the name of a user, else the number.
-func UserName(uid int) string {
-	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		return u.Username
-	}
-	return strconv.Itoa(uid)
 }
 
 func words(paths []string) string {

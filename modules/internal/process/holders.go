@@ -119,15 +119,6 @@ func (w watch) heldBy(pid int) (string, error) {
 // writes reports whether a descriptor is open for writing (proc(5): flags of
 // fdinfo, octal).
 func writes(pid int, fd string) bool {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, fd))
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(raw)) {
-		if value, ok := strings.CutPrefix(line, "flags:"); ok {
-			flags, err := strconv.ParseInt(strings.TrimSpace(value), 8, 64)
-			return err == nil && flags&int64(syscall.O_ACCMODE) != syscall.O_RDONLY
-		}
-	}
-	return false
+	flags, err := strconv.ParseInt(valueOf(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, fd), "flags:"), 8, 64)
+	return err == nil && flags&int64(syscall.O_ACCMODE) != syscall.O_RDONLY
 }

@@ -90,13 +90,7 @@ func firstNumber(text string) int {
 
 // startOf returns when a process started; false if there is none, or a zombie.
 func startOf(pid int) (time.Time, bool) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil || pid <= 0 {
-		return time.Time{}, false
-	}
-	// Fields after the name, which may hold anything: state is the 3rd field,
-	// the start time in ticks of 1/100 s since boot the 22nd (proc(5)).
-	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+	fields := statOf(pid) // the start time, in ticks of 1/100 s since boot, is the 22nd
 	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
 		return time.Time{}, false
 	}
@@ -107,16 +101,33 @@ func startOf(pid int) (time.Time, bool) {
 	return bootTime().Add(time.Duration(ticks) * 10 * time.Millisecond), true
 }
 
+// statOf are the fields of a process after its name, which may hold anything: its
+// state, the third, and on; none where there is no such process.
+func statOf(pid int) []string {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+}
+
 func bootTime() time.Time {
-	raw, _ := os.ReadFile("/proc/stat") // without it every process is old
+	n, err := strconv.ParseInt(valueOf("/proc/stat", "btime "), 10, 64)
+	if err != nil {
+		return time.Time{} // then every process is old
+	}
+	return time.Unix(n, 0)
+}
+
+// valueOf is what follows a word with which a line of a file begins; "" where none does.
+func valueOf(path, word string) string {
+	raw, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(raw)) {
-		if value, ok := strings.CutPrefix(line, "btime "); ok {
-			if n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64); err == nil {
-				return time.Unix(n, 0)
-			}
+		if value, ok := strings.CutPrefix(line, word); ok {
+			return strings.TrimSpace(value)
 		}
 	}
-	return time.Time{}
+	return ""
 }
 
 // Owner is the login of the user whose process it is.
@@ -125,11 +136,15 @@ func (p Process) Owner() string {
 	if unix.Stat(fmt.Sprintf("/proc/%d", p.PID), &st) != nil {
 		return "unknown"
 	}
-	id := strconv.Itoa(int(st.Uid))
-	if u, err := user.LookupId(id); err == nil {
+	return UserName(int(st.Uid))
+}
+
+// UserName is the login of a user, else the number.
+func UserName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username
 	}
-	return id
+	return strconv.Itoa(uid)
 }
 
 // Parents maps every process to its parent.
@@ -137,13 +152,7 @@ func Parents() map[int]int {
 	parents := map[int]int{}
 	ids, _ := All() // without /proc nothing holds a file, either
 	for _, pid := range append(ids, os.Getpid()) {
-		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		// After the name, which may hold anything: the state, then the parent (proc(5)).
-		fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
-		if len(fields) > 1 {
+		if fields := statOf(pid); len(fields) > 1 {
 			parents[pid] = firstNumber(fields[1])
 		}
 	}

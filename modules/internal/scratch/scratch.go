@@ -3,7 +3,9 @@
 package scratch
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,9 +36,9 @@ func New(kind string) (Folder, error) {
 	}
 	f, err := make0700(base, kind+"-")
 	if err != nil {
-		return f, problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
+		err = problem.Problem{What: err.Error(), At: base, Fix: "free space in the folder for temporary files (cidx_helper_dir)"}
 	}
-	return f, nil
+	return f, err
 }
 
 func make0700(base, prefix string) (f Folder, err error) {
@@ -55,10 +57,21 @@ func make0700(base, prefix string) (f Folder, err error) {
 	if f.Path, err = os.MkdirTemp(base, prefix); err != nil {
 		return f, err
 	}
-	if f.lock, err = os.Open(f.Path); err == nil {
-		err = unix.Flock(int(f.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	}
+	f.lock, err = lock(f.Path, os.O_CREATE) // without it the folder is swept
 	return f, err
+}
+
+// lock takes the lock of a folder. It is on a file in it that is open for writing,
+// as those of jobs are: NFS refuses an exclusive one on anything else.
+func lock(folder string, create int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(folder, ".in-use"), create|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // fresh is how long a folder may be without the lock that its process is about to take.
@@ -66,19 +79,18 @@ const fresh = time.Minute
 
 // sweep removes a folder of ours that no process holds.
 func sweep(path string) {
-	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return
-	}
-	defer dir.Close()
-	info, err := dir.Stat()
-	if err != nil || time.Since(info.ModTime()) < fresh {
+	info, err := os.Lstat(path)
+	if err != nil || !info.IsDir() || time.Since(info.ModTime()) < fresh {
 		return
 	}
 	if s, ok := info.Sys().(*syscall.Stat_t); !ok || int(s.Uid) != os.Geteuid() {
 		return
 	}
-	if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+	held, err := lock(path, 0)
+	if err == nil {
+		held.Close() // first: NFS keeps a name for what is removed while it is open
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		_ = os.RemoveAll(path)
 	}
 }
@@ -86,7 +98,7 @@ func sweep(path string) {
 // Remove gives the room back.
 func (f Folder) Remove() {
 	if f.Path != "" {
-		_ = os.RemoveAll(f.Path) // what stays is swept
-		f.lock.Close()
+		f.lock.Close() // first, as in sweep
+		_ = os.RemoveAll(f.Path)
 	}
 }

@@ -1,7 +1,6 @@
 package share
 
 import (
-	"cidx-cluster/modules/internal/hungtest"
 	"context"
 	"errors"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"cidx-cluster/modules/internal/hungtest"
 )
 
 func TestGuardPassesOnWhatTheWorkReturns(t *testing.T) {

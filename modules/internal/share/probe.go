@@ -3,9 +3,7 @@ package share
 import (
 	"context"
 	"fmt"
-	"os/user"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -144,11 +142,4 @@ func (p *prober) remove(work string) {
 	remover := p.request
 	remover.Work, p.work = work, work
 	p.explain(p.run("remove", remover))
-}
-
-func userName(uid int) string {
-	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		return u.Username
-	}
-	return strconv.Itoa(uid)
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"cidx-cluster/modules/internal/process"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -45,7 +47,7 @@ func (s *server) step(name string, probe func() error) bool {
 }
 
 func (s *server) result(name string, err error) {
-	r := Result{Name: name, As: userName(os.Geteuid()), OK: err == nil}
+	r := Result{Name: name, As: process.UserName(os.Geteuid()), OK: err == nil}
 	if err != nil {
 		r.Detail = Cause(err).Error() // without the temporary path
 	}
