@@ -15,7 +15,7 @@ func (f *fixture) makeUntidy() {
 // followSnapshots copies what the link leads to, as a migration that follows it does.
 func (f *fixture) followSnapshots() {
 	f.shell(`rm "$SHARE/golden-repos/.versioned"
-		rsync -aH --no-specials --no-devices --exclude=/.snapshot --include='*/' --exclude='**.git/**.lock' --exclude='**.git/gc.pid' "$HOME_DIR/../snapshots/" "$SHARE/golden-repos/.versioned/"
+		rsync -aH --no-specials --no-devices --modify-window=-1 --exclude=/.snapshot --include='*/' --exclude='**.git/**.lock' --exclude='**.git/gc.pid' "$HOME_DIR/../snapshots/" "$SHARE/golden-repos/.versioned/"
 		touch -r "$GOLDEN/" "$SHARE/golden-repos"`)
 }
 
