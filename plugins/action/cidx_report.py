@@ -49,8 +49,7 @@ class ActionModule(HelperAction):
         return os.path.join(folder, run)
 
     def _parts(self, name):
-        args = {k: v for k, v in self._task.args.items() if k in ("home", "state_dir", "service_user", "outcome")}
-        args.update(self._internal("check"), read=name, offset=0)
+        args = dict(self._given, outcome=self._task.args["outcome"], read=name, offset=0, **self._internal("check"))
         while True:
             reply = self._reply(args)
             if reply.get("failed"):

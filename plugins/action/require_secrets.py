@@ -6,11 +6,11 @@ variable is named, and its value is not.
 """
 
 import difflib
-import os
 import re
 
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
+from ansible_collections.cidx.cluster.plugins.plugin_utils.helper import VARIABLES
 
 # Secrets, and commands, which may hold some (or docker's own "{{").
 SECRETS = ("cidx_postgres_dsn", "cidx_api_password", "cidx_api_key", "cidx_api_totp_secret", "cidx_schema_command",
@@ -31,11 +31,9 @@ class ActionModule(ActionBase):
 
     def _unknown(self, task_vars):
         """Names variables that nothing reads: a mistyped one would leave the default in force."""
-        specs = os.path.join(os.path.dirname(__file__), "..", "..", "roles", "common", "meta", "argument_specs.yml")
-        known = set(self._loader.load_from_file(specs)["argument_specs"]["main"]["options"])
-        others = known.union(self._templar.template(task_vars.get("cidx_ignore_variables") or []))
+        others = VARIABLES.union(self._templar.template(task_vars.get("cidx_ignore_variables") or []))
         for name in sorted(n for n in task_vars if n.startswith("cidx_") and n not in others):
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, sorted(VARIABLES), 1)
             yield "%s: no variable of this collection%s. Correct the name, or list it in cidx_ignore_variables if something else uses it." % (
                 name, "; did you mean %s?" % near[0] if near else "")
 

@@ -19,14 +19,22 @@ import uuid
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.cidx.cluster.plugins.plugin_utils.printable import printable
 
 display = Display()
 
-FILES = os.path.join(os.path.dirname(__file__), "..", "..", "files")
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
+FILES = os.path.join(ROOT, "files")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+# The operator's variables. They are the arguments of the modules, but for those that the playbooks and this plugin read.
+with open(os.path.join(ROOT, "roles", "common", "meta", "argument_specs.yml"), encoding="utf-8") as specs:
+    VARIABLES = frozenset(yaml_load(specs)["argument_specs"]["main"]["options"])
+ARGUMENTS = VARIABLES - {"cidx_accept", "cidx_first_node", "cidx_helper_dir", "cidx_hook_command", "cidx_ignore_variables", "cidx_node_state",
+                         "cidx_pause_before_stop", "cidx_reconnect_timeout", "cidx_report_dir"}
 
 
 def life(pid):
@@ -96,7 +104,8 @@ class HelperAction(ActionBase):
             self._connection.set_option("pipelining", True)  # what the helper reads would be lost on a terminal
         try:
             lease = "check" if self._task.delegate_to else self.LEASE  # such a host may be at work
-            result.update(self._reply(dict(self._task.args, **({"seal": SEAL} if "seal" in self._task.args else {}), **self._internal(lease))))
+            seal = {"seal": SEAL} if "seal" in self._task.args else {}
+            result.update(self._reply(dict(self._given, **dict(self._task.args, **seal), **self._internal(lease))))
         except (KeyboardInterrupt, AnsibleError):
             if CTRL_C[0]:
                 self._ways_out(task_vars or {})
@@ -113,9 +122,8 @@ class HelperAction(ActionBase):
 
     def _ways_out(self, task_vars):
         """After Ctrl-C: says how the server is now, and the commands for what may come next; then the run ends."""
-        args = {k: v for k, v in self._task.args.items() if k in ("home", "share", "state_dir", "service_user", "settings")}
         try:
-            server = self._reply(dict(args, state="status", **dict(self._internal("check"), _ansible_check_mode=True)), "cidx_service")
+            server = self._reply(dict(self._given, state="status", **dict(self._internal("check"), _ansible_check_mode=True)), "cidx_service")
         except Exception as e:  # pylint: disable=broad-except  # whatever it is, the ways out are printed
             server = {"msg": str(e)}
         self._templar.available_variables = dict(task_vars, __report_server=server)
@@ -140,8 +148,9 @@ class HelperAction(ActionBase):
             args["_cidx_run"]["takeover"] = holder["id"]
 
     def _prepare(self, task_vars):
+        scope = task_vars["hostvars"][self._task.delegate_to] if self._task.delegate_to else task_vars
+
         def variable(name, default):
-            scope = task_vars["hostvars"][self._task.delegate_to] if self._task.delegate_to else task_vars
             return self._templar.template(scope.get(name)) or default
 
         try:
@@ -163,6 +172,13 @@ class HelperAction(ActionBase):
         # The rehearsal before a real run tells its result only, unless it is all there is to the run.
         self._rehearsal = self._task.check_mode and not task_vars.get("ansible_check_mode")
         self._quiet = self._rehearsal and not variable("__common_aloud", False)
+        # cidx_url is url, and cidx_files_fsck is fsck of cidx_files; a module takes of the settings those that it knows.
+        own = self._task.action.split(".")[-1] + "_"
+        values = {name: self._templar.template(scope[name]) for name in ARGUMENTS if name in scope}
+        self._given = {"settings": {n: v for name, v in values.items() for n in (name[5:], name.removeprefix(own))}}
+        for name in ("home", "share", "state_dir", "service_user"):
+            if name in self._task.args or "cidx_" + name in values:
+                self._given[name] = self._task.args.get(name, values.get("cidx_" + name))
 
     def _internal(self, lease):
         """Arguments that are not the task's own."""

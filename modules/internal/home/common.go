@@ -18,7 +18,7 @@ type Common struct {
 	ServiceUser string `arg:"service_user" doc:"User that the server runs as, and who does the work. Default: the owner of I(home)."`
 	Step        string `arg:"step" doc:"Heading to print before the first line of progress."`
 
-	Settings map[string]any `arg:"settings" doc:"Values for arguments that the task does not give. Meant for C(module_defaults)."`
+	Settings map[string]any `arg:"settings" doc:"Values for arguments that the task does not give; the variables C(cidx_*)."`
 }
 
 // User is the server's user: the operator's word, else the owner of the home. The
