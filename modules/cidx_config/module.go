@@ -29,7 +29,7 @@ type args struct {
 	NodeID    string         `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
 	Cluster   map[string]any `arg:"cluster" doc:"With C(state=node) and C(state=unshared): C(cluster) of the reply of C(state=shared)."`
 	Seal      string         `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node; the action plugin's."`
-	LiveNodes bool           `arg:"rollback_with_live_nodes" default:"false" doc:"With C(state=standalone): also while other nodes are online."`
+	LiveNodes bool           `arg:"rollback_with_live_nodes" default:"false" doc:"With C(state=standalone): also while others are online."`
 }
 
 // Module returns cidx_config.
