@@ -198,7 +198,7 @@ func (s *seen) Folder(d *tree.Dir) {
 // isRepository reports whether d is a repository's own folder: git or CIDX have
 // put theirs into it. Snapshots are recognised by their place.
 func (p *part) isRepository(d *tree.Dir) bool {
-	if d.Path == "" || p.repository(d.Path) != d.Path {
+	if d.Path == "" || strings.Count(d.Path, "/") != p.depth()-1 {
 		return false
 	}
 	_, name := tree.Parent(d.Path)

@@ -45,15 +45,15 @@ func (m *Manifest) writeTo(f *os.File) (size int64, err error) {
 	}
 	size = int64(n)
 	for file := range m.files {
-		_, err := m.files[file].each(m.files[file].size, func(offset int64, path string, g *Group) error {
-			k := keyOf(path)
+		_, err := m.files[file].each(m.files[file].size, func(offset int64, p parsed) error {
+			k := p.key()
 			if m.index[k] != at(file, offset) {
 				return nil
 			}
 			// Never mistaken for a place in a file that is still to be read: each
 			// path is living once, and its record comes but once.
 			m.index[k] = at(0, size)
-			n, err := w.Write(record(path, g.Stats, g.Flags))
+			n, err := w.Write(record(p.path, p.stats, p.flags))
 			size += int64(n)
 			return err
 		})

@@ -37,6 +37,9 @@ var seed = maphash.MakeSeed()
 
 func keyOf(path string) key { return key(maphash.String(seed, path)) }
 
+// key is that of the record's folder.
+func (p parsed) key() key { return key(maphash.Bytes(seed, p.path)) }
+
 // place is where a record begins: in the log if the lowest bit is set.
 type place int64
 
@@ -79,9 +82,9 @@ func (m *Manifest) read() error {
 			return fmt.Errorf("read manifest: %w", err)
 		}
 		r.size = info.Size()
-		whole, err := r.each(r.size, func(offset int64, path string, g *Group) error {
-			if m.index[keyOf(path)] = at(file, offset); len(g.Stats) == 0 {
-				delete(m.index, keyOf(path))
+		whole, err := r.each(r.size, func(offset int64, p parsed) error {
+			if m.index[p.key()] = at(file, offset); len(p.stats) == 0 {
+				delete(m.index, p.key())
 			}
 			return nil
 		})
@@ -130,14 +133,14 @@ func (m *Manifest) Each(f func(path string, g *Group) error) error {
 	files := m.files
 	m.mu.Unlock()
 	for file := range files {
-		_, err := files[file].each(files[file].size, func(offset int64, path string, g *Group) error {
+		_, err := files[file].each(files[file].size, func(offset int64, p parsed) error {
 			m.mu.Lock()
-			living := m.index[keyOf(path)] == at(file, offset)
+			living := m.index[p.key()] == at(file, offset)
 			m.mu.Unlock()
 			if !living {
 				return nil
 			}
-			return f(path, g)
+			return f(string(p.path), p.group())
 		})
 		if err != nil {
 			return err
@@ -150,7 +153,7 @@ func (m *Manifest) Each(f func(path string, g *Group) error) error {
 func (m *Manifest) Put(path string, stats, flags []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	offset, err := m.append(record(path, stats, flags))
+	offset, err := m.append(record([]byte(path), stats, flags))
 	if err == nil {
 		m.index[keyOf(path)] = at(1, offset)
 	}
@@ -164,7 +167,7 @@ func (m *Manifest) Drop(path string) error {
 	if _, ok := m.index[keyOf(path)]; !ok {
 		return nil
 	}
-	_, err := m.append(record(path, nil, nil))
+	_, err := m.append(record([]byte(path), nil, nil))
 	delete(m.index, keyOf(path))
 	return err
 }

@@ -1,9 +1,11 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -202,5 +204,24 @@ func TestARecordThatCannotBeReadEndsThePass(t *testing.T) {
 		if err := end(m); err == nil || !strings.Contains(err.Error(), "d7") {
 			t.Errorf("%s: %v", word, err)
 		}
+	}
+}
+
+func TestAGroupTakesNoMoreMemoryThanItsRecord(t *testing.T) {
+	m := open(t, filepath.Join(t.TempDir(), "m"))
+	if err := errors.Join(m.Put("a/b", make([]byte, 100), make([]byte, 2)), m.Put("a/c", make([]byte, 4096), make([]byte, 2))); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const times = 1000
+	for range times {
+		if m.Group("a/b") == nil {
+			t.Fatal("no group")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / times; each > 300 {
+		t.Errorf("%d bytes", each)
 	}
 }

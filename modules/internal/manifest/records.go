@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
+	"sync"
 )
 
 // records is a file of a manifest: the magic word, then one record after the
@@ -21,41 +23,49 @@ var errBroken = errors.New("manifest record is damaged")
 
 const recordHead, recordTail = 4, 4
 
-func record(path string, stats, flags []byte) []byte {
+func record(path, stats, flags []byte) []byte {
 	b := make([]byte, recordHead, recordHead+len(path)+len(stats)+len(flags)+16)
-	for _, part := range [][]byte{[]byte(path), stats, flags} {
+	for _, part := range [][]byte{path, stats, flags} {
 		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
 	}
 	binary.LittleEndian.PutUint32(b, uint32(len(b)-recordHead))
 	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[recordHead:]))
 }
 
+// parsed is a record in a buffer.
+type parsed struct{ path, stats, flags []byte }
+
 // parse reads a record without its head; it keeps parts of it.
-func parse(b []byte) (path string, g *Group, err error) {
+func parse(b []byte) (p parsed, err error) {
 	body := b[:len(b)-recordTail]
-	var parts [3][]byte
 	rest := body
-	for i := range parts {
+	for _, part := range []*[]byte{&p.path, &p.stats, &p.flags} {
 		length, n := binary.Uvarint(rest)
 		if n <= 0 || length > uint64(len(rest)-n) {
-			return "", nil, errBroken
+			return p, errBroken
 		}
-		parts[i], rest = rest[n:n+int(length)], rest[n+int(length):]
+		*part, rest = rest[n:n+int(length)], rest[n+int(length):]
 	}
 	if len(rest) > 0 || binary.LittleEndian.Uint32(b[len(body):]) != crc32.ChecksumIEEE(body) {
-		return "", nil, errBroken
+		return p, errBroken
 	}
-	return string(parts[0]), &Group{Stats: parts[1], Flags: parts[2]}, nil
+	return p, nil
 }
 
-// each reads the first size bytes, until f returns an error. whole is false where
-// a damaged record ends the reading.
-func (r records) each(size int64, f func(offset int64, path string, g *Group) error) (whole bool, err error) {
+// group is the record out of its buffer.
+func (p parsed) group() *Group {
+	all := append(append(make([]byte, 0, len(p.stats)+len(p.flags)), p.stats...), p.flags...)
+	return &Group{Stats: all[:len(p.stats):len(p.stats)], Flags: all[len(p.stats):]}
+}
+
+// each reads the first size bytes, until f returns an error; a record is there
+// until f returns. whole is false where a damaged record ends the reading.
+func (r records) each(size int64, f func(offset int64, p parsed) error) (whole bool, err error) {
 	if r.f == nil || size == 0 {
 		return true, nil
 	}
 	in := bufio.NewReaderSize(io.NewSectionReader(r.f, 0, size), 256<<10)
-	head := make([]byte, len(magic))
+	head, b := make([]byte, len(magic)), []byte(nil)
 	if _, err := io.ReadFull(in, head); err != nil || string(head) != magic {
 		return false, onlyFault(err)
 	}
@@ -67,15 +77,15 @@ func (r records) each(size int64, f func(offset int64, path string, g *Group) er
 		if offset+recordHead+length > size {
 			return false, nil
 		}
-		b := make([]byte, length)
+		b = slices.Grow(b[:0], int(length))[:length]
 		if _, err := io.ReadFull(in, b); err != nil {
 			return false, onlyFault(err)
 		}
-		path, g, err := parse(b)
+		p, err := parse(b)
 		if err != nil {
 			return false, nil
 		}
-		if err := f(offset, path, g); err != nil {
+		if err := f(offset, p); err != nil {
 			return true, err
 		}
 		offset += recordHead + length
@@ -91,10 +101,16 @@ func onlyFault(err error) error {
 	return err
 }
 
+// guess is what most records are shorter than.
+const guess = 1 << 10
+
+var guesses = sync.Pool{New: func() any { return new([guess]byte) }}
+
 // at reads one record.
 func (r records) at(offset int64) (path string, g *Group, err error) {
-	const guess = 1 << 10
-	b := make([]byte, min(guess, r.size-offset))
+	buffer := guesses.Get().(*[guess]byte)
+	defer guesses.Put(buffer)
+	b := buffer[:min(guess, r.size-offset)]
 	if _, err := r.f.ReadAt(b, offset); err != nil {
 		return "", nil, err
 	}
@@ -111,7 +127,11 @@ func (r records) at(offset int64) (path string, g *Group, err error) {
 			return "", nil, err
 		}
 	}
-	return parse(b[recordHead : recordHead+length])
+	p, err := parse(b[recordHead : recordHead+length])
+	if err != nil {
+		return "", nil, err
+	}
+	return string(p.path), p.group(), nil
 }
 
 // Spool is a file of records that has no name, for what is too much to keep in
@@ -140,7 +160,7 @@ func (s *Spool) Add(path string, stats, flags []byte) (place int64, err error) {
 		s.in.size = int64(n)
 	}
 	place = s.in.size
-	n, err := s.out.Write(record(path, stats, flags))
+	n, err := s.out.Write(record([]byte(path), stats, flags))
 	s.in.size += int64(n)
 	return place, err
 }
@@ -151,7 +171,7 @@ func (s *Spool) Each(f func(place int64, path string, g *Group) error) error {
 	if err := s.Flush(); err != nil {
 		return err
 	}
-	whole, err := s.in.each(s.in.size, f)
+	whole, err := s.in.each(s.in.size, func(place int64, p parsed) error { return f(place, string(p.path), p.group()) })
 	if err == nil && !whole {
 		return errBroken
 	}

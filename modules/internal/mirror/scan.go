@@ -111,9 +111,7 @@ func (s *Scan) rested(dir string) *tree.Dir {
 	if !g.Has(manifest.Rested) || !g.All(s.want, manifest.Racy) {
 		return nil
 	}
-	d := g.Dir(dir)
-	d.Known = g.Stats
-	return d
+	return g.Dir(dir)
 }
 
 // close gives back the room of what lies in files.
@@ -128,11 +126,11 @@ func (s *Scan) visit(d *tree.Dir) error {
 	s.Seen.Folder(d)
 	s.part.Owners.adoptAll(d)
 	s.dangling(d)
-	f := &folder{path: d.Path, state: d.Encode()}
+	f := &folder{path: d.Path}
 	if err := s.peculiar(f, d); err != nil {
 		return err
 	}
-	known, same := s.recorded(d, f.state)
+	known, same := s.recorded(f, d)
 	if same {
 		n, samples, found := count(d), s.sample(d), s.find(d, true)
 		s.mu.Lock()
@@ -166,12 +164,12 @@ func (s *Scan) visit(d *tree.Dir) error {
 }
 
 // recorded is what the manifest has of a folder; same: nothing is left to do in it.
-func (s *Scan) recorded(d *tree.Dir, state []byte) (known *manifest.Group, same bool) {
-	if d.Known != nil && string(d.Known) == string(state) {
+func (s *Scan) recorded(f *folder, d *tree.Dir) (known *manifest.Group, same bool) {
+	if d.Same {
 		return nil, true
 	}
-	known = s.manifest.Group(d.Path)
-	return known, known != nil && string(known.Stats) == string(state) && known.All(s.want, manifest.Racy)
+	f.state, known = d.Encode(), s.manifest.Group(d.Path)
+	return known, known != nil && string(known.Stats) == string(f.state) && known.All(s.want, manifest.Racy)
 }
 
 // add puts a folder into the plan.

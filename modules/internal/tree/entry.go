@@ -106,8 +106,9 @@ type Dir struct {
 	Path    string // relative to the root
 	Self    Entry
 	Entries []Entry
-	Partial bool   // it has more: skipped, or unreadable
-	Known   []byte // of one that was not read again, what Options.Known gave: as Encode had it
+	Partial bool // it has more: skipped, or unreadable
+	Kept    bool // not read again: it has the names that Options.Known gave
+	Same    bool // and its attributes and entries are those as well
 }
 
 // Join is path.Join for a folder's path and one name of it, without cleaning:

@@ -16,15 +16,18 @@ func (w *walk) still(dir string) *Dir {
 	if err != nil || !self.IsDir() || self.Mtime != d.Self.Mtime || self.Ctime != d.Self.Ctime {
 		return nil
 	}
+	d.Kept, d.Same = true, self.Mode == d.Self.Mode && self.UID == d.Self.UID && self.GID == d.Self.GID
 	self.Name, d.Self = "", self
 	for i := range d.Entries {
 		e := &d.Entries[i]
 		if e.IsDir() && w.options.Light {
 			continue
 		}
-		if *e, err = Lstat(w.root, Join(dir, e.Name)); err != nil {
+		now, err := Lstat(w.root, Join(dir, e.Name))
+		if err != nil {
 			return nil
 		}
+		d.Same, now.Name, *e = d.Same && SameSource(&now, e), e.Name, now
 	}
 	return d
 }
