@@ -1,45 +1,76 @@
 package main
 
 import (
-	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 )
 
-var update = flag.Bool("update", false, "write plugins/modules/*.yml from the Go structs")
+// option is an argument as plugins/modules describes it to ansible-doc.
+type option struct {
+	Type, Elements string
+	Required       bool
+	Default        string
+	Choices        []string
+	Description    []string
+}
+
+// documentation is what ansible-doc reads beside a module.
+type documentation struct {
+	Documentation struct {
+		Module  string
+		Options map[string]option
+	} `yaml:"DOCUMENTATION"`
+	Examples string `yaml:"EXAMPLES"`
+}
+
+func documented(t *testing.T, name string) (d documentation) {
+	t.Helper()
+	raw, err := os.ReadFile("../plugins/modules/" + name + ".yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(raw, &d); err != nil {
+		t.Fatalf("%s.yml: %v", name, err)
+	}
+	return d
+}
 
 // TestDocumentation holds plugins/modules against the argument structs.
 func TestDocumentation(t *testing.T) {
+	shared := documented(t, "cidx_aliases").Documentation.Options // which has those of all modules only
 	for _, m := range modules() {
-		t.Run(m.Doc.Name, func(t *testing.T) {
-			want, err := documentation(m)
-			if err != nil {
-				t.Fatal(err)
+		d := documented(t, m.Name)
+		told, want := map[string]option{}, map[string]option{}
+		for name, o := range d.Documentation.Options {
+			if first, ok := shared[name]; len(o.Description) == 0 || ok && !slices.Equal(o.Description, first.Description) {
+				t.Errorf("%s.yml: %s: %q, and in cidx_aliases.yml %q", m.Name, name, o.Description, first.Description)
 			}
-			base := filepath.Join("..", "plugins", "modules", m.Doc.Name)
-			python := []byte("# Documented in " + m.Doc.Name + ".yml; the work is done by the action plugin and cidx-helper.\n")
-			if *update {
-				write(t, base+".yml", want)
-				write(t, base+".py", python)
+			o.Description = nil
+			told[name] = o
+		}
+		for _, a := range m.Arguments() {
+			o := option{Type: a.Type, Required: a.Required, Default: a.Default, Choices: a.Choices}
+			if a.Type == "list" {
+				o.Elements = "str"
 			}
-			for path, content := range map[string][]byte{base + ".yml": want, base + ".py": python} {
-				if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content) {
-					t.Errorf("%s differs from the Go structs (%v); run: go test ./modules -run TestDocumentation -update", path, err)
-				}
-			}
-		})
-	}
-}
-
-func write(t *testing.T, path string, content []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		t.Fatal(err)
+			want[a.Name] = o
+		}
+		if diff := cmp.Diff(want, told); diff != "" || d.Documentation.Module != m.Name {
+			t.Errorf("%s.yml is not as the module (-) has it: %s", m.Name, diff)
+		}
+		var example []map[string]any
+		if err := yaml.Unmarshal([]byte(d.Examples), &example); err != nil || len(example) != 1 || example[0]["cidx.cluster."+m.Name] == nil {
+			t.Errorf("%s.yml: the example is no task of this module (%v)", m.Name, err)
+		}
+		stub, err := os.ReadFile("../plugins/modules/" + m.Name + ".py")
+		if want := "# Documented in " + m.Name + ".yml; the work is done by the action plugin and cidx-helper.\n"; err != nil || string(stub) != want {
+			t.Errorf("%s.py: %q (%v), but it is only: %s", m.Name, stub, err, want)
+		}
 	}
 }
 
@@ -48,7 +79,7 @@ func write(t *testing.T, path string, content []byte) {
 func TestEveryModuleIsDelivered(t *testing.T) {
 	var registered []string
 	for _, m := range modules() {
-		registered = append(registered, m.Doc.Name)
+		registered = append(registered, m.Name)
 	}
 	slices.Sort(registered)
 	for what, names := range map[string][]string{
@@ -73,11 +104,11 @@ func TestEveryStepIsTheServersUser(t *testing.T) {
 		}
 		for _, name := range []string{"home", "share", "state_dir", "service_user"} {
 			if !slices.Contains(names, name) {
-				t.Errorf("%s does not know %s", m.Doc.Name, name)
+				t.Errorf("%s does not know %s", m.Name, name)
 			}
 		}
-		if m.Doc.Root != (m.Doc.Name == "cidx_service") {
-			t.Errorf("%s: started by root, it stays root: %v", m.Doc.Name, m.Doc.Root)
+		if m.Root != (m.Name == "cidx_service") {
+			t.Errorf("%s: started by root, it stays root: %v", m.Name, m.Root)
 		}
 	}
 }

@@ -32,32 +32,14 @@ import (
 	"cidx-cluster/modules/internal/share"
 )
 
-// args are the arguments of cidx_aliases.
+// args are described in plugins/modules/cidx_aliases.yml.
 type args struct {
 	home.Common
 }
 
 // Module is cidx_aliases.
 func Module() ansible.Module {
-	return ansible.New(ansible.Doc{
-		Name:  "cidx_aliases",
-		Short: "Point alias files at the share",
-		Description: []string{
-			"Writes the alias files on the share: C(target_path) and C(previous_path) point there; " +
-				"every other byte, mode, owner and modification time are the originals'.",
-			"The originals in the server's own tree are never touched. " +
-				"Alias files on the share that have no original are moved to C(.cidx-aside) at its top.",
-			"Files that are not alias files are left alone and named. After the cut-over nothing is done: the files belong to the cluster.",
-		},
-		Check: "Plans from the originals, and checks that every target exists among them; the share may still be empty.",
-		Returns: []ansible.Return{
-			{Name: "aliases", Type: "list", Doc: "One item an alias file: C(file), C(target), C(previous), C(rewritten)."},
-			{Name: "updated", Type: "int", Doc: "How many files were written, or would be."},
-			{Name: "stale", Type: "list", Doc: "Alias files on the share without an original, which were moved aside, or will be."},
-			{Name: "left_alone", Type: "list", Doc: "JSON files that are not alias files: C(file) and C(why)."},
-		},
-		Example: "- name: Point alias files at the share\n  cidx.cluster.cidx_aliases:\n    home: /home/cidx/.cidx-server\n",
-	}, run)
+	return ansible.New(ansible.Spec{Name: "cidx_aliases"}, run)
 }
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {

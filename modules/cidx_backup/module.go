@@ -33,6 +33,7 @@ const (
 	eventRestored  = "restored"
 )
 
+// args are described in plugins/modules/cidx_backup.yml.
 type args struct {
 	home.Common
 	Wanted string `arg:"state" default:"taken" choices:"prepared,taken,restorable,restored,proven"`
@@ -40,31 +41,7 @@ type args struct {
 
 // Module returns cidx_backup.
 func Module() ansible.Module {
-	return ansible.New(ansible.Doc{
-		Name:  name,
-		Short: "Keep what a rollback of a CIDX migration needs",
-		Description: []string{
-			"Copies the SQLite databases with their write-ahead logs, key files and alias files into the state folder, " +
-				"and writes C(config.json.pre-cluster) once.",
-			"The server must be stopped. The sources are never changed by C(state=taken).",
-		},
-		Arguments: map[string]string{
-			"state": "C(prepared), before the stop, writes the standalone configuration that every way back needs. C(taken) keeps " +
-				"copies of everything that a rollback needs. C(restorable) looks whether C(restored) would find it all. C(restored) " +
-				"brings back the SQLite and key files that a cluster start has changed. C(proven) compares the sources with the record.",
-		},
-		Check: "Tells what would be kept, and changes nothing.",
-		Returns: []ansible.Return{
-			{Name: "files", Type: "int", Doc: "Number of files kept."},
-			{Name: "bytes", Type: "int", Doc: "Their size."},
-			{Name: "kept_since", Type: "str", Doc: "When the snapshots in use were taken."},
-			{Name: "differences", Type: "list", Doc: "Sources that are not as recorded: C(path), C(what)."},
-			{Name: "set_aside", Type: "str", Doc: "Folder that holds the cluster's versions of restored files."},
-		},
-		Example: `- name: Keep what a rollback needs
-  cidx.cluster.cidx_backup:
-    home: /home/cidx/.cidx-server`,
-	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	return ansible.New(ansible.Spec{Name: name}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		return (&keeper{args: a, check: mode.Check}).run(ctx)
 	})
 }

@@ -22,40 +22,20 @@ import (
 	"cidx-cluster/modules/internal/share"
 )
 
+// args are described in plugins/modules/cidx_config.yml.
 type args struct {
 	home.Common
 	Wanted    string         `arg:"state" required:"true" choices:"cluster,proven,accepted,standalone,shared,unshared,node,apart"`
-	DSN       string         `arg:"postgres_dsn" secret:"true" doc:"Connection string. Default: that of C(config.json) or its copy."`
-	NodeID    string         `arg:"node_id" doc:"C(cluster.node_id), unique in the cluster. Default: the one cluster-join.sh gave."`
-	Cluster   map[string]any `arg:"cluster" doc:"With C(state=node) and C(state=unshared): C(cluster) of the reply of C(state=shared)."`
-	Seal      string         `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node; the action plugin's."`
-	LiveNodes bool           `arg:"rollback_with_live_nodes" default:"false" doc:"With C(state=standalone): also while others are online."`
+	DSN       string         `arg:"postgres_dsn" secret:"true"`
+	NodeID    string         `arg:"node_id"`
+	Cluster   map[string]any `arg:"cluster"`
+	Seal      string         `arg:"seal" secret:"true"`
+	LiveNodes bool           `arg:"rollback_with_live_nodes" default:"false"`
 }
 
 // Module returns cidx_config.
 func Module() ansible.Module {
-	return ansible.New(ansible.Doc{
-		Name:  home.ConfigModule,
-		Short: "Turn a stopped CIDX server into a cluster node, or back",
-		Description: []string{
-			"Replaces the repositories' folders by links to the share and switches C(config.json), or restores both.",
-			"The server must be stopped and the copy complete; every repository and alias is proven to lead to the share first.",
-		},
-		Arguments: map[string]string{
-			"state": "C(cluster) makes the server a cluster node. C(proven), directly before the start, takes that back if somebody has " +
-				"written to the standalone files since. C(accepted) makes the migration final: once node and share are proven whole, " +
-				"it removes what only C(standalone) would need, which is refused from then on. C(standalone) makes the server " +
-				"standalone again. C(shared), on a node that works, tells what a further one has to share with it (secrets closed " +
-				"with I(seal)), and leaves a file on the share by which that node knows it; C(unshared) takes the file away. " +
-				"C(node) makes the server a further node, with I(cluster) from C(shared). C(apart) undoes C(node).",
-		},
-		Check:   "Tells every rename, link and edit, and every problem that can be known before the files are on the share.",
-		Returns: returns(),
-		Example: `- name: Switch to the cluster
-  cidx.cluster.cidx_config:
-    home: /home/cidx/.cidx-server
-    state: cluster`,
-	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	return ansible.New(ansible.Spec{Name: home.ConfigModule}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		secret.KeepDSN(ctx, a.DSN)
 		c := newRequest(a, mode, nil)
 		if a.Wanted == home.ToStandalone || a.Wanted == home.Apart {
@@ -64,28 +44,6 @@ func Module() ansible.Module {
 		// A cut-over that hangs on the share ends as if it had been killed there.
 		return share.Guard(ctx, share.Watch{Mount: a.KnownMount(ctx)}, ansible.Reply{Changed: !mode.Check}, c.run)
 	})
-}
-
-// returns documents the keys of the reply.
-func returns() []ansible.Return {
-	return []ansible.Return{
-		{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
-		{Name: "unchecked", Type: "list", Doc: "In check mode: what can only be checked when the files are on the share."},
-		{Name: "unfinished", Type: "bool",
-			Doc: "Whether an earlier run stopped between the stop of the server and the release of its units."},
-		{Name: "loaded", Type: "bool",
-			Doc: "With C(state=standalone): whether PostgreSQL may hold a load that no rollback has marked there as given up."},
-		{Name: "removed", Type: "list",
-			Doc: "With C(state=accepted): what was removed, or in check mode would be: C(path), C(what), C(files), C(bytes)."},
-		{Name: "bytes", Type: "int", Doc: "With C(state=accepted): the space that comes free."},
-		{Name: "cluster", Type: "dict",
-			Doc: "With C(state=shared): what a further node has to share, for its C(cluster). What is secret in it is closed."},
-		{Name: "registered", Type: "list", Doc: "With C(state=node): the repositories that the cluster knows now."},
-		{Name: "stop", Type: "bool", Doc: "With C(state=node): whether the server has to be stopped for the plan."},
-		{Name: "node_id", Type: "str", Doc: "With C(state=node): this node's id in the cluster."},
-		{Name: "repositories", Type: "int", Doc: "Registered repositories that were found on the share."},
-		{Name: "aliases", Type: "int", Doc: "Aliases whose targets were found on the share."},
-	}
 }
 
 // States that no journal knows, see args.

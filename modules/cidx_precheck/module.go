@@ -21,58 +21,24 @@ import (
 	"cidx-cluster/modules/internal/service"
 )
 
+// args are described in plugins/modules/cidx_precheck.yml.
 type args struct {
 	home.Common
 	service.Args
 	Checks        []string `arg:"checks" choices:"config,share,postgres,space,service,api,stopped"`
 	DSN           string   `arg:"postgres_dsn" secret:"true"`
-	APIUser       string   `arg:"api_user" doc:"Administrator to log in as."`
-	APIPassword   string   `arg:"api_password" secret:"true" doc:"Password of I(api_user)."`
-	APIKey        string   `arg:"api_key" secret:"true" doc:"API key of an administrator; wins over I(api_user)."`
-	TOTP          string   `arg:"api_totp_secret" secret:"true" doc:"Secret of the second factor of I(api_user), in base32."`
+	APIUser       string   `arg:"api_user"`
+	APIPassword   string   `arg:"api_password" secret:"true"`
+	APIKey        string   `arg:"api_key" secret:"true"`
+	TOTP          string   `arg:"api_totp_secret" secret:"true"`
 	FreePercent   float64  `arg:"free_percent" default:"10"`
 	SchemaCommand string   `arg:"schema_command"`
 }
 
 // Module returns cidx_precheck.
 func Module() ansible.Module {
-	return ansible.New(ansible.Doc{
-		Name:  "cidx_precheck",
-		Lists: true,
-		Short: "Find every reason for which a migration of a CIDX server would fail",
-		Description: []string{
-			"Checks configuration, share, PostgreSQL, disk space, service and API, all of them, " +
-				"and lists everything that is wrong at once.",
-			"With I(checks=[stopped]) it proves that the server is stopped.",
-		},
-		Arguments: map[string]string{
-			"checks": "What to check, in this order. " +
-				"Default: everything but C(stopped), which is for the time after the stop.",
-			"postgres_dsn": "PostgreSQL connection string. Default: C(postgres_dsn) of C(config.json).",
-			"free_percent": "How much of the share must stay free after the copy, in percent. " +
-				"CIDX calls itself degraded from 80 percent full on, unhealthy from 90.",
-			"schema_command": "Command that makes CIDX's schema in PostgreSQL. With it a missing schema is no problem.",
-		},
-		Check: "The same, but nothing is written on the share, so that rights there are only looked at.",
-		Returns: []ansible.Return{
-			{Name: "migrated", Type: "bool", Doc: "This home runs as a cluster node already, by an earlier migration."},
-			{Name: "stopped_since", Type: "str", Doc: "When an earlier run stopped the server, if none has started it."},
-			{Name: "resuming", Type: "bool", Doc: "An earlier run was interrupted; this one goes on with it. " +
-				"With C(migrated) only start, verification and release of the units are left."},
-			{Name: "accepted", Type: "dict", Doc: "Where the migration was accepted: C(time), C(by)."},
-			{Name: "layout", Type: "str", Doc: "C(real) for CIDX 11, C(assumed) for the layout of older descriptions."},
-			{Name: "url", Type: "str", Doc: "Address of the server."},
-			{Name: "server_version", Type: "str", Doc: "Release of the server, where it answers."},
-			{Name: "running", Type: "bool", Doc: "The server runs."},
-			{Name: "share", Type: "dict", Doc: "Mount, type, free bytes and inodes, and what was tried on it."},
-			{Name: "postgres", Type: "dict", Doc: "Version, encoding, free connections, pooler."},
-			{Name: "forecast", Type: "dict", Doc: "C(bytes) and C(files) that the share will take, " +
-				"C(snapshot_bytes) that the state folder will."},
-		},
-		Example: `- name: Check what a migration needs
-  cidx.cluster.cidx_precheck:
-    home: /home/cidx/.cidx-server`,
-	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	spec := ansible.Spec{Name: "cidx_precheck", Lists: true}
+	return ansible.New(spec, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		secret.KeepDSN(ctx, a.DSN)
 		return (&examiner{args: a, check: mode.Check, control: service.New(a.Args, a.Common).In(ctx, mode.ByRoot)}).run(ctx)
 	})

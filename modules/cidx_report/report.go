@@ -24,7 +24,7 @@ import (
 	"cidx-cluster/modules/internal/progress"
 )
 
-// args are the arguments of cidx_report.
+// args are described in plugins/modules/cidx_report.yml.
 type args struct {
 	home.Common
 
@@ -35,62 +35,22 @@ type args struct {
 	Server  map[string]any `arg:"server"`
 	Host    string         `arg:"host"`
 	Manager string         `arg:"service_manager" choices:"systemd,command" default:"systemd"`
-	Unit    string         `arg:"service_unit" default:"cidx-server" doc:"The server's unit, with C(systemd)."`
-	Start   string         `arg:"service_start_command" doc:"Command that starts the server, with C(command)."`
-	Stop    string         `arg:"service_stop_command" doc:"Command that stops the server, with C(command)."`
+	Unit    string         `arg:"service_unit" default:"cidx-server"`
+	Start   string         `arg:"service_start_command"`
+	Stop    string         `arg:"service_stop_command"`
 	Resume  string         `arg:"migrate_command"`
 	Read    string         `arg:"read"`
-	Offset  int            `arg:"offset" default:"0" doc:"With I(read): the byte to begin at."`
+	Offset  int            `arg:"offset" default:"0"`
 	Back    string         `arg:"rollback_command"`
-	Cause   string         `arg:"cause" doc:"Why the run ended, where no reply says so."`
-	Command string         `arg:"command" doc:"The command that was run, without any value that was given with C(-e)."`
+	Cause   string         `arg:"cause"`
+	Command string         `arg:"command"`
 	Run     map[string]any `arg:"run"`
-	Inline  string         `arg:"inline" doc:"Names of variables that were given on the command line, to be given again with a command."`
+	Inline  string         `arg:"inline"`
 }
 
 // Module is cidx_report.
 func Module() ansible.Module {
-	return ansible.New(ansible.Doc{
-		Name:  "cidx_report",
-		Short: "Write down what a run has done, for machines and for people",
-		Description: []string{
-			"Gathers journal, records and replies into C(report.json) and a self-contained C(report.html) " +
-				"below C(report) in the state folder. Each report is also kept as C(report-<time>.json).",
-			"Words the end of the transcript: how to add nodes, how to roll back, how to resume.",
-			"Asks neither the server nor PostgreSQL nor the share, so it also works when they are the reason of a failure.",
-		},
-		Arguments: map[string]string{
-			"outcome": "How the run ended.",
-			"subject": "What was run, where the outcome does not say it. Default is C(migration).",
-			"replies": "The replies of the steps by their names: C(precheck), C(service), C(backup), C(database), " +
-				"C(files), C(aliases), C(config), C(verify). Several replies of one step get names that start with the step's, " +
-				"for example C(files_warm).",
-			"server": "The reply of C(cidx_service) with C(state=status), asked right before this report of a failure or a refusal. " +
-				"Without it the summary says that the server's state is not known.",
-			"host": "The node's name in the inventory, for the commands of the summary. " +
-				"Where it is given, the summary is printed as well.",
-			"service_manager": "How the server is started and stopped, for the commands of a rollback by hand.",
-			"migrate_command": "Command that migrates again. Default is C(ansible-playbook cluster-migrate.yml) for C(host).",
-			"read": "Only read: the name of a file of C(report) in the state folder. " +
-				"The reply is a C(part) of it in base64, at most 512 KiB from I(offset) on.",
-			"rollback_command": "Command that rolls back. Default is C(ansible-playbook cluster-rollback.yml) for C(host).",
-			"run": "Who ran it: C(user), C(controller), C(folder), C(ansible_core), " +
-				"and whether it was a rehearsal (C(check)).",
-		},
-		Check: "Writes nothing; the documents are in the reply.",
-		Returns: []ansible.Return{
-			{Name: "report", Type: "dict", Doc: "The document that C(report.json) holds."},
-			{Name: "html", Type: "str", Doc: "The document that C(report.html) holds."},
-			{Name: "files", Type: "list", Doc: "Files that were written on the node; none where it cannot keep them, which is a warning."},
-			{Name: "summary", Type: "list", Doc: "The lines that end the transcript."},
-			{Name: "part", Type: "str", Doc: "With I(read): bytes of the file in base64. " +
-				"C(next) is where to go on, C(last) whether that is its end."},
-			{Name: "truncated", Type: "bool", Doc: "Whether lists were shortened to keep the reply small. " +
-				"The documents then say so themselves, in C(warnings); the files on the node are complete."},
-		},
-		Example: "- name: Write the report\n  cidx.cluster.cidx_report:\n    home: /home/cidx/.cidx-server\n" +
-			"    outcome: migrated\n    host: \"{{ inventory_hostname }}\"\n    replies:\n      verify: \"{{ verify_reply }}\"\n",
-	}, run)
+	return ansible.New(ansible.Spec{Name: "cidx_report"}, run)
 }
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {

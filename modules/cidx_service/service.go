@@ -22,6 +22,7 @@ import (
 // name of the module in the journal.
 const name = "cidx_service"
 
+// args are described in plugins/modules/cidx_service.yml.
 type args struct {
 	home.Common
 	service.Args
@@ -30,41 +31,8 @@ type args struct {
 
 // Module returns cidx_service.
 func Module() ansible.Module {
-	return ansible.New(ansible.Doc{
-		Name:  name,
-		Short: "Stop the CIDX server for a migration, start it again",
-		Description: []string{
-			"Stops the server and keeps the updater, the watchdog and their timers from starting it again, also across a reboot.",
-			"Proves that the server is stopped by the state of its unit, C(server.pid), its port and open handles on the databases.",
-			"Never kills a process, masks or disables a unit.",
-		},
-		Check: "Tells what would be done to which unit, and changes nothing.",
-		Arguments: map[string]string{
-			"state": "C(stopped) stops the server and proves it. " +
-				"C(started) lets it start and starts it; updater and watchdog still rest. " +
-				"It refuses to where the home is neither that of a standalone server nor of a migrated one. " +
-				"C(freed) lets it start, and leaves it as it is. C(released) gives those back, as they were before the stop. " +
-				"C(status) only says whether the server runs now.",
-		},
-		Root:    true,
-		Errands: service.Errands(),
-		Returns: []ansible.Return{
-			{Name: "plan", Type: "list", Doc: "What was done, or in check mode would be, in order."},
-			{Name: "resting", Type: "list", Doc: "Units that rest until C(state=released)."},
-			{Name: "earlier", Type: "dict", Doc: "In check mode: C(stops), C(starts): what earlier ones took by the journal, in seconds."},
-			{Name: "server", Type: "str", Doc: "The server's state afterwards, in the manager's own word."},
-			{Name: "running", Type: "bool", Doc: "With C(status): the server runs."},
-			{Name: "stopped", Type: "bool", Doc: "With C(status): the server is stopped. Neither is true while it starts or stops."},
-			{
-				Name: "systemctl", Type: "str",
-				Doc: "With C(status): how an operator calls systemctl for the server's unit, C(sudo systemctl) or C(systemctl --user).",
-			},
-		},
-		Example: `- name: Stop the server
-  cidx.cluster.cidx_service:
-    home: /home/cidx/.cidx-server
-    state: stopped`,
-	}, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
+	spec := ansible.Spec{Name: name, Root: true, Errands: service.Errands()}
+	return ansible.New(spec, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		c, err := service.New(a.Args, a.Common).In(ctx, mode.ByRoot).For(ctx, mode.For)
 		if err != nil {
 			return ansible.Reply{}, err

@@ -29,67 +29,28 @@ import (
 	"cidx-cluster/modules/internal/share"
 )
 
-// args are the arguments of cidx_verify.
+// args are described in plugins/modules/cidx_verify.yml.
 type args struct {
 	home.Common
 	Mode        string            `arg:"mode" required:"true" choices:"cluster,standalone,remember,session"`
-	Manager     string            `arg:"service_manager" default:"systemd" choices:"systemd,command" doc:"What runs the server."`
-	Unit        string            `arg:"service_unit" default:"cidx-server" doc:"The server's systemd unit."`
+	Manager     string            `arg:"service_manager" default:"systemd" choices:"systemd,command"`
+	Unit        string            `arg:"service_unit" default:"cidx-server"`
 	URL         string            `arg:"url"`
 	Timeout     int               `arg:"timeout"`
-	APIUser     string            `arg:"api_user" doc:"An administrator of CIDX."`
-	APIPassword string            `arg:"api_password" secret:"true" doc:"Password of I(api_user)."`
-	APIKey      string            `arg:"api_key" secret:"true" doc:"Used instead of I(api_user); needs no second factor."`
-	APITOTP     string            `arg:"api_totp_secret" secret:"true" doc:"The base32 key of the second factor of I(api_user)."`
-	DSN         string            `arg:"postgres_dsn" secret:"true" doc:"Connection string. Default: C(postgres_dsn) of C(config.json)."`
+	APIUser     string            `arg:"api_user"`
+	APIPassword string            `arg:"api_password" secret:"true"`
+	APIKey      string            `arg:"api_key" secret:"true"`
+	APITOTP     string            `arg:"api_totp_secret" secret:"true"`
+	DSN         string            `arg:"postgres_dsn" secret:"true"`
 	First       map[string]any    `arg:"first"`
-	Registered  []string          `arg:"registered" doc:"With C(mode=cluster): repositories that the cluster has to know still."`
-	Seal        string            `arg:"seal" secret:"true" doc:"Key that closes what passes from node to node; the action plugin's."`
-	Queries     map[string]string `arg:"queries" doc:"Word to search for, by alias. Default: words of the repository's own files."`
+	Registered  []string          `arg:"registered"`
+	Seal        string            `arg:"seal" secret:"true"`
+	Queries     map[string]string `arg:"queries"`
 }
 
 // Module is cidx_verify.
 func Module() ansible.Module {
-	return ansible.New(ansible.Doc{
-		Name:  "cidx_verify",
-		Short: "Prove that a CIDX server is up, in the right mode, and finds something in every repository",
-		Description: []string{
-			"Waits until the server is healthy; a degraded server is accepted with a warning that names the reasons.",
-			"Proves the mode: the node's own id, and in cluster mode a fresh heartbeat in PostgreSQL.",
-			"Compares the lists of the API with the registry, and searches every repository for a word that is in its files.",
-		},
-		Arguments: map[string]string{
-			"mode": "The mode in which the server has to run. C(remember) asks a standalone server that is to be migrated for the same " +
-				"searches: where they find nothing, it only has to answer after the migration. C(session), on a node of the cluster, " +
-				"logs in and tells what a further node is compared with; its session is closed with I(seal).",
-			"url": "Address of the server. Default: the socket on which it listens, else host and port of the unit's C(ExecStart), " +
-				"the address found by an earlier run, C(applied_launch.json), C(launch.json), C(http://127.0.0.1:8000).",
-			"timeout": "Seconds to wait at least for the first answer, and from there until the server is healthy. Default: ten times " +
-				"the longest start so far, at least 2 minutes; 5 minutes where none was measured; then 30 seconds to be healthy.",
-			"first": "With C(mode=cluster): C(session) of the reply of C(mode=session) on another node. This one has to accept its " +
-				"session, to be of the same release and to list the same repositories.",
-		},
-		Check: "Is skipped.",
-		Returns: []ansible.Return{
-			{Name: "healthy_seconds", Type: "float", Doc: "Seconds until the server was healthy."},
-			{Name: "server_version", Type: "str", Doc: "Release of the server."},
-			{Name: "server_status", Type: "str", Doc: "C(healthy) or C(degraded); C(answers) for a release before 11.65."},
-			{Name: "node_id", Type: "str", Doc: "The node's id; empty in standalone mode."},
-			{Name: "repositories", Type: "list",
-				Doc: "One item a repository: C(alias), C(golden), C(accessible), C(hits), C(word), C(mode), C(path) of the first hit."},
-			{Name: "accessible", Type: "int", Doc: "How many repositories are accessible."},
-			{Name: "without", Type: "dict",
-				Doc: "With C(mode=remember): repositories in which nothing was found, and how the server answered."},
-			{Name: "session", Type: "dict", Doc: "With C(mode=session): what another node is compared with. The session in it is closed."},
-			{Name: "total", Type: "int", Doc: "How many repositories the registry has."},
-		},
-		Example: `- name: Prove that the cluster node works
-  cidx.cluster.cidx_verify:
-    home: /home/cidx/.cidx-server
-    mode: cluster
-    api_key: "{{ vault_cidx_api_key }}"
-`,
-	}, run)
+	return ansible.New(ansible.Spec{Name: "cidx_verify"}, run)
 }
 
 // Modes that verify nothing.

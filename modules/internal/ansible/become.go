@@ -60,7 +60,7 @@ func (m Module) perform(ctx context.Context, r job.Request, input []byte, sink p
 		return refusal(err)
 	case user.UID == os.Geteuid():
 		return m.inTurn(ctx, r, sink, job.NewTurn(r), func() []byte { return m.serve(ctx, input, sink, Mode{}) })
-	case m.Doc.Root:
+	case m.Root:
 		return m.withErrands(ctx, user, r, input, sink)
 	}
 	raw, err := m.runAs(ctx, order{User: user.String(), Request: r, Input: input}, user, sink)
@@ -121,7 +121,7 @@ func (m Module) inTurn(ctx context.Context, r job.Request, sink progress.Sink, t
 	}
 	reply := run()
 	if err := turn.Leave(); err != nil {
-		return refusal(fmt.Errorf("%s: %w", m.Doc.Name, err))
+		return refusal(fmt.Errorf("%s: %w", m.Name, err))
 	}
 	return reply
 }
@@ -194,7 +194,7 @@ func (m Module) runAs(ctx context.Context, o order, user reach.Identity, sink pr
 	}
 	defer answers.Close()
 	words := &child.Tail{Most: 128 << 10}
-	child := command(user, "as", m.Doc.Name)
+	child := command(user, "as", m.Name)
 	child.Stdin, child.Stdout, child.Stderr = questions, theirs, words
 	err = start(child)
 	questions.Close()
@@ -211,7 +211,7 @@ func (m Module) runAs(ctx context.Context, o order, user reach.Identity, sink pr
 	if err != nil {
 		_ = child.Process.Kill() // it may have ended by itself
 		_ = child.Wait()         // and words are complete
-		return nil, crash{fmt.Sprintf("%s as %s: %v", m.Doc.Name, user, err), job.CrashText(words.String())}
+		return nil, crash{fmt.Sprintf("%s as %s: %v", m.Name, user, err), job.CrashText(words.String())}
 	}
 	return again(reply), nil // not waited for: a call on a share that hangs may never come back
 }

@@ -2,7 +2,6 @@ package ansible
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,11 +13,7 @@ import (
 
 // Arguments lists the arguments of m in the order of the struct.
 func (m Module) Arguments() []arguments.Argument {
-	list := arguments.Of(m.args)
-	for i := range list {
-		list[i].Doc = cmp.Or(list[i].Doc, m.Doc.Arguments[list[i].Name])
-	}
-	return list
+	return arguments.Of(m.args)
 }
 
 // Decode reads the JSON arguments of m. It returns a pointer to the argument
@@ -30,12 +25,12 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 	decoder.UseNumber()
 	if err := decodeOne(decoder, &given); err != nil {
 		return nil, mode, nil, problem.Problem{
-			What: "arguments are not a JSON object: " + err.Error(), At: m.Doc.Name,
+			What: "arguments are not a JSON object: " + err.Error(), At: m.Name,
 			Fix: "call the module through Ansible, or with one JSON object on standard input",
 		}
 	}
 	mode = modeOf(given)
-	args, secrets, problems := arguments.Decode(m.Doc.Name, m.args, given)
+	args, secrets, problems := arguments.Decode(m.Name, m.args, given)
 	return args, mode, secrets, problems.Err()
 }
 

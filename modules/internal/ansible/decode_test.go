@@ -12,28 +12,28 @@ import (
 )
 
 type base struct {
-	Home string `arg:"home" kind:"path" required:"true" doc:"Home."`
+	Home string `arg:"home" kind:"path" required:"true"`
 }
 
 type every struct {
 	base
-	Text   string            `arg:"text" default:"some" choices:"some,other" doc:"Text."`
-	Dir    string            `arg:"dir" kind:"path" doc:"Folder."`
-	Number int               `arg:"number" default:"7" doc:"Number."`
-	Share  float64           `arg:"share" doc:"Share."`
-	Flag   bool              `arg:"flag" default:"true" doc:"Flag."`
-	List   []string          `arg:"list" choices:"a,b,c" doc:"List."`
-	Words  map[string]string `arg:"words" doc:"Words."`
-	Tree   map[string]any    `arg:"tree" doc:"Tree."`
-	DSN    string            `arg:"postgres_dsn" secret:"true" doc:"DSN."`
-	Key    string            `arg:"key" secret:"true" doc:"Key."`
+	Text   string            `arg:"text" default:"some" choices:"some,other"`
+	Dir    string            `arg:"dir" kind:"path"`
+	Number int               `arg:"number" default:"7"`
+	Share  float64           `arg:"share"`
+	Flag   bool              `arg:"flag" default:"true"`
+	List   []string          `arg:"list" choices:"a,b,c"`
+	Words  map[string]string `arg:"words"`
+	Tree   map[string]any    `arg:"tree"`
+	DSN    string            `arg:"postgres_dsn" secret:"true"`
+	Key    string            `arg:"key" secret:"true"`
 }
 
 func testModule(run func(context.Context, every, Mode) (Reply, error)) Module {
 	if run == nil {
 		run = func(context.Context, every, Mode) (Reply, error) { return Reply{}, nil }
 	}
-	return New(Doc{Name: "cidx_test", Short: "Test", Description: []string{"Tests."}, Check: "Nothing.", Example: "- name: Test\n"}, run)
+	return New(Spec{Name: "cidx_test"}, run)
 }
 
 func TestDecodeAccepts(t *testing.T) {

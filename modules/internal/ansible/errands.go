@@ -68,7 +68,7 @@ func (m Module) withErrands(ctx context.Context, user reach.Identity, r job.Requ
 		return refusal(err)
 	}
 	defer caller.Close()
-	child := command(user, "errands", m.Doc.Name)
+	child := command(user, "errands", m.Name)
 	child.Stdin = socket
 	err = start(child)
 	socket.Close()
@@ -94,7 +94,7 @@ func (p program) errands(name string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	try, leave := turnErrands()
-	if err := errand.Serve(ctx, os.Stdin, append([]errand.Any{try, leave}, m.Doc.Errands...)); err != nil {
+	if err := errand.Serve(ctx, os.Stdin, append([]errand.Any{try, leave}, m.Errands...)); err != nil {
 		return p.refuse("cidx-helper: " + err.Error())
 	}
 	return 0

@@ -63,7 +63,7 @@ func (m Module) startJob(ctx context.Context, input []byte) (job.News, error) {
 	if err != nil {
 		return job.News{}, err
 	}
-	id, err := store.Start(ctx, request(m, input), []string{self, "job", "work", m.Doc.Name}, input)
+	id, err := store.Start(ctx, request(m, input), []string{self, "job", "work", m.Name}, input)
 	if err != nil {
 		return job.News{}, err
 	}
@@ -76,8 +76,8 @@ func request(m Module, input []byte) job.Request {
 	decoder := json.NewDecoder(bytes.NewReader(input))
 	decoder.UseNumber()
 	_ = decoder.Decode(&arguments) // Decode has read it before
-	r := job.NewRequest(m.Doc.Name, arguments)
-	r.Lists = m.Doc.Lists
+	r := job.NewRequest(m.Name, arguments)
+	r.Lists = m.Lists
 	return r
 }
 

@@ -67,7 +67,7 @@ type program struct {
 
 func (p program) byName(name string) (Module, bool) {
 	for _, m := range p.modules {
-		if m.Doc.Name == name {
+		if m.Name == name {
 			return m, true
 		}
 	}
@@ -100,7 +100,7 @@ func (p program) refuse(text string) int {
 func (p program) unknownModule(name string) string {
 	var names []string
 	for _, m := range p.modules {
-		names = append(names, m.Doc.Name)
+		names = append(names, m.Name)
 	}
 	return fmt.Sprintf("cidx-helper: unknown module %q; known are %s", name, strings.Join(names, ", "))
 }

@@ -25,15 +25,9 @@ type Mode struct {
 	For       int    // uid of the server's user, where this process stays root for another user; else 0
 }
 
-// Doc describes a module; arguments document themselves in their struct tags.
-type Doc struct {
-	Name        string            // e.g. "cidx_aliases"
-	Short       string            // one line without a full stop
-	Description []string          // sentences, in ansible-doc's markup
-	Check       string            // what check mode does, a sentence
-	Arguments   map[string]string // docs that are too long for a tag, by the argument's name
-	Returns     []Return          // the module's own reply keys
-	Example     string            // YAML of one task
+// Spec is what makes a module, but for its function; plugins/modules describe it.
+type Spec struct {
+	Name string // e.g. "cidx_aliases"
 
 	// Root modules stay root where root has started them. Errands are what they
 	// let the server's user do instead.
@@ -45,23 +39,18 @@ type Doc struct {
 	Lists bool
 }
 
-// Return documents one key of a reply.
-type Return struct {
-	Name, Type, Doc string
-}
-
 // Module is one thing the helper can do for Ansible.
 type Module struct {
-	Doc   Doc
+	Spec
 	args  reflect.Type
 	grace time.Duration
 	run   func(context.Context, any, Mode) (Reply, error)
 }
 
 // New makes a module of a function. A is the argument struct, see Decode.
-func New[A any](doc Doc, run func(context.Context, A, Mode) (Reply, error)) Module {
+func New[A any](spec Spec, run func(context.Context, A, Mode) (Reply, error)) Module {
 	return Module{
-		Doc:   doc,
+		Spec:  spec,
 		grace: grace,
 		args:  reflect.TypeFor[A](),
 		run: func(ctx context.Context, a any, m Mode) (Reply, error) {
@@ -81,7 +70,7 @@ type Reply struct {
 	Checks   []Check        // what was checked, in order
 	Diff     []Diff         // with Mode.Diff only
 	Warnings []string       // shown by Ansible as [WARNING], of each kind the first five
-	Data     map[string]any // the module's own keys, see Doc.Returns
+	Data     map[string]any // the module's own keys
 	Seconds  float64        // that the module took; filled in
 }
 

@@ -44,7 +44,7 @@ func (m Module) foreground(ctx context.Context, input []byte) []byte {
 // "failed".
 func (p program) native(m Module, words []string) int {
 	if len(words) != 1 {
-		return p.refuse("usage: " + m.Doc.Name + " <arguments file>")
+		return p.refuse("usage: " + m.Name + " <arguments file>")
 	}
 	input, err := os.ReadFile(words[0])
 	if err != nil {
@@ -61,7 +61,7 @@ func (m Module) supervise(input []byte) []byte {
 		return refusal(fmt.Errorf("find helper: %w", err))
 	}
 	var stdout, stderr bytes.Buffer
-	child := exec.Command(self, "module", m.Doc.Name)
+	child := exec.Command(self, "module", m.Name)
 	child.Args[0] = "cidx-helper" // its own name would make it an Ansible module again
 	child.Stdin, child.Stdout, child.Stderr = bytes.NewReader(input), &stdout, &stderr
 	// Signals of the terminal reach the child through us only, and once.
@@ -83,7 +83,7 @@ func (m Module) supervise(input []byte) []byte {
 				return reply
 			}
 			_, mode, _, _ := m.Decode(input)
-			err = crash{fmt.Sprintf("%s: ended without a reply: %v", m.Doc.Name, err), job.CrashText(stderr.String())}
+			err = crash{fmt.Sprintf("%s: ended without a reply: %v", m.Name, err), job.CrashText(stderr.String())}
 			return m.encode(mode, Reply{Changed: !mode.Check}, err, nil, secret.New(), nil)
 		}
 	}

@@ -87,7 +87,7 @@ func (m Module) await(ctx context.Context, args any, mode Mode) (Reply, error) {
 	case o := <-ended:
 		return o.reply, o.err
 	case <-time.After(m.grace):
-		return Reply{Changed: !mode.Check}, fmt.Errorf("%s: still busy %s after a signal: %w", m.Doc.Name, m.grace, ctx.Err())
+		return Reply{Changed: !mode.Check}, fmt.Errorf("%s: still busy %s after a signal: %w", m.Name, m.grace, ctx.Err())
 	}
 }
 
@@ -96,7 +96,7 @@ func (m Module) guard(ctx context.Context, args any, mode Mode) (reply Reply, er
 	defer func() {
 		if cause := recover(); cause != nil {
 			reply.Changed = !mode.Check // it may have been
-			err = crash{m.Doc.Name + ": internal error: " + fmt.Sprint(cause), string(debug.Stack())}
+			err = crash{m.Name + ": internal error: " + fmt.Sprint(cause), string(debug.Stack())}
 		}
 	}()
 	return m.run(ctx, args, mode)

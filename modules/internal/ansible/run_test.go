@@ -70,9 +70,9 @@ func TestRunReplies(t *testing.T) {
 
 func TestRunShowsTheStepFirst(t *testing.T) {
 	type stepped struct {
-		Step string `arg:"step" doc:"Heading."`
+		Step string `arg:"step"`
 	}
-	m := New(Doc{Name: "cidx_test"}, func(ctx context.Context, _ stepped, _ Mode) (Reply, error) {
+	m := New(Spec{Name: "cidx_test"}, func(ctx context.Context, _ stepped, _ Mode) (Reply, error) {
 		progress.Line(ctx, "Migrating users... %d rows OK", 45)
 		return Reply{}, nil
 	})
@@ -101,9 +101,9 @@ func TestAStepSaysHowLongItTook(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				type stepped struct {
-					Step string `arg:"step" doc:"Heading."`
+					Step string `arg:"step"`
 				}
-				m := New(Doc{Name: "cidx_test"}, func(ctx context.Context, _ stepped, _ Mode) (Reply, error) {
+				m := New(Spec{Name: "cidx_test"}, func(ctx context.Context, _ stepped, _ Mode) (Reply, error) {
 					time.Sleep(c.took)
 					if c.says != "" {
 						progress.Line(ctx, "%s", c.says)

@@ -3,7 +3,6 @@
 package arguments
 
 import (
-	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -22,7 +21,6 @@ import (
 //	default:"text"     in the spelling an operator would use
 //	choices:"a,b"
 //	secret:"true"      masked everywhere
-//	doc:"sentence"     ansible-doc markup
 //
 // Fields are string, bool, int, float64, []string, map[string]string or
 // map[string]any. Embedded structs are flattened.
@@ -33,16 +31,11 @@ type Argument struct {
 	Default  string
 	Choices  []string
 	Secret   bool
-	Doc      string
 	index    []int
 }
 
 // Of lists the arguments of a struct, in its order.
 func Of(t reflect.Type) []Argument { return of(t, nil) }
-
-// documented is an embedded struct whose docs are too long for tags: its docs by
-// the argument's name.
-type documented interface{ Documentation() map[string]string }
 
 func of(t reflect.Type, index []int) []Argument {
 	var list []Argument
@@ -50,13 +43,7 @@ func of(t reflect.Type, index []int) []Argument {
 		f := t.Field(i)
 		at := append(slices.Clone(index), i)
 		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			embedded := of(f.Type, at)
-			if d, ok := reflect.Zero(f.Type).Interface().(documented); ok {
-				for i := range embedded {
-					embedded[i].Doc = cmp.Or(embedded[i].Doc, d.Documentation()[embedded[i].Name])
-				}
-			}
-			list = append(list, embedded...)
+			list = append(list, of(f.Type, at)...)
 			continue
 		}
 		name, ok := f.Tag.Lookup("arg")
@@ -68,7 +55,6 @@ func of(t reflect.Type, index []int) []Argument {
 			Required: f.Tag.Get("required") == "true",
 			Default:  f.Tag.Get("default"),
 			Secret:   f.Tag.Get("secret") == "true",
-			Doc:      f.Tag.Get("doc"),
 		}
 		if c := f.Tag.Get("choices"); c != "" {
 			a.Choices = strings.Split(c, ",")

@@ -12,13 +12,13 @@ import (
 
 // Common are the arguments that every module takes; embed it.
 type Common struct {
-	Home        string `arg:"home" kind:"path" required:"true" doc:"The server's data directory, CIDX's C(server_dir)."`
-	Share       string `arg:"share" kind:"path" doc:"Mount point of the share. Default: that of C(config.json)."`
-	StateDir    string `arg:"state_dir" kind:"path" doc:"Journal, private snapshots, reports. Default: C(.cluster-migrate) below I(home)."`
-	ServiceUser string `arg:"service_user" doc:"User that the server runs as, and who does the work. Default: the owner of I(home)."`
-	Step        string `arg:"step" doc:"Heading to print before the first line of progress."`
+	Home        string `arg:"home" kind:"path" required:"true"`
+	Share       string `arg:"share" kind:"path"`
+	StateDir    string `arg:"state_dir" kind:"path"`
+	ServiceUser string `arg:"service_user"`
+	Step        string `arg:"step"`
 
-	Settings map[string]any `arg:"settings" doc:"Values for arguments that the task does not give; the variables C(cidx_*)."`
+	Settings map[string]any `arg:"settings"`
 }
 
 // User is the server's user: the operator's word, else the owner of the home. The

@@ -29,30 +29,13 @@ const (
 // Args are the arguments of every module that looks at the service; embed it.
 type Args struct {
 	Manager       string   `arg:"service_manager" default:"systemd" choices:"systemd,command"`
-	Unit          string   `arg:"service_unit" default:"cidx-server" doc:"The server's systemd unit."`
+	Unit          string   `arg:"service_unit" default:"cidx-server"`
 	StartCommand  string   `arg:"service_start_command"`
-	StopCommand   string   `arg:"service_stop_command" doc:"Shell command that stops the server. Needed for I(service_manager=command)."`
+	StopCommand   string   `arg:"service_stop_command"`
 	StatusCommand string   `arg:"service_status_command"`
 	Quiesce       []string `arg:"service_quiesce_units"`
 	Timeout       int      `arg:"service_timeout" default:"150"`
 	URL           string   `arg:"url"`
-}
-
-// Documentation is what is too long for the tags.
-func (Args) Documentation() map[string]string {
-	return map[string]string{
-		"service_manager": "What runs the server: C(systemd), or C(command) for the three commands below.",
-		"service_start_command": "Shell command that starts the server and returns. It finds the path of the hold file in C(CIDX_HOLD). " +
-			"Needed for I(service_manager=command).",
-		"service_status_command": "Shell command that exits 0 when the server runs and 3 when it is stopped. " +
-			"Needed for I(service_manager=command).",
-		"service_quiesce_units": "Further systemd units (timers, services) that must rest during the migration. " +
-			"CIDX's updater and health watchdog are found by their command lines.",
-		"service_timeout": "Seconds to wait for the server to stop or start, and for a running updater to end.",
-		"url": "Address of the server, for example C(http://127.0.0.1:8000). Default: the socket on which it listens, " +
-			"else host and port of the unit's C(ExecStart), of C(applied_launch.json) or C(launch.json), " +
-			"else C(http://127.0.0.1:8000).",
-	}
 }
 
 // Limit is Timeout as a duration.

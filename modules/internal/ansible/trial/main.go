@@ -19,12 +19,12 @@ import (
 
 type args struct {
 	home.Common
-	Act      string   `arg:"act" choices:"ok,change,fail,panic,crash,print,secret,wait,deaf,become" default:"ok" doc:"What to do."`
-	File     string   `arg:"file" kind:"path" doc:"File to wait for, or to write."`
-	Number   int      `arg:"number" default:"1" doc:"Some number."`
-	Flag     bool     `arg:"flag" doc:"Some flag."`
-	List     []string `arg:"list" doc:"Some words."`
-	Password string   `arg:"password" secret:"true" doc:"Some secret."`
+	Act      string   `arg:"act" choices:"ok,change,fail,panic,crash,print,secret,wait,deaf,become" default:"ok"`
+	File     string   `arg:"file" kind:"path"`
+	Number   int      `arg:"number" default:"1"`
+	Flag     bool     `arg:"flag"`
+	List     []string `arg:"list"`
+	Password string   `arg:"password" secret:"true"`
 }
 
 func main() {
@@ -32,14 +32,7 @@ func main() {
 }
 
 func module() ansible.Module {
-	return ansible.New(ansible.Doc{
-		Name:        "cidx_trial",
-		Short:       "Do what a test asks for",
-		Description: []string{"Does what a test asks for."},
-		Check:       "Changes nothing.",
-		Returns:     []ansible.Return{{Name: "number", Type: "int", Doc: "The number given."}},
-		Example:     "- name: Try\n  cidx.cluster.cidx_trial:\n    home: /home/cidx/.cidx-server\n",
-	}, run)
+	return ansible.New(ansible.Spec{Name: "cidx_trial"}, run)
 }
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
