@@ -31,7 +31,7 @@ func main() {
 	flag.StringVar(&o.doc, "doc", "docs/benchmarks.md", "where to write the table, between its markers; \"\" for nowhere")
 	flag.IntVar(&o.large, "rows", 1_000_000, "rows of the large run")
 	flag.IntVar(&o.middle, "middle", 100_000, "rows of the middle run")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds of the fast contenders; the best counts")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of the fast contenders; the best counts")
 	flag.StringVar(&o.peers, "peers", "pgloader,duckdb,duckdb-best,rowwise,limit", "which peers to measure")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {

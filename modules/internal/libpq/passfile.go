@@ -3,6 +3,7 @@ package libpq
 import (
 	"cmp"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -40,8 +41,11 @@ func (s Settings) Password(t Target) (password, ignored string) {
 	}
 	want := []string{t.passHost(), strconv.Itoa(int(t.Port)), cmp.Or(s["dbname"], s["user"]), s["user"]}
 	for line := range strings.Lines(string(raw)) {
-		if password, ok := fits(strings.TrimRight(line, "\r\n"), want); ok {
-			return password, ""
+		fields := passFields(strings.TrimRight(line, "\r\n"))
+		fits := func(w, field string) bool { return field == "*" || field == w }
+		if !strings.HasPrefix(line, "#") && len(fields) > len(want) && fields[len(want)] != "" &&
+			slices.EqualFunc(want, fields[:len(want)], fits) {
+			return fields[len(want)], ""
 		}
 	}
 	return "", ""
@@ -58,37 +62,19 @@ func (t Target) passHost() string {
 	return t.Host
 }
 
-// fits splits host:port:database:user:password, where \ keeps : and \, and * is
-// everything.
-func fits(line string, want []string) (password string, ok bool) {
-	if strings.HasPrefix(line, "#") {
-		return "", false
-	}
-	for _, w := range want {
-		field, rest, found := passField(line)
-		if !found || (field != "*" && field != w) {
-			return "", false
-		}
-		line = rest
-	}
-	password, _, _ = passField(line)
-	return password, password != ""
-}
-
-// passField cuts off the text before the next colon; found is false where there
-// is none.
-func passField(line string) (field, rest string, found bool) {
-	var b strings.Builder
+// passFields splits host:port:database:user:password, where \ takes the next
+// character as it is.
+func passFields(line string) []string {
+	fields := []string{""}
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
+		case c == ':':
+			fields = append(fields, "")
+			continue
 		case c == '\\' && i+1 < len(line):
 			i++
-			b.WriteByte(line[i])
-		case c == ':':
-			return b.String(), line[i+1:], true
-		default:
-			b.WriteByte(c)
 		}
+		fields[len(fields)-1] += line[i : i+1]
 	}
-	return b.String(), "", false
+	return fields
 }

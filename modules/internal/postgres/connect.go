@@ -93,10 +93,7 @@ func where(s libpq.Settings) string {
 // WhereDSN names the database of a connection string without its password;
 // "PostgreSQL" if the string has no meaning.
 func WhereDSN(dsn string) string {
-	settings, err := libpq.Parse(dsn)
-	if err == nil {
-		settings, err = settings.Complete()
-	}
+	settings, err := read(context.Background(), dsn)
 	if err != nil {
 		return "PostgreSQL"
 	}

@@ -69,6 +69,7 @@ func TestEveryConnectionStringOfLibpqIsTaken(t *testing.T) {
 	port, socket := strconv.Itoa(pgtest.Port(t)), pgtest.Socket(t)
 	name := strings.TrimSuffix(whole[strings.LastIndex(whole, "/")+1:], "?sslmode=disable")
 	pgtest.Exec(t, whole, `CREATE ROLE "odd us/er" LOGIN PASSWORD 'p@ss/w:rd %''\x'`)
+	pgtest.Exec(t, whole, `CREATE ROLE colon LOGIN PASSWORD 'a:b\cd '`)
 	uri := "postgresql://admin:" + pgtest.Password + "@127.0.0.1:" + port + "/" + name
 	kv := "host=127.0.0.1 port=" + port + " user=admin password=" + pgtest.Password + " dbname=" + name
 	open := fmt.Sprintf("127.0.0.1:%s:%s:admin:%s\n", port, name, pgtest.Password)
@@ -116,6 +117,8 @@ func TestEveryConnectionStringOfLibpqIsTaken(t *testing.T) {
 		"a socket of the environment":        {dsn: "postgresql:///" + name, env: map[string]string{"PGHOST": socket, "PGPORT": port, "PGUSER": "admin", "PGPASSWORD": pgtest.Password}},
 		"a socket and its owner":             {dsn: "host=" + socket + " port=" + port + " requirepeer=" + owner(t, socket) + " user=admin password=" + pgtest.Password + " dbname=" + name},
 		"a socket and a password file":       {dsn: "host=" + socket + " port=" + port + " user=admin dbname=" + name + " passfile=" + write(t, filepath.Join(home, "sockets"), strings.Replace(open, "127.0.0.1", socket, 1))},
+		"a password file with a password of every character": {dsn: "host=127.0.0.1 port=" + port + " user=colon dbname=" + name + " passfile=" +
+			write(t, filepath.Join(home, "colons"), `127.0.0.1:`+port+`:*:colon:a\:b\\c\d `+"\n")},
 		"a password file of the environment": {dsn: strings.Replace(kv, "password="+pgtest.Password, "", 1), env: map[string]string{"PGPASSFILE": file}},
 		"options":                            {dsn: uri + "?options=-c%20search_path%3Dapp%2Cpublic%20-c%20statement_timeout%3D250"},
 		"options in keyword=value":           {dsn: kv + ` options='-csearch_path=app,\\ one -c quote_all_identifiers=on'`},
