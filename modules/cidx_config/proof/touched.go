@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 
 	"cidx-cluster/modules/cidx_config/cutover"
 	"cidx-cluster/modules/internal/cidx"
@@ -20,7 +21,8 @@ const shownChanges = 50
 // and every folder. A process whose working folder is inside goes on writing
 // there when the tree has been renamed, and nowhere else when it is linked.
 func untouched(ctx context.Context, c home.Common, f cutover.Found) error {
-	var problems problem.List
+	var looks []func() error
+	look := func(part, path, now string) { looks = append(looks, func() error { return sinceCopy(ctx, c, part, path, now) }) }
 	for _, t := range f.Trees {
 		if t.State == home.LinkInPlace && !t.Kept {
 			continue // the server has had it on the share from the beginning
@@ -33,11 +35,21 @@ func untouched(ctx context.Context, c home.Common, f cutover.Found) error {
 		if now.Kept {
 			at = t.Aside()
 		}
-		problems.Add(sinceCopy(ctx, c, t.Name, t.Link, at))
+		look(t.Name, t.Link, at)
 		if t.Name == cidx.GoldenRepos && f.Layout.Kind == "real" {
 			const inside = ".versioned"
-			problems.Add(sinceCopy(ctx, c, cidx.Versioned, filepath.Join(t.Link, inside), filepath.Join(at, inside)))
+			look(cidx.Versioned, filepath.Join(t.Link, inside), filepath.Join(at, inside))
 		}
+	}
+	found := make([]error, len(looks))
+	var all sync.WaitGroup
+	for i := range looks {
+		all.Go(func() { found[i] = looks[i]() })
+	}
+	all.Wait()
+	var problems problem.List
+	for _, err := range found {
+		problems.Add(err)
 	}
 	return problems.Err()
 }
