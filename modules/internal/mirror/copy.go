@@ -49,7 +49,7 @@ func (p *pass) transfer(ctx context.Context, t rsync.Transfer, made bool) (parti
 	if len(t.Names) == 0 {
 		return nil, nil
 	}
-	t.Source, t.Into, t.Shown = p.part.Source, p.target.Self(), p.target.Root
+	t.Source, t.Into, t.Shown, t.Slow = p.part.Source, p.target.Self(), p.target.Root, p.Network
 	if !made {
 		t.Temporary = destination.WorkFolder
 		if err := p.target.OpenWork(); err != nil {

@@ -52,6 +52,7 @@ type Transfer struct {
 	Names     []string
 	Temporary string // folder of temporary files, below Into; "": none are used, since the folders were just made
 	Sparse    bool
+	Slow      bool // every look at the target takes its time
 }
 
 // Run copies, and tells what more was copied than when it told before. What
@@ -108,10 +109,15 @@ func (r *Program) arguments(t Transfer) []string {
 	if t.Sparse {
 		list = append(list, "--sparse")
 	}
-	if t.Temporary == "" {
-		list = append(list, "--inplace")
-	} else {
+	switch {
+	case t.Temporary != "":
 		list = append(list, "--temp-dir="+t.Temporary) // relative to Into
+	case t.Slow:
+		// What rsync opens to compare with is the original then: it does not look for a
+		// copy once more. With --ignore-times it never takes that for the copy itself.
+		list = append(list, "--inplace", "--compare-dest="+t.Source)
+	default:
+		list = append(list, "--inplace")
 	}
 	return append(list, "--", t.Source+"/", "./")
 }
