@@ -22,7 +22,9 @@ const shownChanges = 50
 // there when the tree has been renamed, and nowhere else when it is linked.
 func untouched(ctx context.Context, c home.Common, f cutover.Found) error {
 	var looks []func() error
-	look := func(part, path, now string) { looks = append(looks, func() error { return sinceCopy(ctx, c, part, path, now) }) }
+	look := func(part, path, now string) {
+		looks = append(looks, func() error { return sinceCopy(ctx, c, part, path, now) })
+	}
 	for _, t := range f.Trees {
 		if t.State == home.LinkInPlace && !t.Kept {
 			continue // the server has had it on the share from the beginning
