@@ -25,7 +25,7 @@ modules: ## Build the helper for linux/amd64 and linux/arm64 into files/; needs 
 tools: setup ## Build the programs of the tests (sandbox, seed, stand-in, judge) into .build/bin
 	@go build -o .build/bin ./e2e/cmd/...
 
-lint: modules ## gofmt, go vet, staticcheck, ansible-lint (production), yamllint, the Python budget
+lint: modules ## gofmt, go vet, staticcheck, ansible-lint (production), yamllint
 	@build/setup.sh core lint
 	@build/lint.sh
 

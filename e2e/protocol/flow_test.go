@@ -60,7 +60,7 @@ func (s *stage) calls() []string {
 var (
 	rehearsal = []string{"service check stopped", "backup check taken", "database check load", "files check delta", "aliases check", "config check cluster"}
 	warm      = []string{"verify real remember", "files real warm", "database real warm"}
-	stop      = []string{"backup real prepared", "service real stopped", `precheck real "stopped"`, "backup real taken"}
+	stop      = []string{"backup real prepared", "service real stopped", "backup real taken"}
 	move      = []string{"database real load", `files real delta "golden-repos", "activated-repos"`, `files real delta "versioned"`, "aliases real", "config real cluster"}
 	finish    = []string{"config real proven", "service real started", "verify real cluster", "service real released", "report real migrated"}
 	lookUp    = []string{"service check status"} // before a failure is told

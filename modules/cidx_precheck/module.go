@@ -15,6 +15,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
@@ -25,7 +26,7 @@ import (
 type args struct {
 	home.Common
 	service.Args
-	Checks        []string `arg:"checks" choices:"config,share,postgres,space,service,api,stopped"`
+	Checks        []string `arg:"checks" choices:"config,share,postgres,space,service,api"`
 	DSN           string   `arg:"postgres_dsn" secret:"true"`
 	APIUser       string   `arg:"api_user"`
 	APIPassword   string   `arg:"api_password" secret:"true"`
@@ -37,7 +38,7 @@ type args struct {
 
 // Module returns cidx_precheck.
 func Module() ansible.Module {
-	spec := ansible.Spec{Name: "cidx_precheck", Lists: true}
+	spec := ansible.Spec{Name: "cidx_precheck", Lists: true, Lease: job.Peek}
 	return ansible.New(spec, func(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
 		secret.KeepDSN(ctx, a.DSN)
 		return (&examiner{args: a, check: mode.Check, control: service.New(a.Args, a.Common).In(ctx, mode.ByRoot)}).run(ctx)
@@ -72,7 +73,6 @@ type outcome struct {
 // check is one of them, by name and by its name in the transcript.
 type check struct {
 	name, label string
-	usual       bool
 	do          func(context.Context) outcome
 }
 
@@ -80,13 +80,12 @@ type check struct {
 func (e *examiner) checks() []check {
 	s := &server{examiner: e}
 	return []check{
-		{"config", "Cluster config", true, e.config},
-		{"share", "NFS mount", true, e.share},
-		{"postgres", "PostgreSQL", true, s.postgres},
-		{"space", "Disk space", true, e.space},
-		{"service", "Service", true, s.service},
-		{"api", "API", true, s.api},
-		{"stopped", "Server stopped", false, s.stopped},
+		{"config", "Cluster config", e.config},
+		{"share", "NFS mount", e.share},
+		{"postgres", "PostgreSQL", s.postgres},
+		{"space", "Disk space", e.space},
+		{"service", "Service", s.service},
+		{"api", "API", s.api},
 	}
 }
 
@@ -99,7 +98,7 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 	var problems problem.List
 	failed := 0
 	for _, c := range e.checks() {
-		if !e.wants(c.name, c.usual) {
+		if !e.wants(c.name) {
 			continue
 		}
 		progress.Report(ctx, progress.Status{What: "checking " + c.label})
@@ -122,7 +121,7 @@ func (e *examiner) run(ctx context.Context) (ansible.Reply, error) {
 		e.reply.Msg = fmt.Sprintf("%d of %d checks failed; nothing was changed", failed, len(e.reply.Checks))
 		return e.reply, problems.Err()
 	}
-	if e.found.standing.Unfinished() && e.wants("config", true) {
+	if e.found.standing.Unfinished() && e.wants("config") {
 		progress.Line(ctx, "  Earlier run: unfinished (%s); this one goes on", e.found.lastEvent())
 	}
 	return e.reply, nil
@@ -136,8 +135,8 @@ func (e *examiner) warn(format string, a ...any) {
 	e.warnings = append(e.warnings, fmt.Sprintf(format, a...))
 }
 
-func (e *examiner) wants(name string, usual bool) bool {
-	return slices.Contains(e.Checks, name) || len(e.Checks) == 0 && usual
+func (e *examiner) wants(name string) bool {
+	return slices.Contains(e.Checks, name) || len(e.Checks) == 0
 }
 
 // tell prints a check's line and adds it to the reply.

@@ -397,22 +397,6 @@ func TestAServerThatIsClusteredTooEarlyIsAWarning(t *testing.T) {
 	}
 }
 
-func TestStopped(t *testing.T) {
-	s := newStage(t)
-	s.args.Checks = []string{"stopped"}
-	_, _, err := s.run(false)
-	if err == nil || !strings.Contains(err.Error(), "the server is exit status 0") || !strings.Contains(err.Error(), "something still answers") {
-		t.Errorf("got %v", err)
-	}
-	must(t, os.Remove(s.flag))
-	s.api.Close()
-	reply, lines, err := s.run(false)
-	must(t, err)
-	if len(lines) != 1 || lines[0] != "  Server stopped: OK" || !strings.Contains(reply.Checks[0].Detail, "no open database") {
-		t.Errorf("lines %q, checks %+v", lines, reply.Checks)
-	}
-}
-
 func TestAFullShare(t *testing.T) {
 	s := newStage(t)
 	if err := unix.Mount("test", s.Share, "tmpfs", 0, "size=256k,nr_inodes=12"); err != nil {

@@ -239,21 +239,3 @@ func (s *server) early(ctx context.Context, client *cidxapi.Client) (clustered b
 	}
 	return err != nil || node.NodeID != ""
 }
-
-// stopped proves that nothing of the server lives.
-func (s *server) stopped(ctx context.Context) outcome {
-	detail, unseen, problems := s.control.Prove(ctx)
-	if unseen != "" {
-		detail += "; " + unseen
-	}
-	if s.Manager == service.BySystemd {
-		units, err := s.control.Systemd().Discover(ctx, s.Server(), s.Quiesce)
-		problems.Add(err)
-		for _, u := range units.Others() {
-			if !u.Stopped() {
-				problems.Add(wrong(u.ID+" is "+u.Active+" and could start the server", u.ID, "run cluster-migrate.yml, which lets it rest"))
-			}
-		}
-	}
-	return outcome{more: detail, problems: problems}
-}

@@ -20,7 +20,7 @@ func TestAnAcceptanceIsReported(t *testing.T) {
 	call(t, home, document.Migrated, nil)
 	put(t, filepath.Join(home, ".cluster-migrate/accepted.json"), record)
 	r := replies(t)
-	r["accept"] = map[string]any{"changed": true, "msg": "this migration was accepted"}
+	r[accepting] = map[string]any{"changed": true, "msg": "this migration was accepted"}
 	reply := call(t, home, document.Accepted, map[string]any{"replies": r, "host": "node1"})
 	text := lines(reply, "lines")
 	for _, want := range []string{"Migration accepted", "Removed: 12 files; 3.4 MB came free", "There is no rollback any more: this migration was accepted at 2026-11-29 10:00 UTC by ann@controller."} {
@@ -38,7 +38,7 @@ func TestAnAcceptanceIsReported(t *testing.T) {
 	}
 	for _, outcome := range []string{document.Already, document.Verified, document.Accepted} {
 		before := snapshot(t, home)
-		r["accept"] = map[string]any{"changed": false}
+		r[accepting] = map[string]any{"changed": false}
 		again := call(t, home, outcome, map[string]any{"replies": r, "host": "node1"})
 		if text := lines(again, "lines"); strings.Contains(text, "cluster-rollback.yml") || strings.Contains(again.Get("html").Str, "cluster-rollback.yml") || again.Get("changed").Bool() {
 			t.Errorf("%s: changed %s, or a rollback is offered:\n%s", outcome, again.Get("changed").Raw, text)

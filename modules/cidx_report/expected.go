@@ -21,7 +21,7 @@ const (
 // calls of modules are made between stop and health; Ansible needs that many
 // seconds for each, more on slow controllers and connections.
 const (
-	calls                 = 14
+	calls                 = 13
 	callLeast, callMost   = 0.1, 3
 	copyFastest, copySlow = 2e9, 50e6 // bytes a second: the private copy of the databases
 )

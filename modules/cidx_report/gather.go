@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -29,12 +28,9 @@ type gathering struct{ *document.Report }
 // gather reads everything. What the state folder does not have is left empty;
 // what it has but cannot be read is a warning: a report must not fail because of
 // the fault that it is to tell of.
-func gather(ctx context.Context, a args, mode ansible.Mode) (*document.Report, error) {
-	raw, err := json.Marshal(a.Replies)
-	if err != nil {
-		return nil, fmt.Errorf("encode replies: %w", err)
-	}
-	node, _ := os.Hostname() // "" says as much as an error would
+func gather(ctx context.Context, a args, mode ansible.Mode) *document.Report {
+	raw, _ := json.Marshal(a.Replies) // which came as JSON
+	node, _ := os.Hostname()          // "" says as much as an error would
 	d := &gathering{document.New(time.Now())}
 	d.Tool = document.Tool{Version: ansible.Version, Build: ansible.Build, Core: a.ran("ansible_core")}
 	d.Run = document.Origin{
@@ -62,7 +58,7 @@ func gather(ctx context.Context, a args, mode ansible.Mode) (*document.Report, e
 	d.finality(a)
 	d.Code() // when nothing more is found
 	d.ways(a, a.scope(ctx, mode.ByRoot))
-	return d.Report, nil
+	return d.Report
 }
 
 // mountPoint names the share, and registers the configuration's secrets.
@@ -87,15 +83,24 @@ func (d *gathering) problem(step string, p problem.Problem) {
 
 // reply is one step's answer.
 type reply struct {
-	name string // e.g. "files_warm"
+	name string // e.g. "files_warm", "files_delta_rehearsal"
 	gjson.Result
 }
 
 // step is the step that the reply is of, e.g. "files".
 func (r reply) step() string {
+	switch strings.TrimSuffix(r.name, "_rehearsal") {
+	case "verify_remember":
+		return "precheck"
+	case accepting:
+		return "accept"
+	}
 	before, _, _ := strings.Cut(r.name, "_")
 	return before
 }
+
+// accepting is the reply of what removes what only a rollback needs.
+const accepting = "config_accepted"
 
 // as reads an object whose fields are named as those of the report; of another
 // type than there they count as absent.
@@ -129,7 +134,7 @@ func counting(list []reply) []reply {
 		}
 	}
 	return slices.DeleteFunc(list, func(r reply) bool {
-		return done[r.step()] && r.Get("check_mode").Bool() || strings.HasSuffix(r.name, "_proof") && !r.Get("failed").Bool()
+		return done[r.step()] && r.Get("check_mode").Bool() || r.name == "config_proven" && !r.Get("failed").Bool()
 	})
 }
 

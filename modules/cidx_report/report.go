@@ -19,6 +19,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -50,7 +51,7 @@ type args struct {
 
 // Module is cidx_report.
 func Module() ansible.Module {
-	return ansible.New(ansible.Spec{Name: "cidx_report"}, run)
+	return ansible.New(ansible.Spec{Name: "cidx_report", Lease: job.Release}, run)
 }
 
 func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) {
@@ -62,10 +63,7 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	if err := a.happened(); err != nil {
 		return ansible.Reply{}, err
 	}
-	doc, err := gather(ctx, a, mode)
-	if err != nil {
-		return ansible.Reply{Msg: "report cannot be gathered"}, err
-	}
+	doc := gather(ctx, a, mode)
 	if err := doc.Mask(ctx); err != nil {
 		return ansible.Reply{Msg: "report cannot be masked"}, err
 	}
@@ -136,7 +134,7 @@ const name = "cidx_report"
 func (a args) writes() bool {
 	switch a.Outcome {
 	case document.Accepted:
-		reply, _ := a.Replies["accept"].(map[string]any)
+		reply, _ := a.Replies[accepting].(map[string]any)
 		return reply["changed"] == true
 	case document.Failed:
 		return a.subject() != document.OfVerification

@@ -61,7 +61,7 @@ func run(ctx context.Context, a args, mode ansible.Mode, c service.Control) (ans
 		err = s.release(ctx)
 	}
 	reply := ansible.Reply{
-		Changed: len(s.plan) > 0, Msg: s.msg, Warnings: s.warnings,
+		Changed: len(s.plan) > 0, Msg: s.msg, Warnings: s.warnings, Checks: s.proven,
 		Data: map[string]any{"plan": listed(s.plan), "resting": listed(s.resting), "server": s.server, "earlier": s.earlier},
 	}
 	if err != nil {
@@ -93,6 +93,7 @@ type switcher struct {
 	resting  []string
 	warnings []string
 	server   string
+	proven   []ansible.Check // that it is stopped
 	earlier  service.History
 	msg      string
 }

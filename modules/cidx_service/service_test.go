@@ -37,8 +37,8 @@ func TestStoppedStartedReleased(t *testing.T) {
 	m := newMachine(t)
 	a, c := m.node(t, 5)
 	before := m.states()
-	if r := ask(t, a, c, "stopped"); !r.Changed {
-		t.Error("stopped: changed is false")
+	if r := ask(t, a, c, "stopped"); !r.Changed || len(r.Checks) != 1 || !strings.Contains(r.Checks[0].Detail, "no open database") {
+		t.Errorf("stopped: changed %v, checks %v", r.Changed, r.Checks)
 	}
 	for id, state := range map[string]string{"cidx-server.service": "inactive", "cidx-auto-update.timer": "inactive", "watch-it.service": "inactive", "ssh.service": "active", "backup.timer": "active"} {
 		if m.units[id].Active != state {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/service"
@@ -48,11 +49,15 @@ func (s *switcher) stop(ctx context.Context) error {
 		}
 		return nil
 	}
-	if err := s.prove(ctx); err != nil || len(steps) == 0 {
+	if err := s.prove(ctx); err != nil {
 		return err
 	}
-	if len(s.resting) > 0 {
+	if len(steps) > 0 && len(s.resting) > 0 {
 		progress.Line(ctx, "  Resting until the end: %s", strings.Join(s.resting, ", "))
+	}
+	progress.Line(ctx, "  Server stopped: OK")
+	if len(steps) == 0 {
+		return nil
 	}
 	return s.note(ctx, "stopped", map[string]any{"resting": s.resting})
 }
@@ -118,6 +123,7 @@ func (s *switcher) prove(ctx context.Context) error {
 			if unseen != "" {
 				progress.Line(ctx, "  Stopped: %s; %s", detail, unseen)
 			}
+			s.proven = []ansible.Check{{Name: "Server stopped", OK: true, Detail: strings.TrimSuffix(detail+"; "+unseen, "; ")}}
 			return nil
 		}
 		if time.Now().After(until) {

@@ -21,6 +21,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/cidxapi"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
@@ -50,7 +51,7 @@ type args struct {
 
 // Module is cidx_verify.
 func Module() ansible.Module {
-	return ansible.New(ansible.Spec{Name: "cidx_verify"}, run)
+	return ansible.New(ansible.Spec{Name: "cidx_verify", Lease: job.Peek}, run)
 }
 
 // Modes that verify nothing.

@@ -1,5 +1,1 @@
-from ansible_collections.cidx.cluster.plugins.plugin_utils.helper import HelperAction
-
-
-class ActionModule(HelperAction):
-    LEASE = "check"
+from ansible_collections.cidx.cluster.plugins.plugin_utils.helper import HelperAction as ActionModule  # pylint: disable=unused-import

@@ -1,9 +1,7 @@
-"""Requires that the operator's variables are known and the secrets can be read, before anything else uses them.
+"""Requires that the operator's variables are known and can be read, before anything else uses them.
 
-Ansible takes {{, {% and {# in a value for its own language, and where that cannot be
-read its message shows the whole value. A password may hold those characters; here the
-variable is named, and its value is not.
-"""
+Ansible takes {{, {% and {# in a value for its own language, and where that cannot be read its message shows the whole value.
+A password may hold those characters; here the variable is named, and its value is not."""
 
 import difflib
 import re
@@ -12,19 +10,11 @@ from ansible.errors import AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
 from ansible_collections.cidx.cluster.plugins.plugin_utils.helper import VARIABLES
 
-# Secrets, and commands, which may hold some (or docker's own "{{").
-SECRETS = ("cidx_postgres_dsn", "cidx_api_password", "cidx_api_key", "cidx_api_totp_secret", "cidx_schema_command",
-           "cidx_service_start_command", "cidx_service_stop_command", "cidx_service_status_command")
-
 # A value that only names another variable holds no secret itself.
 REFERENCE = re.compile(r"\{\{\s*[A-Za-z_][\w.]*\s*\}\}")
 
 
 class ActionModule(ActionBase):
-    """Has no arguments; looks at the variables themselves."""
-
-    TRANSFERS_FILES = False
-
     def run(self, tmp=None, task_vars=None):
         faults = [*self._unknown(task_vars or {}), *self._unreadable(task_vars or {})]
         return dict(super().run(tmp, task_vars), changed=False, failed=bool(faults), msg="\n".join(faults))
@@ -38,7 +28,7 @@ class ActionModule(ActionBase):
                 name, "; did you mean %s?" % near[0] if near else "")
 
     def _unreadable(self, task_vars):
-        for name in [n for n in SECRETS if n in task_vars]:
+        for name in sorted(VARIABLES.intersection(task_vars)):
             try:
                 self._templar.template(task_vars[name])
                 continue

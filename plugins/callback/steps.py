@@ -38,8 +38,6 @@ class CallbackModule(CallbackBase):
         where = "%s: %s" % (result._host.get_name(), result._task.get_name())
         text = [data.get("msg") or data.get("stderr") or data.get("module_stderr") or "no message"]
         text += ["Hint: " + data["hint"]] if data.get("hint") else []
-        for item in data.get("results") or []:
-            text += [item["msg"]] if item.get("failed") and item.get("msg") else []
         self._display.display("\n%s [%s]\n%s\n" % (kind, where, "\n".join(map(str, text))), color=C.COLOR_ERROR)
         if self._display.verbosity:
             self._display.display(self._dump_results(data))

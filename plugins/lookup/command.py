@@ -31,7 +31,7 @@ class LookupModule(LookupBase):
         return ", ".join(sorted({n for names in given for n in names if not n.startswith("_")}))
 
     def _command(self, name, variables, files):
-        words = ["ansible-playbook"]
+        words, tail = ["ansible-playbook"], []
         for key, option, default in OPTIONS:
             value = context.CLIARGS.get(key)
             values = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -39,9 +39,11 @@ class LookupModule(LookupBase):
                 words += [w for v in values for w in ([option] if v is True else [option, str(v)])]
         if name == "again":
             words += context.CLIARGS["args"]
+            tags = list(context.CLIARGS.get("tags") or ["all"])
+            tail = ["--check"] * bool(context.CLIARGS.get("check")) + (["--tags", ",".join(tags)] if tags != ["all"] else [])
         elif "/ansible_collections/cidx/cluster/" in variables["playbook_dir"]:
             words += ["cidx.cluster.cluster_" + name]
         else:
             folder = os.path.dirname(variables["playbook_dir"])
             words += [os.path.join("" if folder == os.environ.get("PWD") else folder, "cluster-%s.yml" % name)]
-        return " ".join(map(shlex.quote, words + ["-l", variables["inventory_hostname"]] + files))
+        return " ".join(map(shlex.quote, words + ["-l", variables["inventory_hostname"]] + files + tail))

@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,6 +79,7 @@ func request(m Module, input []byte) job.Request {
 	_ = decoder.Decode(&arguments) // Decode has read it before
 	r := job.NewRequest(m.Name, arguments)
 	r.Lists = m.Lists
+	r.Run.Lease = cmp.Or(r.Run.Lease, m.Lease, job.Take)
 	return r
 }
 

@@ -34,6 +34,9 @@ type Spec struct {
 	Root    bool
 	Errands []errand.Any
 
+	// Lease is what a real run wants from the home's, if it is not job.Take.
+	Lease string
+
 	// Lists modules only look, and list themselves what is wrong with the state
 	// folder: it does not keep them from running.
 	Lists bool

@@ -27,8 +27,10 @@ const lockFD = 3
 // meanwhile cannot silence the job.
 const reserved = 256 << 10
 
-// statusPause is the shortest time between two statuses in the event file.
-const statusPause = 500 * time.Millisecond
+// statusPause is the shortest time between two statuses: a second at first, and less often later.
+func statusPause(age time.Duration) time.Duration {
+	return min(10*time.Second, max(time.Second, age/30))
+}
 
 // Work is the detached process: it reads the arguments from standard input,
 // calls run and leaves the reply. SIGTERM and SIGINT cancel run's context; a
@@ -66,15 +68,16 @@ func (s Store) Work(id string, run func(ctx context.Context, r Request, input []
 type events struct {
 	mu     sync.Mutex
 	path   string
+	begun  time.Time
 	status time.Time
 }
 
-func newEvents(path string) *events { return &events{path: path} }
+func newEvents(path string) *events { return &events{path: path, begun: time.Now()} }
 
 func (e *events) add(event progress.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if event.Line == nil && time.Since(e.status) < statusPause {
+	if event.Line == nil && time.Since(e.status) < statusPause(time.Since(e.begun)) {
 		return
 	}
 	if event.Line == nil {
