@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -117,8 +118,9 @@ func (m Module) heading(ctx context.Context, args any) (printed bool) {
 func (m Module) encode(mode Mode, r Reply, err error, transcript []string, keeper *secret.Keeper, invocation map[string]any) []byte {
 	problems := r.Problems
 	if err != nil {
-		problems = append(problems, problemsOf(err)...)
+		problems = append(slices.Clone(problems), problemsOf(err)...)
 	}
+	problems = slices.Compact(problems) // one refusal may meet several statements
 	failed := err != nil || len(problems) > 0
 	out := map[string]any{}
 	maps.Copy(out, r.Data)

@@ -68,6 +68,15 @@ func TestRunReplies(t *testing.T) {
 	}
 }
 
+func TestARefusalThatMetSeveralStatementsIsToldOnce(t *testing.T) {
+	same := problem.Problem{What: "no ddl here", At: "db", Fix: "allow it"}
+	list := problem.List{same, same, {What: "another", At: "db"}, same}
+	reply := call(t, `{"home":"/h"}`, func(context.Context, every, Mode) (Reply, error) { return Reply{}, list })
+	if told := reply["problems"].([]any); len(told) != 3 || strings.Count(reply["msg"].(string), "no ddl here") != 2 {
+		t.Errorf("%v", reply["msg"])
+	}
+}
+
 func TestRunShowsTheStepFirst(t *testing.T) {
 	type stepped struct {
 		Step string `arg:"step"`

@@ -52,6 +52,8 @@ type Facts struct {
 	readOnly bool // transactions are read-only by default
 	user     string
 	limit    string // of Free
+
+	hasty []string // warnings of limits
 }
 
 // Check asks the database whether a migration can succeed. schemaCommand tells
@@ -70,7 +72,7 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 	schema := func(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 		return f.schema(ctx, conn, schemaCommand)
 	}
-	for _, ask := range []func(context.Context, *pgconn.PgConn) (problem.List, error){f.server, f.pooling, schema, f.nodes} {
+	for _, ask := range []func(context.Context, *pgconn.PgConn) (problem.List, error){f.server, f.limits, f.pooling, schema, f.nodes} {
 		more, err := ask(ctx, conn)
 		problems = append(problems, more...)
 		if err != nil {
@@ -82,7 +84,7 @@ func Check(ctx context.Context, dsn string, schemaCommand bool) (f Facts, warnin
 		warnings = append(warnings, fmt.Sprintf("%s: %d connections are left; a CIDX node opens up to %d a worker: "+
 			"raise %s before more nodes join", f.Address, f.Free, perWorker, f.limit))
 	}
-	return f, warnings, problems.Err()
+	return f, append(warnings, f.hasty...), problems.Err()
 }
 
 // Fit is the part of Check that is about the server and what stands before it, on
@@ -148,6 +150,31 @@ func (f *Facts) judge() (problems problem.List) {
 		add(fmt.Sprintf("only %d connections are left", max(f.Free, 0)), "close some or raise "+f.limit)
 	}
 	return problems
+}
+
+// Below tooShort CIDX does not get through its start, which makes tables; below
+// short a large statement of its may end too soon.
+const tooShort, short = time.Second, time.Minute
+
+// limits finds what ends CIDX's statements: our own connections do without it.
+func (f *Facts) limits(ctx context.Context, conn *pgconn.PgConn) (problems problem.List, err error) {
+	rows, err := postgres.Rows(ctx, conn, `SELECT name, reset_val FROM pg_settings
+		WHERE name IN ('statement_timeout', 'transaction_timeout') ORDER BY 1`)
+	for _, r := range rows {
+		name := string(r[0])
+		milliseconds, _ := strconv.Atoi(string(r[1])) // 0: no limit
+		limit := time.Duration(milliseconds) * time.Millisecond
+		what := fmt.Sprintf("%s is %s for role %s, and CIDX works under it", name, limit, f.user)
+		fix := "ALTER ROLE " + postgres.Quote(f.user) + " SET " + name + " = 0, or where else it was set (ALTER DATABASE, postgresql.conf)"
+		switch {
+		case limit <= 0 || limit >= short:
+		case limit < tooShort:
+			problems = append(problems, f.problem(what+": it would not get through its start", fix))
+		default:
+			f.hasty = append(f.hasty, fmt.Sprintf("%s: %s: large statements may end too soon (%s)", f.Address, what, fix))
+		}
+	}
+	return problems, err
 }
 
 // pooling finds a pooler, and whether it pools transactions: a setting of one

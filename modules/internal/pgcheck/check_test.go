@@ -36,12 +36,23 @@ func TestCheckAcceptsADatabaseWithSchema(t *testing.T) {
 	}
 }
 
+func TestCheckWarnsOfStatementsThatMayEndTooSoon(t *testing.T) {
+	dsn := pgtest.Database(t)
+	schema(t, dsn)
+	pgtest.Exec(t, dsn, "ALTER DATABASE "+dsn[strings.LastIndex(dsn, "/")+1:strings.Index(dsn, "?")]+" SET statement_timeout = '5s'")
+	_, warnings, err := Check(context.Background(), dsn, false)
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "statement_timeout is 5s for role admin") {
+		t.Errorf("%q, %v", warnings, err)
+	}
+}
+
 func TestCheckNamesWhatIsWrong(t *testing.T) {
 	whole := pgtest.Database(t)
 	schema(t, whole)
 	port := pgtest.Port(t)
 	pgtest.Exec(t, pgtest.DSN(t, "postgres"),
 		"CREATE ROLE weak LOGIN PASSWORD 'weak'", "CREATE ROLE reader LOGIN PASSWORD 'reader'", "ALTER ROLE reader SET default_transaction_read_only = on",
+		"CREATE ROLE hasty LOGIN SUPERUSER PASSWORD 'hasty'", "ALTER ROLE hasty SET statement_timeout = '50ms'",
 		"CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
 	pgtest.Exec(t, whole, "CREATE TABLE private (id int)", "GRANT ALL ON ALL TABLES IN SCHEMA public TO weak, reader", "REVOKE ALL ON private FROM weak", "GRANT ALL ON SCHEMA public TO reader")
 	partly := pgtest.Database(t)
@@ -56,7 +67,9 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		what  []string
 		fixes []string
 	}{
-		"not a connection string":  {"postgresql://u:geheim@:x:y/", []string{"not a PostgreSQL connection string"}, []string{"postgresql://user:password@host:5432/database"}},
+		"not a connection string": {"postgresql://u:geheim@:x:y/", []string{"not a PostgreSQL connection string"}, []string{"postgresql://user:password@host:5432/database"}},
+		"statements that end at once": {as("hasty", "hasty", "127.0.0.1", port, name),
+			[]string{"statement_timeout is 50ms for role hasty"}, []string{`ALTER ROLE "hasty" SET statement_timeout = 0`}},
 		"a host that is not known": {as("admin", pgtest.Password, "no-such-host.invalid", port, name), []string{"no-such-host.invalid"}, []string{"correct the host"}},
 		"nothing listens":          {as("admin", pgtest.Password, "127.0.0.1", closed, name), []string{"connection refused"}, []string{"start PostgreSQL"}},
 		"a wrong password":         {as("admin", "falsches-Passwort", "127.0.0.1", port, name), []string{"password authentication failed"}, []string{"cidx_postgres_dsn"}},
