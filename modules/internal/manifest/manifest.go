@@ -81,7 +81,9 @@ func (m *Manifest) read() error {
 		if err != nil {
 			return fmt.Errorf("read manifest: %w", err)
 		}
-		r.size = info.Size()
+		if r.size = info.Size(); file == 0 {
+			m.index = make(map[key]place, r.size/usual)
+		}
 		whole, err := r.each(r.size, func(offset int64, p parsed) error {
 			if m.index[p.key()] = at(file, offset); len(p.stats) == 0 {
 				delete(m.index, p.key())
@@ -95,6 +97,9 @@ func (m *Manifest) read() error {
 	}
 	return nil
 }
+
+// usual is what a record takes in a file.
+const usual = 160
 
 // Len returns the number of folders.
 func (m *Manifest) Len() int {

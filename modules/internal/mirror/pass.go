@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"cidx-cluster/modules/internal/manifest"
@@ -29,17 +30,22 @@ type pass struct {
 
 // run applies the look, reads the sample, and has the outcome checked.
 func (p *pass) run(ctx context.Context, j *Job, check func(context.Context) error) error {
+	var differing []string
+	var failed error
+	var sampling sync.WaitGroup // of folders without work, so beside it
+	sampling.Go(func() { differing, failed = p.checkSample(ctx) })
 	if j.Work() {
 		err := p.apply(ctx)
-		if errors.Is(err, errReplaced) {
+		if sampling.Wait(); errors.Is(err, errReplaced) {
 			p.result.Warn(fmt.Sprintf("%v; everything in %s was looked at again", err, p.target.Root))
-			err = p.applyDoubted(ctx, j)
+			differing, failed, err = nil, nil, p.applyDoubted(ctx, j)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	differing, err := p.checkSample(ctx)
+	sampling.Wait()
+	err := failed
 	if err == nil && len(differing) > 0 {
 		p.result.Warn(fmt.Sprintf("%s: %d of %d sampled files differ from the source although nothing changed there (%s); "+
 			"everything was compared again", p.part.Target, len(differing), p.result.Sampled.Load(), differing[0]))
