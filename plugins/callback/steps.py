@@ -36,8 +36,7 @@ class CallbackModule(CallbackBase):
         data = reply(result)
         self._handle_warnings(data)
         where = "%s: %s" % (result._host.get_name(), result._task.get_name())
-        text = [data.get("msg") or data.get("stderr") or data.get("module_stderr") or "no message"]
-        text += ["Hint: " + data["hint"]] if data.get("hint") else []
+        text = [data.get("msg") or data.get("stderr") or data.get("module_stderr") or "no message", *(["Hint: " + data["hint"]] if data.get("hint") else [])]
         self._display.display("\n%s [%s]\n%s\n" % (kind, where, "\n".join(map(str, text))), color=C.COLOR_ERROR)
         if self._display.verbosity:
             self._display.display(self._dump_results(data))

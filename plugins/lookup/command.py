@@ -24,7 +24,8 @@ class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         extra = [str(e) for e in context.CLIARGS.get("extra_vars") or ()]
         files = [w for e in extra if e.startswith("@") for w in ("-e", e)]
-        return [self._inline(extra) if term == "inline" else self._command(term, variables or {}, files) for term in terms]
+        commands = {name: self._command(name, variables or {}, files) for name in ("again", "migrate", "node", "rollback", "accept")}
+        return [dict(commands, accept=commands["accept"] + " -e cidx_accept=yes", inline=self._inline(extra))]
 
     def _inline(self, extra):
         given = [self._loader.load(e) if e[:1] in "{[" else parse_kv(e) for e in extra if not e.startswith("@")]
