@@ -1,5 +1,6 @@
 # shellcheck shell=sh
 # What is sent to the node before each call of the helper, after the line d=FOLDER: where the helper lies.
+: "${d:?}"
 
 # Root never starts a program that somebody else could have put there, nor writes one into a folder that somebody else
 # can change. (Root of a user namespace, to whom / does not belong, is an ordinary user.)
@@ -18,6 +19,7 @@ owned() {
 
 # take BUILD SUM installs the helper that comes on standard input, gzip'd, and removes old ones. It ends a line: before && the
 # shell would go on after what fails.
+# shellcheck disable=SC2317,SC2329
 take() {
   set -e
   umask 077
