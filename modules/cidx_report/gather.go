@@ -89,15 +89,12 @@ type reply struct {
 
 // step is the step that the reply is of, e.g. "files".
 func (r reply) step() string {
-	switch strings.TrimSuffix(r.name, "_rehearsal") {
-	case "verify_remember":
-		return "precheck"
-	case accepting:
-		return "accept"
-	}
 	before, _, _ := strings.Cut(r.name, "_")
-	return before
+	return cmp.Or(stepOf[strings.TrimSuffix(r.name, "_rehearsal")], before)
 }
+
+// stepOf are the steps of replies whose names do not begin with them.
+var stepOf = map[string]string{"verify_remember": "precheck", accepting: "accept", "first_node": "first_node"}
 
 // accepting is the reply of what removes what only a rollback needs.
 const accepting = "config_accepted"
@@ -194,18 +191,18 @@ func firstLine(s string) string {
 func (d *gathering) remarks(r reply) {
 	for _, c := range r.Get("checks").Array() {
 		check := as[document.Check](c)
-		check.Step = r.name
+		check.Step = r.step()
 		d.Checks = append(d.Checks, check)
 	}
 	for _, w := range r.Get("all_warnings").Array() {
-		d.Warnings = append(d.Warnings, document.Remark{Step: r.name, Text: w.String()})
+		d.Warnings = append(d.Warnings, document.Remark{Step: r.step(), Text: w.String()})
 	}
 	problems := r.Get("problems").Array()
 	for _, p := range problems {
-		d.problem(r.name, as[problem.Problem](p))
+		d.problem(r.step(), as[problem.Problem](p))
 	}
 	if len(problems) == 0 && r.Get("failed").Bool() {
-		d.problem(r.name, problem.Problem{What: r.Get("msg").String()})
+		d.problem(r.step(), problem.Problem{What: r.Get("msg").String()})
 	}
 }
 
