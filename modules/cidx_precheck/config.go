@@ -50,6 +50,10 @@ func (e *examiner) config(ctx context.Context) outcome {
 	if err == nil {
 		problems = append(problems, e.aliases(layout)...)
 		if !f.migrated {
+			if _, ok := layout.Tree(cidx.ActivatedRepos); !ok {
+				e.warn("%s does not exist: what users activate later would stay on this node, unseen by others; make the folder first, "+
+					"as the server's user", filepath.Join(e.Home, "data", cidx.ActivatedRepos))
+			}
 			problems = append(problems, e.registry(ctx, layout)...)
 		}
 	}

@@ -290,6 +290,16 @@ func TestAllFaultsAtOnceAreInOneReply(t *testing.T) {
 	}
 }
 
+func TestAFolderThatWouldNotBeSharedIsTold(t *testing.T) {
+	s := newStage(t)
+	must(t, os.RemoveAll(s.Path("data/activated-repos")))
+	reply, _, err := s.run(true)
+	must(t, err)
+	if got := strings.Join(reply.Warnings, "\n"); !strings.Contains(got, "data/activated-repos does not exist: what users activate later") {
+		t.Errorf("warnings: %s", got)
+	}
+}
+
 func TestJobsThatTheStopWouldInterruptAreTold(t *testing.T) {
 	s := newStage(t)
 	warned := func() string {
