@@ -23,7 +23,11 @@ type Reader struct {
 }
 
 // Tally counts what a reader has changed.
-type Tally struct{ Jobs, Paths, Nulls int64 }
+type Tally struct {
+	Jobs  int64 `json:"jobs,omitempty"`
+	Paths int64 `json:"paths,omitempty"`
+	Nulls int64 `json:"nulls,omitempty"`
+}
 
 func (t Tally) Plus(o Tally) Tally {
 	return Tally{t.Jobs + o.Jobs, t.Paths + o.Paths, t.Nulls + o.Nulls}

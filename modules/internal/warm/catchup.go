@@ -135,7 +135,7 @@ func (c *CatchUp) tell(ctx context.Context) error {
 		}
 		d.Sum = sum.Minus(d.leaving).Plus(d.coming)
 		d.Rows, d.Status = d.Sum.Rows, load.StatusLoaded
-		d.Tally = d.tally.Plus(load.Tally{Jobs: d.mark.Jobs, Paths: d.mark.Paths, Nulls: d.mark.Nulls})
+		d.Tally = d.tally.Plus(d.mark.Tally)
 		if !c.still(d.Transfer) {
 			c.DoubtReferences(d.Transfer)
 		}

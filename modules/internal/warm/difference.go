@@ -85,7 +85,7 @@ func (c *CatchUp) changesOf(t *load.Transfer, differ *pages.Pages) error {
 			return Unfit{err}
 		}
 	}
-	if ok && d.mark.Dated {
+	if ok && d.mark.Jobs+d.mark.Nulls > 0 { // rows carry the moment of the load
 		if err = d.addDated(); err != nil {
 			return Unfit{err}
 		}

@@ -52,13 +52,10 @@ type Record struct {
 // Mark is what was loaded of a table.
 type Mark struct {
 	load.Mark
+	load.Tally
 	Rules string `json:"rules"`           // by which its rows were converted
 	Cold  string `json:"cold,omitempty"`  // why nothing was loaded, and all of it is after the stop
 	Above int64  `json:"above,omitempty"` // rows with higher ids are guests
-	Jobs  int64  `json:"jobs,omitempty"`
-	Paths int64  `json:"paths,omitempty"`
-	Nulls int64  `json:"nulls,omitempty"`
-	Dated bool   `json:"dated,omitempty"` // rows carry the moment of the load
 }
 
 // read finds what an earlier run has loaded while the server ran.

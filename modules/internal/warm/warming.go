@@ -115,8 +115,7 @@ func (w *Warming) Keep(p *load.Passage, ctx context.Context) (err error) {
 		}
 		mark := r.Tables[t.Name]
 		mark.Mark = load.Mark{Rows: t.Sum.Rows, Digest: t.Sum.String()}
-		mark.Jobs, mark.Paths, mark.Nulls = t.Tally.Jobs, t.Tally.Paths, t.Tally.Nulls
-		mark.Dated = t.Tally.Jobs > 0 || t.Tally.Nulls > 0
+		mark.Tally = t.Tally
 		r.Tables[t.Name] = mark
 	}
 	if r.Files, err = copies.Stamps(w.dir); err != nil {
