@@ -26,6 +26,9 @@ func (c *step) copy(ctx context.Context) (ansible.Reply, error) {
 		return ansible.Reply{}, err
 	}
 	defer unlock()
+	if c.Live {
+		c.lost = c.Settle()
+	}
 	if err := c.lookAtAll(ctx); err != nil {
 		return c.reply(), err
 	}

@@ -201,6 +201,35 @@ func TestASampleFindsACopyThatWasSpoilt(t *testing.T) {
 	}
 }
 
+// A file server that was away has lost writes of an earlier run: the kernel tells
+// it once, to the next one, which goes on and compares what that one has compared.
+func TestWritesThatWereLostBeforeAreNoFaultAndNothingIsBelieved(t *testing.T) {
+	s := newServer(t)
+	s.must(phaseWarm)
+	time.Sleep(2100 * time.Millisecond) // the racy window
+	s.must(phaseWarm)
+	path := filepath.Join(s.share, "golden-repos/flask/app.py")
+	info, err := os.Stat(path)
+	s.do(err)
+	s.do(os.WriteFile(path, []byte("print('spoil')\n"), 0o644))
+	touch(t, path, info.ModTime())
+	asked := 0
+	s.syncfs = func(int) error {
+		if asked++; asked == 1 {
+			return unix.EIO
+		}
+		return nil
+	}
+	r := s.must(phaseWarm)
+	s.mustEqual()
+	if said := strings.Join(r.Warnings, "\n"); !strings.Contains(said, "writes to the share were lost before this run (sync: input/output error)") {
+		t.Errorf("warnings: %q", r.Warnings)
+	}
+	s.syncfs = func(int) error { asked++; return map[bool]error{true: unix.EIO}[asked%2 == 0] }
+	asked = 0
+	s.refused(s.args(phaseWarm), "sync: input/output error") // of this run
+}
+
 func TestACopyThatIsGoneIsMadeAnew(t *testing.T) {
 	s := newServer(t)
 	s.must(phaseDelta)

@@ -23,11 +23,12 @@ import (
 
 // server is a standalone server's home with its share, for one test.
 type server struct {
-	t     *testing.T
-	home  string
-	share string
-	lines []string
-	rest  time.Duration // see settings
+	t      *testing.T
+	home   string
+	share  string
+	lines  []string
+	rest   time.Duration // see settings
+	syncfs func(fd int) error
 }
 
 // newServer makes a home with one repository, one snapshot and one activated
@@ -113,7 +114,7 @@ func (s *server) runWith(ctx context.Context, a args, check bool) (ansible.Reply
 			s.lines = append(s.lines, *e.Line)
 		}
 	})
-	return start(ctx, a, ansible.Mode{Check: check}, settings{plainFolder: true, window: 300, rest: s.rest})
+	return start(ctx, a, ansible.Mode{Check: check}, settings{plainFolder: true, window: 300, rest: s.rest, syncfs: s.syncfs})
 }
 
 // must runs a phase that has to succeed.

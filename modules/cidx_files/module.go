@@ -49,4 +49,5 @@ type settings struct {
 	plainFolder bool          // the share need not be a mount point
 	window      int64         // bytes of the plan that are worked at together
 	rest        time.Duration // how long a folder must have been left alone to be believed; 0: as long as it takes
+	syncfs      func(fd int) error
 }

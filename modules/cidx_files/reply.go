@@ -17,6 +17,7 @@ import (
 	helper "cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/mirror"
 	"cidx-cluster/modules/internal/printable"
+	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -68,6 +69,10 @@ func (c *step) reply() ansible.Reply {
 		r.Warnings = append(append(r.Warnings, j.Result.Warnings...), j.part.warnings(files[j.part.Name])...)
 		n := j.lists(r.Data, files[j.part.Name])
 		counts[j.part.Name], asides, foreigns = n, asides+n["aside"].(int), foreigns+n["foreign"].(int)
+	}
+	if c.lost != nil {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("writes to the share were lost before this run (%s), so everything is compared",
+			problem.Of(c.lost)[0].What))
 	}
 	r.Warnings = append(r.Warnings, c.adopted()...)
 	aside := filepath.Join(c.Mount, tree.AsideFolder)

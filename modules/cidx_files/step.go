@@ -31,6 +31,7 @@ type step struct {
 	owners   *mirror.Owners
 	parts    []*part
 	jobs     []*job
+	lost     error   // of what was written to the share before this run
 	downtime float64 // seconds, forecast by a warm pass
 }
 
@@ -78,7 +79,7 @@ func (c *step) prepare(ctx context.Context) error {
 		return err
 	}
 	c.Scratch = c.args.State().Files()
-	c.Rest, c.Window = c.settings.rest, c.settings.window
+	c.Rest, c.Window, c.Syncfs = c.settings.rest, c.settings.window, c.settings.syncfs
 	var problems problem.List
 	c.Rsync, err = rsync.Find()
 	problems.Add(err)

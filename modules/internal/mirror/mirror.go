@@ -42,6 +42,7 @@ type Options struct {
 	Window            int64         // bytes of the plan that are worked at together
 	Rest              time.Duration // instead of racyWindow, for folders
 	Silence, Patience time.Duration
+	Syncfs            func(fd int) error // instead of the kernel's
 }
 
 // Mirror is one run over some parts.
@@ -108,7 +109,21 @@ func (m *Mirror) WriteOut() error {
 		return share.Fault("open", m.Mount, err)
 	}
 	defer root.Close()
-	return share.Fault("sync", m.Mount, unix.Syncfs(root.FD()))
+	sync := unix.Syncfs
+	if m.Syncfs != nil {
+		sync = m.Syncfs
+	}
+	return share.Fault("sync", m.Mount, sync(root.FD()))
+}
+
+// Settle has the share write out what others left in memory. What of it is lost,
+// by a file server that was away, the kernel tells once, to whoever asks next
+// (syncfs(2)): it is no fault of this run, but no comparison of earlier ones counts.
+func (m *Mirror) Settle() (lost error) {
+	if lost = m.WriteOut(); lost != nil {
+		m.Compare, m.Reread = true, true
+	}
+	return lost
 }
 
 // wanted are the flags without which an entry needs work.
