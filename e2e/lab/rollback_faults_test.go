@@ -99,7 +99,7 @@ func (s *stage) strikeBack(f fault) {
 	switch {
 	case f.spared && s.last.Exit != 0:
 		// The helper that makes the list had ended already; the next one was hit.
-		s.says(s.last, `The rollback stopped at "Switch the configuration and the folders"`)
+		s.says(s.last, `The rollback stopped at "Bring configuration and folders back"`)
 	case f.spared:
 		s.says(s.last, `what the cluster has written since cannot be listed`)
 	case s.last.Exit == 0 && f.point != backReported:
