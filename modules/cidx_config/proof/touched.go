@@ -21,9 +21,13 @@ const shownChanges = 50
 // and every folder. A process whose working folder is inside goes on writing
 // there when the tree has been renamed, and nowhere else when it is linked.
 func untouched(ctx context.Context, c home.Common, f cutover.Found) error {
+	owners, err := mirror.Writers()
+	if err != nil {
+		return err
+	}
 	var looks []func() error
 	look := func(part, path, now string) {
-		looks = append(looks, func() error { return sinceCopy(ctx, c, part, path, now) })
+		looks = append(looks, func() error { return sinceCopy(ctx, c, owners, part, path, now) })
 	}
 	for _, t := range f.Trees {
 		if t.State == home.LinkInPlace && !t.Kept {
@@ -58,12 +62,8 @@ func untouched(ctx context.Context, c home.Common, f cutover.Found) error {
 
 // sinceCopy compares one part of the copy with the folder that it is of. The
 // problems name its path as it is without a cut-over.
-func sinceCopy(ctx context.Context, c home.Common, part, path, now string) error {
+func sinceCopy(ctx context.Context, c home.Common, owners *mirror.Owners, part, path, now string) error {
 	m, err := manifest.Open(c.State().Manifest(part))
-	if err != nil {
-		return err
-	}
-	owners, err := mirror.Writers()
 	if err != nil {
 		return err
 	}

@@ -34,19 +34,18 @@ func (p *pass) run(ctx context.Context, j *Job, check func(context.Context) erro
 	var failed error
 	var sampling sync.WaitGroup // of folders without work, so beside it
 	sampling.Go(func() { differing, failed = p.checkSample(ctx) })
+	var err error
 	if j.Work() {
-		err := p.apply(ctx)
-		if sampling.Wait(); errors.Is(err, errReplaced) {
-			p.result.Warn(fmt.Sprintf("%v; everything in %s was looked at again", err, p.target.Root))
-			differing, failed, err = nil, nil, p.applyDoubted(ctx, j)
-		}
-		if err != nil {
-			return err
-		}
+		err = p.apply(ctx)
 	}
 	sampling.Wait()
-	err := failed
-	if err == nil && len(differing) > 0 {
+	switch {
+	case errors.Is(err, errReplaced):
+		p.result.Warn(fmt.Sprintf("%v; everything in %s was looked at again", err, p.target.Root))
+		err = p.applyDoubted(ctx, j)
+	case err == nil && failed != nil:
+		err = failed
+	case err == nil && len(differing) > 0:
 		p.result.Warn(fmt.Sprintf("%s: %d of %d sampled files differ from the source although nothing changed there (%s); "+
 			"everything was compared again", p.part.Target, len(differing), p.result.Sampled.Load(), differing[0]))
 		err = p.applyDoubted(ctx, j)

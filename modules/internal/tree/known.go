@@ -27,7 +27,8 @@ func (w *walk) still(dir string) *Dir {
 		if err != nil {
 			return nil
 		}
-		d.Same, now.Name, *e = d.Same && SameSource(&now, e), e.Name, now
+		d.Same = d.Same && SameSource(&now, e)
+		*e = now
 	}
 	return d
 }
