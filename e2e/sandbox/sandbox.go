@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 )
 
 // Sandbox is a staged machine. It is kept in <Dir>/sandbox.json (0600), so that
@@ -145,21 +146,43 @@ func FreePort() (int, error) {
 	return ports[0], nil
 }
 
-// freePorts finds loopback ports that nobody uses.
+// freePorts finds loopback ports that nobody uses and that no other sandbox was
+// given: its server may not listen yet, or be stopped for a while.
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range 1000 {
 		port := firstPort + mathrand.IntN(lastPort-firstPort)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
+		if !free(port) || !reserve(port) {
 			continue
 		}
-		defer l.Close() // kept until all are found, so that they differ
 		if ports = append(ports, port); len(ports) == n {
 			return ports, nil
 		}
 	}
 	return nil, fmt.Errorf("find free port between %d and %d: all are in use", firstPort, lastPort)
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// reserved keeps what reserve holds from being collected, which would close it.
+var reserved sync.Map
+
+// reserve takes the port for this process until it ends. The sign is an
+// abstract socket, which the kernel gives to one process of the machine, and
+// which leaves nothing behind (unix(7)).
+func reserve(port int) bool {
+	l, err := net.Listen("unix", "@cidx-sandbox-port-"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	reserved.Store(port, l)
+	return true
 }
 
 func secret() string {
