@@ -7,7 +7,9 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -166,13 +168,17 @@ func tool(name string) string {
 	return found[len(found)-1]
 }
 
+// freePort finds one below those that the kernel takes for outgoing
+// connections, of which the other tests make many before this server listens.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 100 {
+		port := 10000 + rand.IntN(10000)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("find free port between 10000 and 20000: all that were tried are in use")
 }
 
 func ready() error {
