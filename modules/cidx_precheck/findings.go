@@ -107,7 +107,8 @@ func (e *examiner) judgeStanding(ctx context.Context) {
 		f.migrated = f.standing.Migrated()
 	case moved && f.standing.Begun != home.ToCluster:
 		half("folders were moved aside ("+home.PreCluster+"), but the journal "+e.State().Journal()+" knows of no migration",
-			"if cidx_state_dir was changed, set it back; else "+rollback)
+			"if cidx_state_dir was changed, set it back; else put the state folder back from a backup of the node, and go on with "+
+				"cluster-rollback.yml: without the journal nothing can be undone")
 	}
 }
 

@@ -182,7 +182,7 @@ var faults = map[string]fault{
 	"data of an old release": {func(t *testing.T, s *stage) { s.Write(t, "users.json", `{"ann": {}}`) },
 		"Cluster config", "not in SQLite yet", "/users.json", "start the standalone server once"},
 	"links without a journal": {func(t *testing.T, s *stage) { link(t, s) },
-		"Cluster config", "knows of no migration", "/.cidx-server", "cluster-rollback.yml"},
+		"Cluster config", "knows of no migration", "/.cidx-server", "put the state folder back"},
 	"rolled back by hand": {func(t *testing.T, s *stage) {
 		migrated(t, s)
 		must(t, os.WriteFile(s.Path("config.json"), fmt.Appendf(nil, hometest.Standalone, s.Dir), 0o600))
