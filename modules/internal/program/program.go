@@ -116,6 +116,9 @@ func tail(f *os.File) string {
 // Brief is the text of o on one line, for messages.
 func (o Output) Brief() string {
 	text := strings.Join(strings.Fields(o.Text), " ")
+	if text == "" {
+		return "(it printed nothing)"
+	}
 	if len(text) > 400 {
 		text = "…" + strings.ToValidUTF8(text[len(text)-400:], "")
 	}

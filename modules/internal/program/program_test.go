@@ -18,6 +18,9 @@ func TestExec(t *testing.T) {
 	if out, err := run("echo out; echo err >&2; exit 9", time.Second*5); err != nil || out.Code != 9 || out.Brief() != "out err" {
 		t.Errorf("%+v, %v", out, err)
 	}
+	if out, err := run("exit 9", time.Second*5); err != nil || out.Brief() != "(it printed nothing)" {
+		t.Errorf("%+v, %v", out, err)
+	}
 	start := time.Now()
 	if _, err := run("sleep 60 & sleep 60", 200*time.Millisecond); !errors.Is(err, ErrDeadline) || time.Since(start) > 10*time.Second {
 		t.Errorf("after %s: %v", time.Since(start), err)
