@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -384,6 +385,25 @@ func TestASourceThatIsWrittenMeanwhileIsRefused(t *testing.T) {
 		t.Error("the set counts as complete")
 	}
 	do(t, h, "taken")
+}
+
+func TestALinkInPlaceOfWhatIsKeptIsRefusedOnceWithTheWayOut(t *testing.T) {
+	h := hometest.New(t, dsn)
+	move := func(rel string) string {
+		from, to := h.Path(rel), filepath.Join(t.TempDir(), "moved")
+		must(t, os.Rename(from, to))
+		must(t, os.Symlink(to, from))
+		return fmt.Sprintf("rm %[1]s && mv %[2]s %[1]s", from, to)
+	}
+	way := move("groups.db")
+	move("data/golden-repos/aliases")
+	_, err := call(h, "taken", false, nil)
+	if err == nil {
+		t.Fatal("taken")
+	}
+	if told := slices.Compact(strings.Split(err.Error(), "\n")); len(told) != 2 || !strings.Contains(told[0], way) {
+		t.Errorf("got %q, want %q and the folder once", told, way)
+	}
 }
 
 func TestADatabaseThatIsOpenIsRefused(t *testing.T) {

@@ -2,9 +2,13 @@ package backup
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 
 	"cidx-cluster/modules/internal/beneath"
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
 )
@@ -51,13 +55,31 @@ func (k *keeper) want(f kept.File) (wanted, error) {
 		w.absent = true
 		return w, nil
 	case errors.Is(err, beneath.ErrLink):
-		return w, problem.Problem{What: err.Error(), At: w.at.String(),
+		return w, problem.Problem{What: err.Error(), At: filepath.Dir(w.at.String()),
 			Fix: "replace the link by the folder that it leads to; a backup through links could not be brought back"}
 	case err != nil:
 		return w, problem.Problem{What: err.Error(), At: w.at.String(), Fix: "make the file readable for the user that runs the migration"}
+	case info.Mode()&fs.ModeSymlink != 0:
+		return w, linked(w.at.String())
 	case !info.Mode().IsRegular():
 		return w, problem.Problem{What: "not a regular file", At: w.at.String(), Fix: "move it away and restore the file"}
 	}
 	w.size = info.Size()
 	return w, nil
+}
+
+// linked is the problem of a link in place of a file: its copy could be put
+// back in place of the link only, and the server would lose the file behind it.
+func linked(at string) error {
+	to, err := os.Readlink(at)
+	if err != nil {
+		return err
+	}
+	from := to
+	if !filepath.IsAbs(from) {
+		from = filepath.Join(filepath.Dir(at), from)
+	}
+	return problem.Problem{What: fmt.Sprintf("a symbolic link to %q: a backup through links could not be brought back", to), At: at,
+		Fix: fmt.Sprintf("with the server stopped, put the file in its place (a database with its -wal, if there is one): rm %[1]s && mv %[2]s %[1]s",
+			human.Word(at), human.Word(from))}
 }
