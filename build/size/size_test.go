@@ -30,12 +30,12 @@ func TestModulesGetNoLarger(t *testing.T) {
 		name        string
 		today, goal int
 	}{
-		{"lines", 44_727, 26_000},
+		{"lines", 44_726, 26_000},
 		{"methods of the largest type", 35, 35},
 		{"functions over 50 lines", 0, 0},
 		{"files over 300 lines", 0, 0},
 		{"packages over 1500 lines", 2, 2},
-		{"lines over 140 columns", 1, 0},
+		{"lines over 140 columns", 0, 0},
 		{"lines of YAML", 677, 650},
 		{"lines of Python", 564, 350},
 	} {

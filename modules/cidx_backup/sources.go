@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 
 	"cidx-cluster/modules/internal/beneath"
-	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/kept"
+	"cidx-cluster/modules/internal/obstacle"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -75,11 +75,6 @@ func linked(at string) error {
 	if err != nil {
 		return err
 	}
-	from := to
-	if !filepath.IsAbs(from) {
-		from = filepath.Join(filepath.Dir(at), from)
-	}
 	return problem.Problem{What: fmt.Sprintf("a symbolic link to %q: a backup through links could not be brought back", to), At: at,
-		Fix: fmt.Sprintf("with the server stopped, put the file in its place (a database with its -wal, if there is one): rm %[1]s && mv %[2]s %[1]s",
-			human.Word(at), human.Word(from))}
+		Fix: "with the server stopped, put the file in its place (a database with its -wal, if there is one): " + obstacle.InPlace(at, to)}
 }

@@ -105,15 +105,19 @@ func Dangling(root, mount string) (problems problem.List) {
 // on its way to a repository, and that a copy of the link would not lead to on
 // another node. It looks at nothing.
 func Link(at, to string) problem.Problem {
-	from := to
-	if !filepath.IsAbs(from) {
-		from = filepath.Join(filepath.Dir(at), from)
-	}
 	return problem.Problem{
 		What: fmt.Sprintf("%s is a symbolic link to %q: CIDX follows it, but on other nodes a copy of it leads nowhere",
 			filepath.Base(at), to),
 		At: at,
-		Fix: fmt.Sprintf("with the server stopped, put what it leads to in its place: rm %[1]s && mv %[2]s %[1]s "+
-			"(or cp -a in place of mv, if it is needed there, too), start the server, and run again", human.Word(at), human.Word(from)),
+		Fix: fmt.Sprintf("with the server stopped, put what it leads to in its place: %s "+
+			"(or cp -a in place of mv, if it is needed there, too), start the server, and run again", InPlace(at, to)),
 	}
+}
+
+// InPlace is the commands that put what a link leads to in its place.
+func InPlace(at, to string) string {
+	if !filepath.IsAbs(to) {
+		to = filepath.Join(filepath.Dir(at), to)
+	}
+	return fmt.Sprintf("rm %[1]s && mv %[2]s %[1]s", human.Word(at), human.Word(to))
 }
