@@ -18,11 +18,12 @@ const (
 	smallLeast, smallMost       = 0.3, 3
 )
 
-// calls of modules are made between stop and health; Ansible needs that many
-// seconds for each, more on slow controllers and connections.
+// calls of modules are made between stop and health (roles move, start and
+// verify); Ansible needs that many seconds for each, more on slow controllers
+// and connections.
 const (
-	calls                 = 13
-	callLeast, callMost   = 0.1, 3
+	calls                 = 10
+	callLeast, callMost   = 0.05, 4
 	copyFastest, copySlow = 2e9, 50e6 // bytes a second: the private copy of the databases
 )
 
@@ -46,8 +47,8 @@ func expect(replies []reply) *document.Expected {
 	e.Add("private copies of the databases", room.Float()/copyFastest, room.Float()/copySlow, "their size")
 	seconds := rehearsals["database"].Get("seconds").Float()
 	e.Add("databases", databaseLeast*seconds, databaseMost*seconds, "their rehearsal")
-	seconds = max(rehearsals["files"].Get("forecast.delta_seconds").Float(), 1)
-	e.Add("files", filesLeast*seconds, filesMost*seconds, "their rehearsal")
+	seconds = rehearsals["files"].Get("forecast.delta_seconds").Float()
+	e.Add("files", filesLeast*seconds, filesMost*max(seconds, 1), "their rehearsal")
 	seconds = 0
 	for _, step := range []string{"backup", "aliases", "config"} {
 		seconds += rehearsals[step].Get("seconds").Float()
