@@ -59,7 +59,7 @@ func (m Module) perform(ctx context.Context, r job.Request, input []byte, sink p
 	case err != nil:
 		return refusal(err)
 	case user.UID == os.Geteuid():
-		return m.inTurn(ctx, r, sink, job.NewTurn(r), func() []byte { return m.serve(ctx, input, sink, Mode{}) })
+		return m.inTurn(ctx, r, sink, func() []byte { return m.serve(ctx, input, sink, Mode{}) })
 	case m.Root:
 		return m.withErrands(ctx, user, r, input, sink)
 	}
@@ -105,34 +105,31 @@ func (m Module) servant(input []byte) (reach.Identity, error) {
 	return user, nil
 }
 
-// taker is a job.Turn, here or in a child.
-type taker interface {
-	Try() (busy string, err error)
-	Leave() error
-}
-
-// inTurn runs when the home is free.
-func (m Module) inTurn(ctx context.Context, r job.Request, sink progress.Sink, turn taker, run func() []byte) []byte {
-	err := job.Await(ctx, turn.Try, func(busy string) {
+// inTurn runs when the home is free. The turn is an errand: the server's user takes it.
+func (m Module) inTurn(ctx context.Context, r job.Request, sink progress.Sink, run func() []byte) []byte {
+	try, leave := turnErrands()
+	err := job.Await(ctx, func() (string, error) {
+		a, err := try.Run(ctx, r)
+		if err == nil && a.Held != nil {
+			err = job.Held{Lease: *a.Held}
+		}
+		return a.Busy, err
+	}, func(busy string) {
 		sink(progress.Event{Time: time.Now().UTC(), Status: &progress.Status{What: "waiting for a job that an earlier run left: " + busy}})
 	})
 	if err != nil {
 		return refusal(err)
 	}
 	reply := run()
-	if err := turn.Leave(); err != nil {
+	if _, err := leave.Run(context.WithoutCancel(ctx), struct{}{}); err != nil {
 		return refusal(fmt.Errorf("%s: %w", m.Name, err))
 	}
 	return reply
 }
 
 // as serves a run in a child of runAs.
-func (p program) as(name string) int {
+func (p program) as(m Module) int {
 	syscall.Umask(0o077)
-	m, ok := p.byName(name)
-	if !ok {
-		return p.refuse(p.unknownModule(name))
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	var o order
@@ -154,7 +151,7 @@ func (p program) as(name string) int {
 	if err := settle(); err != nil {
 		return p.answer(tell, refusal(err))
 	}
-	return p.answer(tell, m.inTurn(ctx, o.Request, sink, job.NewTurn(o.Request), func() []byte {
+	return p.answer(tell, m.inTurn(ctx, o.Request, sink, func() []byte {
 		return m.serve(ctx, o.Input, sink, Mode{As: o.User, ByRoot: true})
 	}))
 }
@@ -182,24 +179,20 @@ func (m Module) runAs(ctx context.Context, o order, user reach.Identity, sink pr
 	if err != nil {
 		return nil, fmt.Errorf("encode order: %w", err)
 	}
-	questions, ours, err := os.Pipe()
+	words := &child.Tail{Most: 128 << 10}
+	child := command(user, "as", m.Name)
+	child.Stderr = words
+	ours, err := child.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer ours.Close()
-	answers, theirs, err := os.Pipe()
+	answers, err := child.StdoutPipe()
 	if err != nil {
-		questions.Close()
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer answers.Close()
-	words := &child.Tail{Most: 128 << 10}
-	child := command(user, "as", m.Name)
-	child.Stdin, child.Stdout, child.Stderr = questions, theirs, words
-	err = start(child)
-	questions.Close()
-	theirs.Close()
-	if err != nil {
+	if err := start(child); err != nil {
 		return nil, fmt.Errorf("start module as %s: %w", user, err)
 	}
 	go func() { _, _ = ours.Write(raw) }() // a child that is gone is noticed at its answers

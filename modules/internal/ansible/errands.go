@@ -39,27 +39,6 @@ func turnErrands() (try errand.Errand[job.Request, turnAnswer], leave errand.Err
 	return try, leave
 }
 
-// distant is a turn that the child takes.
-type distant struct {
-	ctx   context.Context
-	r     job.Request
-	try   errand.Errand[job.Request, turnAnswer]
-	leave errand.Errand[struct{}, struct{}]
-}
-
-func (d distant) Try() (string, error) {
-	a, err := d.try.Run(d.ctx, d.r)
-	if err == nil && a.Held != nil {
-		err = job.Held{Lease: *a.Held}
-	}
-	return a.Busy, err
-}
-
-func (d distant) Leave() error {
-	_, err := d.leave.Run(context.WithoutCancel(d.ctx), struct{}{})
-	return err
-}
-
 // withErrands runs a module that stays root beside a child that is the server's
 // user and does its errands.
 func (m Module) withErrands(ctx context.Context, user reach.Identity, r job.Request, input []byte, sink progress.Sink) []byte {
@@ -77,20 +56,15 @@ func (m Module) withErrands(ctx context.Context, user reach.Identity, r job.Requ
 	}
 	go child.Wait() //nolint:errcheck // reaps; its answers tell how it went
 	ctx = errand.With(ctx, caller)
-	try, leave := turnErrands()
-	return m.inTurn(ctx, r, sink, distant{ctx, r, try, leave}, func() []byte {
+	return m.inTurn(ctx, r, sink, func() []byte {
 		return m.serve(ctx, input, sink, Mode{ByRoot: true, For: user.UID})
 	})
 }
 
 // errands serves a module's errands on standard input, a socket, until the
 // parent has gone.
-func (p program) errands(name string) int {
+func (p program) errands(m Module) int {
 	syscall.Umask(0o077)
-	m, ok := p.byName(name)
-	if !ok {
-		return p.refuse(p.unknownModule(name))
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	try, leave := turnErrands()

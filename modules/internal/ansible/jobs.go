@@ -16,30 +16,9 @@ import (
 	"cidx-cluster/modules/internal/secret"
 )
 
-// job is the command of that name. "work" is how a job starts itself.
-func (p program) job(words []string) int {
-	switch {
-	case len(words) == 2 && words[0] == "run":
-		return p.jobRun(words[1])
-	case len(words) == 3 && words[0] == "follow":
-		offset, err := strconv.ParseInt(words[2], 10, 64)
-		if err != nil || offset < 0 {
-			return p.refuse("cidx-helper: not an offset: " + strconv.Quote(words[2]))
-		}
-		return p.jobFollow(words[1], offset)
-	case len(words) == 3 && words[0] == "work":
-		return p.jobWork(words[1], words[2])
-	}
-	return p.refuse(usage)
-}
-
 // jobRun answers mistakes in the arguments at once and starts or joins a job
 // otherwise.
-func (p program) jobRun(name string) int {
-	m, ok := p.byName(name)
-	if !ok {
-		return p.refuse(p.unknownModule(name))
-	}
+func (p program) jobRun(m Module) int {
 	input, err := io.ReadAll(p.in)
 	if err != nil {
 		return p.refuse("cidx-helper: read arguments: " + err.Error())
@@ -83,7 +62,11 @@ func request(m Module, input []byte) job.Request {
 	return r
 }
 
-func (p program) jobFollow(id string, offset int64) int {
+func (p program) jobFollow(id, from string) int {
+	offset, err := strconv.ParseInt(from, 10, 64)
+	if err != nil || offset < 0 {
+		return p.refuse("cidx-helper: not an offset: " + strconv.Quote(from))
+	}
 	store, err := job.Open()
 	var news job.News
 	if err == nil {
@@ -95,11 +78,8 @@ func (p program) jobFollow(id string, offset int64) int {
 	return p.tell(news)
 }
 
-func (p program) jobWork(name, id string) int {
-	m, ok := p.byName(name)
-	if !ok {
-		return p.refuse(p.unknownModule(name))
-	}
+// jobWork is how a job starts itself.
+func (p program) jobWork(m Module, id string) int {
 	store, err := job.Open()
 	if err == nil {
 		err = store.Work(id, m.perform)

@@ -74,19 +74,27 @@ func (p program) byName(name string) (Module, bool) {
 	return Module{}, false
 }
 
+// command is what a call with words does. How many each has is a part of what it is called.
 func (p program) command(words []string) int {
+	verb, rest := "", words
+	if len(words) > 0 {
+		verb, rest = words[0], words[1:]
+	}
+	if verb == "job" && len(rest) > 0 {
+		verb, rest = "job "+rest[0], rest[1:]
+	}
 	switch {
-	case len(words) == 2 && words[0] == "module":
-		return p.module(words[1])
-	case len(words) == 2 && words[0] == "as": // how root starts a module as the server's user
-		return p.as(words[1])
-	case len(words) == 2 && words[0] == "errands": // the same for what a root module lets that user do
-		return p.errands(words[1])
-	case len(words) > 0 && words[0] == "job":
-		return p.job(words[1:])
-	case len(words) == 1 && words[0] == "version":
+	case verb == "version" && len(rest) == 0:
 		fmt.Fprintln(p.out, Build)
 		return 0
+	case verb == "job follow" && len(rest) == 2:
+		return p.jobFollow(rest[0], rest[1])
+	case verb == "job work" && len(rest) == 2:
+		return p.with(rest[0], func(m Module) int { return p.jobWork(m, rest[1]) })
+	}
+	of := map[string]func(Module) int{"module": p.module, "job run": p.jobRun, "as": p.as, "errands": p.errands}
+	if do := of[verb]; do != nil && len(rest) == 1 {
+		return p.with(rest[0], do)
 	}
 	return p.refuse(usage)
 }
@@ -97,12 +105,16 @@ func (p program) refuse(text string) int {
 	return 2
 }
 
-func (p program) unknownModule(name string) string {
+// with does something with the module of that name.
+func (p program) with(name string, do func(Module) int) int {
+	if m, ok := p.byName(name); ok {
+		return do(m)
+	}
 	var names []string
 	for _, m := range p.modules {
 		names = append(names, m.Name)
 	}
-	return fmt.Sprintf("cidx-helper: unknown module %q; known are %s", name, strings.Join(names, ", "))
+	return p.refuse(fmt.Sprintf("cidx-helper: unknown module %q; known are %s", name, strings.Join(names, ", ")))
 }
 
 // write prints the answer, one line.

@@ -16,11 +16,7 @@ import (
 )
 
 // module runs a module in the foreground.
-func (p program) module(name string) int {
-	m, ok := p.byName(name)
-	if !ok {
-		return p.refuse(p.unknownModule(name))
-	}
+func (p program) module(m Module) int {
 	input, err := io.ReadAll(p.in)
 	if err != nil {
 		return p.refuse("cidx-helper: read arguments: " + err.Error())

@@ -11,10 +11,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
-	"time"
 )
 
 const (
@@ -82,36 +82,30 @@ func (t Question[Q, A]) Ask(ctx context.Context, q Q, hear func(A)) error {
 	if !serving {
 		return errors.New("ask a child: this program does not serve questions (child.Serve)")
 	}
+	if ctx.Err() != nil {
+		return os.ErrDeadlineExceeded
+	}
 	input, err := json.Marshal(q)
 	if err != nil {
 		return fmt.Errorf("encode question: %w", err)
 	}
-	replies, childEnd, err := os.Pipe()
-	if err != nil {
-		return fmt.Errorf("make pipe: %w", err)
+	child := &exec.Cmd{
+		Path: "/proc/self/exe", Args: []string{name}, Dir: "/", Env: []string{variable + "=" + t.name},
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	defer replies.Close()
-	asked, ours, err := os.Pipe()
+	ours, err := child.StdinPipe()
 	if err != nil {
-		childEnd.Close()
 		return fmt.Errorf("make pipe: %w", err)
 	}
 	defer ours.Close()
-	child := &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{name}, Dir: "/", Env: []string{variable + "=" + t.name},
-		Stdin: asked, Stdout: childEnd, SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
-	}
-	err = child.Start()
-	childEnd.Close()
-	asked.Close()
+	replies, err := child.StdoutPipe()
 	if err != nil {
+		return fmt.Errorf("make pipe: %w", err)
+	}
+	if err := child.Start(); err != nil {
 		return fmt.Errorf("start child: %w", err)
 	}
-	go child.Wait() //nolint:errcheck // reaps; the answers tell how it went
-	stop := context.AfterFunc(ctx, func() {
-		_ = replies.SetReadDeadline(time.Now()) // pipes can always
-		_ = ours.SetWriteDeadline(time.Now())
-	})
+	stop := context.AfterFunc(ctx, func() { _ = errors.Join(replies.Close(), ours.Close()) }) // which ends reading and writing
 	defer stop()
 	go func() {
 		_, _ = ours.Write(input) // a child that is gone is noticed at its answers
@@ -119,12 +113,16 @@ func (t Question[Q, A]) Ask(ctx context.Context, q Q, hear func(A)) error {
 	}()
 	if err = listen(replies, hear); err != nil {
 		_ = child.Process.Kill() // it may have ended by itself
+		if errors.Is(err, os.ErrClosed) {
+			err = os.ErrDeadlineExceeded
+		}
 	}
+	go child.Wait() //nolint:errcheck // reaps, and closes the pipes; the answers tell how it went
 	return err
 }
 
 // listen reads lines until the child says that it has ended.
-func listen[A any](replies *os.File, hear func(A)) error {
+func listen[A any](replies io.Reader, hear func(A)) error {
 	lines := bufio.NewScanner(replies)
 	lines.Buffer(make([]byte, 64<<10), 4<<20)
 	for lines.Scan() {

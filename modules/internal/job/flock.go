@@ -1,11 +1,9 @@
 package job
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,25 +36,6 @@ func flock(f *os.File, how int) error {
 			return fmt.Errorf("lock %s: %w", f.Name(), err)
 		default:
 			return nil
-		}
-	}
-}
-
-// awaitLock is lockFile that waits; it calls waiting about once a second
-// meanwhile.
-func awaitLock(ctx context.Context, path string, how int, waiting func()) (*os.File, error) {
-	for i := 0; ; i++ {
-		f, err := lockFile(path, how)
-		if !errors.Is(err, errBusy) {
-			return f, err
-		}
-		if i%20 == 0 {
-			waiting()
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

@@ -175,11 +175,6 @@ func (s Store) killed(id, folder string, r Request) []byte {
 		_ = durable.Write(crash, []byte(text), nil) // the withheld text must not stay on disk either
 		msg += "\n" + text
 	}
-	return failure(r, what, msg, lines)
-}
-
-// failure is the reply of a job without one; msg is what, perhaps with a stack.
-func failure(r Request, what, msg string, lines []string) []byte {
 	raw, _ := json.Marshal(map[string]any{ // strings always encode
 		"changed": !r.Check, "failed": true, "check_mode": r.Check, "msg": printable.Text(msg), "lines": lines,
 		"problems": problem.List{{

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // act does what its input says, one word a line.
 func act(ctx context.Context, r Request, input []byte, sink progress.Sink) []byte {
 	turn := NewTurn(r)
-	err := turn.Await(ctx, func(busy string) {
+	err := Await(ctx, turn.Try, func(busy string) {
 		sink(progress.Event{Time: time.Now(), Status: &progress.Status{What: "waiting for a job that an earlier run left: " + busy}})
 	})
 	if err != nil {

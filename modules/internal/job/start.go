@@ -29,7 +29,13 @@ const (
 // does the same already. It returns the job's id. The errors of an operator's
 // making are Problems.
 func (s Store) Start(ctx context.Context, r Request, command []string, input []byte) (string, error) {
-	mutex, err := awaitLock(ctx, filepath.Join(s.dir, "start.lock"), unix.LOCK_EX, func() {})
+	var mutex *os.File
+	err := Await(ctx, func() (busy string, err error) {
+		if mutex, err = lockFile(filepath.Join(s.dir, "start.lock"), unix.LOCK_EX); errors.Is(err, errBusy) {
+			return "which is being started", nil
+		}
+		return "", err
+	}, func(string) {})
 	if err != nil {
 		return "", fmt.Errorf("start job: %w", err)
 	}

@@ -76,12 +76,7 @@ func (t *Turn) Try() (busy string, err error) {
 	return "", nil
 }
 
-// Await tries until the turn is ours; it calls waiting about once a second.
-func (t *Turn) Await(ctx context.Context, waiting func(busy string)) error {
-	return Await(ctx, t.Try, waiting)
-}
-
-// Await is Turn.Await for a turn that is tried elsewhere.
+// Await tries until nobody is busy with what is wanted; it calls waiting about once a second.
 func Await(ctx context.Context, try func() (string, error), waiting func(busy string)) error {
 	for i := 0; ; i++ {
 		busy, err := try()
@@ -93,7 +88,7 @@ func Await(ctx context.Context, try func() (string, error), waiting func(busy st
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for another job of this home, %s: %w", busy, ctx.Err())
+			return fmt.Errorf("wait for another job, %s: %w", busy, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -224,10 +219,7 @@ func name(lock *os.File, r Request) error {
 	if lock.Name() == os.DevNull {
 		return nil
 	}
-	raw, err := json.Marshal(struct {
-		Module string    `json:"module"`
-		Time   time.Time `json:"time"`
-	}{r.Module, r.Time})
+	raw, err := json.Marshal(tenant{r.Module, r.Time})
 	if err == nil {
 		err = lock.Truncate(0)
 	}
@@ -240,11 +232,14 @@ func name(lock *os.File, r Request) error {
 	return nil
 }
 
+// tenant is what a lock says of the job that holds it.
+type tenant struct {
+	Module string    `json:"module"`
+	Time   time.Time `json:"time"`
+}
+
 func holder(lock *os.File) string {
-	var h struct {
-		Module string    `json:"module"`
-		Time   time.Time `json:"time"`
-	}
+	var h tenant
 	raw, _ := io.ReadAll(io.NewSectionReader(lock, 0, 4096)) // unreadable: nothing to name
 	if json.Unmarshal(raw, &h) != nil || h.Module == "" {
 		return "a job"
