@@ -4,23 +4,14 @@ the terminal's title, clear the screen, or reorder what an operator reads."""
 import re
 import unicodedata
 
+# Control and format characters, bytes that are no UTF-8, separators of lines.
+HOSTILE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
 
 def printable(value):
-    """Returns value, a tree of JSON, with every text made printable; line breaks and tabs stay."""
+    """Returns value, a tree of JSON, with every text made printable; line breaks, tabs, joiners and soft hyphens stay."""
     if isinstance(value, str):
-        return re.sub("[^\n\t -~]", _escape, value)
+        return re.sub("[^\n\t -~\xad\u200c\u200d]", lambda m: ascii(m[0])[1:-1] if unicodedata.category(m[0]) in HOSTILE else m[0], value)
     if isinstance(value, dict):
         return {printable(k): printable(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [printable(v) for v in value]
-    return value
-
-
-def _escape(match):
-    """Spells control and format characters, separators of lines and bytes that are no UTF-8; joiners and soft hyphens stay."""
-    char, code = match.group(), ord(match.group())
-    if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or code in (0xAD, 0x200C, 0x200D):
-        return char
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8 (surrogateescape)
-        return "\\x%02x" % (code - 0xDC00)
-    return "\\r" if code == 0x0D else "\\x%02x" % code if code < 0x80 else "\\u%04x" % code if code < 0x10000 else "\\U%08x" % code
+    return [printable(v) for v in value] if isinstance(value, (list, tuple)) else value
