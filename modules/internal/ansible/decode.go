@@ -20,10 +20,8 @@ func (m Module) Arguments() []arguments.Argument {
 // struct, the mode, and the values given for secret arguments. Every mistake is
 // listed in one error, which is problem.List.
 func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err error) {
-	given := map[string]any{}
-	decoder := json.NewDecoder(bytes.NewReader(input))
-	decoder.UseNumber()
-	if err := decodeOne(decoder, &given); err != nil {
+	given, err := object(input)
+	if err != nil {
 		return nil, mode, nil, problem.Problem{
 			What: "arguments are not a JSON object: " + err.Error(), At: m.Name,
 			Fix: "call the module through Ansible, or with one JSON object on standard input",
@@ -34,18 +32,20 @@ func (m Module) Decode(input []byte) (args any, mode Mode, secrets []string, err
 	return args, mode, secrets, problems.Err()
 }
 
-// decodeOne reads one JSON object and nothing after it.
-func decodeOne(decoder *json.Decoder, into *map[string]any) error {
-	if err := decoder.Decode(into); err != nil {
-		return err
+// object reads one JSON object and nothing after it; its numbers stay as they are spelled.
+func object(raw []byte) (o map[string]any, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	if err := decoder.Decode(&o); err != nil {
+		return nil, err
 	}
-	if *into == nil {
-		return errors.New("null")
+	if o == nil {
+		return nil, errors.New("null")
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return errors.New("something follows the object")
+		return nil, errors.New("something follows the object")
 	}
-	return nil
+	return o, nil
 }
 
 // modeOf takes the internal arguments of Ansible and of the action plugin out of

@@ -1,7 +1,6 @@
 package ansible
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -52,10 +51,7 @@ func (m Module) startJob(ctx context.Context, input []byte) (job.News, error) {
 
 // request describes a call whose input is known to decode.
 func request(m Module, input []byte) job.Request {
-	arguments := map[string]any{}
-	decoder := json.NewDecoder(bytes.NewReader(input))
-	decoder.UseNumber()
-	_ = decoder.Decode(&arguments) // Decode has read it before
+	arguments, _ := object(input) // Decode has read it before
 	r := job.NewRequest(m.Name, arguments)
 	r.Lists = m.Lists
 	r.Run.Lease = cmp.Or(r.Run.Lease, m.Lease, job.Take)

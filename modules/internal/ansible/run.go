@@ -185,12 +185,9 @@ func optional(out map[string]any, name string, value any, present bool) {
 func mask(out map[string]any, keeper *secret.Keeper) []byte {
 	raw, err := json.Marshal(each(out, keeper)) // bytes that are no UTF-8 would get lost here
 	if err == nil {
-		var tree any
-		decoder := json.NewDecoder(strings.NewReader(string(raw)))
-		decoder.UseNumber()
-		if err = decoder.Decode(&tree); err == nil {
-			// Again: what is JSON already (json.RawMessage) has been passed over.
-			raw, err = json.Marshal(each(hideValues(tree.(map[string]any), keeper), keeper))
+		// Again: what is JSON already (json.RawMessage) has been passed over.
+		if out, err = object(raw); err == nil {
+			raw, err = json.Marshal(each(out, keeper))
 		}
 	}
 	if err != nil {
@@ -198,15 +195,6 @@ func mask(out map[string]any, keeper *secret.Keeper) []byte {
 		raw, _ = json.Marshal(map[string]any{"changed": true, "failed": true, "msg": msg})
 	}
 	return raw
-}
-
-// hideValues masks everything but the names of the reply's own keys: a
-// password that happens to be "changed" must not break the protocol.
-func hideValues(reply map[string]any, keeper *secret.Keeper) map[string]any {
-	for name, v := range reply {
-		reply[name] = keeper.HideAny(v)
-	}
-	return reply
 }
 
 // lines collects the transcript and passes masked events on.

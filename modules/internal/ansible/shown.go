@@ -1,8 +1,6 @@
 package ansible
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -20,8 +18,9 @@ import (
 // (problem.Problem.Error does that), or are content that is shown as such.
 var severalLines = map[string]bool{"msg": true, "diff": true, "html": true}
 
-// each makes every value of a reply printable. Secrets are hidden before: an
-// escape would hide them from the keeper.
+// each makes every value of a reply printable, not the names of its own keys: a
+// password that happens to be "changed" must not break the protocol. Secrets are
+// hidden before: an escape would hide them from the keeper.
 func each(reply map[string]any, keeper *secret.Keeper) map[string]any {
 	out := make(map[string]any, len(reply))
 	for name, v := range reply {
@@ -36,10 +35,8 @@ func each(reply map[string]any, keeper *secret.Keeper) map[string]any {
 
 // again is each for a reply that is JSON already.
 func again(raw []byte) []byte {
-	var tree map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	if err := decoder.Decode(&tree); err != nil {
+	tree, err := object(raw)
+	if err != nil {
 		return refusal(fmt.Errorf("read reply: %w", err))
 	}
 	return mask(tree, secret.New())

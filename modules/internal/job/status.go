@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"cidx-cluster/modules/internal/human"
@@ -14,14 +13,12 @@ import (
 // Told is an event as the controller prints it: a line of the transcript, or
 // a status with its text.
 type Told struct {
-	Time   time.Time        `json:"time"`
-	Line   *string          `json:"line,omitempty"`
-	Status *progress.Status `json:"status,omitempty"`
-	Text   string           `json:"text,omitempty"` // of Status, e.g. "[ 33%] audit_logs 120,000 / 360,000 rows, 41,000 rows/s, 6 s left"
+	progress.Event
+	Text string `json:"text,omitempty"` // of Status, e.g. "[ 33%] audit_logs 120,000 / 360,000 rows, 41,000 rows/s, 6 s left"
 }
 
 func told(e progress.Event) Told {
-	t := Told{Time: e.Time, Line: e.Line, Status: e.Status}
+	t := Told{Event: e}
 	if e.Status != nil {
 		t.Text = statusText(*e.Status)
 	}

@@ -89,27 +89,6 @@ func (k *Keeper) Hide(s string) string {
 	return s
 }
 
-// HideAny returns v, a tree of JSON values as encoding/json decodes them, with
-// every string and every object key masked.
-func (k *Keeper) HideAny(v any) any {
-	switch t := v.(type) {
-	case string:
-		return k.Hide(t)
-	case []any:
-		for i := range t {
-			t[i] = k.HideAny(t[i])
-		}
-		return t
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for name, item := range t {
-			out[k.Hide(name)] = k.HideAny(item)
-		}
-		return out
-	}
-	return v
-}
-
 // Passwords returns the passwords that a PostgreSQL connection string holds
 // (libpq, section 34.1.1: URI and keyword/value form).
 func Passwords(dsn string) []string {

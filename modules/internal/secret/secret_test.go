@@ -29,11 +29,8 @@ func TestKeepDSNHidesThePasswordInEverySpelling(t *testing.T) {
 func TestHideLeavesOtherTextAlone(t *testing.T) {
 	k := New()
 	k.Keep("longsecret", "ab", "")
-	in := map[string]any{"longsecret": []any{"xlongsecrety", "abc", 7.0}}
-	out := k.HideAny(in).(map[string]any)
-	list, ok := out[Mask].([]any)
-	if !ok || list[0] != "x"+Mask+"y" || list[1] != "abc" || list[2] != 7.0 {
-		t.Errorf("masked to %v", out)
+	if out := k.Hide("xlongsecrety abc"); out != "x"+Mask+"y abc" {
+		t.Errorf("masked to %s", out)
 	}
 }
 
