@@ -30,14 +30,14 @@ func TestModulesGetNoLarger(t *testing.T) {
 		name        string
 		today, goal int
 	}{
-		{"lines", 44_655, 26_000},
+		{"lines", 44_573, 26_000},
 		{"methods of the largest type", 35, 35},
 		{"functions over 50 lines", 0, 0},
 		{"files over 300 lines", 0, 0},
 		{"packages over 1500 lines", 2, 2},
 		{"lines over 140 columns", 0, 0},
 		{"lines of YAML", 650, 650},
-		{"lines of Python", 564, 350},
+		{"lines of Python", 555, 350},
 	} {
 		got := m[bar.name]
 		if got.number > bar.today {
