@@ -25,7 +25,8 @@ import (
 // Longest is the longest line, in bytes, that either side takes.
 const Longest = 4 << 20
 
-// Errand is one thing to do with an argument A and an answer R, which are JSON.
+// Errand is one thing to do with an argument A and an answer R, which are JSON; an
+// answer that is an *os.File is handed over open.
 type Errand[A, R any] struct {
 	name string
 	do   func(context.Context, A) (R, error)
@@ -38,24 +39,28 @@ func New[A, R any](name string, do func(context.Context, A) (R, error)) Errand[A
 
 // Run does the errand: in ctx's child where there is one, else in place. Errors
 // of the child are problem.List.
-func (e Errand[A, R]) Run(ctx context.Context, argument A) (R, error) {
+func (e Errand[A, R]) Run(ctx context.Context, argument A) (result R, err error) {
 	c, _ := ctx.Value(key{}).(*Caller)
 	if c == nil {
 		return e.do(ctx, argument)
 	}
-	var result R
-	raw, err := json.Marshal(argument)
-	if err != nil {
-		return result, fmt.Errorf("encode errand %s: %w", e.name, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a, err := c.ask(question{Name: e.name, Argument: raw})
+	a, file, err := c.ask(e.name, argument)
 	if err != nil {
 		return result, fmt.Errorf("errand %s: %w", e.name, err)
 	}
-	if len(a.Problems) > 0 {
+	wanted, handed := any(&result).(**os.File)
+	switch {
+	case handed && file != nil:
+		*wanted = file
+		return result, nil
+	case file != nil:
+		file.Close()
+	}
+	switch {
+	case len(a.Problems) > 0:
 		return result, a.Problems
+	case handed:
+		return result, fmt.Errorf("errand %s: no file came", e.name)
 	}
 	if err := json.Unmarshal(a.Result, &result); err != nil {
 		return result, fmt.Errorf("read answer to errand %s: %w", e.name, err)
@@ -88,6 +93,7 @@ type question struct {
 type answer struct {
 	Problems problem.List    `json:"problems,omitempty"`
 	Result   json.RawMessage `json:"result,omitempty"`
+	file     *os.File
 }
 
 // Serve answers questions on the socket until the other side has gone.
@@ -101,8 +107,7 @@ func Serve(ctx context.Context, socket *os.File, errands []Any) error {
 	if !ok {
 		return errors.New("serve errands: not a local socket")
 	}
-	ctx = context.WithValue(ctx, socketKey{}, unixConn)
-	in, out := bufio.NewReader(conn), json.NewEncoder(conn)
+	in := bufio.NewReader(conn)
 	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil {
@@ -112,10 +117,25 @@ func Serve(ctx context.Context, socket *os.File, errands []Any) error {
 		if err := json.Unmarshal(line, &q); err != nil {
 			return fmt.Errorf("read errand: %w", err)
 		}
-		if err := out.Encode(serveOne(ctx, q, errands)); err != nil {
+		if err := send(unixConn, serveOne(ctx, q, errands)); err != nil {
 			return fmt.Errorf("answer errand: %w", err)
 		}
 	}
+}
+
+// send writes an answer as a line, and the file that it may carry with it.
+func send(socket *net.UnixConn, a answer) error {
+	raw, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if raw = append(raw, '\n'); a.file == nil {
+		_, err = socket.Write(raw)
+		return err
+	}
+	defer a.file.Close()
+	_, _, err = socket.WriteMsgUnix(raw, unix.UnixRights(int(a.file.Fd())), nil)
+	return err
 }
 
 func serveOne(ctx context.Context, q question, errands []Any) answer {
@@ -126,6 +146,9 @@ func serveOne(ctx context.Context, q question, errands []Any) answer {
 		result, err := e.serve(ctx, q.Argument)
 		if err != nil {
 			return answer{Problems: problem.Of(err)}
+		}
+		if f, ok := result.(*os.File); ok {
+			return answer{file: f}
 		}
 		raw, err := json.Marshal(result)
 		if err != nil {
@@ -141,6 +164,7 @@ type Caller struct {
 	mu     sync.Mutex
 	socket *net.UnixConn
 	in     *bufio.Reader
+	file   *os.File // came with the answer under way
 }
 
 type key struct{}
@@ -161,37 +185,56 @@ func Pair() (*Caller, *os.File, error) {
 		theirs.Close()
 		return nil, nil, fmt.Errorf("make socket: %w", err)
 	}
-	socket := conn.(*net.UnixConn)
-	return &Caller{socket: socket, in: bufio.NewReaderSize(socket, 64<<10)}, theirs, nil
+	c := &Caller{socket: conn.(*net.UnixConn)}
+	c.in = bufio.NewReaderSize(c, 64<<10)
+	return c, theirs, nil
 }
 
 // Close ends the child's service.
 func (c *Caller) Close() error { return c.socket.Close() }
 
-func (c *Caller) ask(q question) (answer, error) {
-	if err := c.send(q); err != nil {
-		return answer{}, err
+// ask puts one question, and returns the answer and the file that came with it.
+func (c *Caller) ask(name string, argument any) (a answer, file *os.File, err error) {
+	raw, err := json.Marshal(argument)
+	if err == nil {
+		raw, err = json.Marshal(question{Name: name, Argument: raw})
 	}
-	return c.answer()
-}
-
-func (c *Caller) send(q question) error {
-	raw, err := json.Marshal(q)
 	if err != nil {
-		return err
+		return a, nil, err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.file = nil
 	if _, err := c.socket.Write(append(raw, '\n')); err != nil {
-		return fmt.Errorf("the child of the service user has gone: %w", err)
+		return a, nil, fmt.Errorf("the child of the service user has gone: %w", err)
 	}
-	return nil
-}
-
-func (c *Caller) answer() (a answer, err error) {
 	line, err := ReadLine(c.in, Longest)
 	if err != nil {
-		return a, fmt.Errorf("the child of the service user gave no answer: %w", err)
+		err = fmt.Errorf("the child of the service user gave no answer: %w", err)
+	} else {
+		err = json.Unmarshal(line, &a)
 	}
-	return a, json.Unmarshal(line, &a)
+	if err != nil && c.file != nil {
+		c.file.Close()
+		c.file = nil
+	}
+	return a, c.file, err
+}
+
+// Read reads the socket, and keeps the file that comes with what is read: one at a
+// time, more the kernel drops for want of room.
+func (c *Caller) Read(p []byte) (int, error) {
+	room := make([]byte, unix.CmsgSpace(4))
+	n, got, _, _, err := c.socket.ReadMsgUnix(p, room)
+	if messages, _ := unix.ParseSocketControlMessage(room[:got]); len(messages) > 0 {
+		if fds, _ := unix.ParseUnixRights(&messages[0]); len(fds) == 1 {
+			if c.file != nil {
+				c.file.Close()
+			}
+			c.file = os.NewFile(uintptr(fds[0]), "of an errand")
+		}
+	}
+	return n, err
 }
 
 // ReadLine reads a line of at most limit bytes, its end included.

@@ -22,7 +22,7 @@ var add = New("add", func(_ context.Context, s sum) (int, error) {
 	return s.A + s.B, nil
 })
 
-var open = NewFile("open", func(_ context.Context, path string) (*os.File, error) { return os.Open(path) })
+var open = New("open", func(_ context.Context, path string) (*os.File, error) { return os.Open(path) })
 
 // served is a context whose errands another goroutine does, as the child would.
 func served(t *testing.T) context.Context {

@@ -2,7 +2,6 @@
 package program
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"cidx-cluster/modules/internal/child"
 )
 
 // ErrDeadline is returned for a command that did not end in time.
@@ -41,19 +41,19 @@ type Runner interface {
 // Exec is the Runner that really runs programs.
 type Exec struct{}
 
-// maxOutput bounds what is kept of a program's output.
+// maxOutput bounds what is kept of a program's output, its end.
 const maxOutput = 4 << 20
 
 // Run runs c in a process group of its own. A group that is late is killed and,
 // if it does not even die (a dead NFS server), left alone.
 func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	name := c.Argv[0]
-	var out, errs capture
+	out, errs := &child.Tail{Most: maxOutput}, &child.Tail{Most: maxOutput}
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
 	cmd.Env = append(os.Environ(), append([]string{"LC_ALL=C", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER="}, c.Env...)...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &errs, time.Second
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, errs, time.Second
 	if c.Log != nil {
 		cmd.Stdout, cmd.Stderr = c.Log, c.Log
 	}
@@ -62,17 +62,14 @@ func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	limit := time.NewTimer(c.Timeout)
-	defer limit.Stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("%w (%s)", ErrDeadline, c.Timeout))
+	defer cancel()
 	select {
 	case err := <-ended:
-		return output(name, err, &out, &errs, c.Log)
-	case <-limit.C:
-		kill(cmd, ended)
-		return Output{}, fmt.Errorf("run %s: %w (%s)", name, ErrDeadline, c.Timeout)
+		return output(name, err, out, errs, c.Log)
 	case <-ctx.Done():
 		kill(cmd, ended)
-		return Output{}, fmt.Errorf("run %s: %w", name, ctx.Err())
+		return Output{}, fmt.Errorf("run %s: %w", name, context.Cause(ctx))
 	}
 }
 
@@ -85,7 +82,7 @@ func kill(cmd *exec.Cmd, ended <-chan error) {
 	}
 }
 
-func output(name string, err error, out, errs *capture, log *os.File) (Output, error) {
+func output(name string, err error, out, errs fmt.Stringer, log *os.File) (Output, error) {
 	var exit *exec.ExitError
 	switch {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
@@ -123,25 +120,4 @@ func (o Output) Brief() string {
 		text = "…" + strings.ToValidUTF8(text[len(text)-400:], "")
 	}
 	return text
-}
-
-// capture keeps the start of an output; several goroutines may use it.
-type capture struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (c *capture) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if room := maxOutput - c.buf.Len(); room > 0 {
-		c.buf.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
-}
-
-func (c *capture) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.buf.String()
 }

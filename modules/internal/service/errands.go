@@ -90,7 +90,7 @@ func ShareAlive(ctx context.Context, path string, deadline time.Duration) error 
 }
 
 // openLog opens the file that takes the start command's output.
-var openLog = errand.NewFile("log", func(_ context.Context, path string) (*os.File, error) {
+var openLog = errand.New("log", func(_ context.Context, path string) (*os.File, error) {
 	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
