@@ -52,7 +52,7 @@ func forbidden(folder, target string) string {
 // each other's users.
 func ground(folder string) bool {
 	switch strings.TrimPrefix(folder, "modules/internal/") {
-	case "arguments", "beneath", "child", "durable", "human", "jsonfile", "libpq", "printable", "problem", "process", "program", "progress", "repath", "scratch", "seal", "secret":
+	case "arguments", "beneath", "child", "durable", "human", "jsonfile", "libpq", "printable", "problem", "process", "program", "progress", "regular", "repath", "scratch", "seal", "secret":
 		return true
 	}
 	return false

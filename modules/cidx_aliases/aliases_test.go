@@ -207,6 +207,18 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// Whoever opens a pipe waits for its other end.
+func TestPipesAmongTheAliasFilesAreLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.copyTrees(t)
+	must(t, syscall.Mkfifo(filepath.Join(w.repos(), "aliases/pipe.json"), 0o600))
+	must(t, os.Symlink("pipe.json", filepath.Join(w.repos(), "aliases/link.json")))
+	reply := w.run(t)
+	if got := reply.Get("left_alone.#.file").Raw; reply.Get("failed").Bool() || !strings.Contains(got, "pipe.json") || !strings.Contains(got, "link.json") {
+		t.Error(reply.Raw)
+	}
+}
+
 func TestRefusedOnTheShare(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, w world)
@@ -227,6 +239,11 @@ func TestRefusedOnTheShare(t *testing.T) {
 			must(t, os.Remove(filepath.Join(w.share, "golden-repos", web)))
 			must(t, os.Symlink(filepath.Join(w.repos(), web), filepath.Join(w.share, "golden-repos", web)))
 		}, "is not a regular file"},
+		"a pipe in place of an alias file on the share": {func(t *testing.T, w world) {
+			w.copyTrees(t)
+			must(t, os.Remove(filepath.Join(w.share, "golden-repos", web)))
+			must(t, syscall.Mkfifo(filepath.Join(w.share, "golden-repos", web), 0o600))
+		}, "web-global.json: not a regular file"},
 		"an original is a link": {func(t *testing.T, w world) {
 			must(t, os.Rename(filepath.Join(w.repos(), web), filepath.Join(w.home, "web.json")))
 			must(t, os.Symlink(filepath.Join(w.home, "web.json"), filepath.Join(w.repos(), web)))

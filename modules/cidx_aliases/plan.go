@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -78,7 +79,7 @@ func (s *step) add(p *plan, rel string) error {
 	if !info.Mode().IsRegular() {
 		return s.irregular(p, path)
 	}
-	original, err := os.ReadFile(path)
+	original, err := regular.Read(path)
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
 	}
@@ -94,9 +95,11 @@ func (s *step) add(p *plan, rel string) error {
 		return problem.Problem{What: err.Error(), At: path, Fix: "rename the folder and register the repository anew in CIDX"}
 	}
 	a := alias{rel: rel, info: info, original: original, expected: expected}
-	a.found, err = os.ReadFile(filepath.Join(s.tree.Target, rel))
+	target := filepath.Join(s.tree.Target, rel)
+	a.found, err = regular.Read(target)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read alias file on the share: %w", err)
+		return problem.Problem{What: "read alias file on the share: " + err.Error(), At: target,
+			Fix: "move it away, or make it readable for the user that runs the migration, which writes this file anew"}
 	}
 	p.aliases = append(p.aliases, a)
 	return s.checkTarget(a, path)

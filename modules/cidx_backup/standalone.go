@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // prepare writes the standalone configuration before the server is stopped: from
@@ -50,7 +51,7 @@ func (k *keeper) takeConfig(ctx context.Context, standing home.Standing) error {
 		return nil
 	}
 	path := k.State().ClusterConfig()
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, now.Raw) {
+	if old, err := regular.Read(path); err == nil && bytes.Equal(old, now.Raw) {
 		return nil
 	}
 	k.reply.Changed = true

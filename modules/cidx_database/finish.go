@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/keyring"
 	"cidx-cluster/modules/internal/loaded"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // finish does what follows the commit. Nothing of it can undo the load, and all
@@ -67,7 +68,7 @@ func (r *runner) keepRecord(m *loaded.Marker) error {
 
 // readRecord reads database.json.
 func readRecord(state home.State) (m *loaded.Marker, err error) {
-	raw, err := os.ReadFile(state.Database())
+	raw, err := regular.Read(state.Database())
 	if err == nil {
 		m = &loaded.Marker{}
 		err = json.Unmarshal(raw, m)

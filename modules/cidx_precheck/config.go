@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // allowed are the keys that CIDX 11.79 accepts in the objects of config.json;
@@ -164,7 +165,7 @@ func (e *examiner) legacy() problem.List {
 	for _, name := range []string{"users.json", "jobs.json", "ci_tokens.json", "invalidated_sessions.json"} {
 		for _, dir := range []string{"", "data"} {
 			path := filepath.Join(e.Home, dir, name)
-			raw, err := os.ReadFile(path)
+			raw, err := regular.Read(path)
 			if err != nil || !holdsData(raw) {
 				continue
 			}

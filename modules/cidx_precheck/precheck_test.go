@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -296,6 +297,16 @@ func TestAFolderThatWouldNotBeSharedIsTold(t *testing.T) {
 	reply, _, err := s.run(true)
 	must(t, err)
 	if got := strings.Join(reply.Warnings, "\n"); !strings.Contains(got, "data/activated-repos does not exist: what users activate later") {
+		t.Errorf("warnings: %s", got)
+	}
+}
+
+func TestAPipeAmongTheAliasFilesIsTold(t *testing.T) {
+	s := newStage(t)
+	must(t, syscall.Mkfifo(s.Path("data/golden-repos/aliases/pipe.json"), 0o600))
+	reply, _, err := s.run(true)
+	must(t, err)
+	if got := strings.Join(reply.Warnings, "\n"); !strings.Contains(got, "aliases/pipe.json is no file: it is no alias, and stays as it is") {
 		t.Errorf("warnings: %s", got)
 	}
 }

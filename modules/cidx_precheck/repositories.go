@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/obstacle"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/repath"
 )
 
@@ -49,9 +50,13 @@ func (e *examiner) aliases(layout home.Layout) problem.List {
 }
 
 func (e *examiner) alias(path string, certain bool) error {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.Read(path)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil // e.closed tells
+	}
+	if errors.Is(err, regular.ErrNot) {
+		e.warn("%s is no file: it is no alias, and stays as it is", path)
+		return nil
 	}
 	if err != nil {
 		return wrong(err.Error(), path, "make the file readable for the user that runs the migration")

@@ -14,6 +14,7 @@ import (
 
 	"cidx-cluster/modules/internal/document"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // fromDatabase takes the tables from the reply, or from the record of what was
@@ -31,7 +32,7 @@ func (d *gathering) fromDatabase(state home.State, replies []reply) {
 			d.Secrets = v
 		}
 	}
-	raw, err := os.ReadFile(state.Database())
+	raw, err := regular.Read(state.Database())
 	if errors.Is(err, fs.ErrNotExist) || d.Check || d.Outcome == document.Rehearsed || d.Outcome == document.Refused {
 		return
 	}
@@ -169,7 +170,7 @@ var beside = []document.Artifact{
 func (d *gathering) artifacts(state home.State) {
 	for _, a := range beside {
 		a.Path = state.Report(a.Path)
-		raw, err := os.ReadFile(a.Path)
+		raw, err := regular.Read(a.Path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // Listing is what a tree's folder held when it was set aside: names two levels
@@ -51,7 +52,7 @@ func (c *Change) KeepListing(trees []Tree) error {
 
 // ReadListing is what KeepListing wrote; empty where nothing was set aside.
 func (c *Change) ReadListing() (Listing, error) {
-	raw, err := os.ReadFile(c.listingPath())
+	raw, err := regular.Read(c.listingPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return Listing{}, nil
 	}

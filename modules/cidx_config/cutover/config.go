@@ -20,6 +20,7 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -75,7 +76,7 @@ func (c *Change) replace(now home.Config, after []byte, what string) {
 	}
 	write := func(raw []byte) func() error {
 		return func() error {
-			if old, err := os.ReadFile(now.Path); err == nil && bytes.Equal(old, raw) {
+			if old, err := regular.Read(now.Path); err == nil && bytes.Equal(old, raw) {
 				return nil
 			}
 			// Where config.json is lost, its backup tells owner and mode.
@@ -134,7 +135,7 @@ func (c *Change) ConfigBack(ctx context.Context, now home.Config) error {
 // keep plans to store the cluster's configuration for the next migration.
 func (c *Change) keep(now home.Config) {
 	path := c.State().ClusterConfig()
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, now.Raw) {
+	if old, err := regular.Read(path); err == nil && bytes.Equal(old, now.Raw) {
 		return
 	}
 	c.Plan = append(c.Plan, Step{Name: "keep the cluster's configuration as " + path, Event: "kept", Do: func() error {

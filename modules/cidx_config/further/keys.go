@@ -20,6 +20,7 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/kept"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -33,7 +34,7 @@ type keyFiles map[string][]byte
 func readKeys(ctx context.Context, c home.Common) (keyFiles, error) {
 	found := keyFiles{}
 	for name, path := range kept.Keys(c) {
-		raw, err := os.ReadFile(path)
+		raw, err := regular.Read(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the server's user"}
 		}
@@ -109,7 +110,7 @@ func (n Node) keepBefore(ctx context.Context) error {
 }
 
 func (n Node) readBefore() (b before, err error) {
-	raw, err := os.ReadFile(n.beforePath())
+	raw, err := regular.Read(n.beforePath())
 	if err == nil {
 		err = json.Unmarshal(raw, &b)
 	}

@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // A marker is a file that one node has just written on the share, and that a
@@ -64,7 +65,7 @@ func (j *joining) findMarker(ctx context.Context, found cutover.Found) error {
 			"not a copy or a snapshot of it",
 	}
 	for until := time.Now().Add(markerPatience); ; {
-		raw, err := os.ReadFile(path)
+		raw, err := regular.Read(path)
 		switch {
 		case err == nil && string(raw) == j.of.Proof:
 			return j.sameOwner(path)

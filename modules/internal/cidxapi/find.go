@@ -6,13 +6,13 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 
 	"github.com/tidwall/gjson"
 
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // Where CIDX listens when nothing says otherwise (its class default; the
@@ -82,7 +82,7 @@ func portOf(u *url.URL) string {
 // fromLaunch reads one of CIDX's launch files; "" if there is none or it names
 // neither host nor port.
 func fromLaunch(path string) (string, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

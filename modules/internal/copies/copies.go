@@ -18,6 +18,7 @@ import (
 
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/scratch"
 	"cidx-cluster/modules/internal/sqlite"
 )
@@ -154,7 +155,7 @@ func Stamps(dir string) (map[string]Stamp, error) {
 		if d.IsDir() {
 			return durable.SyncFolder(path)
 		}
-		f, err := os.Open(path)
+		f, err := regular.Open(path)
 		if err != nil {
 			return err
 		}

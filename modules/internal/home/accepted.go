@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/journal"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // Names of cidx_config's journal entries about the acceptance of a migration. The
@@ -67,7 +68,7 @@ func (s State) Acceptance() string { return s.Path("accepted.json") }
 
 // accepted reads the record; nil where there is none.
 func (s State) accepted() (*Acceptance, error) {
-	raw, err := os.ReadFile(s.Acceptance())
+	raw, err := regular.Read(s.Acceptance())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // AliasDirs are the folders, relative to the golden-repos tree, in which alias
@@ -42,7 +43,7 @@ func Aliases(golden string) ([]Alias, error) {
 				continue
 			}
 			rel := filepath.Join(dir, e.Name())
-			raw, err := os.ReadFile(filepath.Join(golden, rel))
+			raw, err := regular.Read(filepath.Join(golden, rel))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, problem.Problem{What: err.Error(), At: filepath.Join(golden, rel),
 					Fix: "make the file readable for the server's user; the server reads it, too"}
@@ -57,7 +58,7 @@ func Aliases(golden string) ([]Alias, error) {
 
 // IsAliasFile reports whether path is an alias file.
 func IsAliasFile(path string) bool {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.Read(path)
 	_, ok := aliasTarget(raw)
 	return err == nil && ok
 }
@@ -73,7 +74,7 @@ func aliasTarget(raw []byte) (target string, ok bool) {
 // order in which CIDX looks.
 func AliasTargets(golden, name string) (targets []string) {
 	for _, dir := range AliasDirs {
-		raw, _ := os.ReadFile(filepath.Join(golden, dir, name+".json")) // what cannot be read leads nowhere
+		raw, _ := regular.Read(filepath.Join(golden, dir, name+".json")) // what cannot be read leads nowhere
 		if target, ok := aliasTarget(raw); ok {
 			targets = append(targets, target)
 		}

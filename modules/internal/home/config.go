@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/tidwall/gjson"
@@ -13,6 +12,7 @@ import (
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -40,7 +40,7 @@ func (c Common) Config(ctx context.Context) (Config, error) { return ReadConfig(
 // ReadConfig reads a config.json and registers its secrets with ctx's keeper.
 // The error is a Problem.
 func ReadConfig(ctx context.Context, path string) (Config, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return Config{}, problem.Problem{What: "no such file", At: path,

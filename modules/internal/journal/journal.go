@@ -15,6 +15,7 @@ import (
 
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/printable"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // Entry is one event.
@@ -72,7 +73,7 @@ func endLine(f *os.File) error {
 
 // Read returns the entries in order; a journal that does not exist has none.
 func Read(path string) ([]Entry, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"cidx-cluster/modules/internal/beneath"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // What a Difference can be.
@@ -123,7 +124,7 @@ func Describe(info fs.FileInfo) Source {
 // behind a link.
 func (p *Places) DescribeConfig() (Source, error) {
 	s := Source{Path: "config.json", Kind: Config}
-	raw, err := os.ReadFile(p.At(s.file()))
+	raw, err := regular.Read(p.At(s.file()))
 	if errors.Is(err, fs.ErrNotExist) {
 		s.Absent = true
 		return s, nil

@@ -12,12 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // Kinds of sources.
@@ -67,7 +67,7 @@ func (r Record) Present(kind string) (files int, bytes int64) {
 // Problem.
 func Read(p *Places) (r Record, ok bool, err error) {
 	state := p.common.State()
-	raw, err := os.ReadFile(state.Backup())
+	raw, err := regular.Read(state.Backup())
 	if errors.Is(err, fs.ErrNotExist) {
 		return Record{}, false, nil
 	}

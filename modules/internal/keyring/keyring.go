@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"cidx-cluster/modules/internal/keys"
 	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/secret"
 )
 
@@ -107,7 +107,7 @@ func (r *Ring) readJWT(c home.Common, n *load.Notes) error {
 }
 
 func read(path string) (text string, found bool, err error) {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.Read(path)
 	switch {
 	case err == nil:
 		return string(raw), true, nil

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cidx-cluster/modules/internal/regular"
 )
 
 // DefaultSocket is the folder of sockets that Debian's and psycopg's libpq use;
@@ -35,7 +37,7 @@ func (s Settings) Password(t Target) (password, ignored string) {
 	case info.Mode().Perm()&0o077 != 0:
 		return "", "its mode lets others read it (chmod 0600)"
 	}
-	raw, err := os.ReadFile(s["passfile"])
+	raw, err := regular.Read(s["passfile"])
 	if err != nil {
 		return "", err.Error()
 	}

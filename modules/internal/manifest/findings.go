@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // Finding is something of the source that the copy does not have, or that is not
@@ -30,7 +31,7 @@ type Findings map[string][]Finding
 // and detail, each quoted as in Go, with tabs between. A file that is missing or damaged is nil:
 // then every folder is looked at.
 func ReadFindings(path string) (Findings, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -74,7 +75,7 @@ func (f Findings) Write(path string) error {
 			b.WriteString(one.line(folder))
 		}
 	}
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b.Bytes()) {
+	if old, err := regular.Read(path); err == nil && bytes.Equal(old, b.Bytes()) {
 		return nil
 	}
 	if err := durable.Write(path, b.Bytes(), nil); err != nil {

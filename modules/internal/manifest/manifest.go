@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // Manifest remembers, folder by folder, which source state was copied. It lives
@@ -56,7 +57,7 @@ const magic = "cidx-manifest 4\n"
 func Open(path string) (*Manifest, error) {
 	m := &Manifest{path: path}
 	for file, name := range []string{path, path + ".log"} {
-		f, err := os.Open(name)
+		f, err := regular.Open(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read manifest: %w", err)
 		}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"cidx-cluster/modules/internal/durable"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -32,7 +32,7 @@ type Record struct {
 // the copy is looked at instead of believed.
 func readRecord(p *Part) (Record, error) {
 	var r Record
-	raw, err := os.ReadFile(p.beside(".json"))
+	raw, err := regular.Read(p.beside(".json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
@@ -87,7 +87,7 @@ func trustIn(p *Part, r Record, written time.Time) trust {
 // bootID is another one after each start of the machine; "" where the kernel
 // does not tell.
 func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := regular.Read("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}

@@ -15,6 +15,7 @@ import (
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/load"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/sqlite"
 )
@@ -77,7 +78,7 @@ func (a *activated) read(conn *sqlite.Conn, tree home.Tree) error {
 
 // row reads one metadata file.
 func (a *activated) row(user, file string) ([]sqlite.Value, error) {
-	raw, err := os.ReadFile(file)
+	raw, err := regular.Read(file)
 	if err != nil {
 		return nil, problem.Problem{What: err.Error(), At: file, Fix: readable}
 	}

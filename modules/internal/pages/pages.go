@@ -10,9 +10,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -52,12 +52,12 @@ func Compare(ctx context.Context, before, after *sqlite.Conn) (*Pages, error) {
 
 // blocks compares the files without their logs.
 func (p *Pages) blocks(ctx context.Context) error {
-	old, err := os.Open(p.before.conn.Path())
+	old, err := regular.Open(p.before.conn.Path())
 	if err != nil {
 		return err
 	}
 	defer old.Close()
-	fresh, err := os.Open(p.after.conn.Path())
+	fresh, err := regular.Open(p.after.conn.Path())
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 
+	"cidx-cluster/modules/internal/regular"
 	"cidx-cluster/modules/internal/sqlite"
 )
 
@@ -120,7 +120,7 @@ func (s *side) mark(ctx context.Context, known bits) error {
 // logged puts the pages that the log holds into named. Not all of it may count.
 func (s *side) logged(named bits) error {
 	const head, frameHead = 32, 24
-	log, err := os.Open(s.conn.Path() + "-wal")
+	log, err := regular.Open(s.conn.Path() + "-wal")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

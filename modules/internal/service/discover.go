@@ -2,11 +2,12 @@ package service
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"cidx-cluster/modules/internal/regular"
 )
 
 // restarters matches what restarts the server behind our back: CIDX's
@@ -110,7 +111,7 @@ func CronJobs() []string {
 	for _, pattern := range []string{"/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/*", "/var/spool/cron/crontabs/*"} {
 		paths, _ := filepath.Glob(pattern) // the patterns are well-formed
 		for _, path := range paths {
-			raw, err := os.ReadFile(path)
+			raw, err := regular.Read(path)
 			if err != nil {
 				continue // a folder, or not ours to read
 			}

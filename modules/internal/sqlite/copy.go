@@ -13,6 +13,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // copyAttempts is how often Copy tries to catch a file that does not change.
@@ -107,7 +108,7 @@ func footprint(path string) (p print, err error) {
 		return p, fmt.Errorf("stat database: %w", err)
 	}
 	p.size, p.modified = info.Size(), info.ModTime().UnixNano()
-	log, err := os.Open(path + "-wal")
+	log, err := regular.Open(path + "-wal")
 	if err == nil {
 		_, err = io.ReadFull(log, p.log[:])
 		log.Close()
@@ -128,7 +129,7 @@ func footprint(path string) (p print, err error) {
 // rollback journal whose header is not zeroed.
 func HasHotJournal(path string) (bool, error) {
 	path += "-journal"
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -174,7 +175,7 @@ func rollBack(path, name string) error {
 
 // copyFile copies one file; one that does not exist leaves none behind.
 func copyFile(ctx context.Context, from, to string) error {
-	in, err := os.Open(from)
+	in, err := regular.Open(from)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove old copy: %w", err)

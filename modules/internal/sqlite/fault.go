@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/regular"
 )
 
 // magic starts every SQLite file (https://sqlite.org/fileformat2.html).
@@ -19,22 +19,18 @@ const magic = "SQLite format 3\x00"
 // checkHeader tells what is wrong with a file before SQLite would say so in
 // fewer words. Problems call it name.
 func checkHeader(path, name string) error {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return problem.Problem{What: "database file is missing", At: name,
 			Fix: "restore the file, or name the server's data directory in cidx_home"}
+	}
+	if errors.Is(err, regular.ErrNot) {
+		return problem.Problem{What: "not a regular file", At: name, Fix: "move it away and restore the database file"}
 	}
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: name, Fix: readable}
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("stat database: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return problem.Problem{What: "not a regular file", At: name, Fix: "move it away and restore the database file"}
-	}
 	head := make([]byte, len(magic))
 	n, err := io.ReadFull(f, head)
 	if n == 0 && errors.Is(err, io.EOF) {

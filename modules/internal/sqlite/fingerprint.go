@@ -6,7 +6,8 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
+
+	"cidx-cluster/modules/internal/regular"
 )
 
 // Fingerprint adds to h what changes whenever a database does: its size and
@@ -26,7 +27,7 @@ func Fingerprint(h hash.Hash, path string) error {
 
 // ends adds the size of a file, its first bytes and its last ones.
 func ends(h hash.Hash, path string, first, last int64) error {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprint(h, "absent\n")
 		return nil
