@@ -10,8 +10,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
-
-	"cidx-cluster/modules/internal/regular"
 )
 
 // system is where Debian's and the source's libpq look for services of everybody.
@@ -127,7 +125,7 @@ func (s Settings) service() error {
 
 // serviceIn adds the parameters of one service of one file.
 func (s Settings) serviceIn(file, name string) (found bool, err error) {
-	f, err := regular.Open(file)
+	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

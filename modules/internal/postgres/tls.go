@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -14,7 +15,6 @@ import (
 
 	"cidx-cluster/modules/internal/libpq"
 	"cidx-cluster/modules/internal/problem"
-	"cidx-cluster/modules/internal/regular"
 )
 
 var versions = map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11,
@@ -65,7 +65,7 @@ func revocations(s libpq.Settings) ([]*x509.RevocationList, error) {
 	}
 	var lists []*x509.RevocationList
 	for _, file := range files {
-		raw, err := regular.Read(file)
+		raw, err := os.ReadFile(file)
 		if err != nil {
 			return nil, problem.Problem{What: "list of revoked certificates: " + err.Error(), At: file,
 				Fix: "make it readable for the server's user, or correct sslcrl in postgres_dsn"}
