@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/home"
@@ -49,53 +48,35 @@ type leftAlone struct {
 func (s *step) plan() (plan, error) {
 	p := plan{tree: s.tree, leftAlone: []leftAlone{}, stale: []string{}}
 	var problems problem.List
-	for _, dir := range home.AliasDirs {
-		entries, err := os.ReadDir(filepath.Join(s.tree.Local, dir))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			fix := "make the folder readable for the user that runs the migration"
-			problems.Add(problem.Problem{What: err.Error(), At: filepath.Join(s.tree.Local, dir), Fix: fix})
-			continue
-		}
-		for _, e := range entries {
-			if strings.HasSuffix(e.Name(), ".json") && !e.IsDir() {
-				problems.Add(s.add(&p, filepath.Join(dir, e.Name())))
-			}
-		}
-		p.stale = append(p.stale, s.strangers(dir)...)
+	files, err := home.AliasFiles(s.tree.Local)
+	problems.Add(err)
+	for _, f := range files {
+		problems.Add(s.add(&p, f))
 	}
+	p.stale = append(p.stale, s.strangers()...)
 	return p, problems.Err()
 }
 
 // add plans one JSON file.
-func (s *step) add(p *plan, rel string) error {
-	path := filepath.Join(s.tree.Local, rel)
-	info, err := os.Lstat(path)
-	if err != nil {
-		return fmt.Errorf("look at alias file: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return s.irregular(p, path)
-	}
-	original, err := regular.Read(path)
-	if err != nil {
-		return problem.Problem{What: err.Error(), At: path, Fix: "make the file readable for the user that runs the migration"}
-	}
-	if err := jsonfile.Check(original); err != nil {
-		return s.doubtful(p, rel, path, err)
-	}
-	if !isAlias(original) {
-		p.leftAlone = append(p.leftAlone, leftAlone{path, "has no target_path"})
+func (s *step) add(p *plan, f home.AliasFile) error {
+	path := filepath.Join(s.tree.Local, f.Rel)
+	switch {
+	case !f.Info.Mode().IsRegular():
+		return p.irregular(path, f)
+	case errors.Is(f.Fault, home.ErrNoTarget):
+		p.leftAlone = append(p.leftAlone, leftAlone{path, f.Fault.Error()})
 		return nil
+	case f.Fault != nil && f.Raw == nil:
+		return f.Unreadable(path)
+	case f.Fault != nil:
+		return s.doubtful(p, f.Rel, path, f.Fault)
 	}
-	expected, err := rewrite(original, s.moves)
+	expected, err := rewrite(f.Raw, s.moves)
 	if err != nil {
 		return problem.Problem{What: err.Error(), At: path, Fix: "rename the folder and register the repository anew in CIDX"}
 	}
-	a := alias{rel: rel, info: info, original: original, expected: expected}
-	target := filepath.Join(s.tree.Target, rel)
+	a := alias{rel: f.Rel, info: f.Info, original: f.Raw, expected: expected}
+	target := filepath.Join(s.tree.Target, f.Rel)
 	a.found, err = regular.Read(target)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return problem.Problem{What: "read alias file on the share: " + err.Error(), At: target,
@@ -107,8 +88,8 @@ func (s *step) add(p *plan, rel string) error {
 
 // irregular names what cannot be an alias file; a link to one is a problem,
 // because writing through its copy would reach the original.
-func (s *step) irregular(p *plan, path string) error {
-	if home.IsAliasFile(path) {
+func (p *plan) irregular(path string, f home.AliasFile) error {
+	if f.Fault == nil {
 		fix := "replace the link with a copy of the file that it points at"
 		return problem.Problem{What: "the alias file is a symbolic link", At: path, Fix: fix}
 	}
@@ -131,19 +112,12 @@ func (s *step) doubtful(p *plan, rel, path string, why error) error {
 // strangers are alias files on the share without an original: of a repository
 // that a cluster added before it was rolled back, or that was removed since an
 // earlier copy. The cluster would take them for its own.
-func (s *step) strangers(dir string) []string {
-	entries, err := os.ReadDir(filepath.Join(s.tree.Target, dir))
-	if err != nil {
-		return nil // not copied yet
-	}
-	var stale []string
-	for _, e := range entries {
-		path := filepath.Join(s.tree.Target, dir, e.Name())
-		if !strings.HasSuffix(e.Name(), ".json") || !e.Type().IsRegular() {
-			continue
-		}
-		if _, err := os.Lstat(filepath.Join(s.tree.Local, dir, e.Name())); errors.Is(err, fs.ErrNotExist) && home.IsAliasFile(path) {
-			stale = append(stale, path)
+func (s *step) strangers() (stale []string) {
+	there, _ := home.AliasFiles(s.tree.Target) // what cannot be read is no alias for the cluster either
+	for _, f := range there {
+		_, err := os.Lstat(filepath.Join(s.tree.Local, f.Rel))
+		if f.Info.Mode().IsRegular() && f.Fault == nil && errors.Is(err, fs.ErrNotExist) {
+			stale = append(stale, filepath.Join(s.tree.Target, f.Rel))
 		}
 	}
 	return stale

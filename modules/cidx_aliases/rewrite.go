@@ -51,12 +51,6 @@ func rewrite(doc []byte, moves map[string]string) ([]byte, error) {
 	return jsonfile.Set(doc, edits...)
 }
 
-// isAlias reports whether doc is what makes an alias file: an object with a
-// string target_path.
-func isAlias(doc []byte) bool {
-	return jsonfile.Get(doc, targetPath).Type == gjson.String
-}
-
 // below reports whether path is dir or lies in it, as text.
 func below(path, dir string) bool {
 	path = filepath.Clean(path)

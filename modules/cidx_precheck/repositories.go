@@ -9,11 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
-	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/obstacle"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/regular"
@@ -26,49 +23,35 @@ func (e *examiner) aliases(layout home.Layout) problem.List {
 	if !ok {
 		return nil
 	}
-	dirs := []string{"aliases"}
-	if layout.Kind == "assumed" {
-		dirs = append(dirs, ".")
-	}
-	var problems problem.List
-	for _, dir := range dirs {
-		folder := filepath.Join(golden.Local, dir)
-		entries, err := os.ReadDir(folder)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			continue // of the latter e.closed tells
+	files, err := home.AliasFiles(golden.Local)
+	problems := e.found.untold(err)
+	for _, f := range files {
+		if f.Fault == nil || filepath.Dir(f.Rel) != "aliases" && layout.Kind != "assumed" || strings.HasPrefix(f.Name, ".") {
+			continue
 		}
-		if err != nil {
-			problems.Add(wrong(err.Error(), folder, "make it a folder that the user who runs the migration can read"))
-		}
-		for _, entry := range entries {
-			if !entry.IsDir() && strings.HasSuffix(entry.Name(), ".json") && !strings.HasPrefix(entry.Name(), ".") {
-				problems.Add(e.alias(filepath.Join(folder, entry.Name()), dir == "aliases"))
-			}
-		}
+		problems.Add(e.noAlias(filepath.Join(golden.Local, f.Rel), f))
 	}
 	return problems
 }
 
-func (e *examiner) alias(path string, certain bool) error {
-	raw, err := regular.Read(path)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // e.closed tells
-	}
-	if errors.Is(err, regular.ErrNot) {
+// noAlias judges what lies where alias files lie and is none.
+func (e *examiner) noAlias(path string, f home.AliasFile) error {
+	switch {
+	case errors.Is(f.Fault, home.ErrNoTarget):
+		if filepath.Dir(f.Rel) == "aliases" {
+			e.warn("%s has no target_path: it is no alias, and stays as it is", path)
+		}
+		return nil
+	case errors.Is(f.Fault, regular.ErrNot):
 		e.warn("%s is no file: it is no alias, and stays as it is", path)
 		return nil
+	case errors.Is(f.Fault, fs.ErrPermission):
+		return nil // e.closed tells
+	case f.Raw == nil:
+		return f.Unreadable(path)
 	}
-	if err != nil {
-		return wrong(err.Error(), path, "make the file readable for the user that runs the migration")
-	}
-	if err := jsonfile.Check(raw); err != nil {
-		return wrong(err.Error(), path,
-			"restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none")
-	}
-	if certain && gjson.GetBytes(raw, "target_path").Type != gjson.String {
-		e.warn("%s has no target_path: it is no alias, and stays as it is", path)
-	}
-	return nil
+	return wrong(f.Fault.Error(), path,
+		"restore the alias file, or remove it: CIDX makes a new one at its start for a repository that has none")
 }
 
 // most problems of one kind that are listed one by one.

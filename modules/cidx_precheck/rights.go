@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"cidx-cluster/modules/internal/cidx"
 	"cidx-cluster/modules/internal/home"
@@ -64,15 +63,13 @@ func leads(path string) bool {
 // aliasPaths are the folders that hold alias files, and the files in them.
 func aliasPaths(golden string) []string {
 	paths := []string{golden}
-	for _, dir := range []string{filepath.Join(golden, "aliases"), golden} {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			paths = append(paths, dir)
-		}
-		for _, entry := range entries {
-			if entry.Type().IsRegular() && strings.HasSuffix(entry.Name(), ".json") {
-				paths = append(paths, filepath.Join(dir, entry.Name()))
-			}
+	files, err := home.AliasFiles(golden)
+	for _, p := range problem.Of(err) {
+		paths = append(paths, p.At)
+	}
+	for _, f := range files {
+		if f.Info.Mode().IsRegular() {
+			paths = append(paths, filepath.Join(golden, f.Rel))
 		}
 	}
 	return paths

@@ -2,7 +2,6 @@ package home
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,46 +27,89 @@ type Alias struct {
 	Target string // target_path
 }
 
-// Aliases reads the alias files of a golden-repos tree. What goes meanwhile is left
-// out; what cannot be read is a Problem, never taken for absent.
-func Aliases(golden string) ([]Alias, error) {
-	var list []Alias
+// AliasFile is what lies where alias files may lie, and is named like one.
+type AliasFile struct {
+	Alias
+	Info  fs.FileInfo // of itself: a link is not followed
+	Fault error       // why it is no alias file; nil also for a link to one
+}
+
+// ErrNoTarget is the Fault of other JSON, of which nobody says that it is an alias.
+var ErrNoTarget = errors.New("has no target_path")
+
+// AliasFiles reads them. What goes meanwhile is left out. The error is the Problem
+// of a folder that cannot be read.
+func AliasFiles(golden string) ([]AliasFile, error) {
+	var list []AliasFile
 	for _, dir := range AliasDirs {
 		entries, err := os.ReadDir(filepath.Join(golden, dir))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("list alias files: %w", err)
+			return nil, problem.Problem{What: "list alias files: " + err.Error(), At: filepath.Join(golden, dir),
+				Fix: "make it a folder that the server's user can read"}
 		}
 		for _, e := range entries {
 			name, isJSON := strings.CutSuffix(e.Name(), ".json")
-			if !isJSON || !e.Type().IsRegular() {
+			if !isJSON || e.IsDir() {
 				continue
 			}
-			rel := filepath.Join(dir, e.Name())
-			raw, err := regular.Read(filepath.Join(golden, rel))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, problem.Problem{What: err.Error(), At: filepath.Join(golden, rel),
-					Fix: "make the file readable for the server's user; the server reads it, too"}
+			f := AliasFile{Alias: Alias{Name: name, Rel: filepath.Join(dir, e.Name())}}
+			path := filepath.Join(golden, f.Rel)
+			if f.Info, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+				continue
 			}
-			if target, ok := aliasTarget(raw); ok {
-				list = append(list, Alias{Name: name, Rel: rel, Raw: raw, Target: target})
+			f.Raw, f.Fault = regular.Read(path)
+			if f.Fault == nil {
+				f.Target, f.Fault = aliasTarget(f.Raw)
 			}
+			list = append(list, f)
 		}
 	}
 	return list, nil
 }
 
+// Unreadable is the problem of a file, at, whose content is not known: it is never
+// taken for absent.
+func (f AliasFile) Unreadable(at string) error {
+	return problem.Problem{What: f.Fault.Error(), At: at,
+		Fix: "make the file readable for the server's user; the server reads it, too"}
+}
+
+// Aliases are the alias files of a golden-repos tree.
+func Aliases(golden string) ([]Alias, error) {
+	files, err := AliasFiles(golden)
+	var list []Alias
+	for _, f := range files {
+		switch {
+		case !f.Info.Mode().IsRegular():
+		case f.Raw == nil && f.Fault != nil:
+			return nil, f.Unreadable(filepath.Join(golden, f.Rel))
+		case f.Fault == nil:
+			list = append(list, f.Alias)
+		}
+	}
+	return list, err
+}
+
 // IsAliasFile reports whether path is an alias file.
 func IsAliasFile(path string) bool {
 	raw, err := regular.Read(path)
-	_, ok := aliasTarget(raw)
-	return err == nil && ok
+	if err == nil {
+		_, err = aliasTarget(raw)
+	}
+	return err == nil
 }
 
 // aliasTarget is what makes an alias file: a JSON object with a string target_path,
 // and with no key twice, because readers disagree about which one counts.
-func aliasTarget(raw []byte) (target string, ok bool) {
+func aliasTarget(raw []byte) (target string, err error) {
+	if err := jsonfile.Check(raw); err != nil {
+		return "", err
+	}
 	value := jsonfile.Get(raw, "target_path")
-	return value.Str, value.Type == gjson.String && jsonfile.Check(raw) == nil
+	if value.Type != gjson.String {
+		return "", ErrNoTarget
+	}
+	return value.Str, nil
 }
 
 // AliasTargets are the folders to which the alias files of one name lead, in the
@@ -75,7 +117,7 @@ func aliasTarget(raw []byte) (target string, ok bool) {
 func AliasTargets(golden, name string) (targets []string) {
 	for _, dir := range AliasDirs {
 		raw, _ := regular.Read(filepath.Join(golden, dir, name+".json")) // what cannot be read leads nowhere
-		if target, ok := aliasTarget(raw); ok {
+		if target, err := aliasTarget(raw); err == nil {
 			targets = append(targets, target)
 		}
 	}
