@@ -14,9 +14,9 @@ func (d *gathering) forecasts(all []reply) {
 	told := all
 	if d.Outcome != document.Rehearsed {
 		told = slices.DeleteFunc(slices.Clone(all), func(r reply) bool { return !r.Get("check_mode").Bool() })
-	}
-	if d.Outcome != document.Rehearsed && (len(of(told, "database")) == 0 || len(of(told, "files")) == 0) {
-		return
+		if len(of(told, "database")) == 0 || len(of(told, "files")) == 0 {
+			return
+		}
 	}
 	d.Forecast = &document.Forecast{Moved: summed(told), Downtime: expect(all)}
 	if d.Outcome != document.Migrated || d.Check {

@@ -185,7 +185,7 @@ class HelperAction(ActionBase):
     def _internal(self, lease):
         """Arguments that are not the task's own."""
         return {"_cidx_run": dict(RUN, lease=lease), "_ansible_check_mode": bool(self._task.check_mode),
-                "_ansible_diff": bool(self._task.diff) and not self._quiet, "_ansible_verbosity": display.verbosity}
+                "_ansible_diff": bool(self._task.diff) and not self._quiet}
 
     def _patiently(self, words, data=None, patient=True):
         """Calls the helper; a lost connection is tried again until patience ends."""

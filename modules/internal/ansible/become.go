@@ -35,7 +35,6 @@ const (
 // order is what the child is told on its standard input, which the parent holds
 // open as long as it lives.
 type order struct {
-	User    string          `json:"user"`
 	Request job.Request     `json:"request"`
 	Input   json.RawMessage `json:"input"`
 }
@@ -63,7 +62,7 @@ func (m Module) perform(ctx context.Context, r job.Request, input []byte, sink p
 	case m.Root:
 		return m.withErrands(ctx, user, r, input, sink)
 	}
-	raw, err := m.runAs(ctx, order{User: user.String(), Request: r, Input: input}, user, sink)
+	raw, err := m.runAs(ctx, order{Request: r, Input: input}, user, sink)
 	if err != nil {
 		_, mode, _, _ := m.Decode(input)
 		return m.encode(mode, Reply{Changed: !mode.Check}, err, nil, keeperOf(m, input), nil)
@@ -152,7 +151,7 @@ func (p program) as(m Module) int {
 		return p.answer(tell, refusal(err))
 	}
 	return p.answer(tell, m.inTurn(ctx, o.Request, sink, func() []byte {
-		return m.serve(ctx, o.Input, sink, Mode{As: o.User, ByRoot: true})
+		return m.serve(ctx, o.Input, sink, Mode{ByRoot: true})
 	}))
 }
 

@@ -53,11 +53,10 @@ func object(raw []byte) (o map[string]any, err error) {
 func modeOf(given map[string]any) Mode {
 	check, _ := arguments.Bool(given["_ansible_check_mode"])
 	diff, _ := arguments.Bool(given["_ansible_diff"])
-	verbosity, _ := arguments.Int(given["_ansible_verbosity"])
 	for name := range given {
 		if strings.HasPrefix(name, "_ansible_") || strings.HasPrefix(name, "_cidx_") {
 			delete(given, name)
 		}
 	}
-	return Mode{Check: check, Diff: diff, Verbosity: int(verbosity)}
+	return Mode{Check: check, Diff: diff}
 }

@@ -128,7 +128,7 @@ func TestDecodeRefuses(t *testing.T) {
 func TestDecodeReadsTheMode(t *testing.T) {
 	for in, want := range map[string]Mode{
 		`{"home":"/h"}`: {},
-		`{"home":"/h","_ansible_check_mode":true,"_ansible_diff":true,"_ansible_verbosity":3}`:     {Check: true, Diff: true, Verbosity: 3},
+		`{"home":"/h","_ansible_check_mode":true,"_ansible_diff":true,"_ansible_verbosity":3}`:     {Check: true, Diff: true},
 		`{"home":"/h","_ansible_check_mode":"True","_ansible_diff":"no","_ansible_verbosity":"0"}`: {Check: true},
 	} {
 		if _, mode, _, err := testModule(nil).Decode([]byte(in)); err != nil || mode != want {

@@ -17,12 +17,10 @@ import (
 
 // Mode is how a module is to run, from Ansible's _ansible_* arguments.
 type Mode struct {
-	Check     bool // plan only: change nothing anywhere
-	Diff      bool // tell what changes, before and after
-	Verbosity int
-	As        string // the server's user, whom root has made this process for good; "" otherwise
-	ByRoot    bool   // root has started the run, whoever this process is
-	For       int    // uid of the server's user, where this process stays root for another user; else 0
+	Check  bool // plan only: change nothing anywhere
+	Diff   bool // tell what changes, before and after
+	ByRoot bool // root has started the run, whoever this process is
+	For    int  // uid of the server's user, where this process stays root for another user; else 0
 }
 
 // Spec is what makes a module, but for its function; plugins/modules describe it.

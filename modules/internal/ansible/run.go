@@ -43,7 +43,7 @@ func (m Module) serve(ctx context.Context, input []byte, sink progress.Sink, how
 
 	args, mode, secrets, err := m.Decode(input)
 	keeper.Keep(secrets...)
-	mode.As, mode.ByRoot, mode.For = how.As, how.ByRoot, how.For
+	mode.ByRoot, mode.For = how.ByRoot, how.For
 	var reply Reply
 	if err == nil {
 		begun, headed := time.Now(), m.heading(ctx, args)

@@ -51,7 +51,7 @@ func (a Argument) assign(field reflect.Value, v any) bool {
 		field.SetBool(b)
 		return ok
 	case reflect.Int:
-		n, ok := Int(v)
+		n, ok := toInt(v)
 		field.SetInt(n)
 		return ok
 	case reflect.Float64:
@@ -146,8 +146,8 @@ func Bool(v any) (bool, bool) {
 	return false, false
 }
 
-// Int accepts whole numbers, also as text.
-func Int(v any) (int64, bool) {
+// toInt accepts whole numbers, also as text.
+func toInt(v any) (int64, bool) {
 	s, ok := toString(v)
 	if !ok {
 		return 0, false

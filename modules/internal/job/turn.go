@@ -58,10 +58,10 @@ func (t *Turn) Try() (busy string, err error) {
 	}
 	lock, busy, err := t.seize()
 	if lock == nil {
-		return busy, err
+		return busy, err // or nothing to wait for
 	}
 	held, err := t.allowed() // again: it was a while ago
-	if err == nil && lock.Name() != os.DevNull && t.request.Run.ID != "" && (held.ID != "" || t.request.Run.Lease == Take) {
+	if err == nil && t.request.Run.ID != "" && (held.ID != "" || t.request.Run.Lease == Take) {
 		err = writeLease(t.path("lease"), t.request, held)
 	}
 	if err == nil {
@@ -144,7 +144,7 @@ func (t *Turn) allowed() (Lease, error) {
 }
 
 // seize locks; nil where somebody else has the lock, or where there is none and
-// none is needed, which is an open file of nothing.
+// none is needed.
 func (t *Turn) seize() (lock *os.File, busy string, err error) {
 	how := os.O_RDWR | unix.O_NOFOLLOW
 	if t.request.Run.Lease == Take || t.request.Run.ID == "" {
@@ -161,8 +161,7 @@ func (t *Turn) seize() (lock *os.File, busy string, err error) {
 	for {
 		f, err := os.OpenFile(t.path("lock"), how, 0o600)
 		if durable.Absent(err) {
-			f, err = os.Open(os.DevNull) // no real job has been here: nothing to wait for
-			return f, "", err
+			return nil, "", nil // no real job has been here
 		}
 		if err != nil {
 			return nil, "", fmt.Errorf("open lock: %w", err)
@@ -216,9 +215,6 @@ func stands(f *os.File) bool {
 
 // name writes into the lock who holds it, for messages.
 func name(lock *os.File, r Request) error {
-	if lock.Name() == os.DevNull {
-		return nil
-	}
 	raw, err := json.Marshal(tenant{r.Module, r.Time})
 	if err == nil {
 		err = lock.Truncate(0)

@@ -13,6 +13,7 @@ import (
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
+	"cidx-cluster/modules/internal/process"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/secret"
 )
@@ -60,14 +61,14 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 	case "deaf":
 		select {}
 	case "become":
-		return become(mode, reply)
+		return become(reply)
 	}
 	return reply, nil
 }
 
 // become starts this program again, as whoever it is by now.
-func become(mode ansible.Mode, reply ansible.Reply) (ansible.Reply, error) {
-	reply.Msg = "started as " + mode.As
+func become(reply ansible.Reply) (ansible.Reply, error) {
+	reply.Msg = "started as " + process.UserName(os.Geteuid())
 	return reply, exec.Command("/proc/self/exe", "version").Run()
 }
 
