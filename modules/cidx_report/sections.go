@@ -37,9 +37,7 @@ func (d *gathering) fromDatabase(state home.State, replies []reply) {
 		return
 	}
 	if err != nil || !gjson.ValidBytes(raw) {
-		d.Warnings = append(d.Warnings, document.Remark{
-			Step: "report", Text: state.Database() + ": the record of what was loaded cannot be read",
-		})
+		d.warn("report", errors.New(state.Database()+": the record of what was loaded cannot be read"))
 		return
 	}
 	record := tables(gjson.GetBytes(raw, "tables"))
@@ -61,22 +59,12 @@ func tables(list gjson.Result) []document.Table {
 	out := []document.Table{}
 	list.ForEach(func(k, v gjson.Result) bool {
 		t := as[document.Table](v)
-		t.Table, t.Why = cmp.Or(first(v, "table", "name"), k.String()), first(v, "why", "reason")
+		t.Table, t.Why = cmp.Or(t.Table, k.String()), cmp.Or(t.Why, v.Get("reason").Str)
 		out = append(out, t)
 		return true
 	})
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Table < out[j].Table })
 	return out
-}
-
-// first is the first of the keys that holds text.
-func first(v gjson.Result, keys ...string) string {
-	for _, k := range keys {
-		if text := v.Get(k).Str; text != "" {
-			return text
-		}
-	}
-	return ""
 }
 
 // fromFiles joins what all replies of the copy say.
@@ -110,7 +98,7 @@ func entries(replies []reply, key string) []document.Entry {
 	out := []document.Entry{}
 	for _, r := range replies {
 		for _, v := range r.Get(key).Array() {
-			e := document.Entry{Path: first(v, "path", "file"), Why: first(v, "why", "reason", "detail")}
+			e := document.Entry{Path: cmp.Or(v.Get("path").Str, v.Get("file").Str), Why: v.Get("why").Str}
 			if v.Type == gjson.String {
 				e = document.Entry{Path: v.Str}
 			}
