@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/scratch"
 )
 
@@ -207,16 +208,16 @@ type Comparison struct {
 func Compare(ctx context.Context, clone, copied *Clone) Comparison {
 	if out, err := copied.Fsck(ctx); err != nil {
 		if was, err := clone.Fsck(ctx); err != nil && was == out {
-			faults := firstLines(out, 2)
+			faults := human.FirstLines(out, 2)
 			return Comparison{OK: true, Faults: faults, Detail: "as broken as at the source: " + faults}
 		}
-		return Comparison{Detail: "git fsck: " + firstLines(out, 3)}
+		return Comparison{Detail: "git fsck: " + human.FirstLines(out, 3)}
 	}
 	was, errA := clone.refs(ctx)
 	is, errB := copied.refs(ctx)
 	switch {
 	case errA != nil || errB != nil:
-		return Comparison{Detail: "refs are not readable: " + firstLines(was+is, 2)}
+		return Comparison{Detail: "refs are not readable: " + human.FirstLines(was+is, 2)}
 	case was != is:
 		return Comparison{Detail: "refs differ: " + changedLine(is, was)}
 	}
@@ -232,9 +233,4 @@ func changedLine(a, b string) string {
 		}
 	}
 	return ""
-}
-
-func firstLines(text string, n int) string {
-	lines := strings.SplitN(text, "\n", n+1)
-	return strings.Join(lines[:min(n, len(lines))], "; ")
 }

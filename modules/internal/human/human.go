@@ -51,6 +51,12 @@ func Seconds(n float64) string {
 	return fmt.Sprintf("%d h %d min", whole/3600, whole%3600/60)
 }
 
+// FirstLines is the beginning of what a program has said, on one line.
+func FirstLines(text string, n int) string {
+	lines := strings.SplitN(text, "\n", n+1)
+	return strings.Join(lines[:min(n, len(lines))], "; ")
+}
+
 // Clip shortens a text to at most that many characters. It keeps the beginning and
 // the end: the last part of a path says most.
 func Clip(text string, most int) string {

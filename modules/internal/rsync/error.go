@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"cidx-cluster/modules/internal/human"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/share"
 )
@@ -17,9 +18,9 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.code < 0 {
-		return "rsync was killed: " + firstLines(e.words, 3)
+		return "rsync was killed: " + human.FirstLines(e.words, 3)
 	}
-	return fmt.Sprintf("rsync ended with code %d: %s", e.code, firstLines(e.words, 3))
+	return fmt.Sprintf("rsync ended with code %d: %s", e.code, human.FirstLines(e.words, 3))
 }
 
 // Partial reports whether the transfer went on to its end without some files.
@@ -60,8 +61,3 @@ func (e *Error) Problem() problem.Problem {
 
 // Missing reports whether something on the way was not there.
 func (e *Error) Missing() bool { return strings.Contains(e.words, "No such file") }
-
-func firstLines(text string, n int) string {
-	lines := strings.SplitN(text, "\n", n+1)
-	return strings.Join(lines[:min(n, len(lines))], "; ")
-}
