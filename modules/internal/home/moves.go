@@ -26,6 +26,9 @@ func (l Layout) Moves(config Config) map[string]string {
 			if real, err := filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
 				moves[filepath.Join(real, filepath.Base(name))] = t.Target
 			}
+			if to, err := os.Readlink(name); err == nil && to == t.Target {
+				continue // the cut-over's own link: the share behind it may hang, and no path is stored as it resolves there
+			}
 			for _, sub := range []string{"", ".versioned"} { // each may be a link itself
 				target := filepath.Join(t.Target, sub)
 				if real, err := filepath.EvalSymlinks(filepath.Join(name, sub)); err == nil && real != target {

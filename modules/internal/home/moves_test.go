@@ -1,10 +1,13 @@
 package home
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"cidx-cluster/modules/internal/hungtest"
 	"cidx-cluster/modules/internal/repath"
 )
 
@@ -86,5 +89,33 @@ func TestMovesKnowEverySpelling(t *testing.T) {
 			}
 			wantMoved("after the cut-over")
 		})
+	}
+}
+
+// A rollback and a resumed migration ask for the moves where the share, behind
+// the links of the cut-over, may not answer.
+func TestMovesDoNotFollowTheCutOversLinks(t *testing.T) {
+	home, share := t.TempDir(), hungtest.Share(t)
+	for _, name := range []string{"golden-repos", "activated-repos"} {
+		link := filepath.Join(home, "data", name)
+		if err := errors.Join(os.MkdirAll(link+PreCluster, 0o700), os.Symlink(filepath.Join(share, name), link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := make(chan map[string]string, 1)
+	go func() {
+		layout, err := Detect(home, share)
+		if err != nil {
+			t.Error(err)
+		}
+		found <- layout.Moves(Config{})
+	}()
+	select {
+	case moves := <-found:
+		if path := filepath.Join(home, "data/golden-repos/web"); repath.Rewrite(path, moves) != filepath.Join(share, "golden-repos/web") {
+			t.Errorf("%v", moves)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the share was asked")
 	}
 }
