@@ -82,7 +82,7 @@ func (r *runner) prepare(ctx context.Context) error {
 		return err
 	}
 	if !r.mode.Check { // a rehearsal checks all
-		r.checked = r.source.CheckSmall()
+		r.checked = r.source.CheckSmall(ctx)
 	} else if r.source.Temporary {
 		r.Warnings.Add("rehearsed on copies of databases that may be in use: only as consistent as a running server allows")
 	}
@@ -99,12 +99,7 @@ func (w *work) fit(ctx context.Context) error {
 	if pooled && err == nil {
 		w.Warnings.Add("a connection pooler stands before PostgreSQL; CIDX needs it in session mode")
 	}
-	problems := problem.Of(w.Explain(err))
-	if w.Catalog.Server.Schema == "" {
-		problems = append(problems, problem.Problem{What: "no schema of search_path exists", At: w.Where,
-			Fix: "create schema public, or correct search_path"})
-	}
-	return problems.Err()
+	return w.Explain(err)
 }
 
 // lookAhead makes the plan, finds what an earlier warm load has left, and tries

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,51 +171,51 @@ func Stamps(dir string) (map[string]Stamp, error) {
 // Integrity has SQLite check the structure of every copy; begin is called with the
 // name of each.
 func (s *Set) Integrity(ctx context.Context, begin func(file string)) error {
-	var problems problem.List
-	for file, conn := range s.Files {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		begin(file)
-		problems.Add(quickCheck(conn))
-	}
-	return problems.Err()
-}
-
-func quickCheck(conn *sqlite.Conn) error {
-	faults, err := conn.QuickCheck(5)
-	if err != nil {
-		return err
-	}
-	if len(faults) > 0 {
-		return problem.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: conn.Name(),
-			Fix: "restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"}
-	}
-	return nil
+	return s.check(ctx, math.MaxInt64, begin)
 }
 
 // smallFile is up to which size a database is checked again in a real run. The
 // rehearsal checks all; a large one would cost more time than loading it.
 const smallFile = 64 << 20
 
-// CheckSmall checks the small databases beside what else is going on, on
-// connections of its own. The function that it returns waits for the result.
-func (s *Set) CheckSmall() func() error {
-	check := sync.OnceValue(func() error {
-		var problems problem.List
-		for _, c := range s.Files {
-			if info, err := os.Stat(c.Path()); err != nil || info.Size() > smallFile {
-				continue
-			}
-			conn, err := sqlite.OpenCopy(c.Path(), c.Name())
-			if err == nil {
-				err = quickCheck(conn)
-				conn.Close()
-			}
-			problems.Add(err)
-		}
-		return problems.Err()
-	})
+// CheckSmall checks the small databases beside what else is going on. The function
+// that it returns waits for the result.
+func (s *Set) CheckSmall(ctx context.Context) func() error {
+	check := sync.OnceValue(func() error { return s.check(ctx, smallFile, func(string) {}) })
 	go check() //nolint:errcheck // who waits gets it
 	return check
+}
+
+// check has SQLite check the copies up to a size, on connections of its own: others
+// may read the copies meanwhile.
+func (s *Set) check(ctx context.Context, most int64, begin func(file string)) error {
+	var problems problem.List
+	for file, c := range s.Files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if info, err := os.Stat(c.Path()); err != nil || info.Size() > most {
+			continue // what was built from files lies in memory; Unchanged reports a copy that is gone
+		}
+		begin(file)
+		problems.Add(quickCheck(c.Path(), c.Name()))
+	}
+	return problems.Err()
+}
+
+func quickCheck(path, name string) error {
+	conn, err := sqlite.OpenCopy(path, name)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	faults, err := conn.QuickCheck(5)
+	if err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		return problem.Problem{What: "the database is damaged: " + strings.Join(faults, "; "), At: name,
+			Fix: "restore a backup of it, or repair it with the server stopped (sqlite3 FILE .recover), then migrate again"}
+	}
+	return nil
 }

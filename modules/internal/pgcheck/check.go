@@ -51,6 +51,7 @@ type Facts struct {
 	replica  bool // in recovery
 	readOnly bool // transactions are read-only by default
 	user     string
+	in       string // schema of CIDX's tables; "" for none
 	limit    string // of Free
 
 	hasty []string // warnings of limits
@@ -113,7 +114,7 @@ func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (problem.List, 
 	rows, err := postgres.Rows(ctx, conn, `SELECT current_setting('server_version'), current_setting('server_version_num'),
 		current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_user,
 		most - (SELECT count(*)::int FROM pg_stat_activity
-			WHERE backend_type = 'client backend' AND coalesce(whose IN (usesysid, datid), true)), what
+			WHERE backend_type = 'client backend' AND coalesce(whose IN (usesysid, datid), true)), what, coalesce(`+postgres.Schema+`, '')
 		FROM (SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
 				NULL::oid, 'max_connections'
 			UNION ALL SELECT rolconnlimit, oid, 'the connection limit of role ' || rolname
@@ -127,7 +128,8 @@ func (f *Facts) server(ctx context.Context, conn *pgconn.PgConn) (problem.List, 
 	text := func(i int) string { return string(rows[0][i]) }
 	f.Version, _, _ = strings.Cut(text(0), " ")
 	f.number, _ = strconv.Atoi(text(1))
-	f.Encoding, f.replica, f.readOnly, f.user, f.limit = text(2), text(3) == "t", text(4) == "t", text(5), text(7)
+	f.Encoding, f.replica, f.readOnly, f.user = text(2), text(3) == "t", text(4) == "t", text(5)
+	f.limit, f.in = text(7), text(8)
 	f.Free, _ = strconv.Atoi(text(6))
 	return f.judge(), nil
 }
@@ -148,6 +150,10 @@ func (f *Facts) judge() (problems problem.List) {
 	}
 	if f.Free < few {
 		add(fmt.Sprintf("only %d connections are left", max(f.Free, 0)), "close some or raise "+f.limit)
+	}
+	if f.in == "" {
+		add("no schema of search_path exists",
+			"create schema public, or correct search_path (ALTER ROLE "+postgres.Quote(f.user)+" SET search_path)")
 	}
 	return problems
 }
@@ -209,20 +215,17 @@ func (f *Facts) pooling(ctx context.Context, conn *pgconn.PgConn) (problem.List,
 // schema looks for CIDX's tables, where CIDX itself finds them, and for what we
 // may do with them.
 func (f *Facts) schema(ctx context.Context, conn *pgconn.PgConn, schemaCommand bool) (problem.List, error) {
+	if f.in == "" {
+		return nil, nil
+	}
 	var problems problem.List
-	rows, err := postgres.Rows(ctx, conn, `SELECT s, has_schema_privilege(s, 'CREATE')
-		FROM (SELECT `+postgres.Schema+`) x(s) WHERE s IS NOT NULL`)
+	rows, err := postgres.Rows(ctx, conn, `SELECT has_schema_privilege($1, 'CREATE')`, f.in)
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 {
-		return problem.List{f.problem("no schema of search_path exists",
-			"create schema public, or correct search_path (ALTER ROLE "+postgres.Quote(f.user)+" SET search_path)")}, nil
-	}
-	in := string(rows[0][0])
-	if string(rows[0][1]) != "t" {
-		problems = append(problems, f.problem("the role may not create tables in schema "+in,
-			"as a superuser: GRANT CREATE ON SCHEMA "+postgres.Quote(in)+" TO "+postgres.Quote(f.user)))
+	if string(rows[0][0]) != "t" {
+		problems = append(problems, f.problem("the role may not create tables in schema "+f.in,
+			"as a superuser: GRANT CREATE ON SCHEMA "+postgres.Quote(f.in)+" TO "+postgres.Quote(f.user)))
 	}
 	rows, err = postgres.Rows(ctx, conn, `SELECT t FROM unnest(string_to_array($1, ',')) t
 		WHERE to_regclass(quote_ident(t)) IS NULL`, strings.Join(landmarks, ","))
@@ -233,7 +236,7 @@ func (f *Facts) schema(ctx context.Context, conn *pgconn.PgConn, schemaCommand b
 	if len(f.Missing) > 0 && !schemaCommand {
 		problems = append(problems, f.incomplete())
 	}
-	locked, err := f.locked(ctx, conn, in)
+	locked, err := f.locked(ctx, conn)
 	return append(problems, locked...), err
 }
 
@@ -247,7 +250,7 @@ func (f *Facts) incomplete() problem.Problem {
 }
 
 // locked names tables that the role may not read and write.
-func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (problem.List, error) {
+func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn) (problem.List, error) {
 	rows, err := postgres.Rows(ctx, conn, `SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE `+postgres.Visible+` AND NOT (SELECT bool_and(has_table_privilege(c.oid, may))
 			FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) may) ORDER BY 1`)
@@ -260,7 +263,7 @@ func (f *Facts) locked(ctx context.Context, conn *pgconn.PgConn, in string) (pro
 	}
 	return problem.List{f.problem("the role may not read and write "+strings.Join(names, ", "),
 		fmt.Sprintf("as the tables' owner: GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s; "+
-			"GRANT ALL ON ALL SEQUENCES IN SCHEMA %[1]s TO %[2]s", postgres.Quote(in), postgres.Quote(f.user)))}, nil
+			"GRANT ALL ON ALL SEQUENCES IN SCHEMA %[1]s TO %[2]s", postgres.Quote(f.in), postgres.Quote(f.user)))}, nil
 }
 
 // nodes finds servers that work on this database; CIDX's nodes write a
