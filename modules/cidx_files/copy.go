@@ -27,7 +27,7 @@ func (c *step) copy(ctx context.Context) (ansible.Reply, error) {
 	}
 	defer unlock()
 	if c.Live {
-		c.lost = c.Settle()
+		c.lost = c.WriteOut() // what others left in memory: that it is lost is no fault of this run
 	}
 	if err := c.lookAtAll(ctx); err != nil {
 		return c.reply(), err

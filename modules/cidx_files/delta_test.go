@@ -1,6 +1,7 @@
 package files
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -228,6 +229,41 @@ func TestWritesThatWereLostBeforeAreNoFaultAndNothingIsBelieved(t *testing.T) {
 	s.syncfs = func(int) error { asked++; return map[bool]error{true: unix.EIO}[asked%2 == 0] }
 	asked = 0
 	s.refused(s.args(phaseWarm), "sync: input/output error") // of this run
+}
+
+// The kernel tells a loss once: what a run was told, the next ones have to know,
+// until one has come to its end.
+func TestALossThatARunWasToldIsKnownToTheNextOne(t *testing.T) {
+	for _, phase := range []string{phaseWarm, phaseDelta} {
+		t.Run(phase, func(t *testing.T) {
+			s := newServer(t)
+			s.must(phaseWarm)
+			time.Sleep(2100 * time.Millisecond) // the racy window
+			s.must(phaseWarm)
+			s.write("data/golden-repos/flask/new.py", "new\n")
+			asked := 0
+			s.syncfs = func(int) error {
+				if asked++; asked == 1 && phase == phaseWarm {
+					return nil // before this run nothing was lost
+				}
+				return unix.EIO
+			}
+			s.refused(s.args(phase), "sync: input/output error")
+			path := filepath.Join(s.share, "golden-repos/flask/app.py")
+			info, err := os.Stat(path)
+			s.do(err)
+			s.do(os.WriteFile(path, []byte("print('spoil')\n"), 0o644))
+			touch(t, path, info.ModTime())
+			s.syncfs = func(int) error { return nil }
+			killed, kill := context.WithCancel(t.Context())
+			kill()
+			if _, err := s.runWith(killed, s.args(phaseDelta), false); err == nil {
+				t.Error("the run was not interrupted")
+			}
+			s.must(phaseDelta)
+			s.mustEqual()
+		})
+	}
 }
 
 func TestACopyThatIsGoneIsMadeAnew(t *testing.T) {

@@ -233,8 +233,3 @@ func (t *Folder) unlink(p string, flags int) (removed bool, err error) {
 	}
 	return err == nil, err
 }
-
-// Sync asks the share to make everything durable.
-func (t *Folder) Sync() error {
-	return share.Fault("sync", t.Root, unix.Syncfs(t.Dir.FD()))
-}

@@ -152,7 +152,9 @@ func (m *Mirror) begin(j *Job, t *destination.Folder) error {
 	if err := j.Part.Found.Write(j.Part.findings()); err != nil {
 		return err
 	}
-	j.Record.Open, j.Record.Boot = true, bootID()
+	if j.Record.Open = true; j.trust != doubted { // else a run that is killed before all was compared would end the doubt
+		j.Record.Boot = bootID()
+	}
 	maps.DeleteFunc(j.Record.Checked, func(name, _ string) bool { return j.Touched(name) })
 	return j.Record.write(j.Part)
 }

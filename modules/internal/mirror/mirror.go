@@ -3,6 +3,7 @@ package mirror
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -51,6 +52,7 @@ type Mirror struct {
 	Rsync *rsync.Program
 	Meter *Meter // while it runs
 	jobs  []*Job
+	lost  bool // writes to the share, so that nothing of the copy is believed
 }
 
 // Lock keeps a second run out, and this one until the processes of a killed run
@@ -109,21 +111,32 @@ func (m *Mirror) WriteOut() error {
 		return share.Fault("open", m.Mount, err)
 	}
 	defer root.Close()
+	return m.sync(root.FD(), m.Mount)
+}
+
+// sync makes durable what was written to the share. What of it is lost, by a file
+// server that was away, the kernel tells once, to whoever asks next (syncfs(2)):
+// until a run has compared everything, no comparison counts.
+func (m *Mirror) sync(fd int, at string) error {
 	sync := unix.Syncfs
 	if m.Syncfs != nil {
 		sync = m.Syncfs
 	}
-	return share.Fault("sync", m.Mount, sync(root.FD()))
+	err := share.Fault("sync", at, sync(fd))
+	m.lost = m.lost || err != nil
+	for _, j := range m.jobs {
+		err = errors.Join(err, m.doubt(j))
+	}
+	return err
 }
 
-// Settle has the share write out what others left in memory. What of it is lost,
-// by a file server that was away, the kernel tells once, to whoever asks next
-// (syncfs(2)): it is no fault of this run, but no comparison of earlier ones counts.
-func (m *Mirror) Settle() (lost error) {
-	if lost = m.WriteOut(); lost != nil {
-		m.Compare, m.Reread = true, true
+// doubt notes for a part that the share has lost writes.
+func (m *Mirror) doubt(j *Job) error {
+	if !m.lost {
+		return nil
 	}
-	return lost
+	j.Record.Open, j.Record.Boot = true, ""
+	return j.Record.write(j.Part)
 }
 
 // wanted are the flags without which an entry needs work.
@@ -142,6 +155,9 @@ func (m *Mirror) Open(ctx context.Context, p *Part) (*Job, error) {
 	j := &Job{Part: p, Result: &Result{}}
 	var err error
 	if j.Record, err = readRecord(p); err != nil {
+		return nil, err
+	}
+	if err := m.doubt(j); err != nil {
 		return nil, err
 	}
 	if j.manifest, err = manifest.Open(p.Manifest); err != nil {

@@ -56,7 +56,7 @@ func (p *pass) run(ctx context.Context, j *Job, check func(context.Context) erro
 	if err != nil || p.target.Writes.Load() == 0 || p.Live {
 		return err
 	}
-	return p.target.Sync()
+	return p.sync(p.target.Dir.FD(), p.target.Root)
 }
 
 // applyDoubted looks at everything on the share again.
