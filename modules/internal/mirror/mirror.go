@@ -3,7 +3,6 @@ package mirror
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -21,7 +20,6 @@ import (
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/rsync"
 	"cidx-cluster/modules/internal/share"
-	"cidx-cluster/modules/internal/tree"
 )
 
 // Options say how a copy goes.
@@ -101,42 +99,6 @@ func (m *Mirror) Total() (bytes, files int64) {
 		files += j.Scan.Copies
 	}
 	return bytes, files
-}
-
-// WriteOut brings the bulk to the disk while the source still lives: what the
-// next pass has to wait for is little then.
-func (m *Mirror) WriteOut() error {
-	root, err := tree.Open(m.Mount)
-	if err != nil {
-		return share.Fault("open", m.Mount, err)
-	}
-	defer root.Close()
-	return m.sync(root.FD(), m.Mount)
-}
-
-// sync makes durable what was written to the share. What of it is lost, by a file
-// server that was away, the kernel tells once, to whoever asks next (syncfs(2)):
-// until a run has compared everything, no comparison counts.
-func (m *Mirror) sync(fd int, at string) error {
-	sync := unix.Syncfs
-	if m.Syncfs != nil {
-		sync = m.Syncfs
-	}
-	err := share.Fault("sync", at, sync(fd))
-	m.lost = m.lost || err != nil
-	for _, j := range m.jobs {
-		err = errors.Join(err, m.doubt(j))
-	}
-	return err
-}
-
-// doubt notes for a part that the share has lost writes.
-func (m *Mirror) doubt(j *Job) error {
-	if !m.lost {
-		return nil
-	}
-	j.Record.Open, j.Record.Boot = true, ""
-	return j.Record.write(j.Part)
 }
 
 // wanted are the flags without which an entry needs work.

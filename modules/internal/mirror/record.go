@@ -12,6 +12,7 @@ import (
 
 	"cidx-cluster/modules/internal/durable"
 	"cidx-cluster/modules/internal/regular"
+	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
 
@@ -82,6 +83,42 @@ func trustIn(p *Part, r Record, written time.Time) trust {
 		return doubted
 	}
 	return trusted
+}
+
+// WriteOut brings the bulk to the disk while the source still lives: what the
+// next pass has to wait for is little then.
+func (m *Mirror) WriteOut() error {
+	root, err := tree.Open(m.Mount)
+	if err != nil {
+		return share.Fault("open", m.Mount, err)
+	}
+	defer root.Close()
+	return m.sync(root.FD(), m.Mount)
+}
+
+// sync makes durable what was written to the share. What of it is lost, by a file
+// server that was away, the kernel tells once, to whoever asks next (syncfs(2)):
+// until a run has compared everything, no comparison counts.
+func (m *Mirror) sync(fd int, at string) error {
+	sync := unix.Syncfs
+	if m.Syncfs != nil {
+		sync = m.Syncfs
+	}
+	err := share.Fault("sync", at, sync(fd))
+	m.lost = m.lost || err != nil
+	for _, j := range m.jobs {
+		err = errors.Join(err, m.doubt(j))
+	}
+	return err
+}
+
+// doubt notes for a part that the share has lost writes.
+func (m *Mirror) doubt(j *Job) error {
+	if !m.lost {
+		return nil
+	}
+	j.Record.Open, j.Record.Boot = true, ""
+	return j.Record.write(j.Part)
 }
 
 // bootID is another one after each start of the machine; "" where the kernel
