@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cidx-cluster/modules/internal/copies"
@@ -40,45 +42,30 @@ func (d Difference) Tables(ctx context.Context, c home.Common) []string {
 	if err != nil {
 		return nil
 	}
-	var changed []string
-	for _, t := range now.names {
-		if now.sums[t] != then.sums[t] {
-			changed = append(changed, t)
-		}
-	}
-	for _, t := range then.names {
-		if _, ok := now.sums[t]; !ok {
-			changed = append(changed, t)
-		}
-	}
-	return changed
+	all := maps.Clone(then)
+	maps.Copy(all, now)
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(table string) bool { return now[table] == then[table] })
 }
 
-// contents are the tables of a database, in its order, each with a digest.
-type contents struct {
-	names []string
-	sums  map[string][sha256.Size]byte
-}
-
-func digests(ctx context.Context, database, to string) (contents, error) {
-	found := contents{sums: map[string][sha256.Size]byte{}}
+// digests are those of the tables of a database.
+func digests(ctx context.Context, database, to string) (map[string][sha256.Size]byte, error) {
 	if err := sqlite.Copy(ctx, database, to); err != nil {
-		return found, err
+		return nil, err
 	}
 	conn, err := sqlite.OpenCopy(to, database)
 	if err != nil {
-		return found, err
+		return nil, err
 	}
 	defer conn.Close()
 	tables, err := conn.Tables()
 	if err != nil {
-		return found, err
+		return nil, err
 	}
+	found := map[string][sha256.Size]byte{}
 	for _, t := range tables {
-		if found.sums[t.Name], err = digest(conn, t.Name); err != nil {
-			return found, err
+		if found[t.Name], err = digest(conn, t.Name); err != nil {
+			return nil, err
 		}
-		found.names = append(found.names, t.Name)
 	}
 	return found, nil
 }

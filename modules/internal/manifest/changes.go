@@ -67,42 +67,21 @@ func (s source) lstat(path string) (tree.Entry, error) {
 	return e, err
 }
 
-// many is how many folders one goroutine looks at before it asks for more.
-const many = 256
-
 func (m *Manifest) changes(ctx context.Context, s source) (list []Change, err error) {
 	var mu sync.Mutex
 	all, working := errgroup.WithContext(ctx)
 	all.SetLimit(runtime.NumCPU())
-	type folder struct {
-		path string
-		kept *Group
-	}
-	var next []folder
-	compare := func() {
-		some := next
-		next = make([]folder, 0, many)
-		all.Go(func() error {
-			for _, f := range some {
-				changes, err := s.changes(f.path, f.kept)
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				list = append(list, changes...)
-				mu.Unlock()
-			}
-			return nil
-		})
-	}
 	err = m.Each(func(path string, g *Group) error {
-		if next = append(next, folder{path, g}); len(next) == many {
-			compare()
-		}
+		all.Go(func() error {
+			changes, err := s.changes(path, g)
+			mu.Lock()
+			defer mu.Unlock()
+			list = append(list, changes...)
+			return err
+		})
 		return working.Err()
 	})
-	compare()
-	return list, errors.Join(all.Wait(), err)
+	return list, cmp.Or(all.Wait(), err)
 }
 
 // outermost sorts changes and leaves out what lies in a folder that is gone.

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"cidx-cluster/modules/internal/durable"
@@ -27,8 +26,10 @@ type Finding struct {
 // Findings are those of a part by their folder; nil where nothing is known.
 type Findings map[string][]Finding
 
-// ReadFindings reads what earlier looks have found. A line is folder, kind, path
-// and detail, each quoted as in Go, with tabs between. A file that is missing or damaged is nil:
+// form is the line of a finding: folder, kind, path and detail.
+const form = "%q\t%q\t%q\t%q\n"
+
+// ReadFindings reads what earlier looks have found. A file that is missing or damaged is nil:
 // then every folder is looked at.
 func ReadFindings(path string) (Findings, error) {
 	raw, err := regular.Read(path)
@@ -40,30 +41,17 @@ func ReadFindings(path string) (Findings, error) {
 	}
 	all := Findings{}
 	for line := range strings.Lines(string(raw)) {
-		folder, one, ok := parseFinding(line)
-		if !ok && strings.HasSuffix(line, "\n") {
+		var folder string
+		var one Finding
+		if !strings.HasSuffix(line, "\n") {
+			break // torn by a kill
+		}
+		if _, err := fmt.Sscanf(line, form, &folder, &one.Kind, &one.Path, &one.Detail); err != nil {
 			return nil, nil
 		}
-		if ok { // the last one may be torn by a kill
-			all[folder] = append(all[folder], one)
-		}
+		all[folder] = append(all[folder], one)
 	}
 	return all, nil
-}
-
-func parseFinding(line string) (folder string, one Finding, ok bool) {
-	fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-	if len(fields) != 4 || !strings.HasSuffix(line, "\n") {
-		return "", one, false
-	}
-	for i := range fields {
-		text, err := strconv.Unquote(fields[i])
-		if err != nil {
-			return "", one, false
-		}
-		fields[i] = text
-	}
-	return fields[0], Finding{fields[1], fields[2], fields[3]}, true
 }
 
 // Write keeps the findings, durably; they have to be there before the manifest
@@ -85,7 +73,7 @@ func (f Findings) Write(path string) error {
 }
 
 func (f Finding) line(folder string) string {
-	return fmt.Sprintf("%q\t%q\t%q\t%q\n", folder, f.Kind, f.Path, f.Detail)
+	return fmt.Sprintf(form, folder, f.Kind, f.Path, f.Detail)
 }
 
 // Of lists the findings of one kind by path.

@@ -8,15 +8,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
 // Options change how Walk goes.
 type Options struct {
-	// Workers is the number of folders read at once; 0: twice the cores.
-	Workers int
 	// Skip, if set, is asked for each entry before it is looked into; what it
 	// skips is not in Dir.Entries and not descended into. It is called from
 	// several goroutines.
@@ -45,18 +43,12 @@ func Walk(ctx context.Context, root string, o Options, visit func(*Dir) error) e
 		return err
 	}
 	defer unix.Close(fd)
-	if o.Workers <= 0 {
-		o.Workers = 2 * runtime.NumCPU()
-	}
-	w := walk{root: fd, options: o, visit: visit, ctx: ctx, todo: []string{""}}
-	w.wake.L = &w.mu
-	var wg sync.WaitGroup
-	for range o.Workers {
-		wg.Go(w.work)
-	}
-	wg.Wait()
-	if w.err != nil {
-		return fmt.Errorf("walk %s: %w", root, w.err)
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(2 * runtime.NumCPU())
+	w := walk{root: fd, options: o, visit: visit, ctx: ctx, all: all}
+	all.Go(func() error { return w.folder("") })
+	if err := all.Wait(); err != nil {
+		return fmt.Errorf("walk %s: %w", root, err)
 	}
 	return nil
 }
@@ -75,92 +67,49 @@ type walk struct {
 	options Options
 	visit   func(*Dir) error
 	ctx     context.Context
-
-	mu   sync.Mutex
-	wake sync.Cond
-	todo []string // a stack: depth first keeps it short
-	busy int
-	err  error
+	all     *errgroup.Group
 }
 
-func (w *walk) work() {
-	buffer := make([]byte, 64<<10)
-	for {
-		dir, ok := w.next()
-		if !ok {
-			return
-		}
-		sub, err := w.folder(dir, buffer)
-		w.done(sub, err)
+// folder reads one folder, visits it and goes on with those in it, for as many of
+// which there are hands beside it.
+func (w *walk) folder(dir string) error {
+	if w.ctx.Err() != nil {
+		return w.ctx.Err()
 	}
-}
-
-func (w *walk) next() (string, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for len(w.todo) == 0 && w.busy > 0 && w.err == nil {
-		w.wake.Wait()
-	}
-	if w.err == nil {
-		w.err = w.ctx.Err()
-	}
-	if len(w.todo) == 0 || w.err != nil {
-		w.wake.Broadcast()
-		return "", false
-	}
-	last := len(w.todo) - 1
-	dir := w.todo[last]
-	w.todo = w.todo[:last]
-	w.busy++
-	return dir, true
-}
-
-func (w *walk) done(sub []string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.busy--
-	w.todo = append(w.todo, sub...)
-	if w.err == nil {
-		w.err = err
-	}
-	w.wake.Broadcast()
-}
-
-// folder reads one folder, visits it and returns the folders in it.
-func (w *walk) folder(dir string, buffer []byte) ([]string, error) {
-	d, err := w.read(dir, buffer)
+	d, err := w.read(dir)
 	if Vanished(err) && dir != "" {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
 		if w.options.Unreadable != nil && dir != "" {
 			w.options.Unreadable(dir, err)
-			return nil, nil
+			return nil
 		}
-		return nil, fmt.Errorf("read folder %q: %w", dir, err)
+		return fmt.Errorf("read folder %q: %w", dir, err)
 	}
 	if err := w.visit(d); err != nil {
-		return nil, err
+		return err
 	}
-	var sub []string
 	for i := range d.Entries {
-		if d.Entries[i].IsDir() {
-			sub = append(sub, Join(dir, d.Entries[i].Name))
+		if !d.Entries[i].IsDir() {
+			continue
+		}
+		inner := Join(dir, d.Entries[i].Name)
+		if w.all.TryGo(func() error { return w.folder(inner) }) {
+			continue
+		}
+		if err := w.folder(inner); err != nil {
+			return err
 		}
 	}
-	return sub, nil
+	return nil
 }
 
-func (w *walk) read(dir string, buffer []byte) (*Dir, error) {
+func (w *walk) read(dir string) (*Dir, error) {
 	if d := w.still(dir); d != nil {
 		return d, nil
 	}
-	fd, err := openFolder(w.root, dir)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd)
-	return readDir(fd, dir, buffer, w.options)
+	return ReadDir(w.root, dir, w.options)
 }
 
 // ReadDir reads one folder below an open root.
@@ -170,7 +119,7 @@ func ReadDir(root int, dir string, o Options) (*Dir, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	return readDir(fd, dir, make([]byte, 16<<10), o)
+	return readDir(fd, dir, o)
 }
 
 func openFolder(root int, dir string) (int, error) {
@@ -181,13 +130,13 @@ func openFolder(root int, dir string) (int, error) {
 	return fd, err
 }
 
-func readDir(fd int, dir string, buffer []byte, o Options) (*Dir, error) {
+func readDir(fd int, dir string, o Options) (*Dir, error) {
 	self, err := Fstat(fd)
 	if err != nil {
 		return nil, err
 	}
 	d := &Dir{Path: dir, Self: self}
-	found, err := readNames(fd, buffer)
+	found, err := readNames(fd)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +181,8 @@ type named struct {
 }
 
 // readNames reads all names of an open folder.
-func readNames(fd int, buffer []byte) ([]named, error) {
+func readNames(fd int) ([]named, error) {
+	buffer := make([]byte, 16<<10)
 	var list []named
 	for {
 		n, err := unix.Getdents(fd, buffer)
