@@ -3,13 +3,13 @@ package aliases
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/jsonfile"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/repath"
@@ -51,19 +51,13 @@ func rewrite(doc []byte, moves map[string]string) ([]byte, error) {
 	return jsonfile.Set(doc, edits...)
 }
 
-// below reports whether path is dir or lies in it, as text.
-func below(path, dir string) bool {
-	path = filepath.Clean(path)
-	return path == dir || strings.HasPrefix(path, dir+"/")
-}
-
 // checkTarget proves that the folder an alias will point at is on the share or,
 // in a rehearsal, that it will be: CIDX follows target_path only, and it must
 // exist. at is the original, for messages.
 func (s *step) checkTarget(a alias, at string) error {
 	given := jsonfile.Get(a.original, targetPath).Str
 	target := jsonfile.Get(a.expected, targetPath).Str
-	if !filepath.IsAbs(target) || !below(target, s.share) {
+	if !filepath.IsAbs(target) || !repath.Within(filepath.Clean(target), s.share) {
 		return problem.Problem{
 			What: fmt.Sprintf("target_path %q lies neither in a tree that moves to the share nor on the share", given), At: at,
 			Fix: "refresh this repository in CIDX, so that its alias points below " + s.tree.Link + "; or remove it in CIDX",
@@ -73,14 +67,14 @@ func (s *step) checkTarget(a alias, at string) error {
 	// that works on the share itself.
 	origin, moves := s.origin(target)
 	switch {
-	case moves && !isFolder(origin), !moves && !isFolder(target):
+	case moves && !home.IsFolder(origin), !moves && !home.IsFolder(target):
 		return problem.Problem{
 			What: fmt.Sprintf("target_path %q does not exist", given), At: at,
 			Fix: "refresh this repository in CIDX; or, if the repository is gone, remove it in CIDX",
 		}
 	case s.check:
 		return nil
-	case !isFolder(target):
+	case !home.IsFolder(target):
 		return problem.Problem{
 			What: fmt.Sprintf("target_path %q has not been copied: %s does not exist", given, target), At: at,
 			Fix: "run cluster-migrate.yml again, which completes the copy",
@@ -94,7 +88,7 @@ func (s *step) checkTarget(a alias, at string) error {
 func (s *step) origin(target string) (path string, moves bool) {
 	target = filepath.Clean(target)
 	for _, t := range s.layout.Trees {
-		if below(target, t.Target) {
+		if repath.Within(target, t.Target) {
 			return t.Local + strings.TrimPrefix(target, t.Target), true
 		}
 	}
@@ -115,7 +109,7 @@ func (s *step) staysInside(target, at string) error {
 		if resolved, err = filepath.EvalSymlinks(next); err != nil {
 			return fmt.Errorf("resolve target of alias file: %w", err)
 		}
-		if below(resolved, root) {
+		if repath.Within(resolved, root) {
 			return nil
 		}
 	}
@@ -123,9 +117,4 @@ func (s *step) staysInside(target, at string) error {
 		What: fmt.Sprintf("%s leads out of the share, to %q", target, resolved), At: at,
 		Fix: "replace the link in the server's own tree with the folder itself, and run the same playbook again",
 	}
-}
-
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }

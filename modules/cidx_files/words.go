@@ -23,7 +23,7 @@ func (p *part) warnings(file string) (list []string) {
 			continue
 		}
 		repository := func(f manifest.Finding) string { return cmp.Or(p.repository(f.Path), "outside of repositories") }
-		text := p.Source + ": " + numbered(kind, len(all)) + " (" + tally(all, repository) + ")"
+		text := p.Source + ": " + human.Count(len(all), meanings[kind][0], meanings[kind][1]) + " (" + tally(all, repository) + ")"
 		if holders := tally(all, holder); holders != "" {
 			text += ": " + holders
 		}
@@ -31,36 +31,24 @@ func (p *part) warnings(file string) (list []string) {
 		if all[0].Detail != "" {
 			text += " (" + all[0].Detail + ")"
 		}
-		list = append(list, text+seeFile(file))
+		if file != "" {
+			text += "; all of them: " + file
+		}
+		list = append(list, text)
 	}
 	return list
 }
 
-// numbered says how many findings of a kind there are, and what that means.
-func numbered(kind string, n int) string {
-	switch kind {
-	case mirror.Attributes:
-		return human.Count(n, "entry has ACLs, file capabilities or extended attributes, which are not copied",
-			"entries have ACLs, file capabilities or extended attributes, which are not copied")
-	case outside:
-		return human.Count(n, "path points out of the copied folders, to what other nodes do not have",
-			"paths point out of the copied folders, to what other nodes do not have")
-	case served:
-		return human.Count(n,
-			"absolute path leads into the folders that move; it is copied as it is, and the link in the old place serves it",
-			"absolute paths lead into the folders that move; they are copied as they are, and the links in the old places serve them")
-	default:
-		return human.Count(n, "hard link becomes a file of its own, since the share keeps none",
-			"hard links become files of their own, since the share keeps none")
-	}
-}
-
-// seeFile points at the complete list.
-func seeFile(file string) string {
-	if file == "" {
-		return ""
-	}
-	return "; all of them: " + file
+// meanings are what findings of a kind mean, of one and of several.
+var meanings = map[string][2]string{
+	mirror.Attributes: {"entry has ACLs, file capabilities or extended attributes, which are not copied",
+		"entries have ACLs, file capabilities or extended attributes, which are not copied"},
+	outside: {"path points out of the copied folders, to what other nodes do not have",
+		"paths point out of the copied folders, to what other nodes do not have"},
+	served: {"absolute path leads into the folders that move; it is copied as it is, and the link in the old place serves it",
+		"absolute paths lead into the folders that move; they are copied as they are, and the links in the old places serve them"},
+	mirror.HardLink: {"hard link becomes a file of its own, since the share keeps none",
+		"hard links become files of their own, since the share keeps none"},
 }
 
 // holder is what holds a path: "symbolic link", "git's config".

@@ -104,11 +104,10 @@ func (e *examiner) lost(ctx context.Context, layout home.Layout) ([]home.Repo, e
 		moves[golden.Link] = golden.Local
 	}
 	inside, snapshots := realPath(golden.Local), realPath(filepath.Join(golden.Local, ".versioned")) // which may be links
-	below := func(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
 	var lost []home.Repo
 	for _, r := range known.Repos {
 		real, err := filepath.EvalSymlinks(repath.Rewrite(r.ClonePath, moves))
-		if err == nil && (below(real, inside) || below(real, snapshots)) {
+		if err == nil && (repath.Within(real, inside) || repath.Within(real, snapshots)) {
 			continue
 		}
 		if entries, _ := os.ReadDir(filepath.Join(golden.Local, ".versioned", r.Alias)); err != nil && len(entries) > 0 {

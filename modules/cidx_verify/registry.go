@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"os"
 	"sort"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -99,14 +98,9 @@ func (v *verification) target(e entry) (string, error) {
 		tried = append(home.AliasTargets(tree.Link, e.Global), e.Fallback...)
 	}
 	for _, path := range tried {
-		if path != "" && isFolder(path) {
+		if path != "" && home.IsFolder(path) {
 			return path, nil
 		}
 	}
 	return "", fmt.Errorf("no files: none of its paths is a folder: %q", tried)
-}
-
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }

@@ -16,6 +16,7 @@ import (
 	"cidx-cluster/modules/internal/job"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
+	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
 )
@@ -159,7 +160,7 @@ func (m *measure) mounts(path string) error {
 		return err
 	}
 	for _, mount := range list {
-		if mount.Point == real || strings.HasPrefix(mount.Point, real+"/") {
+		if repath.Within(mount.Point, real) {
 			m.problems = append(m.problems, problem.Problem{
 				What: fmt.Sprintf("a mount (%s, %s) in a folder that is to be removed", mount.Type, mount.Source), At: mount.Point,
 				Fix: "unmount it: umount " + human.Word(mount.Point),

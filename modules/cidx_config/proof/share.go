@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -187,7 +188,7 @@ func (cl claim) fault(answers []reach.Answer, allowed []string, user reach.Ident
 			return fmt.Sprintf("user %s cannot reach it: %s", user, a.Fault)
 		case !a.Folder:
 			return "not a folder: " + a.Real
-		case !below(a.Real, allowed):
+		case !slices.ContainsFunc(allowed, func(root string) bool { return repath.Within(a.Real, root) }):
 			return "leads to " + a.Real + ", which is not below " + allowed[0]
 		}
 		return ""
@@ -196,13 +197,4 @@ func (cl claim) fault(answers []reach.Answer, allowed []string, user reach.Ident
 		return ""
 	}
 	return "no such folder: " + answers[0].Path
-}
-
-func below(path string, roots []string) bool {
-	for _, r := range roots {
-		if path == r || strings.HasPrefix(path, r+"/") {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+
+	"cidx-cluster/modules/internal/home"
 )
 
 // Answer is how well a search went; more is better.
@@ -65,7 +67,7 @@ var errIndexed = errors.New("indexed")
 // indexed reports whether a repository has a full-text index or a vector.
 func indexed(target string) bool {
 	own := filepath.Join(target, ".code-indexer")
-	if isFolder(filepath.Join(own, "tantivy_index")) {
+	if home.IsFolder(filepath.Join(own, "tantivy_index")) {
 		return true
 	}
 	err := filepath.WalkDir(filepath.Join(own, "index"), func(path string, d fs.DirEntry, err error) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cidx-cluster/modules/internal/cidxapi"
+	"cidx-cluster/modules/internal/home"
 	"cidx-cluster/modules/internal/problem"
 )
 
@@ -84,7 +85,7 @@ func (a Asker) ask(ctx context.Context, r *Result, target string, words []string
 		asked = []string{"readme"}
 	}
 	modes := []string{cidxapi.FullText, cidxapi.Semantic}
-	if !isFolder(filepath.Join(target, ".code-indexer", "tantivy_index")) {
+	if !home.IsFolder(filepath.Join(target, ".code-indexer", "tantivy_index")) {
 		modes = modes[1:]
 	}
 	var failures []string
@@ -224,9 +225,4 @@ func inside(root, path string) bool {
 	}
 	resolved, err := filepath.EvalSymlinks(path)
 	return err == nil && strings.HasPrefix(resolved, root+"/")
-}
-
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }

@@ -44,7 +44,7 @@ func (t Tree) Aside() string { return t.Link + PreCluster }
 func AllTrees(home, share string) []Tree {
 	tree := func(name, link, target string) Tree {
 		t := Tree{Name: name, Link: filepath.Join(home, link), Target: filepath.Join(share, target)}
-		if t.Local = t.Link; isDir(t.Aside()) && !isRealDir(t.Link) {
+		if t.Local = t.Link; IsFolder(t.Aside()) && !IsRealFolder(t.Link) {
 			t.Local = t.Aside()
 		}
 		return t
@@ -80,14 +80,14 @@ func Detect(home, share string) (Layout, error) {
 	case holds[0] || aliased[0]:
 	case holds[1] || aliased[1]:
 		l.Kind, l.Trees = "assumed", all[1:2:2]
-		if isDir(all[2].Local) {
+		if IsFolder(all[2].Local) {
 			l.Trees = all[1:3:3]
 		}
 	default:
 		return Layout{}, problem.Problem{What: "no golden repositories", At: all[0].Link,
 			Fix: "name the server's data directory (server_dir) in cidx_home"}
 	}
-	if isDir(all[3].Local) {
+	if IsFolder(all[3].Local) {
 		l.Trees = append(l.Trees, all[3])
 	}
 	return l, nil
@@ -120,7 +120,7 @@ func (t Tree) holdsRepositories() (bool, error) {
 		return false, problem.Problem{What: fmt.Sprintf("a %s where a folder should be", kindOf(info.Mode())), At: dir,
 			Fix: "move it away and restore the folder of golden repositories"}
 	}
-	if isDir(filepath.Join(dir, "aliases")) {
+	if IsFolder(filepath.Join(dir, "aliases")) {
 		return true, nil
 	}
 	entries, err := os.ReadDir(dir)
@@ -128,20 +128,21 @@ func (t Tree) holdsRepositories() (bool, error) {
 		return false, problem.Problem{What: err.Error(), At: dir, Fix: "make the folder readable for the user that runs the migration"}
 	}
 	for _, e := range entries {
-		if isDir(filepath.Join(dir, e.Name(), ".git")) {
+		if IsFolder(filepath.Join(dir, e.Name(), ".git")) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-func isDir(path string) bool {
+// IsFolder reports whether path is a folder, or a link to one.
+func IsFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
 
-// isRealDir is isDir for a folder itself, not for a link to one.
-func isRealDir(path string) bool {
+// IsRealFolder is IsFolder for a folder itself, not for a link to one.
+func IsRealFolder(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.IsDir()
 }

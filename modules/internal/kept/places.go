@@ -160,7 +160,7 @@ func (p *Places) Fixed() []File {
 func (p *Places) Aliases() ([]File, error) {
 	var list []File
 	for _, t := range home.AllTrees(p.common.Home, "") {
-		if t.Name != cidx.GoldenRepos || !realFolder(t.Local) {
+		if t.Name != cidx.GoldenRepos || !home.IsRealFolder(t.Local) {
 			continue
 		}
 		link, err := filepath.Rel(p.common.Home, t.Link)
@@ -176,11 +176,6 @@ func (p *Places) Aliases() ([]File, error) {
 		}
 	}
 	return list, nil
-}
-
-func realFolder(path string) bool {
-	info, err := os.Lstat(path)
-	return err == nil && info.IsDir()
 }
 
 // aliasPath reports whether path can be an alias file's: <tree>/x.json or

@@ -47,7 +47,7 @@ func (m *Manifest) writeTo(f *os.File) (size int64, err error) {
 	for file := range m.files {
 		_, err := m.files[file].each(m.files[file].size, func(offset int64, p parsed) error {
 			k := p.key()
-			if m.index[k] != at(file, offset) {
+			if m.index[k]&^met != at(file, offset) {
 				return nil
 			}
 			// Never mistaken for a place in a file that is still to be read: each

@@ -41,12 +41,15 @@ func keyOf(path string) key { return key(maphash.String(seed, path)) }
 // key is that of the record's folder.
 func (p parsed) key() key { return key(maphash.Bytes(seed, p.path)) }
 
-// place is where a record begins: in the log if the lowest bit is set.
+// place is where a record begins: in the log if the lowest bit is set. The next
+// one says that its folder was met.
 type place int64
 
-func at(file int, offset int64) place { return place(offset<<1 | int64(file)) }
+const met place = 2
 
-func (p place) in() (file int, offset int64) { return int(p & 1), int64(p >> 1) }
+func at(file int, offset int64) place { return place(offset<<2 | int64(file)) }
+
+func (p place) in() (file int, offset int64) { return int(p & 1), int64(p >> 2) }
 
 const magic = "cidx-manifest 4\n"
 
@@ -141,7 +144,7 @@ func (m *Manifest) Each(f func(path string, g *Group) error) error {
 	for file := range files {
 		_, err := files[file].each(files[file].size, func(offset int64, p parsed) error {
 			m.mu.Lock()
-			living := m.index[p.key()] == at(file, offset)
+			living := m.index[p.key()]&^met == at(file, offset)
 			m.mu.Unlock()
 			if !living {
 				return nil
@@ -149,6 +152,39 @@ func (m *Manifest) Each(f func(path string, g *Group) error) error {
 			return f(string(p.path), p.group())
 		})
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Meet notes that a walk has come to a folder.
+func (m *Manifest) Meet(path string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p, ok := m.index[keyOf(path)]; ok {
+		m.index[keyOf(path)] = p | met
+	}
+}
+
+// Unmet calls f for every folder to which no walk has come since it was called last.
+func (m *Manifest) Unmet(f func(path string, g *Group) error) error {
+	m.mu.Lock()
+	files, places := m.files, []place{}
+	for k, p := range m.index {
+		if p&met == 0 {
+			places = append(places, p)
+		}
+		m.index[k] = p &^ met
+	}
+	m.mu.Unlock()
+	for _, p := range places {
+		file, offset := p.in()
+		path, g, err := files[file].at(offset)
+		if err != nil {
+			return fmt.Errorf("read manifest: %w", err)
+		}
+		if err := f(path, g); err != nil {
 			return err
 		}
 	}

@@ -6,13 +6,13 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"cidx-cluster/modules/internal/destination"
 	"cidx-cluster/modules/internal/manifest"
+	"cidx-cluster/modules/internal/repath"
 	"cidx-cluster/modules/internal/rsync"
 	"cidx-cluster/modules/internal/share"
 	"cidx-cluster/modules/internal/tree"
@@ -79,7 +79,7 @@ func (j *Job) Unsure() bool { return j.trust != trusted || j.Scan.Unsure > 0 }
 // Touched reports whether there is work in what a name stands for.
 func (j *Job) Touched(name string) bool {
 	return j.Scan.Seen.Touched(name) || slices.ContainsFunc(j.Scan.gone, func(path string) bool {
-		return path == name || strings.HasPrefix(path, name+"/")
+		return repath.Within(path, name)
 	})
 }
 

@@ -40,8 +40,7 @@ type Scan struct {
 	links   *links
 	folders int64    // with work
 	weight  int64    // of the plan, see portion
-	met     int      // folders of the manifest that are there still
-	gone    []string // folders of the manifest that the source has no more; not those in them
+	gone    []string // folders of the manifest that the source has no more
 	samples []sampled
 	found   manifest.Findings
 }
@@ -122,6 +121,7 @@ func (s *Scan) close() {
 
 // visit compares one folder with the manifest.
 func (s *Scan) visit(d *tree.Dir) error {
+	s.manifest.Meet(d.Path)
 	s.Census.folder(s.part, d)
 	s.Seen.Folder(d)
 	s.part.Owners.adoptAll(d)
@@ -136,7 +136,6 @@ func (s *Scan) visit(d *tree.Dir) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.note(d, found)
-		s.met++
 		s.Same += n
 		s.Known += n
 		s.samples = append(s.samples, samples...)
@@ -152,13 +151,9 @@ func (s *Scan) visit(d *tree.Dir) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(d, found)
-	if known != nil {
-		s.met++
-	}
 	s.Same += still
 	s.Known += count(old)
 	s.Vanished += lost(old, d)
-	s.gone = append(s.gone, s.goneIn(old, d)...)
 	s.Bytes += f.bytes + large
 	return s.add(f)
 }

@@ -27,6 +27,9 @@ func Rewrite(value string, moves map[string]string) string {
 	return to + rest
 }
 
+// Within reports whether path is dir or lies in it. Both are clean.
+func Within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
 // RewriteURL is Rewrite for a value that may also be a file URL, as git spells
 // it: file:///path or file://localhost/path. Every other scheme, and the
 // host:path form of SSH, comes back as it is.
