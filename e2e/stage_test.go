@@ -199,7 +199,8 @@ func (st *stage) postgres(c *call) error {
 const shareBytes = 1 << 30
 
 // share changes the mount: unmount, mount (an empty one), squash (an empty one
-// on which root is nobody), readonly, writable, fill (to the last byte) or drain.
+// on which root is nobody), hang and answer (of a squashed one), readonly,
+// writable, fill (to the last byte) or drain.
 func (st *stage) share(c *call) error {
 	if len(c.args) == 0 {
 		return errors.New("what shall be done with the share?")
@@ -213,6 +214,10 @@ func (st *stage) share(c *call) error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		return st.box.Export(ctx, "-squash")
+	case "hang":
+		return st.box.Signal(syscall.SIGSTOP)
+	case "answer":
+		return st.box.Signal(syscall.SIGCONT)
 	case "readonly":
 		return st.box.Remount(true, shareBytes)
 	case "writable":
@@ -222,7 +227,7 @@ func (st *stage) share(c *call) error {
 	case "drain":
 		return os.Remove(st.filler())
 	}
-	return fmt.Errorf("unmount, mount, squash, readonly, writable, fill or drain, not %q", c.args[0])
+	return fmt.Errorf("unmount, mount, squash, hang, answer, readonly, writable, fill or drain, not %q", c.args[0])
 }
 
 func (st *stage) filler() string { return filepath.Join(st.box.Share, "filler") }

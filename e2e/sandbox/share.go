@@ -2,12 +2,14 @@ package sandbox
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -85,6 +87,22 @@ func (s *Sandbox) Export(ctx context.Context, flags ...string) error {
 	}
 	s.Mounted = true
 	return s.save()
+}
+
+// Signal sends one to what serves an exported share: stopped, it leaves everybody
+// who asks waiting, as a hung file server does.
+func (s *Sandbox) Signal(sig syscall.Signal) error {
+	all, err := s.processes()
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		command, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.Pid), "cmdline"))
+		if err == nil && bytes.Contains(command, []byte("cidx-share\x00")) {
+			return syscall.Kill(p.Pid, sig)
+		}
+	}
+	return errors.New("signal the share: nobody serves it; export it first")
 }
 
 // Backing is the folder behind an exported share.
