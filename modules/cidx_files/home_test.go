@@ -16,6 +16,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/mirror"
 	"cidx-cluster/modules/internal/problem"
 	"cidx-cluster/modules/internal/progress"
 	"cidx-cluster/modules/internal/tree"
@@ -114,7 +115,7 @@ func (s *server) runWith(ctx context.Context, a args, check bool) (ansible.Reply
 			s.lines = append(s.lines, *e.Line)
 		}
 	})
-	return start(ctx, a, ansible.Mode{Check: check}, settings{plainFolder: true, window: 300, rest: s.rest, syncfs: s.syncfs})
+	return start(ctx, a, ansible.Mode{Check: check}, settings{mirror.Options{Window: 300, Rest: s.rest, Syncfs: s.syncfs}, true})
 }
 
 // must runs a phase that has to succeed.

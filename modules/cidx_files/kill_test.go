@@ -16,6 +16,7 @@ import (
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/child"
+	"cidx-cluster/modules/internal/mirror"
 	"cidx-cluster/modules/internal/scratch"
 )
 
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		if err := json.Unmarshal([]byte(text), &a); err != nil {
 			panic(err)
 		}
-		if _, err := start(context.Background(), a, ansible.Mode{}, settings{plainFolder: true, window: 300}); err != nil {
+		if _, err := start(context.Background(), a, ansible.Mode{}, settings{mirror.Options{Window: 300}, true}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -6,10 +6,10 @@ package files
 import (
 	"context"
 	"runtime/debug"
-	"time"
 
 	"cidx-cluster/modules/internal/ansible"
 	"cidx-cluster/modules/internal/home"
+	"cidx-cluster/modules/internal/mirror"
 )
 
 // Names of phases and of ways to compare.
@@ -46,8 +46,6 @@ func run(ctx context.Context, a args, mode ansible.Mode) (ansible.Reply, error) 
 
 // settings are what only tests change.
 type settings struct {
-	plainFolder bool          // the share need not be a mount point
-	window      int64         // bytes of the plan that are worked at together
-	rest        time.Duration // how long a folder must have been left alone to be believed; 0: as long as it takes
-	syncfs      func(fd int) error
+	mirror.Options
+	plainFolder bool // the share need not be a mount point
 }

@@ -23,16 +23,16 @@ import (
 // step is one call of the module.
 type step struct {
 	mirror.Mirror
-	args     args
-	settings settings
-	info     share.Info
-	layout   home.Layout
-	moves    map[string]string // prefixes of paths that change in the copy
-	owners   *mirror.Owners
-	parts    []*part
-	jobs     []*job
-	lost     error   // of what was written to the share before this run
-	downtime float64 // seconds, forecast by a warm pass
+	args        args
+	plainFolder bool // of tests
+	info        share.Info
+	layout      home.Layout
+	moves       map[string]string // prefixes of paths that change in the copy
+	owners      *mirror.Owners
+	parts       []*part
+	jobs        []*job
+	lost        error   // of what was written to the share before this run
+	downtime    float64 // seconds, forecast by a warm pass
 }
 
 // job is one part under way.
@@ -48,8 +48,8 @@ func (j *job) seen() *seen { return j.Scan.Seen.(*seen) }
 
 // start finds everything out, then forecasts or copies.
 func start(ctx context.Context, a args, mode ansible.Mode, s settings) (ansible.Reply, error) {
-	c := &step{args: a, settings: s}
-	c.Check = mode.Check
+	c := &step{args: a, plainFolder: s.plainFolder}
+	c.Options, c.Check = s.Options, mode.Check
 	if err := c.prepare(ctx); err != nil {
 		return ansible.Reply{}, err
 	}
@@ -79,7 +79,6 @@ func (c *step) prepare(ctx context.Context) error {
 		return err
 	}
 	c.Scratch = c.args.State().Files()
-	c.Rest, c.Window, c.Syncfs = c.settings.rest, c.settings.window, c.settings.syncfs
 	var problems problem.List
 	c.Rsync, err = rsync.Find()
 	problems.Add(err)
@@ -169,7 +168,7 @@ func (c *step) probes() []share.Option {
 		}
 	}
 	list := []share.Option{share.In(in)}
-	if c.settings.plainFolder {
+	if c.plainFolder {
 		list = append(list, share.Folder())
 	}
 	return list

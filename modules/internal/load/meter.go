@@ -18,25 +18,12 @@ type Meter struct {
 	all   int64     // rows of the whole work; 0 if unknown
 	past  int64     // rows of the pieces that have ended
 	start time.Time // of the whole
-	quit  chan struct{}
-	done  chan struct{}
+	Stop  func()
 }
 
 func StartMeter(ctx context.Context) *Meter {
-	m := &Meter{quit: make(chan struct{}), done: make(chan struct{})}
-	go func() {
-		defer close(m.done)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-m.quit:
-				return
-			case <-tick.C:
-				m.report(ctx)
-			}
-		}
-	}()
+	m := &Meter{}
+	m.Stop = progress.Every(ctx, time.Second, func() { m.report(ctx) })
 	return m
 }
 
@@ -84,9 +71,4 @@ func (m *Meter) At(done int64) {
 	m.mu.Lock()
 	m.now.Done = done
 	m.mu.Unlock()
-}
-
-func (m *Meter) Stop() {
-	close(m.quit)
-	<-m.done
 }

@@ -15,7 +15,7 @@ func TestTheWholeIsToldEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, heard := progresstest.Listen(context.Background())
 		begun := time.Now()
-		m := newMeter(ctx, "golden-repos", 8000, 100)
+		m := newMeter(ctx, 8000, 100)
 		for range 10 { // ten seconds, in each 100 bytes and ten files
 			time.Sleep(time.Second)
 			m.bytes.Add(100)
@@ -33,7 +33,7 @@ func TestTheWholeIsToldEverySecond(t *testing.T) {
 			t.Fatal("nothing was told")
 		}
 		last := told[len(told)-1].Status
-		if last == nil || last.What != "golden-repos" || last.Done != 1000 || last.Total != 10000 || last.Unit != "bytes" || last.Note != "100 of 100 files" {
+		if last == nil || last.What != "files" || last.Done != 1000 || last.Total != 10000 || last.Unit != "bytes" || last.Note != "100 of 100 files" {
 			t.Errorf("told at the end: %+v", last)
 		}
 		if last.Rate < 90 || last.Rate > 110 || last.ETA < 80 || last.ETA > 100 {

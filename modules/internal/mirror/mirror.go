@@ -7,7 +7,6 @@ import (
 	"iter"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,7 +81,7 @@ func (m *Mirror) Run(ctx context.Context, work func(context.Context) error) erro
 	if m.Check {
 		bytes, files = 0, 0
 	}
-	m.Meter = newMeter(ctx, "files", bytes, files)
+	m.Meter = newMeter(ctx, bytes, files)
 	defer m.Meter.end()
 	w := share.Watch{Mount: m.Mount, Moves: m.Meter.steps.Load, Silence: m.Silence, Patience: m.Patience}
 	_, err := share.Guard(ctx, w, struct{}{}, func(ctx context.Context) (struct{}, error) { return struct{}{}, work(ctx) })
@@ -190,7 +189,6 @@ func inStream[T any](ctx context.Context, n int, items iter.Seq2[T, error], f fu
 
 // Meter adds up what all processes have done and tells it.
 type Meter struct {
-	what       string
 	totalBytes atomic.Int64
 	totalFiles atomic.Int64
 	bytes      atomic.Int64
@@ -198,27 +196,14 @@ type Meter struct {
 	compared   atomic.Int64 // bytes read back
 	steps      atomic.Int64 // anything that moved, for the watchdog
 	started    time.Time
-	stop       context.CancelFunc
-	waiting    sync.WaitGroup
+	end        func()
 }
 
 // newMeter starts telling the state twice a second until end is called.
-func newMeter(ctx context.Context, what string, bytes, files int64) *Meter {
-	m := &Meter{what: what, started: time.Now()}
+func newMeter(ctx context.Context, bytes, files int64) *Meter {
+	m := &Meter{started: time.Now()}
 	m.Add(bytes, files)
-	ctx, m.stop = context.WithCancel(ctx)
-	m.waiting.Go(func() {
-		tick := time.NewTicker(500 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				m.tell(ctx)
-			}
-		}
-	})
+	m.end = progress.Every(ctx, 500*time.Millisecond, func() { m.tell(ctx) })
 	return m
 }
 
@@ -235,17 +220,12 @@ func (m *Meter) Add(bytes, files int64) {
 	m.totalFiles.Add(files)
 }
 
-func (m *Meter) end() {
-	m.stop()
-	m.waiting.Wait()
-}
-
 // tell reports bytes as the unit; many small files make progress in files only,
 // so that the remaining time comes from whichever is further behind.
 func (m *Meter) tell(ctx context.Context) {
 	seconds := time.Since(m.started).Seconds()
 	bytes, files := m.bytes.Load(), m.files.Load()
-	s := progress.Status{What: m.what, Done: bytes, Total: m.totalBytes.Load(), Unit: "bytes", Rate: float64(bytes) / seconds}
+	s := progress.Status{What: "files", Done: bytes, Total: m.totalBytes.Load(), Unit: "bytes", Rate: float64(bytes) / seconds}
 	s.Note = fmt.Sprintf("%s of %s", human.Number(files), human.Count(m.totalFiles.Load(), "file", "files"))
 	if compared := m.compared.Load(); compared > 0 {
 		s.Note += fmt.Sprintf(", %s compared", human.Bytes(compared))

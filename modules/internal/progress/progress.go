@@ -5,6 +5,7 @@ package progress
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -46,6 +47,28 @@ func Line(ctx context.Context, format string, args ...any) {
 // Report tells the state of a long piece of work. Callers send at least one a
 // second while it lasts.
 func Report(ctx context.Context, s Status) { send(ctx, Event{Status: &s}) }
+
+// Every calls tell at each tick until stop is called; none is under way after that.
+func Every(ctx context.Context, tick time.Duration, tell func()) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				tell()
+			}
+		}
+	})
+	return func() {
+		cancel()
+		telling.Wait()
+	}
+}
 
 func send(ctx context.Context, e Event) {
 	if sink, ok := ctx.Value(key{}).(Sink); ok && sink != nil {
