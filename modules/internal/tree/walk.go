@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -180,9 +181,13 @@ type named struct {
 	folder bool // surely; not every file system tells
 }
 
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
 // readNames reads all names of an open folder.
 func readNames(fd int) ([]named, error) {
-	buffer := make([]byte, 16<<10)
+	room := buffers.Get().(*[64 << 10]byte)
+	defer buffers.Put(room)
+	buffer := room[:]
 	var list []named
 	for {
 		n, err := unix.Getdents(fd, buffer)
