@@ -33,7 +33,8 @@ func (e *examiner) closed() problem.List {
 	old, _ := filepath.Glob(filepath.Join(e.Home, "config.json.*")) // well-formed unless the home has brackets
 	paths = append(paths, old...)
 	for _, t := range home.AllTrees(e.Home, "") {
-		if t.Name == cidx.GoldenRepos && !leads(t.Local) {
+		// What a link leads to may be a share that hangs.
+		if t.Name == cidx.GoldenRepos && home.IsRealFolder(t.Local) {
 			paths = append(paths, aliasPaths(t.Local)...)
 		}
 	}
@@ -52,12 +53,6 @@ func (f findings) hidden(config string) bool {
 // untold leaves out what only says that a file cannot be read which is listed.
 func (f findings) untold(err error) problem.List {
 	return slices.DeleteFunc(problem.Of(err), func(p problem.Problem) bool { return len(f.closed) > 0 && owned.Blocked(p.At) })
-}
-
-// leads reports whether path is a link: what it leads to may be a share that hangs.
-func leads(path string) bool {
-	info, err := os.Lstat(path)
-	return err != nil || !info.IsDir()
 }
 
 // aliasPaths are the folders that hold alias files, and the files in them.

@@ -33,12 +33,11 @@ type Claims struct {
 
 // claim is one path.
 type claim struct {
-	what string // "repository billing", "alias billing-global"
-	at   string // the path as it is stored
-	look string // the path to look at
+	what string   // "repository billing", "alias billing-global"
+	at   string   // the path as it is stored
+	look []string // the paths to look at: the first that exists counts
 	fix  string
-	also []string // looked at in turn where look does not exist
-	soft bool     // may be missing, but must not lead elsewhere
+	soft bool // may be missing, but must not lead elsewhere
 }
 
 // Share looks, as the service user, whether every registered repository and every
@@ -85,7 +84,7 @@ func Claimed(ctx context.Context, f cutover.Found, moved bool) (Claims, error) {
 	for _, a := range files {
 		aliases[a.Name] = true
 		claims.list = append(claims.list, claim{
-			what: "alias " + a.Name, at: filepath.Join(golden.Target, a.Rel), look: repath.Rewrite(a.Target, moves),
+			what: "alias " + a.Name, at: filepath.Join(golden.Target, a.Rel), look: []string{repath.Rewrite(a.Target, moves)},
 			fix: "see whether the copy is complete (" + a.Target + "); run cluster-migrate.yml again",
 		})
 	}
@@ -103,11 +102,11 @@ func (c *Claims) ofRegistry(known home.Registry, golden home.Tree, aliases map[s
 		c.Names = append(c.Names, r.Alias)
 		cl := claim{
 			what: "repository " + r.Alias, at: "golden_repos_metadata.clone_path " + r.ClonePath,
-			look: repath.Rewrite(r.ClonePath, moves),
+			look: []string{repath.Rewrite(r.ClonePath, moves)},
 			fix:  "see whether the copy is complete; CIDX would delete a repository that it does not find",
 		}
 		if s := home.NewestSnapshot(golden.Target, r.Alias); s != "" {
-			cl.also = []string{s}
+			cl.look = append(cl.look, s)
 		}
 		c.list = append(c.list, cl)
 	}
@@ -118,7 +117,7 @@ func (c *Claims) ofRegistry(known home.Registry, golden home.Tree, aliases map[s
 		}
 		c.list = append(c.list, claim{
 			what: "global repository " + g.Alias, at: "global_repos.index_path " + g.IndexPath,
-			look: repath.Rewrite(g.IndexPath, moves),
+			look: []string{repath.Rewrite(g.IndexPath, moves)},
 			fix:  "see whether the copy is complete; the alias file is missing, too", soft: aliases[g.Alias],
 		})
 	}
@@ -136,7 +135,7 @@ func (c Claims) Judge(ctx context.Context, of home.Common, f cutover.Found) (pro
 	}
 	roots := len(paths)
 	for _, cl := range c.list {
-		paths = append(append(paths, cl.look), cl.also...)
+		paths = append(paths, cl.look...)
 	}
 	answers, err := reach.Resolve(ctx, user, deadline, paths)
 	if err != nil {
@@ -160,11 +159,11 @@ func (c Claims) Judge(ctx context.Context, of home.Common, f cutover.Found) (pro
 			allowed = append(allowed, real)
 		}
 	}
-	next := roots
+	answers = answers[roots:]
 	for _, cl := range c.list {
-		mine := answers[next : next+1+len(cl.also)]
-		next += len(mine)
-		if what := cl.fault(mine, allowed, user); what != "" {
+		what := cl.fault(answers[:len(cl.look)], allowed, user)
+		answers = answers[len(cl.look):]
+		if what != "" {
 			problems = append(problems, problem.Problem{What: cl.what + ": " + what, At: cl.at, Fix: cl.fix})
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 
@@ -144,10 +143,6 @@ func Hash(dir *beneath.Folder, rel string) (string, error) {
 		return "", fmt.Errorf("hash: %w", err)
 	}
 	defer f.Close()
-	return hashOf(f)
-}
-
-func hashOf(f *os.File) (string, error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", fmt.Errorf("hash %s: %w", f.Name(), err)
