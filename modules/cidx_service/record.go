@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"cidx-cluster/modules/internal/durable"
@@ -47,14 +48,10 @@ func (r record) with(found record) record {
 }
 
 func merge(known, found []service.Unit) []service.Unit {
-next:
 	for _, u := range found {
-		for _, k := range known {
-			if k.ID == u.ID {
-				continue next
-			}
+		if !slices.ContainsFunc(known, func(k service.Unit) bool { return k.ID == u.ID }) {
+			known = append(known, u)
 		}
-		known = append(known, u)
 	}
 	return known
 }
