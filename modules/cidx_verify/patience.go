@@ -24,16 +24,13 @@ type patience struct{ start, answer time.Duration }
 // patience follows what earlier starts of this server have taken. What the
 // operator says is the least.
 func (v *verification) patience() patience {
-	wait := patience{start: unknown, answer: least}
+	wait, floor := patience{start: unknown, answer: least}, briefly
 	if v.args.Timeout > 0 {
-		configured := time.Duration(v.args.Timeout) * time.Second
-		wait = patience{start: configured, answer: configured}
+		floor = time.Duration(v.args.Timeout) * time.Second
+		wait = patience{start: floor, answer: floor}
 	}
 	if v.longest > 0 {
-		wait.start = max(briefly, factor*v.longest)
-		if v.args.Timeout > 0 {
-			wait.start = max(wait.answer, factor*v.longest)
-		}
+		wait.start = max(floor, factor*v.longest)
 		wait.answer = max(wait.answer, 2*v.longest)
 	}
 	return wait
