@@ -95,7 +95,6 @@ func (t *Table) Merge(ctx context.Context, conn *pgconn.PgConn, left []int64, wh
 		if err := m.lost(); err != nil {
 			return m.equal, err
 		}
-		m.advance()
 	}
 	if m.d == nil {
 		return m.equal, nil
@@ -141,27 +140,29 @@ func (m *merging) row(fields [][]byte) error {
 		m.theirs.mark()
 	}
 	for m.more {
-		switch order := m.compareKeys(); {
-		case order > 0:
-			return m.visit(Difference{Kind: Added, Key: m.keyOf(), Row: m.fields()})
-		case order == 0:
-			err := m.both()
-			m.advance()
-			return err
+		order := m.compareKeys()
+		if order > 0 {
+			break
+		}
+		if order == 0 {
+			return m.both()
 		}
 		if err := m.lost(); err != nil {
 			return err
 		}
-		m.advance()
 	}
 	return m.visit(Difference{Kind: Added, Key: m.keyOf(), Row: m.fields()})
 }
 
+// lost visits our row, which they do not have, and goes on to the next one.
 func (m *merging) lost() error {
+	defer m.advance()
 	return m.visit(Difference{Kind: Lost, Key: m.t.KeyOf(m.d.ID(), m.d.Values())})
 }
 
+// both compares two rows with the same key, and goes on to our next one.
 func (m *merging) both() error {
+	defer m.advance()
 	if bytes.Equal(m.ours.buf, m.theirs.buf) {
 		m.equal++
 		return nil
@@ -179,26 +180,15 @@ func (m *merging) both() error {
 func (m *merging) compareKeys() int {
 	for _, k := range m.t.Key {
 		ours, theirs := canonicalValue(m.ours.field(k)), canonicalValue(m.theirs.field(k))
-		var order int
-		switch m.t.Columns[k].Type.Kind {
-		case convert.Int2, convert.Int4, convert.Int8:
-			order = compareNumbers(ours, theirs)
-		default:
-			order = bytes.Compare(ours, theirs)
+		order := bytes.Compare(ours, theirs)
+		if m.t.Columns[k].Type.Kind.Whole() && len(ours) == 8 && len(theirs) == 8 {
+			order = cmp.Compare(int64(binary.BigEndian.Uint64(ours)), int64(binary.BigEndian.Uint64(theirs)))
 		}
 		if order != 0 {
 			return order
 		}
 	}
 	return 0
-}
-
-func compareNumbers(a, b []byte) int {
-	if len(a) != 8 || len(b) != 8 {
-		return bytes.Compare(a, b)
-	}
-	x, y := int64(binary.BigEndian.Uint64(a)), int64(binary.BigEndian.Uint64(b))
-	return cmp.Compare(x, y)
 }
 
 // canonicalValue is the value of a canonical field without its head; nil for

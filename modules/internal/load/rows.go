@@ -74,13 +74,10 @@ func (t *Table) reader(left []int64, rest string, values ...sqlite.Value) (*Read
 func (d *Reader) Next() bool {
 	for d.rows.Next() {
 		d.rows.Read(d.all)
-		if len(d.left) > 0 {
-			if _, out := slices.BinarySearch(d.left, d.ID()); out {
-				continue
-			}
+		if _, out := slices.BinarySearch(d.left, d.ID()); !out {
+			d.apply()
+			return true
 		}
-		d.apply()
-		return true
 	}
 	return false
 }

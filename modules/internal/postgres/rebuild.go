@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -120,11 +121,7 @@ func definitions(answers [][][][]byte) []string {
 	lines := []string{}
 	for _, rows := range answers {
 		for _, r := range rows {
-			fields := make([]string, len(r))
-			for i := range r {
-				fields[i] = string(r[i])
-			}
-			lines = append(lines, strings.Join(fields, " | "))
+			lines = append(lines, string(bytes.Join(r, []byte(" | "))))
 		}
 	}
 	slices.Sort(lines)
