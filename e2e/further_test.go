@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"cidx-cluster/e2e/sandbox"
+	"cidx-cluster/e2e/internal/ports"
 )
 
 // second is a further machine of the sandbox: a mount namespace in which another
@@ -64,12 +64,12 @@ func (st *stage) bringUp(name string, c *call) error {
 	if err := flags.Parse(c.args[1:]); err != nil {
 		return err
 	}
-	port, err := sandbox.FreePort()
+	free, err := ports.Free(1)
 	if err != nil {
 		return err
 	}
 	dir := filepath.Join(st.box.Dir, "of-"+name)
-	two := &second{name: name, port: port, home: filepath.Join(dir, filepath.Base(st.box.Home))}
+	two := &second{name: name, port: free[0], home: filepath.Join(dir, filepath.Base(st.box.Home))}
 	if err := os.MkdirAll(two.home, 0o755); err != nil {
 		return err
 	}

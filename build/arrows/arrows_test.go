@@ -121,7 +121,7 @@ func TestImportsFollowTheArrows(t *testing.T) {
 func TestOnlyHomeReadsTheServer(t *testing.T) {
 	readers := map[string][]string{
 		`"config.json"`:              {"kept", "cidx_backup"}, // its name in the record and in the transcript
-		`"target_path`:               {"cidx_precheck", "cidx_aliases"},
+		`"target_path`:               {"cidx_aliases"},
 		`FROM golden_repos_metadata`: nil,
 		`FROM global_repos`:          nil,
 	}

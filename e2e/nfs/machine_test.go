@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"cidx-cluster/e2e/internal/ports"
 	"cidx-cluster/e2e/lab"
 	"cidx-cluster/e2e/seed"
 )
@@ -47,9 +47,11 @@ func (m *machine) boot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read facts: %w", err)
 	}
-	if m.ssh, m.http, err = freePorts(); err != nil {
+	free, err := ports.Free(2)
+	if err != nil {
 		return err
 	}
+	m.ssh, m.http = free[0], free[1]
 	if err := m.writeController(made.hostKeys); err != nil {
 		return err
 	}
@@ -164,20 +166,6 @@ func (m *machine) await(what string, patience time.Duration, holds func() error)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-}
-
-// freePorts are two ports of 127.0.0.1 that nobody uses.
-func freePorts() (one, two int, err error) {
-	var ports [2]int
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, 0, fmt.Errorf("find a port: %w", err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports[0], ports[1], nil
 }
 
 // said runs a command and returns its output; what it printed is part of the error.

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -18,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"cidx-cluster/e2e/internal/ports"
 )
 
 // Cluster is a running PostgreSQL.
@@ -70,9 +70,11 @@ func (c *Cluster) start() error {
 	if err := c.asServer(); err != nil {
 		return err
 	}
-	if c.port, err = freePort(); err != nil {
+	free, err := ports.Free(1)
+	if err != nil {
 		return err
 	}
+	c.port = free[0]
 	data := filepath.Join(c.dir, "data")
 	if err := c.run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"); err != nil {
 		return err
@@ -134,17 +136,4 @@ func (c *Cluster) run(program string, args ...string) error {
 		return fmt.Errorf("run %s: %w: %s", program, err, out)
 	}
 	return nil
-}
-
-// freePort finds one below those that the kernel takes for outgoing
-// connections, of which the other tests make many before this server listens.
-func freePort() (int, error) {
-	for range 100 {
-		port := 10000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("find free port between 10000 and 20000: all that were tried are in use")
 }

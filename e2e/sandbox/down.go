@@ -149,8 +149,7 @@ func (s *Sandbox) KillJobs() error {
 		return err
 	}
 	for _, p := range found {
-		program, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.Pid), "cmdline"))
-		if err != nil || bytes.Contains(program, []byte("cidx-standin\x00")) || bytes.Contains(program, []byte("cidx-share\x00")) || bytes.Contains(program, []byte("ansible-playbook\x00")) {
+		if p.runs("cidx-standin", "cidx-share", "ansible-playbook") {
 			continue
 		}
 		if err := syscall.Kill(p.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {

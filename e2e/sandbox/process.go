@@ -1,9 +1,12 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +39,12 @@ func (p Process) Alive() bool {
 	}
 	start, err := startTime(p.Pid)
 	return err == nil && start == p.Start
+}
+
+// runs tells whether the process runs one of these programs, itself or through an interpreter.
+func (p Process) runs(programs ...string) bool {
+	command, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.Pid), "cmdline"))
+	return err == nil && slices.ContainsFunc(programs, func(name string) bool { return bytes.Contains(command, []byte(name+"\x00")) })
 }
 
 // startTime is field 22 of /proc/<pid>/stat; the second field, the program's

@@ -7,12 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"sync"
+
+	"cidx-cluster/e2e/internal/ports"
 )
 
 // Sandbox is a staged machine. It is kept in <Dir>/sandbox.json (0600), so that
@@ -66,7 +64,7 @@ func Up(ctx context.Context, o Options) (*Sandbox, error) {
 }
 
 func plan(o Options) (*Sandbox, error) {
-	ports, err := freePorts(2)
+	ports, err := ports.Free(2)
 	if err != nil {
 		return nil, err
 	}
@@ -131,58 +129,6 @@ func (s *Sandbox) save() error {
 		return fmt.Errorf("save sandbox: %w", err)
 	}
 	return nil
-}
-
-// The range of ports lies below the kernel's own for outgoing connections, so
-// that a server that was stopped finds its port free again.
-const firstPort, lastPort = 20000, 32000
-
-// FreePort finds one for a further server.
-func FreePort() (int, error) {
-	ports, err := freePorts(1)
-	if err != nil {
-		return 0, err
-	}
-	return ports[0], nil
-}
-
-// freePorts finds loopback ports that nobody uses and that no other sandbox was
-// given: its server may not listen yet, or be stopped for a while.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range 1000 {
-		port := firstPort + mathrand.IntN(lastPort-firstPort)
-		if !free(port) || !reserve(port) {
-			continue
-		}
-		if ports = append(ports, port); len(ports) == n {
-			return ports, nil
-		}
-	}
-	return nil, fmt.Errorf("find free port between %d and %d: all are in use", firstPort, lastPort)
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
-}
-
-// reserved keeps what reserve holds from being collected, which would close it.
-var reserved sync.Map
-
-// reserve takes the port for this process until it ends. The sign is an
-// abstract socket, which the kernel gives to one process of the machine, and
-// which leaves nothing behind (unix(7)).
-func reserve(port int) bool {
-	l, err := net.Listen("unix", "@cidx-sandbox-port-"+strconv.Itoa(port))
-	if err != nil {
-		return false
-	}
-	reserved.Store(port, l)
-	return true
 }
 
 func secret() string {

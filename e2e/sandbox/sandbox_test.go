@@ -130,20 +130,6 @@ func TestSweepTakesWhatItsOwnerLeft(t *testing.T) {
 	}
 }
 
-func TestNoPortIsGivenTwice(t *testing.T) {
-	given := map[int]bool{}
-	for range 600 { // of 12,000: some fifteen meetings where nobody remembers
-		port, err := FreePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if given[port] {
-			t.Fatalf("port %d was given twice", port)
-		}
-		given[port] = true
-	}
-}
-
 func TestUpThatFailsLeavesNothing(t *testing.T) {
 	o := small(t, t.TempDir()) // no stand-in there
 	if _, err := Up(context.Background(), o); err == nil {

@@ -2,14 +2,12 @@ package sandbox
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -97,8 +95,7 @@ func (s *Sandbox) Signal(sig syscall.Signal) error {
 		return err
 	}
 	for _, p := range all {
-		command, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.Pid), "cmdline"))
-		if err == nil && bytes.Contains(command, []byte("cidx-share\x00")) {
+		if p.runs("cidx-share") {
 			return syscall.Kill(p.Pid, sig)
 		}
 	}
