@@ -57,10 +57,7 @@ func AliasFiles(golden string) ([]AliasFile, error) {
 			if f.Info, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
-			f.Raw, f.Fault = regular.Read(path)
-			if f.Fault == nil {
-				f.Target, f.Fault = aliasTarget(f.Raw)
-			}
+			f.Raw, f.Target, f.Fault = readAlias(path)
 			list = append(list, f)
 		}
 	}
@@ -92,32 +89,32 @@ func Aliases(golden string) ([]Alias, error) {
 
 // IsAliasFile reports whether path is an alias file.
 func IsAliasFile(path string) bool {
-	raw, err := regular.Read(path)
-	if err == nil {
-		_, err = aliasTarget(raw)
-	}
+	_, _, err := readAlias(path)
 	return err == nil
 }
 
-// aliasTarget is what makes an alias file: a JSON object with a string target_path,
-// and with no key twice, because readers disagree about which one counts.
-func aliasTarget(raw []byte) (target string, err error) {
+// readAlias reads what makes an alias file: a JSON object with a string target_path,
+// and with no key twice, because readers disagree about which one counts. The raw
+// text is nil where it cannot be read.
+func readAlias(path string) (raw []byte, target string, err error) {
+	if raw, err = regular.Read(path); err != nil {
+		return nil, "", err
+	}
 	if err := jsonfile.Check(raw); err != nil {
-		return "", err
+		return raw, "", err
 	}
 	value := jsonfile.Get(raw, "target_path")
 	if value.Type != gjson.String {
-		return "", ErrNoTarget
+		return raw, "", ErrNoTarget
 	}
-	return value.Str, nil
+	return raw, value.Str, nil
 }
 
 // AliasTargets are the folders to which the alias files of one name lead, in the
 // order in which CIDX looks.
 func AliasTargets(golden, name string) (targets []string) {
 	for _, dir := range AliasDirs {
-		raw, _ := regular.Read(filepath.Join(golden, dir, name+".json")) // what cannot be read leads nowhere
-		if target, err := aliasTarget(raw); err == nil {
+		if _, target, err := readAlias(filepath.Join(golden, dir, name+".json")); err == nil { // else it leads nowhere
 			targets = append(targets, target)
 		}
 	}

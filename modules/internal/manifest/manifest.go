@@ -162,8 +162,9 @@ func (m *Manifest) Each(f func(path string, g *Group) error) error {
 func (m *Manifest) Meet(path string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p, ok := m.index[keyOf(path)]; ok {
-		m.index[keyOf(path)] = p | met
+	k := keyOf(path)
+	if p, ok := m.index[k]; ok {
+		m.index[k] = p | met
 	}
 }
 

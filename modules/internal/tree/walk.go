@@ -91,11 +91,13 @@ func (w *walk) folder(dir string) error {
 	if err := w.visit(d); err != nil {
 		return err
 	}
+	var folders []string // by name alone: what was read of this folder is not held while those in it are looked at
 	for i := range d.Entries {
-		if !d.Entries[i].IsDir() {
-			continue
+		if d.Entries[i].IsDir() {
+			folders = append(folders, Join(dir, d.Entries[i].Name))
 		}
-		inner := Join(dir, d.Entries[i].Name)
+	}
+	for _, inner := range folders {
 		if w.all.TryGo(func() error { return w.folder(inner) }) {
 			continue
 		}
