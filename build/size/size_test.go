@@ -30,7 +30,7 @@ func TestModulesGetNoLarger(t *testing.T) {
 		name        string
 		today, goal int
 	}{
-		{"lines", 44_341, 26_000},
+		{"lines", 44_340, 26_000},
 		{"methods of the largest type", 35, 35},
 		{"functions over 50 lines", 0, 0},
 		{"files over 300 lines", 0, 0},

@@ -61,8 +61,12 @@ func (s *step) plan() (plan, error) {
 func (s *step) add(p *plan, f home.AliasFile) error {
 	path := filepath.Join(s.tree.Local, f.Rel)
 	switch {
+	case !f.Info.Mode().IsRegular() && f.Fault == nil: // writing through a copy of the link would reach the original
+		return problem.Problem{What: "the alias file is a symbolic link", At: path,
+			Fix: "replace the link with a copy of the file that it points at"}
 	case !f.Info.Mode().IsRegular():
-		return p.irregular(path, f)
+		p.leftAlone = append(p.leftAlone, leftAlone{path, "is not a regular file"})
+		return nil
 	case errors.Is(f.Fault, home.ErrNoTarget):
 		p.leftAlone = append(p.leftAlone, leftAlone{path, f.Fault.Error()})
 		return nil
@@ -84,17 +88,6 @@ func (s *step) add(p *plan, f home.AliasFile) error {
 	}
 	p.aliases = append(p.aliases, a)
 	return s.checkTarget(a, path)
-}
-
-// irregular names what cannot be an alias file; a link to one is a problem,
-// because writing through its copy would reach the original.
-func (p *plan) irregular(path string, f home.AliasFile) error {
-	if f.Fault == nil {
-		fix := "replace the link with a copy of the file that it points at"
-		return problem.Problem{What: "the alias file is a symbolic link", At: path, Fix: fix}
-	}
-	p.leftAlone = append(p.leftAlone, leftAlone{path, "is not a regular file"})
-	return nil
 }
 
 // doubtful judges a file that is not JSON, or has a key twice. CIDX 11.79 keeps alias files, and

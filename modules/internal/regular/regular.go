@@ -3,8 +3,8 @@
 package regular
 
 import (
+	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -34,12 +34,18 @@ func Open(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Read is the content of the file at path.
+// Read is the content of the file at path, into room of its size.
 func Read(path string) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(f)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	content := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	_, err = content.ReadFrom(f)
+	return content.Bytes(), err
 }
